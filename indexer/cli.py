@@ -1,0 +1,313 @@
+"""The command `immich-indexer`."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import UUID
+
+import asyncpg
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import indexer
+from indexer import doctor as doctor_module
+from indexer import logs, queue, schema
+from indexer import status as status_module
+from indexer.database import Connection, connect_to_immich, explain
+from indexer.errors import IndexerError
+from indexer.queue import Priority
+from indexer.settings import Settings
+
+out = Console()
+err = Console(stderr=True)
+
+
+def _give_up(message: str) -> NoReturn:
+    err.print(f"[red]error:[/red] {message}", highlight=False, markup=True)
+    sys.exit(1)
+
+
+def _command(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async command with the settings as first argument; what is wrong is said in one line."""
+
+    @wraps(function)
+    def wrapper(**options: Any) -> None:
+        try:
+            settings = Settings.load()
+            logs.configure(settings.log_level, settings.log_format)
+            asyncio.run(function(settings, **options))
+        except IndexerError as error:
+            _give_up(str(error))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _give_up(explain(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapper
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(indexer.__version__)
+def main() -> None:
+    """Index an Immich library so that Chinese photos are found by text and by meaning."""
+
+
+@main.command()
+@_command
+async def install(settings: Settings) -> None:
+    """Put our schema and triggers into Immich's database. Safe to run again, and on a busy Immich."""
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        change = await schema.install(connection)
+    finally:
+        await connection.close()
+    for name in change.migrations:
+        out.print(f"migrated: {name}")
+    for name in change.triggers:
+        out.print(f"trigger: {name}")
+    for note in change.notes:
+        out.print(f"note: {note}", highlight=False)
+    if not change.migrations and not change.triggers:
+        out.print("already installed, nothing to do")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_command
+async def uninstall(settings: Settings, yes: bool) -> None:
+    """Take everything of ours out of the database."""
+    if not yes:
+        click.confirm("Remove immich-indexer's schema, triggers and its own copy of all results?", abort=True)
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        for note in await schema.uninstall(connection):
+            out.print(note, highlight=False)
+    finally:
+        await connection.close()
+    out.print("uninstalled")
+
+
+@main.command()
+@_command
+async def run(settings: Settings) -> None:
+    """Index until stopped: new photos as they come, and all old ones."""
+    from indexer.worker import Worker, load_models
+
+    models = await asyncio.to_thread(load_models, settings)
+    await Worker(settings, models).run()
+
+
+@main.command()
+@click.option("--watch/--no-watch", default=True, help="Show the progress until the queue is empty.")
+@_command
+async def backfill(settings: Settings, watch: bool) -> None:
+    """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
+    from indexer.reconcile import Reconciler
+    from indexer.database import open_pool
+    from indexer.worker import load_models
+
+    models = await asyncio.to_thread(load_models, settings)
+    pool = await open_pool(settings.dsn)
+    try:
+        async with pool.acquire() as connection:
+            await schema.require(connection)
+        clip, ocr = models.clip, models.ocr
+        queued = await Reconciler(
+            pool, settings.dsn, clip.name if clip else None, ocr.name if ocr else None
+        ).enqueue_missing()
+        out.print(f"queued {queued} photos")
+        if watch:
+            async with pool.acquire() as connection:
+                await _watch(connection)
+    finally:
+        await pool.close()
+
+
+async def _watch(connection: Connection) -> None:
+    """A progress bar until nothing is waiting."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=err) as progress:
+        task: TaskID | None = None
+        while True:
+            state = await status_module.look(connection, failures=0)
+            left = state.queue.waiting + state.queue.retrying + state.queue.running + state.queue.inbox
+            if task is None:
+                task = progress.add_task("indexing", total=left)
+                total = left
+            total = max(total, left)
+            rate = f"{state.photos_per_minute:.0f}/min" if state.workers else "no indexer is running: start `immich-indexer run`"
+            progress.update(task, total=total, completed=total - left, description=f"indexing, {rate}")
+            if not left:
+                break
+            await asyncio.sleep(1)
+    if state.queue.dead:
+        out.print(f"{state.queue.dead} photos failed: see `immich-indexer status`")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@_command
+async def status(settings: Settings, as_json: bool) -> None:
+    """Show the queue, the rates, who is at work, and what failed and why."""
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        state = await status_module.look(connection)
+    finally:
+        await connection.close()
+    if as_json:
+        click.echo(json.dumps(state.as_json(), ensure_ascii=False))
+        return
+    out.print(f"indexed {state.indexed} of {state.total} photos, {state.with_text} with text")
+    counts = state.queue
+    oldest = f", the oldest for {_duration(counts.oldest_seconds)}" if counts.oldest_seconds else ""
+    out.print(f"waiting {counts.waiting + counts.inbox}, retrying {counts.retrying}, running {counts.running}{oldest}; given up {counts.dead}")
+    eta = "" if state.eta_seconds is None else f", done in {_duration(state.eta_seconds)}"
+    out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
+    out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
+    for row in state.models:
+        out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
+    for worker in state.workers:
+        deaf = ", deaf: polling" if worker.deaf else ""
+        out.print(f"indexer {worker.name} on {worker.device}: {worker.photos} photos, seen {worker.seen_seconds:.0f} s ago{deaf}")
+    if not state.workers:
+        out.print("no indexer is running: start `immich-indexer run`")
+    if state.failures:
+        table = Table("photo", "attempts", "", "reason")
+        for failure in state.failures:
+            table.add_row(str(failure.asset_id), str(failure.attempts), "given up" if failure.dead else "retrying", failure.error)
+        out.print(table)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@main.command()
+@click.argument("assets", nargs=-1, type=click.UUID)
+@_command
+async def retry(settings: Settings, assets: tuple[UUID, ...]) -> None:
+    """Try photos again that were given up: all, or those named."""
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        await schema.require(connection)
+        revived = await queue.retry(connection, list(assets) or None)
+    finally:
+        await connection.close()
+    out.print(f"{len(revived)} photos will be tried again")
+
+
+@main.command()
+@click.argument("assets", nargs=-1, type=click.UUID, required=True)
+@click.option("--ocr", is_flag=True, help="Only the text.")
+@click.option("--clip", is_flag=True, help="Only the vector.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for a running indexer.")
+@_command
+async def reprocess(settings: Settings, assets: tuple[UUID, ...], ocr: bool, clip: bool, timeout: float) -> None:
+    """Read photos again, before everything else; waits, and prints what was read."""
+    tasks = {name for name, wanted in (("ocr", ocr), ("clip", clip)) if wanted} or {"ocr", "clip"}
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        await schema.require(connection)
+        await queue.wish(connection, assets, tasks, Priority.REQUEST)
+        deadline = time.monotonic() + timeout
+        while True:
+            waiting = await queue.pending(connection, list(assets))
+            if all(failure is not None for failure in waiting.values()):
+                break
+            if time.monotonic() > deadline:
+                raise IndexerError(
+                    f"{len(waiting)} photos still wait after {timeout:.0f} s: the wish is kept; is `immich-indexer run` running?"
+                )
+            await asyncio.sleep(0.1)
+        failed = False
+        for asset in assets:
+            failure = waiting.get(asset)
+            if failure is not None:
+                failed = True
+                out.print(f"{asset}: failed: {failure.error}", highlight=False)
+                continue
+            text = await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset)
+            if text is None:
+                failed = True
+                out.print(f"{asset}: there is no such photo, or it is hidden or in the trash", highlight=False)
+            else:
+                out.print(f"{asset}: {text or '(no text)'}", highlight=False, markup=False)
+    finally:
+        await connection.close()
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@_command
+async def doctor(settings: Settings) -> None:
+    """Check everything that must be right, and say what to do where it is not."""
+    findings = await doctor_module.examine(settings)
+    marks = {"ok": "[green]ok[/green]    ", "advice": "[yellow]advice[/yellow]", "fails": "[red]fails[/red] "}
+    for finding in findings:
+        out.print(f"{marks[finding.verdict]} {finding.check}: {finding.text}", highlight=False, soft_wrap=True)
+    if any(finding.verdict == "fails" for finding in findings):
+        sys.exit(1)
+
+
+@main.group()
+def models() -> None:
+    """The model's weight files."""
+
+
+@models.command("fetch")
+@_command
+async def models_fetch(settings: Settings) -> None:
+    """Download the weights of CLIP_MODEL into CLIP_DOWNLOAD_ROOT."""
+    from indexer.models import weights
+
+    with Progress(console=err) as progress:
+        task = progress.add_task(settings.clip_model, total=None)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        path = await asyncio.to_thread(
+            weights.fetch, settings.clip_model, settings.clip_download_root, source=settings.weights_source, progress=show
+        )
+    out.print(f"{path} is there", highlight=False)
+
+
+@models.command("check")
+@_command
+async def models_check(settings: Settings) -> None:
+    """See whether the weights of CLIP_MODEL are there and what they should be."""
+    from indexer.models import weights
+
+    path = weights.find(settings.clip_model, settings.clip_download_root)
+    out.print(str(await asyncio.to_thread(weights.check, path)), highlight=False)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Stop after the searches instead of offering to try your own.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: one JSON object on standard output, nothing else.")
+@click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Your own pictures.")
+def demo(once: bool, as_json: bool, pictures: Path | None) -> None:
+    """Watch photos being uploaded, read and found, on a database of its own that is gone afterwards."""
+    try:
+        from indexer.demo.run import run as run_demo
+    except ModuleNotFoundError as error:
+        _give_up(f"the demo needs {error.name}: pip install 'immich-indexer[demo]'")
+    try:
+        sys.exit(run_demo(once=once, as_json=as_json, pictures=pictures))
+    except IndexerError as error:
+        _give_up(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Connections to Immich's database, and the SQL files that are asked over them."""
+
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from pgvector.asyncpg import register_vector
+
+from indexer.errors import SchemaError
+
+_TRANSIENT: tuple[type[BaseException], ...] = (
+    # the server restarts, the network drops
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    # somebody holds a lock, or won a deadlock
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    # a backup is being restored: tables, types and our own schema are gone for a while
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InternalServerError,
+)
+
+if TYPE_CHECKING:  # asyncpg's classes take no parameters at run time
+    OwnConnection = asyncpg.Connection[Any]
+    Connection = OwnConnection | PoolConnectionProxy[Any]  # one's own, or one borrowed from a pool
+    Pool = asyncpg.Pool[Any]
+else:
+    OwnConnection = Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+
+def _sql_root() -> Path:
+    packaged = Path(str(files("indexer"))) / "sql"  # in an installed wheel
+    return packaged if packaged.is_dir() else Path(str(files("indexer"))).parent / "sql"  # in the repository
+
+
+def sql_files(pattern: str) -> list[Path]:
+    """The SQL files that match a glob pattern below sql/, in order of their names."""
+    return sorted(_sql_root().glob(pattern))
+
+
+def sql(name: str) -> str:
+    """The text of the file sql/`name`."""
+    return (_sql_root() / name).read_text(encoding="utf-8")
+
+
+@cache
+def queries(name: str) -> dict[str, str]:
+    """The named queries of sql/queries/`name`.sql: each follows a line `-- name: its_name`."""
+    parts = re.split(r"^-- name: (\w+)\n", sql(f"queries/{name}.sql"), flags=re.MULTILINE)
+    return {key: text.strip().rstrip(";") for key, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+async def _vector_schema(connection: Connection) -> str:
+    schema = await connection.fetchval(queries("schema")["vector_schema"])
+    if schema is None:
+        raise SchemaError("this database has no pgvector extension: it is not Immich's (check DB_DATABASE_NAME)")
+    return str(schema)
+
+
+async def _teach_vectors(connection: OwnConnection) -> None:
+    """Teach a new connection pgvector's types, wherever the extension lives."""
+    await register_vector(connection, schema=await _vector_schema(connection))
+
+
+def _session(search_path: str | None = None) -> dict[str, str]:
+    # Given when the session starts, so that a pool's reset between uses brings back just this.
+    session = {"application_name": "immich-indexer"}
+    if search_path is not None:
+        session["search_path"] = search_path
+    return session
+
+
+async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
+    """One connection that knows nothing special: to LISTEN, to notify, to look around."""
+    return await asyncpg.connect(dsn, timeout=timeout, server_settings=_session())
+
+
+async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
+    """One connection that knows pgvector's types and finds Immich's tables.
+
+    Raises:
+        SchemaError: the database has no pgvector.
+        OSError, asyncpg.PostgresError: no connection; `explain` puts it into words.
+    """
+    connection = await connect(dsn, timeout=timeout)
+    try:
+        await _teach_vectors(connection)
+        await connection.execute(f"SET search_path = {await _search_path(connection)}")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _search_path(connection: Connection) -> str:
+    return f'pg_catalog, "{await _vector_schema(connection)}", public'
+
+
+async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10) -> Pool:
+    """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`."""
+    first = await connect(dsn, timeout=timeout)
+    try:
+        search_path = await _search_path(first)
+    finally:
+        await first.close()
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        init=_teach_vectors,
+        timeout=timeout,
+        command_timeout=120,
+        max_inactive_connection_lifetime=300,
+        server_settings=_session(search_path),
+    )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the trouble is of a kind that passes, so that the answer is to do the transaction again."""
+    # asyncpg's own complaint about an argument's value is an InterfaceError too, and does not pass.
+    return isinstance(error, _TRANSIENT) and not isinstance(error, ValueError)
+
+
+def explain(error: BaseException) -> str:
+    """A connection error in words that say what to check; never with a password."""
+    if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
+        return f"the database refused the login: {error} (check DB_USERNAME and DB_PASSWORD)"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"{error} (check DB_DATABASE_NAME)"
+    if isinstance(error, OSError | TimeoutError):
+        return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT)"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,77 @@
+"""The files that Immich makes of a photo."""
+
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID
+
+from PIL import Image, UnidentifiedImageError
+
+
+class MediaRoot:
+    """Immich's upload directory: where it lies on this machine, and what it is called inside Immich's container.
+
+    Args:
+        directory: The directory on this machine.
+        prefix: The same directory as Immich writes it into its database.
+    """
+
+    def __init__(self, directory: Path, prefix: str = "/data") -> None:
+        self.directory = directory
+        self.prefix = prefix
+
+    def path(self, owner: UUID, asset: UUID, kind: str, extension: str, *, edited: bool = False) -> str:
+        """Where Immich keeps a photo's preview, thumbnail or fullsize file, in its own words."""
+        name = f"{asset}_{kind}{'_edited' if edited else ''}.{extension}"
+        return f"{self.prefix}/thumbs/{owner}/{name[0:2]}/{name[2:4]}/{name}"
+
+    def on_disk(self, path: str) -> Path:
+        """Where that file lies on this machine."""
+        return self.directory / path.removeprefix(self.prefix).lstrip("/")
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+        return self.on_disk(path).read_bytes()
+
+    def write(self, path: str, content: bytes) -> None:
+        """Writes a file in place, as Immich does: whoever reads at this moment may see half of it."""
+        file = self.on_disk(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+    def delete(self, path: str) -> None:
+        """Deletes a file; one that is not there is no error."""
+        self.on_disk(path).unlink(missing_ok=True)
+
+
+def extension(picture: bytes) -> str:
+    """How Immich ends the name of such a preview."""
+    return "webp" if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP" else "jpeg"
+
+
+def size(picture: bytes) -> tuple[int | None, int | None]:
+    """Width and height in pixels, or nothing of what is no picture."""
+    try:
+        with Image.open(BytesIO(picture)) as image:
+            return image.size
+    except UnidentifiedImageError:
+        return None, None
+
+
+def converted(picture: bytes, extension: str) -> bytes:
+    """The same picture as ``jpeg`` or ``webp``."""
+    return _encode(Image.open(BytesIO(picture)), extension)
+
+
+def cropped(picture: bytes, box: tuple[int, int, int, int] | None) -> bytes:
+    """What is left of a picture inside of ``(x, y, width, height)`` pixels."""
+    image: Image.Image = Image.open(BytesIO(picture))
+    if box is not None:
+        x, y, width, height = box
+        image = image.crop((x, y, x + width, y + height))
+    return _encode(image, extension(picture))
+
+
+def _encode(image: Image.Image, extension: str) -> bytes:
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, format=extension, quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,21 @@
+-- What Immich asks when a person searches.
+
+-- Sorting by the id too keeps the HNSW index out of it: an exact scan. Hidden and archived photos come back.
+-- name: smart_3_1
+SELECT asset.id FROM asset JOIN smart_search ON asset.id = smart_search."assetId"
+WHERE asset.visibility <> 'locked' AND asset."ownerId" = ANY ($1::uuid[]) AND asset."deletedAt" IS NULL
+ORDER BY smart_search.embedding <=> $2::text::vector, asset.id
+LIMIT $3 OFFSET $4;
+
+-- name: smart_2_7
+SELECT asset.id FROM asset JOIN smart_search ON asset.id = smart_search."assetId"
+WHERE asset.visibility = 'timeline' AND asset."ownerId" = ANY ($1::uuid[]) AND asset."deletedAt" IS NULL
+ORDER BY smart_search.embedding <=> $2::text::vector
+LIMIT $3 OFFSET $4;
+
+-- name: ocr_filter
+SELECT asset.id FROM asset JOIN ocr_search ON asset.id = ocr_search."assetId"
+WHERE asset.visibility = 'timeline' AND asset."ownerId" = ANY ($1::uuid[]) AND asset."deletedAt" IS NULL
+  AND f_unaccent(ocr_search.text) %>> f_unaccent($2)
+ORDER BY asset."fileCreatedAt" DESC
+LIMIT $3;

@@ -1,0 +1,185 @@
+"""Every precondition, checked one by one, each with what to do when it fails."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import asyncpg
+
+from indexer import photos, reconcile, schema
+from indexer.database import Connection, connect, connect_to_immich, explain
+from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
+from indexer.results import MODEL_NAMES, width_advice
+from indexer.settings import Settings
+
+Verdict = Literal["ok", "advice", "fails"]
+_OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its name, how it went, and what was seen or is to be done."""
+
+    check: str
+    verdict: Verdict
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """All findings, in an order in which to mend them. Never raises for what is wrong with the installation."""
+    findings = [await asyncio.to_thread(_device, settings)]
+    if "clip" in settings.tasks:
+        findings.append(await asyncio.to_thread(_weights, settings))
+    try:
+        connection = await connect(settings.dsn)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return [*findings, Finding("connection", "fails", explain(error))]
+    await connection.close()
+    try:
+        immich = await connect_to_immich(settings.dsn)
+    except IndexerError as error:
+        return [*findings, Finding("connection", "fails", str(error))]
+    try:
+        server = await immich.fetchval("SELECT current_setting('server_version')")
+        findings.append(Finding("connection", "ok", f"PostgreSQL {server}"))
+        checks: list[tuple[str, Callable[[Connection, Settings], Awaitable[Finding]]]] = [
+            ("Immich's tables", _tables),
+            ("our schema", _schema),
+            ("pgvector", _pgvector),
+            ("zhparser", _zhparser),
+            ("vector width", _width),
+            ("other models' vectors", _foreign),
+            ("database settings", _settings),
+            ("media", _media),
+        ]
+        for name, check in checks:
+            try:
+                findings.append(await check(immich, settings))
+            except (IndexerError, asyncpg.PostgresError) as error:
+                findings.append(Finding(name, "fails", str(error)))
+    finally:
+        await immich.close()
+    return findings
+
+
+def _device(settings: Settings) -> Finding:
+    from indexer.models.device import resolve_device
+
+    try:
+        device = resolve_device(settings.device)
+    except SettingsError as error:
+        return Finding("device", "fails", str(error))
+    threads = f", {settings.threads} threads" if device == "cpu" else ""
+    return Finding("device", "ok", f"{device}{threads}")
+
+
+def _weights(settings: Settings) -> Finding:
+    from indexer.models import weights
+
+    try:
+        path = weights.find(settings.clip_model, settings.clip_download_root)
+    except WeightsError as error:
+        return Finding("weights", "fails", str(error))
+    return Finding("weights", "ok", str(path))
+
+
+async def _tables(connection: Connection, _: Settings) -> Finding:
+    rows = await connection.fetch(schema.SQL["tables_present"], list(schema.TABLES))
+    missing = [row["name"] for row in rows if not row["present"]]
+    if missing:
+        return Finding(
+            "Immich's tables", "fails", f"missing: {', '.join(missing)}; is this Immich 2.7 or newer, started once?"
+        )
+    return Finding("Immich's tables", "ok", "all there")
+
+
+async def _schema(connection: Connection, _: Settings) -> Finding:
+    version = await schema.require(connection)
+    missing = await schema.missing_triggers(connection)
+    if missing:
+        return Finding(
+            "our schema", "fails", f"triggers missing: {', '.join(missing)}; run `immich-indexer install`"
+        )
+    return Finding("our schema", "ok", f"version {version}, all triggers in place")
+
+
+async def _pgvector(connection: Connection, _: Settings) -> Finding:
+    rows = {row["name"]: row for row in await connection.fetch(schema.SQL["extension_versions"])}
+    installed = rows["vector"]["installed_version"] if "vector" in rows else None
+    if installed is None:
+        return Finding("pgvector", "fails", "not installed in this database; Immich installs it when it starts")
+    if tuple(int(part) for part in installed.split(".")[:2]) < _OLDEST_PGVECTOR:
+        return Finding(
+            "pgvector", "fails", f"{installed} is too old, 0.7 is needed: update the database image, then ALTER EXTENSION vector UPDATE"
+        )
+    return Finding("pgvector", "ok", installed)
+
+
+async def _zhparser(connection: Connection, _: Settings) -> Finding:
+    if await connection.fetchval(schema.SQL["has_zhparser_configuration"]):
+        return Finding("zhparser", "ok", "ranks Chinese words")
+    rows = {row["name"]: row for row in await connection.fetch(schema.SQL["extension_versions"])}
+    if "zhparser" not in rows:
+        return Finding(
+            "zhparser",
+            "advice",
+            "this server does not have it: every piece of text is still found, but Chinese words do not rank; use our database image",
+        )
+    return Finding("zhparser", "advice", "run CREATE EXTENSION zhparser as a superuser, then `immich-indexer install`")
+
+
+async def _width(connection: Connection, settings: Settings) -> Finding:
+    from indexer.models import weights
+
+    width = await schema.vector_width(connection)
+    named = MODEL_NAMES.get(width, "none that we know")
+    if "clip" not in settings.tasks:
+        return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
+    needed = await asyncio.to_thread(weights.dimensions, settings.clip_model, settings.clip_download_root)
+    if width < needed:
+        return Finding("vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}")
+    rest = "" if width == needed else f", {width - needed} of them filled with zeros"
+    return Finding("vector width", "ok", f"{width} for {settings.clip_model}'s {needed}{rest} (Immich's {named}, ...)")
+
+
+async def _foreign(connection: Connection, settings: Settings) -> Finding:
+    if "clip" not in settings.tasks:
+        return Finding("other models' vectors", "ok", "not our business: TASKS lacks clip")
+    await schema.require(connection)
+    count = await reconcile.foreign_vectors(connection)
+    if count:
+        return Finding(
+            "other models' vectors",
+            "advice",
+            f"{count} photos still have a vector of another model, which no search of ours finds: `immich-indexer backfill` replaces them",
+        )
+    return Finding("other models' vectors", "ok", "none")
+
+
+async def _settings(connection: Connection, _: Settings) -> Finding:
+    lines = await schema.settings_to_run(connection)
+    if lines:
+        return Finding(
+            "database settings",
+            "advice",
+            "Immich 2.7 shows at most 40 results until the database's owner runs: " + "; ".join(lines),
+        )
+    return Finding("database settings", "ok", "as Immich's search wants them")
+
+
+async def _media(connection: Connection, settings: Settings) -> Finding:
+    from indexer import images
+
+    path = await photos.some_preview(connection)
+    if path is None:
+        return Finding("media", "advice", "no photo has a preview yet: nothing to check with")
+    try:
+        local = settings.path_map()(path)
+        data = await asyncio.to_thread(images.read, local, max_bytes=settings.max_preview_megabytes << 20)
+        await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
+    except PictureError as error:
+        return Finding(
+            "media", "fails", f"{error}; Immich calls it {path}: mount its folder here and set MEDIA_PATH_MAP accordingly"
+        )
+    return Finding("media", "ok", f"{path} is readable as {local}")

@@ -1,0 +1,32 @@
+"""Every error that a person may meet, each carrying what is needed to mend it."""
+
+
+class IndexerError(Exception):
+    """Base of all errors raised on purpose; its text is meant for a person."""
+
+
+class SettingsError(IndexerError):
+    """A setting is missing or wrong; the text names it."""
+
+
+class PictureError(IndexerError):
+    """This one picture cannot be read; other pictures are not concerned."""
+
+
+class WeightsError(IndexerError):
+    """A model's weights are missing or are not what they should be; the text says which file goes where."""
+
+
+class SchemaError(IndexerError):
+    """The database does not look as it must; the text says what to run."""
+
+
+class ColumnWidthError(SchemaError):
+    """Immich's vector column cannot hold the model's vectors."""
+
+    def __init__(self, width: int, needed: int, advice: str) -> None:
+        super().__init__(
+            f"smart_search.embedding is vector({width}), the CLIP model needs {needed} dimensions: {advice}"
+        )
+        self.width = width
+        self.needed = needed

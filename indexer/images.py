@@ -1,0 +1,163 @@
+"""From the path Immich stores to pixels: which file, its bytes, its picture."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from indexer.errors import PictureError
+
+# What Immich writes as a preview (JPEG, WebP), and what a person may hand in besides. A short list also keeps Pillow's
+# rarer parsers away from files that strangers uploaded.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
+
+# Pillow has one limit for the whole process and mostly only warns. Ours is an argument of decode(), checked on the
+# header before any pixel is decoded, and always an error.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class PathMap:
+    """Where Immich's paths are found here, e.g. Immich's `/data/thumbs/a.jpeg` under `/mnt/photos/thumbs/a.jpeg`.
+
+    `prefixes` are pairs (Immich's prefix, ours), the longest first. Paths under none of them are left as they are,
+    and so are all paths when there are no prefixes.
+    """
+
+    prefixes: tuple[tuple[PurePosixPath, Path], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `/data=/mnt/photos`; several are separated by `;` or `,`, an empty text maps nothing.
+
+        Raises:
+            ValueError: a part is not `absolute path=absolute path`, or names a prefix twice.
+        """
+        prefixes: dict[PurePosixPath, Path] = {}
+        for part in filter(None, (piece.strip() for piece in re.split("[;,]", text))):
+            theirs, equals, ours = (piece.strip() for piece in part.partition("="))
+            if not (equals and theirs.startswith("/") and ours.startswith("/")):
+                raise ValueError(f"{part!r} is not a path mapping; write /path/in/immich=/path/here")
+            if ".." in PurePosixPath(theirs).parts:
+                raise ValueError(f"{part!r}: a mapped path must not contain '..'")
+            if PurePosixPath(theirs) in prefixes:
+                raise ValueError(f"{theirs!r} is mapped twice")
+            prefixes[PurePosixPath(theirs)] = Path(ours)
+        longest_first = sorted(prefixes.items(), key=lambda pair: len(pair[0].parts), reverse=True)
+        return cls(tuple(longest_first))
+
+    def __call__(self, immich_path: str) -> Path:
+        """The local path of the file that Immich calls `immich_path`.
+
+        Raises:
+            PictureError: the path is empty, holds a NUL or climbs with `..`.
+        """
+        path = PurePosixPath(immich_path)
+        # Immich never stores '..'. Resolving it instead of refusing it would let a row of its database name any file.
+        if not immich_path or "\0" in immich_path or ".." in path.parts:
+            raise PictureError(f"refused path: {immich_path!r}")
+        for theirs, ours in self.prefixes:
+            if path.is_relative_to(theirs):
+                return ours / path.relative_to(theirs)
+        return Path(path)
+
+
+def read(path: Path, *, max_bytes: int) -> bytes:
+    """The whole file; blocks, so call it in a thread.
+
+    Raises:
+        PictureError: the file is missing, unreadable, empty or has more than `max_bytes` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)  # one more than allowed tells without trusting a size that may change
+    except FileNotFoundError:
+        raise PictureError(f"preview missing: {path}") from None
+    except OSError as error:
+        raise PictureError(f"preview unreadable: {path}: {error.strerror or error}") from error
+    if not data:
+        raise PictureError(f"preview empty: {path}")
+    if len(data) > max_bytes:
+        raise PictureError(f"preview too large: {path} has more than the {max_bytes} bytes allowed")
+    return data
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: `rgb` is (height, width, 3) uint8, read-only."""
+
+    rgb: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.rgb.shape[0])
+
+
+def dimensions(data: bytes, *, max_pixels: int) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
+
+    Raises:
+        PictureError: as `decode`, as far as the header tells.
+    """
+    with _opened(data, max_pixels) as image:
+        return image.size
+
+
+def decode(data: bytes, *, max_pixels: int) -> Picture:
+    """Decode a picture (the first frame of an animation) to 8-bit RGB.
+
+    Transparency is dropped and colours converted exactly as `Image.open(file).convert("RGB")` does it, because that is
+    what cn_clip's own preprocessing sees. EXIF orientation is deliberately not applied, for the same reason and because
+    Immich's previews are stored upright, without it: its boxes refer to the pixels as they are.
+
+    Raises:
+        PictureError: the data is no picture of a known format, is damaged or cut short, or its header promises more
+            than `max_pixels` pixels (nothing has been decoded then). No other error escapes, whatever the bytes.
+    """
+    with _opened(data, max_pixels) as image:
+        width, height = image.size
+        rgb = np.asarray(_to_rgb(image))
+    if rgb.ndim != 3 or 0 in rgb.shape:
+        raise PictureError(f"picture without pixels: {width} x {height}")
+    rgb.flags.writeable = False
+    return Picture(rgb)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The picture with its header read and found acceptable; whatever goes wrong in the block is a PictureError."""
+    if not data:
+        raise PictureError("empty file")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise PictureError(f"picture too large: {width} x {height} pixels, at most {max_pixels} are allowed")
+            yield image
+    except PictureError:
+        raise
+    except Exception as error:  # Pillow's parsers raise almost anything on hostile bytes, up to SyntaxError
+        raise PictureError(f"not a readable picture: {error or type(error).__name__}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes to RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        # Pillow clips deep grey at 255, which turns most of a 16-bit picture white; keep the high byte instead.
+        grey = np.asarray(image).astype(np.float64)
+        scale = 256 if grey.max(initial=0) > 255 else 1
+        image = Image.fromarray((grey / scale).clip(0, 255).astype(np.uint8))
+    image.info.pop("transparency", None)  # it does not change the pixels of an RGB result, but Pillow may warn about it
+    return image.convert("RGB")

@@ -1,0 +1,152 @@
+"""The models at work: pictures in, vectors and lines out, in batches across photos, bounded in memory.
+
+Knows nothing of the database; the pipeline feeds it with previews, the gateway with what Immich sends.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer import images
+from indexer.images import Picture
+from indexer.models.ocr import Detection, Line
+from indexer.scheduler import Scheduler, Stage
+
+Vector = npt.NDArray[np.float32]
+
+
+class ClipModel(Protocol):
+    """What is needed of a CLIP model; `indexer.models.clip.Clip` is one."""
+
+    name: str
+    dimensions: int
+
+    def prepare(self, picture: Picture) -> Vector:
+        """Pixels as the model wants them."""
+
+    def encode_images(self, prepared: Sequence[Vector]) -> Vector:
+        """(n, dimensions) float32, L2-normalised."""
+
+
+class OcrModel(Protocol):
+    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one."""
+
+    name: str
+
+    def detect(self, picture: Picture) -> Detection:
+        """Where the lines are."""
+
+    def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
+        """What they say, a list a picture."""
+
+
+class _Budget:
+    """Lets holders of at most `total` units in; one that wants more than all of it comes in alone. First come, first in."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._used = 0
+        self._changed = asyncio.Condition()
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def __call__(self, units: int) -> AsyncIterator[None]:
+        units = min(units, self._total)
+        async with self._turn, self._changed:
+            await self._changed.wait_for(lambda: self._used + units <= self._total)
+            self._used += units
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._used -= units
+                self._changed.notify_all()
+
+
+class Inference:
+    """Runs the models on `threads` threads for any number of callers at once.
+
+    Args:
+        clip: the CLIP model, or None where no vectors are wanted.
+        ocr: the OCR engine, or None where no text is wanted.
+        threads: threads to share; each model call is to keep one busy.
+        clip_batch: pictures in one call of the CLIP model.
+        ocr_batch: pictures whose lines are read in one call.
+        max_pixels: larger pictures are refused.
+        pixels_in_flight: pixels of decoded pictures held at once, which bounds memory.
+        gpu: the models share one device: one call of each at a time.
+    """
+
+    def __init__(
+        self,
+        clip: ClipModel | None,
+        ocr: OcrModel | None,
+        *,
+        threads: int,
+        clip_batch: int = 4,
+        ocr_batch: int = 4,
+        max_pixels: int = 64_000_000,
+        pixels_in_flight: int = 48_000_000,
+        gpu: bool = False,
+    ) -> None:
+        self.clip = clip
+        self.ocr = ocr
+        self._max_pixels = max_pixels
+        self._budget = _Budget(pixels_in_flight)
+        limit = 1 if gpu else threads
+        self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
+        self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
+        self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=limit)
+        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all, size=clip_batch, limit=limit)
+        self._recognise: Stage[Detection, list[Line]] = Stage(
+            "recognise", self._recognise_all, size=ocr_batch, limit=limit
+        )
+        stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
+        self._schedule = Scheduler(threads, stages)
+
+    async def read(self, data: bytes, *, clip: bool, ocr: bool) -> tuple[Vector | None, list[Line] | None]:
+        """What is wanted of the picture whose file is `data`: its vector, its lines.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        width, height = images.dimensions(data, max_pixels=self._max_pixels)
+        async with self._budget(width * height):
+            picture = await self._schedule(self._decode, data)
+            async with asyncio.TaskGroup() as group:
+                vector = group.create_task(self._vector(picture)) if clip else None
+                lines = group.create_task(self._lines(picture)) if ocr else None
+        return vector.result() if vector else None, lines.result() if lines else None
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._schedule.close()
+
+    async def _vector(self, picture: Picture) -> Vector:
+        return await self._schedule(self._encode, await self._schedule(self._prepare, picture))
+
+    async def _lines(self, picture: Picture) -> list[Line]:
+        return await self._schedule(self._recognise, await self._schedule(self._detect, picture))
+
+    def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
+        return [images.decode(data, max_pixels=self._max_pixels) for data in items]
+
+    def _prepare_all(self, items: Sequence[Picture]) -> list[Vector]:
+        assert self.clip is not None  # noqa: S101 - read() is asked for clip only where there is one
+        return [self.clip.prepare(picture) for picture in items]
+
+    def _detect_all(self, items: Sequence[Picture]) -> list[Detection]:
+        assert self.ocr is not None  # noqa: S101 - as above
+        return [self.ocr.detect(picture) for picture in items]
+
+    def _encode_all(self, items: Sequence[Vector]) -> list[Vector]:
+        assert self.clip is not None  # noqa: S101 - as above
+        return list(self.clip.encode_images(items))
+
+    def _recognise_all(self, items: Sequence[Detection]) -> list[list[Line]]:
+        assert self.ocr is not None  # noqa: S101 - as above
+        return self.ocr.recognise(items)

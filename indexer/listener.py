@@ -1,0 +1,112 @@
+"""Hears the doorbell: one connection that LISTENs, is probed, comes back when it is lost, and says when it is deaf.
+
+A doorbell carries nothing; whoever waits looks into the queue. So a lost one costs time and never a photo. The probe measures
+that notifications really arrive (Oban calls it a sonar): asyncpg does not notice a dead peer by itself, and behind a pooler in
+transaction mode LISTEN succeeds and hears nothing.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from indexer.database import OwnConnection, connect, explain
+
+log = structlog.get_logger()
+
+CHANNEL = "immich_indexer"
+_PROBE = f"{CHANNEL}_probe"
+
+
+class Listener:
+    """Sets `rung` when there may be something to do.
+
+    Args:
+        dsn: the database.
+        probe_seconds: how often to check that notifications arrive.
+        patience_seconds: how long a probe may take before the listener counts as deaf.
+    """
+
+    def __init__(self, dsn: str, *, probe_seconds: float = 10, patience_seconds: float = 5) -> None:
+        self.rung = asyncio.Event()
+        self.listening = asyncio.Event()  # set while a connection listens; for those who must not miss a beat
+        self._dsn = dsn
+        self._probe_seconds = probe_seconds
+        self._patience = patience_seconds
+        self._heard = asyncio.Event()
+        self._token = ""
+        self._deaf = True
+
+    @property
+    def deaf(self) -> bool:
+        """Whether notifications are not known to arrive: then poll."""
+        return self._deaf
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            connection = await self._connect()
+            try:
+                await self._listen(connection)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("listening connection lost", error=explain(error))
+            finally:
+                self._deaf = True
+                self.listening.clear()
+                self.rung.set()  # something may have happened meanwhile
+                with contextlib.suppress(Exception):
+                    connection.terminate()
+
+    async def _connect(self) -> OwnConnection:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)),
+            wait=wait_random_exponential(multiplier=0.1, max=5),
+        ):
+            with attempt:
+                return await connect(self._dsn, timeout=5)
+        raise AssertionError("unreachable: the retrying above has no end")
+
+    async def _listen(self, connection: OwnConnection) -> None:
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        await connection.add_listener(CHANNEL, self._on_bell)
+        await connection.add_listener(_PROBE, self._on_probe)
+        self.listening.set()
+        self.rung.set()  # LISTEN first, then look: what came before is found by looking
+        while not lost.is_set():
+            await self._probe(connection)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lost.wait(), self._probe_seconds)
+        raise ConnectionError("closed by the server")
+
+    async def _probe(self, connection: OwnConnection) -> None:
+        """Ring from a connection of its own: a notification from the listening one would prove less."""
+        self._token = uuid4().hex
+        self._heard.clear()
+        other = await connect(self._dsn, timeout=self._patience)
+        try:
+            await other.execute("SELECT pg_notify($1, $2)", _PROBE, self._token, timeout=self._patience)
+        finally:
+            await other.close(timeout=self._patience)
+        try:
+            await asyncio.wait_for(self._heard.wait(), self._patience)
+        except TimeoutError:
+            log.warning("notifications do not arrive: polling instead (is there a connection pooler in between?)")
+            self._deaf = True
+            # Is the connection itself alive? If not, this raises, and a new one is made.
+            await connection.execute("SELECT 1", timeout=self._patience)
+        else:
+            if self._deaf:
+                log.debug("listening")
+            self._deaf = False
+
+    def _on_bell(self, *_: Any) -> None:
+        self.rung.set()
+
+    def _on_probe(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if payload == self._token:
+            self._heard.set()

@@ -1,0 +1,111 @@
+"""A Chinese-CLIP checkpoint on disk: its weights and the shape of the model they belong to."""
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from indexer.errors import WeightsError
+from indexer.models import weights
+from indexer.models.torchvision_compat import ensure_torchvision
+
+Config = dict[str, Any]
+"""The arguments of `cn_clip.clip.model.CLIP`: the keys of one vision and one text file of cn_clip's `model_configs`,
+in one mapping."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's file, its shape and its SHA-256; `label` is what people call it."""
+
+    label: str
+    path: Path
+    config: Config
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Identity of these very weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`: stored with what they computed."""
+        return f"cn-clip {self.label} {self.sha256[:12]}"
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights by cn_clip's parameter names, mapped from the file rather than read where its format allows.
+
+        Raises:
+            WeightsError: the file is damaged, or is not a checkpoint of cn_clip.
+        """
+        try:
+            try:
+                content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError:  # files of torch before 1.6 are no zip archives and cannot be mapped
+                content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise WeightsError(f"{self.path} is damaged or no torch checkpoint: {error}") from error
+        state = content.get("state_dict") if isinstance(content, dict) else None
+        if not isinstance(state, dict) or not state:
+            raise WeightsError(f"{self.path} holds no 'state_dict': not a checkpoint of cn_clip")
+        # Training wraps the model in DistributedDataParallel, which puts "module." before every name.
+        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
+    """Find a model's file, check it, and learn its shape.
+
+    Args:
+        model: one of cn_clip's names (`ViT-B-16`, ...), or the path of a `.pt` file with `{"state_dict": ...}` as
+            cn_clip writes it; its shape then stands beside it, in a file of the same stem ending in `.json` (see
+            `Config` for the keys).
+        download_root: the folder of the named models' files.
+
+    Raises:
+        WeightsError: a file is missing, is not what was published, or its JSON is unusable.
+    """
+    if model in weights.FILES:
+        path = weights.find(model, download_root or Path.home() / ".cache" / "clip")  # cn_clip's own default
+        label, config = model, _packaged_config(model)
+    elif model.endswith(".pt"):
+        path, label = Path(model), Path(model).stem
+        if not path.is_file():
+            raise WeightsError(f"the CLIP checkpoint {path} does not exist")
+        config = _beside(path)
+    else:
+        weights.file_of(model)  # raises, naming the models there are
+        raise AssertionError(model)
+    report = weights.check(path)
+    if not report.genuine:
+        raise WeightsError(
+            f"{path} is damaged or not what was published: SHA-256 {report.sha256}, expected {report.expected}\n"
+            f"delete it and run:  immich-indexer models fetch {model}"
+        )
+    return Checkpoint(label, path, config, report.sha256)
+
+
+def _beside(path: Path) -> Config:
+    config_path = path.with_suffix(".json")
+    try:
+        config = json.loads(config_path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path} needs its configuration beside it: {config_path}") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{config_path} is not readable JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{config_path} is not a JSON object")
+    return config
+
+
+def _packaged_config(model: str) -> Config:
+    """The shape of a named model, from the files inside cn_clip."""
+    ensure_torchvision()
+    from cn_clip.clip import utils
+
+    vision, text = utils._MODEL_INFO[model]["struct"].split("@")
+    folder = Path(utils.__file__).parent / "model_configs"
+    config: Config = {}
+    for part in (vision, text):
+        config |= json.loads((folder / f"{part}.json").read_text("utf-8"))
+    if isinstance(config["vision_layers"], str):  # cn_clip writes the ResNet's as "[3,4,6,3]" and evaluates it
+        config["vision_layers"] = json.loads(config["vision_layers"])
+    return config

@@ -1,0 +1,172 @@
+"""The text in a picture: where each line is and what it says, with RapidOCR on ONNX Runtime."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from indexer.images import Picture
+from indexer.models.ocr_crops import Crop, cut
+from indexer.models.ocr_engines import Engine, EngineName, open_engine
+
+Corners = tuple[float, float, float, float, float, float, float, float]
+
+# C0 and C1 controls (PostgreSQL refuses NUL) and surrogates without a partner (no UTF-8).
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_MULTIPLE = 32
+"""The detection network halves its picture five times, so its sides are multiples of this."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text.
+
+    `corners` are x1, y1 .. x4, y4 in 0..1 of the picture's width and height, clockwise from the top left of the box as
+    it lies in the picture (also where the text in it is turned); the scores are 0..1.
+    """
+
+    text: str
+    corners: Corners
+    box_score: float
+    text_score: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The boxes of one picture in reading order, each with its crop, turned upright: all that recognition needs."""
+
+    corners: tuple[Corners, ...]
+    box_scores: tuple[float, ...]
+    crops: tuple[Crop, ...]
+
+
+class Ocr:
+    """A loaded OCR engine, as `load_ocr` returns it.
+
+    Every method may be called from any thread at any time, also the same one from several: nothing is kept between
+    calls, and ONNX Runtime takes concurrent runs. With `threads=1` each call keeps exactly one processor busy, which is
+    the fastest way to use several: one `Ocr`, as many calling threads as processors.
+
+    Attributes:
+        name: engine, package version, model files and every setting that changes the result; stored with results.
+    """
+
+    def __init__(self, engine: Engine, *, min_box_score: float, min_text_score: float, detect_side: int) -> None:
+        self.name = f"{engine.name} side={detect_side} box>={min_box_score:g} text>={min_text_score:g}"
+        self._engine = engine
+        self._min_box_score = min_box_score
+        self._min_text_score = min_text_score
+        self._detect_side = detect_side
+
+    def detect(self, picture: Picture) -> Detection:
+        """Find the lines of one picture on a reduced copy, and cut them out of the full one."""
+        size = _detection_size(picture.width, picture.height, self._detect_side)
+        reduced = cv2.cvtColor(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+        boxes, scores = self._engine.boxes(reduced, (picture.height, picture.width))
+        if not len(boxes):
+            return Detection((), (), ())
+        # Reading order would part the boxes from their scores: let each score travel as a fifth corner of its box.
+        tagged = np.concatenate([boxes, np.repeat(scores[:, None, None], 2, axis=2)], axis=1)
+        ordered = [row for row in self._engine.reading_order(tagged) if row[4, 0] >= self._min_box_score]
+        return Detection(
+            corners=tuple(_corners(row[:4], picture) for row in ordered),
+            box_scores=tuple(float(row[4, 0]) for row in ordered),
+            crops=tuple(cut(self._engine, picture.rgb, [row[:4] for row in ordered])),
+        )
+
+    def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
+        """Read the lines of several pictures at once: one list a picture, in reading order.
+
+        The engine sorts all crops by shape and reads them in batches of six, so that little of a batch is padding.
+        """
+        crops = [crop for detection in detections for crop in detection.crops]
+        texts = iter(self._read_crops(crops))
+        return [
+            [
+                Line(text, corners, box_score, score)
+                for corners, box_score, (text, score) in zip(
+                    detection.corners, detection.box_scores, texts, strict=False
+                )
+                if text and score >= self._min_text_score
+            ]
+            for detection in detections
+        ]
+
+    def read(self, pictures: Sequence[Picture]) -> list[list[Line]]:
+        """`detect` and `recognise` in one: one list of lines a picture."""
+        return self.recognise([self.detect(picture) for picture in pictures])
+
+    def _read_crops(self, crops: Sequence[Crop]) -> list[tuple[str, float]]:
+        results = self._texts([crop.pixels for crop in crops])
+        # A line that would be dropped gets another look, the other ways it may have been meant.
+        again = [
+            (index, way)
+            for index, crop in enumerate(crops)
+            if results[index][1] < self._min_text_score
+            for way in crop.other_ways()
+        ]
+        for (index, _), result in zip(again, self._texts([way for _, way in again]), strict=True):
+            results[index] = max(results[index], result, key=lambda read: read[1])
+        return results
+
+    def _texts(self, crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        if not crops:
+            return []
+        return [(_clean(text), float(score)) for text, score in self._engine.texts(crops)]
+
+
+def _detection_size(width: int, height: int, side: int) -> tuple[int, int]:
+    """(width, height) to detect on: reduced to a long side of `side`, but the short one to no less than 2/3 of that.
+
+    Otherwise the text of a long screenshot or a panorama, whose short side is all it has, would become too small.
+    """
+    long, short = max(width, height), min(width, height)
+    scale = min(1.0, max(side / long, side * 2 / 3 / short))
+    return _multiple(width * scale), _multiple(height * scale)
+
+
+def _multiple(length: float) -> int:
+    return max(_MULTIPLE, round(length / _MULTIPLE) * _MULTIPLE)
+
+
+def _corners(box: np.ndarray, picture: Picture) -> Corners:
+    inside = np.clip(box / (picture.width, picture.height), 0.0, 1.0)
+    x1, y1, x2, y2, x3, y3, x4, y4 = (float(value) for value in np.nan_to_num(inside).ravel())
+    return x1, y1, x2, y2, x3, y3, x4, y4
+
+
+def _clean(text: str) -> str:
+    return _UNWRITABLE.sub("", text).strip()
+
+
+def load_ocr(
+    engine: EngineName = "rapidocr",
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    min_box_score: float = 0.5,
+    min_text_score: float = 0.8,
+    detect_side: int = 960,
+) -> Ocr:
+    """Load an OCR engine; its models are part of the installed package, nothing is downloaded.
+
+    Args:
+        engine: `rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4).
+        device: `cpu`, or `cuda` where ONNX Runtime has it (otherwise a warning, and the CPU).
+        threads: processors that one call may use; best 1, with several calling threads.
+        min_box_score: least certainty, 0..1, that a box holds text.
+        min_text_score: least certainty, 0..1, of a line's text, as the mean over its characters.
+        detect_side: long side, in pixels, of the reduced picture that boxes are looked for in.
+
+    Raises:
+        WeightsError: the package or one of its model files is missing.
+        ValueError: an argument is out of range.
+    """
+    if detect_side < _MULTIPLE or not math.isfinite(min_box_score + min_text_score):
+        raise ValueError(f"detect_side must be at least {_MULTIPLE}, the scores numbers")
+    opened = open_engine(engine, device=device, threads=threads)
+    return Ocr(opened, min_box_score=min_box_score, min_text_score=min_text_score, detect_side=detect_side)

@@ -1,0 +1,199 @@
+"""The two RapidOCR packages behind one face: boxes in a picture, lines standing on their head, a line's text."""
+
+import hashlib
+import importlib.util
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from indexer.errors import WeightsError
+from indexer.models.onnx import open_session
+
+EngineName = Literal["rapidocr", "rapidocr-onnxruntime"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One package's models with its own processing before and after them.
+
+    All pictures are (height, width, 3) uint8 in BGR order, as the models were trained. The callables keep their state
+    in local variables and ONNX Runtime sessions take concurrent runs, so any thread may call them at any time.
+
+    Attributes:
+        name: package, version and model files: what decides the result.
+        boxes: from a picture whose sides are multiples of 32 and the (height, width) to report in, to (n, 4, 2) float32
+            corners, clockwise from the top left, and (n,) float32 scores.
+        reading_order: boxes in, boxes out, top to bottom and left to right; rows after the four corners go along.
+        crop: the straightened picture of one box; a tall one (height >= 1.5 width) is laid down counter-clockwise.
+        upside_down: for each crop, the probability that it stands on its head.
+        texts: for each crop, its text and score.
+    """
+
+    name: str
+    boxes: Callable[[np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+    reading_order: Callable[[np.ndarray], Sequence[np.ndarray]]
+    crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    upside_down: Callable[[Sequence[np.ndarray]], np.ndarray]
+    texts: Callable[[Sequence[np.ndarray]], list[tuple[str, float]]]
+
+
+def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
+    """Load a package's models from its own wheel; nothing is ever downloaded.
+
+    Raises:
+        WeightsError: the wheel lacks a model file.
+        ValueError: no such engine.
+    """
+    if engine == "rapidocr":
+        return _rapidocr(device, threads)
+    if engine == "rapidocr-onnxruntime":
+        return _rapidocr_onnxruntime(device, threads)
+    raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(get_args(EngineName))}")
+
+
+def _rapidocr(device: str, threads: int) -> Engine:
+    """Rapidocr 3: PP-OCRv6 small, with the angle classifier of PP-OCRv2."""
+    from omegaconf import OmegaConf
+    from rapidocr.ch_ppocr_cls import TextClassifier
+    from rapidocr.ch_ppocr_det import TextDetector
+    from rapidocr.ch_ppocr_det.utils import DetPreProcess
+    from rapidocr.ch_ppocr_rec import TextRecInput, TextRecognizer
+    from rapidocr.main import DEFAULT_CFG_PATH
+    from rapidocr.utils.parse_parameters import ParseParams
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    logging.getLogger("RapidOCR").setLevel(logging.ERROR)  # importing it set INFO
+    config = ParseParams.load(DEFAULT_CFG_PATH)
+    files = _files("rapidocr", "PP-OCRv6_det_small", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_small")
+
+    def part(kind: type[Any], section: dict[str, Any], file: Path) -> Any:
+        session = open_session(file, device=device, threads=threads)
+        # Given a session the package opens none of its own, and neither looks for nor downloads a model file.
+        return kind(OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True}))
+
+    detector = part(TextDetector, config.Det, files[0])
+    classifier = part(TextClassifier, config.Cls, files[1])
+    recogniser = part(TextRecognizer, config.Rec, files[2])
+    if device == "cpu":
+        # A batch gains a processor nothing, but pads every line to the widest. Nor does PP-OCRv6 need short lines padded
+        # to 320 columns: with 160 it reads the same ones in half the time (PP-OCRv4 loses some).
+        recogniser.rec_batch_num, recogniser.rec_image_shape = 1, [3, 48, 160]
+
+    def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        result = recogniser(TextRecInput(img=list(crops)))
+        return list(zip(result.txts, result.scores, strict=True))
+
+    return Engine(
+        name=_name("rapidocr", files),
+        boxes=_boxes(detector, DetPreProcess, detector.session),
+        reading_order=detector.sorted_boxes,
+        crop=get_rotate_crop_image,
+        upside_down=_upside_down(classifier, classifier.session),
+        texts=texts,
+    )
+
+
+def _rapidocr_onnxruntime(device: str, threads: int) -> Engine:
+    """rapidocr-onnxruntime 1.4: PP-OCRv4 mobile, with the angle classifier of PP-OCRv2."""
+    from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
+    from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
+    from rapidocr_onnxruntime.ch_ppocr_det.utils import DetPreProcess
+    from rapidocr_onnxruntime.ch_ppocr_rec import TextRecognizer
+    from rapidocr_onnxruntime.main import DEFAULT_CFG_PATH, RapidOCR
+    from rapidocr_onnxruntime.utils import read_yaml
+
+    config = read_yaml(DEFAULT_CFG_PATH)
+    files = _files(
+        "rapidocr_onnxruntime", "ch_PP-OCRv4_det_infer", "ch_ppocr_mobile_v2.0_cls_infer", "ch_PP-OCRv4_rec_infer"
+    )
+
+    def part(kind: type[Any], section: dict[str, Any], file: Path) -> Any:
+        made = kind({**section, "model_path": str(file), "intra_op_num_threads": 1, "inter_op_num_threads": 1})
+        holder = made.session if kind is TextRecognizer else made.infer
+        holder.session = open_session(file, device=device, threads=threads)  # it takes none from outside
+        return made
+
+    detector = part(TextDetector, config["Det"], files[0])
+    classifier = part(TextClassifier, config["Cls"], files[1])
+    recogniser = part(TextRecognizer, config["Rec"], files[2])
+    if device == "cpu":
+        recogniser.rec_batch_num = 1  # as above
+    logging.getLogger("OrtInferSession").setLevel(logging.ERROR)
+    found = _boxes(detector, DetPreProcess, lambda batch: detector.infer(batch)[0])
+
+    def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        # The package's filter drops boxes without their scores; asked one by one it cannot mix them up.
+        filtered = [
+            (detector.filter_tag_det_res(box[None], shape), score) for box, score in zip(*found(picture, shape), strict=True)
+        ]
+        return _arrays([box[0] for box, _ in filtered if len(box)], [score for box, score in filtered if len(box)])
+
+    def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        return [(text, score) for text, score in recogniser(list(crops))[0]]
+
+    return Engine(
+        name=_name("rapidocr-onnxruntime", files),
+        boxes=boxes,
+        reading_order=RapidOCR.sorted_boxes,
+        crop=lambda picture, box: RapidOCR.get_crop_img_list(None, picture, [box])[0],
+        upside_down=_upside_down(classifier, lambda batch: classifier.infer(batch)[0]),
+        texts=texts,
+    )
+
+
+def _boxes(
+    detector: Any,
+    preprocess: type[Any],
+    run: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]:
+    """Detection as both packages do it, except that the caller has chosen the size."""
+
+    def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        # "max" with the picture's own side: the package's resize to multiples of 32 finds nothing left to do.
+        prepare = preprocess(max(picture.shape[:2]), "max", detector.mean, detector.std)
+        return _arrays(*detector.postprocess_op(run(prepare(picture)), shape))
+
+    return boxes
+
+
+def _arrays(boxes: Sequence[np.ndarray], scores: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(boxes, dtype=np.float32).reshape(-1, 4, 2), np.asarray(scores, dtype=np.float32)
+
+
+def _upside_down(
+    classifier: Any,
+    run: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+    """Both packages' classifier, asked for the probability; called as a whole it copies and turns every crop."""
+
+    def upside_down(crops: Sequence[np.ndarray]) -> np.ndarray:
+        at_once = classifier.cls_batch_num
+        parts = [
+            run(np.stack([classifier.resize_norm_img(crop) for crop in crops[start : start + at_once]]))[:, 1]
+            for start in range(0, len(crops), at_once)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
+    return upside_down
+
+
+def _files(package: str, *stems: str) -> list[Path]:
+    """The model files inside an installed package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise WeightsError(f"the Python package {package!r} is not installed: pip install {package.replace('_', '-')}")
+    files = [Path(spec.origin).parent / "models" / f"{stem}.onnx" for stem in stems]
+    for file in files:
+        if not file.is_file():
+            raise WeightsError(f"{file} is missing: reinstall {package}, its wheel carries that file")
+    return files
+
+
+def _name(package: str, files: Sequence[Path]) -> str:
+    models = " ".join(f"{file.stem}:{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}" for file in files)
+    return f"{package} {version(package)} {models}"

@@ -1,0 +1,267 @@
+"""Claim, read, infer, write: photos on their way, stages overlapped, a bounded number of them at once."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import asyncpg
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+
+from indexer import images, photos, results
+from indexer.database import Pool, explain, is_transient
+from indexer.errors import ColumnWidthError, IndexerError, PictureError
+from indexer.images import PathMap
+from indexer.inference import Inference
+from indexer.photos import Photo
+from indexer.queue import Job, Priority, Queue
+from indexer.results import Reading
+
+log = structlog.get_logger()
+
+WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
+_READERS = 8  # files read at once, in threads of their own: a slow disk must not keep the models waiting
+_LOOKS = 8  # tries of a write that met a change of Immich's
+_SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
+
+
+class MediaMissingError(IndexerError):
+    """The media folder is not there at all: no photo's fault."""
+
+
+class Pipeline:
+    """Works on the queue until told to stop.
+
+    Args:
+        pool: connections to the database.
+        queue: this worker's view of the queue.
+        inference: the models.
+        path_map: where previews are.
+        batch: photos claimed at once; up to twice as many are under way.
+        max_bytes: larger previews are refused.
+        read_timeout: seconds that reading a preview may take.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        queue: Queue,
+        inference: Inference,
+        path_map: PathMap,
+        *,
+        batch: int = 8,
+        max_bytes: int = 64 << 20,
+        read_timeout: float = 30,
+    ) -> None:
+        self.photos = 0  # finished since the start
+        self._pool = pool
+        self._queue = queue
+        self._inference = inference
+        self._path_map = path_map
+        self._batch = batch
+        self._max_bytes = max_bytes
+        self._read_timeout = read_timeout
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._under_way: dict[asyncio.Task[None], Job] = {}
+        self._finished: asyncio.Queue[Reading] = asyncio.Queue()
+        self._unwritten: dict[Job, None] = {}
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def run(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
+        """Work until `stop`. `rung` says that there may be something to do; without it we look every `idle()` seconds."""
+        writer = asyncio.create_task(self._write_all())
+        try:
+            while not self._stopping.is_set():
+                rung.clear()  # before looking: what comes while we look rings again
+                try:
+                    claimed = await self._claim()
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("cannot claim", error=explain(error))
+                    await self._pause(1)
+                    continue
+                if not claimed:
+                    await self._wait(rung, idle())
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def stop(self, grace: float) -> None:
+        """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
+        self._stopping.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._drain()
+        left = [*self._under_way.values(), *self._unwritten]
+        for task in list(self._under_way):
+            task.cancel()
+        if left:
+            log.info("giving back", photos=len(left))
+            await asyncio.wait_for(self._queue.release(left), 2)
+        self._inference.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _load(self) -> int:
+        return len(self._under_way) + len(self._unwritten)
+
+    async def _claim(self) -> bool:
+        """Claim and start a batch if there is room. False: there is nothing to do, or no room."""
+        if self._load >= self._batch:
+            return False
+        while await self._queue.fold() >= 10_000:
+            pass
+        jobs = await self._queue.claim(self._batch)
+        if not jobs:
+            return False
+        if any(job.alone for job in jobs):
+            await self._drain()
+        try:
+            known = await photos.describe(self._pool, [job.asset_id for job in jobs])
+        except BaseException:
+            await self._queue.release(jobs)
+            raise
+        for job in jobs:
+            self._start(job, known.get(job.asset_id))
+        if any(job.alone for job in jobs):
+            await self._drain()
+        return True
+
+    def _start(self, job: Job, photo: Photo | None) -> None:
+        task = asyncio.create_task(self._one(job, photo))
+        self._under_way[task] = job
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.pop(task, None)
+        self._room.set()
+
+    async def _drain(self) -> None:
+        while self._load:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _wait(self, rung: asyncio.Event, idle: float) -> None:
+        """Until something rings, or there is room again, or it is time to look anyway."""
+        self._room.clear()
+        full = self._load >= self._batch
+        waits = [self._room.wait(), self._stopping.wait(), *([] if full else [rung.wait()])]
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _one(self, job: Job, photo: Photo | None) -> None:
+        """One photo, from its file to a reading. Its failure is its own."""
+        try:
+            reading = await self._read(job, photo)
+        except PictureError as error:
+            await self._failed(job, str(error))
+        except MediaMissingError as error:
+            log.error("media folder missing", error=str(error))
+            await self._give_back([job], _SYSTEMIC_PAUSE)
+        except Exception as error:
+            log.exception("unexpected error", asset=str(job.asset_id))
+            await self._failed(job, f"{type(error).__name__}: {error}")
+        else:
+            self._unwritten[job] = None
+            self._finished.put_nowait(reading)
+
+    async def _read(self, job: Job, photo: Photo | None) -> Reading:
+        wanted = {"clip", "ocr"} & job.tasks
+        if photo is None or not photo.eligible or photo.path is None or not wanted:
+            return Reading(job, photo)
+        data = await self._file(photo.path)
+        digest = hashlib.sha256(data).digest()
+        clip, ocr = self._inference.clip, self._inference.ocr
+        # The same picture, read by the same model, reads the same: only a person's request reads it again regardless.
+        stale = digest != photo.digest
+        asked = wanted if job.priority <= Priority.REQUEST else frozenset()
+        read_clip = clip is not None and (stale or "clip" in asked or photo.clip_model != clip.name)
+        read_ocr = ocr is not None and (stale or "ocr" in asked or photo.ocr_model != ocr.name)
+        vector, lines = None, None
+        if read_clip or read_ocr:
+            vector, lines = await self._inference.read(data, clip=read_clip, ocr=read_ocr)
+        return Reading(
+            job,
+            photo,
+            digest,
+            clip_model=clip.name if clip is not None and vector is not None else None,
+            vector=vector,
+            ocr_model=ocr.name if ocr is not None and lines is not None else None,
+            lines=lines,
+        )
+
+    async def _file(self, immich_path: str) -> bytes:
+        path = self._path_map(immich_path)
+        read = partial(images.read, path, max_bytes=self._max_bytes)
+        try:
+            async with asyncio.timeout(self._read_timeout):
+                return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        except TimeoutError:
+            raise PictureError(f"reading {path} took more than {self._read_timeout:g} s") from None
+        except PictureError:
+            missing = next((ours for _, ours in self._path_map.prefixes if path.is_relative_to(ours)), None)
+            if missing is not None and not missing.is_dir():
+                raise MediaMissingError(f"{missing} is not there: is it mounted? (MEDIA_PATH_MAP)") from None
+            raise
+
+    async def _failed(self, job: Job, reason: str) -> None:
+        async for attempt in _patiently():
+            with attempt:
+                dead = await self._queue.fail(job, reason)
+        log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
+
+    async def _give_back(self, jobs: Sequence[Job], pause: float) -> None:
+        async for attempt in _patiently():
+            with attempt:
+                await self._queue.release(jobs, pause)
+
+    async def _write_all(self) -> None:
+        while True:
+            batch = [await self._finished.get()]
+            while len(batch) < WRITE_BATCH and not self._finished.empty():
+                batch.append(self._finished.get_nowait())
+            await self._write(batch)
+            for reading in batch:
+                self._unwritten.pop(reading.job, None)
+            self._room.set()
+
+    async def _write(self, batch: Sequence[Reading]) -> None:
+        """Write a batch; one that cannot be written is parted, so that a bad reading fails by itself."""
+        try:
+            async for attempt in _patiently():
+                with attempt:
+                    await results.write(self._pool, self._queue, batch)
+            self.photos += len(batch)
+        except ColumnWidthError as error:
+            log.error("Immich's vector column is too narrow", error=str(error))
+            await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)
+        except Exception as error:
+            if len(batch) > 1:
+                for reading in batch:
+                    await self._write([reading])
+                return
+            log.exception("cannot write", asset=str(batch[0].job.asset_id))
+            await self._failed(batch[0].job, f"cannot write the results: {explain(error)}")
+
+
+def _patiently() -> AsyncRetrying:
+    """Again and again while the trouble is of a kind that passes; a few times where Immich changed something under us."""
+
+    def passes(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        return error is not None and (
+            is_transient(error) or (isinstance(error, results.CHANGED) and state.attempt_number < _LOOKS)
+        )
+
+    return AsyncRetrying(retry=passes, wait=wait_random_exponential(multiplier=0.05, max=3), reraise=True)

@@ -1,0 +1,191 @@
+"""The queue: wishes come in, workers claim jobs, jobs end. The only module that touches the inbox and the job table.
+
+A job is an asset id with the tasks wanted for it; what they mean is not the queue's business.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from uuid import UUID
+
+from indexer.database import Connection, Pool, queries
+
+_SQL = queries("queue")
+
+
+class Priority(IntEnum):
+    """Lowest first."""
+
+    REQUEST = 0
+    UPLOAD = 10
+    BACKFILL = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile."""
+
+    asset_id: UUID
+    tasks: frozenset[str]
+    priority: int
+    generation: int
+    attempts: int
+
+    @property
+    def alone(self) -> bool:
+        """Whether it must run by itself, having failed before."""
+        return self.attempts > 1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The queue at a moment. `oldest_seconds` is the age of the oldest job that is not dead."""
+
+    waiting: int
+    retrying: int
+    running: int
+    dead: int
+    inbox: int
+    oldest_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed, and why."""
+
+    asset_id: UUID
+    error: str
+    failed_at: datetime
+    attempts: int
+    dead: bool
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker as the others see it."""
+
+    name: str
+    version: str
+    device: str
+    photos: int
+    photos_per_minute: float
+    deaf: bool
+    seen_seconds: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a failed job is tried again, and when it is given up. Times in seconds."""
+
+    max_attempts: int
+    retry_seconds: float
+    lease_seconds: float
+    longest_pause: float = 3600
+
+    def pause(self, attempts: int) -> float:
+        """Seconds before the next attempt: doubling, up to `longest_pause`."""
+        return float(min(self.retry_seconds * 2 ** min(attempts - 1, 30), self.longest_pause))
+
+
+class Queue:
+    """The queue as worker `worker` sees it."""
+
+    def __init__(self, pool: Pool, worker: UUID, policy: Policy) -> None:
+        self._pool = pool
+        self.worker = worker
+        self.policy = policy
+
+    async def register(self, name: str, version: str, device: str) -> None:
+        """Make this worker known; its lease starts."""
+        await self._pool.execute(_SQL["register"], self.worker, name, version, device)
+
+    async def unregister(self) -> None:
+        """Forget this worker, which holds nothing any more."""
+        await self._pool.execute(_SQL["unregister"], self.worker)
+
+    async def beat(self, photos: int, photos_per_minute: float, deaf: bool) -> bool:
+        """Renew the lease. False: the lease was lost, and the jobs with it; register again."""
+        return await self._pool.fetchval(_SQL["beat"], self.worker, photos, photos_per_minute, deaf) is not None
+
+    async def reap(self) -> list[UUID]:
+        """Take back the jobs of dead workers. Returns their assets."""
+        rows = await self._pool.fetch(_SQL["reap"], self.policy.lease_seconds, self.policy.max_attempts)
+        return [row["asset_id"] for row in rows]
+
+    async def fold(self, limit: int = 10_000) -> int:
+        """Merge up to `limit` wishes into the queue. Returns how many there were."""
+        return int(await self._pool.fetchval(_SQL["fold"], limit))
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Claim up to `limit` jobs; one alone if it failed before."""
+        rows = await self._pool.fetch(_SQL["claim"], self.worker, limit)
+        return [
+            Job(row["asset_id"], frozenset(row["tasks"]), row["priority"], row["generation"], row["attempts"])
+            for row in rows
+        ]
+
+    async def hold(self, connection: Connection, jobs: Iterable[Job]) -> set[UUID]:
+        """Lock, in this transaction, those of `jobs` that are still ours: results may be written for these only."""
+        rows = await connection.fetch(_SQL["hold"], self.worker, [job.asset_id for job in jobs])
+        return {row["asset_id"] for row in rows}
+
+    async def complete(self, connection: Connection | Pool, jobs: Sequence[Job]) -> None:
+        """End `jobs`; those wished for again since they were claimed go back to the queue."""
+        await connection.execute(
+            _SQL["complete"], self.worker, [job.asset_id for job in jobs], [job.generation for job in jobs]
+        )
+
+    async def fail(self, job: Job, reason: str) -> bool:
+        """Record a failure. Returns whether the job was given up."""
+        return bool(
+            await self._pool.fetchval(
+                _SQL["fail"],
+                self.worker,
+                job.asset_id,
+                reason,
+                self.policy.max_attempts,
+                self.policy.pause(job.attempts),
+                job.generation,
+            )
+        )
+
+    async def release(self, jobs: Iterable[Job], pause: float = 0) -> None:
+        """Give `jobs` back as if they had never been claimed, not to be claimed for `pause` seconds."""
+        await self._pool.execute(_SQL["release"], self.worker, [job.asset_id for job in jobs], pause)
+
+
+async def wish(connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str], priority: Priority) -> None:
+    """Ask for `tasks` on `assets`, durably; whoever listens is told."""
+    await connection.execute(_SQL["wish"], assets, sorted(tasks), priority)
+    await connection.execute("SELECT pg_notify('immich_indexer', '')")
+
+
+async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:
+    """Revive dead letters: all, or those of `assets`. Returns which."""
+    rows = await connection.fetch(_SQL["retry"], assets)
+    await connection.execute("SELECT pg_notify('immich_indexer', '')")
+    return [row["asset_id"] for row in rows]
+
+
+async def counts(connection: Connection | Pool) -> Counts:
+    """How much there is to do."""
+    row = await connection.fetchrow(_SQL["counts"])
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
+    return Counts(**dict(row))
+
+
+async def failures(connection: Connection | Pool, limit: int = 50) -> list[Failure]:
+    """What failed, the given-up ones first, newest first."""
+    return [Failure(**dict(row)) for row in await connection.fetch(_SQL["failures"], limit)]
+
+
+async def workers(connection: Connection | Pool) -> list[WorkerState]:
+    """Who is at work."""
+    return [WorkerState(**dict(row)) for row in await connection.fetch(_SQL["workers"])]
+
+
+async def pending(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UUID, Failure | None]:
+    """Which of `assets` still have something to be done; a dead one with its failure."""
+    rows = await connection.fetch(_SQL["pending"], assets)
+    return {row["asset_id"]: Failure(**{**dict(row)}) if row["dead"] else None for row in rows}

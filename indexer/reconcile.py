@@ -1,0 +1,141 @@
+"""Finds what every event missed, and puts it right: on start, every few minutes, and on demand.
+
+Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an import made
+while nothing listened, all heal here, without anybody having to notice.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from indexer import results, schema
+from indexer.database import Connection, Pool, connect_to_immich, is_transient, queries
+from indexer.text import tokens
+
+log = structlog.get_logger()
+
+PAGE = 5_000  # ids looked at in one statement
+_CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
+_ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
+_START = UUID(int=0)
+_SQL = queries("reconcile")
+
+
+@dataclass
+class Found:
+    """What one round found: photos queued for inference, photos put right from our own copy, photos forgotten."""
+
+    queued: int = 0
+    restored: int = 0
+    forgotten: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.queued or self.restored or self.forgotten)
+
+
+class Reconciler:
+    """Compares and heals.
+
+    Args:
+        pool: connections to the database.
+        dsn: the database, for a connection of its own when the schema has to be repaired.
+        clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
+    """
+
+    def __init__(self, pool: Pool, dsn: str, clip_model: str | None, ocr_model: str | None) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self._models = (clip_model, ocr_model)
+
+    async def round(self, *, thorough: bool) -> Found | None:
+        """One round; None when another indexer is at it. `thorough` also compares the vectors themselves."""
+        await self._mend_schema()
+        async with self._pool.acquire() as guard:
+            if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):
+                return None
+            try:
+                return await self._compare(thorough=thorough)
+            finally:
+                await guard.execute("SELECT pg_advisory_unlock($1)", _ADVISORY)
+
+    async def _mend_schema(self) -> None:
+        """After Immich restored a backup its tables are new, and our triggers gone."""
+        async with self._pool.acquire() as connection:
+            if await schema.is_current(connection):
+                return
+        log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
+        own = await connect_to_immich(self._dsn)
+        try:
+            change = await schema.install(own)
+        finally:
+            await own.close()
+        log.info("installed", migrations=change.migrations, triggers=change.triggers)
+
+    async def _compare(self, *, thorough: bool) -> Found:
+        found = Found()
+        found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
+        found.restored += await self._heal("undone", tokens.VERSION)
+        if thorough:
+            async with self._pool.acquire() as connection:
+                width = await schema.vector_width(connection)
+            found.restored += await self._heal("altered", width)
+        found.queued = await self.enqueue_missing()
+        if found:
+            log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
+        return found
+
+    async def enqueue_missing(self) -> int:
+        """Queue every photo that has no results of the models in use. Returns how many."""
+        last, queued = _START, 0
+        while True:
+            row = await self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models)
+            if row is None or row["last"] is None:
+                break
+            last = row["last"]
+            queued += row["found"]
+            if row["found"]:
+                await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
+        return queued
+
+    async def _heal(self, query: str, argument: Any) -> int:
+        """Make Immich's columns follow our table for the photos that `query` names, page by page."""
+        last, healed = _START, 0
+        while True:
+            row = await self._pool.fetchrow(_SQL[query], last, PAGE, argument)
+            if row is None or row["last"] is None:
+                return healed
+            last = row["last"]
+            for start in range(0, len(row["assets"]), _CHUNK):
+                healed += await self._restore(row["assets"][start : start + _CHUNK])
+
+    async def _restore(self, assets: list[UUID]) -> int:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(lambda error: is_transient(error) or isinstance(error, results.CHANGED)),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_attempt(6),
+            reraise=True,
+        ):
+            with attempt:
+                return await results.restore(self._pool, assets)
+        return 0
+
+
+async def progress(connection: Connection | Pool, clip_model: str | None, ocr_model: str | None) -> asyncpg.Record:
+    """Columns `total`, `indexed`, `with_text`: photos to be indexed, done by these models, and with any text."""
+    row: asyncpg.Record | None = await connection.fetchrow(_SQL["progress"], clip_model, ocr_model)
+    assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
+    return row
+
+
+async def models(connection: Connection | Pool) -> list[asyncpg.Record]:
+    """Columns `clip_model`, `ocr_model`, `photos`: what the photos were made with."""
+    return list(await connection.fetch(_SQL["models"]))
+
+
+async def foreign_vectors(connection: Connection | Pool) -> int:
+    """How many vectors in Immich's column are not of our making."""
+    return int(await connection.fetchval(_SQL["foreign_vectors"]))

@@ -1,0 +1,193 @@
+"""Writes what was read of photos: into our own table, and from there into the columns that Immich searches.
+
+Immich's columns are always derived from our table (`apply`), so that a first write, a refill after Immich wiped its vectors and the
+healing of a text are one piece of code.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector
+
+from indexer import photos
+from indexer.database import Connection, Pool, queries
+from indexer.errors import ColumnWidthError
+from indexer.models.ocr import Line
+from indexer.photos import Crop, Photo
+from indexer.queue import Job, Queue
+from indexer.schema import vector_width
+from indexer.text import immich, tokens
+from indexer.text.normalise import clean
+
+_SQL = queries("results")
+
+# Immich changed the vector column, or removed an asset, between our look and our write: look again.
+CHANGED = (asyncpg.DataError, asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError)
+
+# Widths that Immich's own CLIP model names give, with one name each, to advise with.
+MODEL_NAMES = {
+    512: "ViT-B-32__openai",
+    640: "ViT-B-16-plus-240__laion400m_e31",
+    768: "ViT-L-14__openai",
+    1024: "ViT-H-14__laion2b-s32b-b79k",
+    1152: "ViT-SO400M-16-SigLIP2-384__webli",
+    1536: "ViT-gopt-16-SigLIP2-384__webli",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one photo. Parts that were not read anew are None and stay as they were.
+
+    `digest` None: not even the preview was looked at, only what is derived is to be put right. `vector` has the model's
+    dimensions, L2-normalised, float32.
+    """
+
+    job: Job
+    photo: Photo | None
+    digest: bytes | None = None
+    clip_model: str | None = None
+    vector: npt.NDArray[np.float32] | None = None
+    ocr_model: str | None = None
+    lines: Sequence[Line] | None = None
+
+
+async def write(pool: Pool, queue: Queue, readings: Sequence[Reading]) -> None:
+    """Write `readings` and complete their jobs, in one transaction.
+
+    A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out.
+
+    Raises:
+        ColumnWidthError: Immich's vector column is narrower than the vectors.
+        asyncpg.PostgresError: nothing was written. One of `CHANGED`: do it again.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["begin"])
+        held = await queue.hold(connection, (reading.job for reading in readings))
+        mine = [reading for reading in readings if reading.job.asset_id in held]
+        ids = [reading.job.asset_id for reading in mine]
+        eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], ids)}
+        kept = [reading for reading in mine if reading.job.asset_id in eligible]
+        await _store(connection, [reading for reading in kept if reading.digest is not None])
+        await apply(
+            connection,
+            [reading.job.asset_id for reading in kept],
+            read=[reading.job.asset_id for reading in kept if reading.lines is not None],
+        )
+        await connection.execute(_SQL["forget"], ids)
+        await queue.complete(connection, [reading.job for reading in mine])
+
+
+async def restore(pool: Pool, assets: Sequence[UUID]) -> int:
+    """Make Immich's columns follow our table for those of `assets` that are eligible, in one transaction. Returns how many."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["begin"])
+        eligible = [row["id"] for row in await connection.fetch(_SQL["eligible"], assets)]
+        await apply(connection, eligible)
+    return len(eligible)
+
+
+async def apply(connection: Connection, assets: Sequence[UUID], *, read: Sequence[UUID] = ()) -> None:
+    """Make Immich's columns follow our table for `assets`; their texts were read just now for those in `read`.
+
+    Inside a transaction, for eligible assets only.
+    """
+    if not assets:
+        return
+    rows = await connection.fetch(_SQL["stored"], assets)
+    width = await vector_width(connection)
+    for row in rows:
+        if row["dimensions"] is not None and row["dimensions"] > width:
+            raise ColumnWidthError(width, row["dimensions"], width_advice(row["dimensions"]))
+    await connection.execute(_SQL["apply_vectors"], assets, width)
+    read_rows = [row for row in rows if row["lines"] is not None]
+    if read_rows:
+        await _apply_text(connection, read_rows, read)
+    unread = set(assets) - {row["asset_id"] for row in read_rows}
+    for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
+        await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
+
+
+def width_advice(needed: int) -> str:
+    """What to choose in Immich so that vectors of `needed` dimensions fit."""
+    names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
+    return (
+        f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
+    )
+
+
+async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
+    if not readings:
+        return
+    await connection.execute(
+        _SQL["store"],
+        [reading.job.asset_id for reading in readings],
+        [reading.photo.preview_updated_at if reading.photo else None for reading in readings],
+        [reading.digest for reading in readings],
+        [reading.clip_model for reading in readings],
+        [None if reading.vector is None else HalfVector(reading.vector) for reading in readings],
+        [reading.ocr_model for reading in readings],
+        [
+            None if reading.lines is None else _dump([_stored_line(line) for line in reading.lines])
+            for reading in readings
+        ],
+    )
+
+
+async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID]) -> None:
+    """Texts, documents, Immich's lines and its searchable text, for photos whose lines we have."""
+    assets = [row["asset_id"] for row in rows]
+    crops = await photos.crops(connection, assets)
+    fresh = set(read)
+    changed: list[tuple[UUID, str, str, str]] = []
+    found: list[tuple[UUID, str]] = []
+    empty: list[UUID] = []
+    for row in rows:
+        asset = row["asset_id"]
+        before = json.loads(row["lines"])
+        lines = [_show(line, crops.get(asset)) for line in before]
+        visible = [line[0] for line in lines if line[-1]]
+        if asset in fresh or lines != before or row["tokens_version"] != tokens.VERSION:
+            text = "\n".join(visible)
+            changed.append((asset, _dump(lines), text, tokens.document(text)))
+        search_text = immich.search_text(visible)
+        if search_text:
+            found.append((asset, search_text))
+        else:
+            empty.append(asset)
+    if changed:
+        await connection.execute(
+            _SQL["set_text"], *(list(column) for column in zip(*changed, strict=True)), tokens.VERSION
+        )
+    await connection.execute(_SQL["apply_lines"], assets)
+    if found:
+        await connection.execute(_SQL["apply_search_text"], *(list(column) for column in zip(*found, strict=True)))
+    if empty:
+        await connection.execute(_SQL["drop_search_text"], empty)
+    await connection.execute(_SQL["mark_read"], list(fresh), True)
+    await connection.execute(_SQL["mark_read"], [asset for asset in assets if asset not in fresh], False)
+
+
+def _stored_line(line: Line) -> list[Any]:
+    return [
+        clean(line.text),
+        *(round(c, 5) for c in line.corners),
+        round(line.box_score, 4),
+        round(line.text_score, 4),
+        True,
+    ]
+
+
+def _show(line: list[Any], crop: Crop | None) -> list[Any]:
+    """The stored line with its last element, whether it is visible, as the photo's edits demand now."""
+    return [*line[:-1], crop is None or crop.keeps(line[1:9])]
+
+
+def _dump(lines: Iterable[list[Any]]) -> str:
+    return json.dumps(list(lines), ensure_ascii=False)

@@ -1,0 +1,150 @@
+"""Every setting, read once from the environment (and from a file `.env` in the working directory)."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from indexer.errors import SettingsError
+from indexer.images import PathMap
+
+Task = Literal["clip", "ocr"]
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Field names are the environment variables in lower case.
+
+    Build it with `Settings.load()`, whose errors name the variable; the descriptions below are the README's table.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    db_url: SecretStr | None = Field(None, description="PostgreSQL URL of Immich's database; wins over the five below")
+    db_hostname: str = Field("database", description="Host of Immich's database, as in Immich; or a socket directory")
+    db_port: int = Field(5432, ge=1, le=65535, description="Its port")
+    db_username: str = Field("postgres", description="Role to connect as; sql/role.sql makes a least-privileged one")
+    db_password: SecretStr = Field(SecretStr("postgres"), description="Its password")
+    db_database_name: str = Field("immich", description="Name of Immich's database")
+
+    media_path_map: str = Field(
+        "", description="Where Immich's folders are for us: `/data=/mnt/photos`, several separated by `;`"
+    )
+    tasks: Annotated[tuple[Task, ...], NoDecode] = Field(
+        ("clip", "ocr"), description="What to do for each photo: `clip` (search by meaning), `ocr` (search by text)"
+    )
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where the models run; `auto` takes a GPU if any"
+    )
+    cpu_threads: int = Field(0, ge=0, le=256, description="CPU threads for the models; 0 takes every core we may use")
+    batch_size: int = Field(0, ge=0, le=1024, description="Photos claimed at once; 0 is 8 on a CPU, 64 on a GPU")
+
+    clip_model: str = Field(
+        "ViT-B-16",
+        description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`, or the path of a checkpoint with its `.json`",
+    )
+    clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of cn-clip's weight files")
+    clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Number format; `auto` is fp16 on a GPU, bf16 on a CPU that has it, else fp32"
+    )
+    weights_source: Literal["huggingface", "modelscope"] = Field(
+        "huggingface", description="Where `models fetch` takes weights from; `HF_ENDPOINT` names a mirror of the first"
+    )
+
+    ocr_engine: Literal["rapidocr", "rapidocr-onnxruntime"] = Field(
+        "rapidocr", description="`rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4)"
+    )
+    ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
+    ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")
+    ocr_detect_side: int = Field(960, ge=320, le=4096, description="Long side in pixels at which text is looked for")
+
+    max_preview_megabytes: int = Field(64, ge=1, description="A larger preview file is refused")
+    max_megapixels: int = Field(64, ge=1, description="A preview with more pixels is refused before it is decoded")
+    megapixels_in_flight: int = Field(48, ge=1, description="Decoded pictures held at once, which bounds memory")
+    read_timeout_seconds: float = Field(
+        30, gt=0, description="A preview that takes longer to read is tried again later"
+    )
+
+    max_attempts: int = Field(4, ge=1, le=100, description="After so many failures a photo is given up until `retry`")
+    retry_seconds: float = Field(15, ge=0, description="Pause before the second attempt; doubles with each further one")
+    lease_seconds: float = Field(10, ge=1, description="An indexer not heard of for so long loses its photos to others")
+    poll_seconds: float = Field(2, gt=0, description="How often to look for work when notifications do not arrive")
+    reconcile_seconds: float = Field(300, gt=0, description="How often to look for what every event missed")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    log_format: Literal["auto", "human", "json"] = Field("auto", description="`auto` is human on a terminal, else JSON")
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _split_tasks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _some_task(cls, value: tuple[Task, ...]) -> tuple[Task, ...]:
+        if not value:
+            raise ValueError("name at least one of clip, ocr")
+        return value
+
+    @field_validator("media_path_map")
+    @classmethod
+    def _check_path_map(cls, value: str) -> str:
+        PathMap.parse(value)
+        return value
+
+    @field_validator("clip_download_root")
+    @classmethod
+    def _expand_home(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    @classmethod
+    def load(cls, **overrides: object) -> "Settings":
+        """Read the environment; `overrides` (by field name) win over it.
+
+        Raises:
+            SettingsError: naming each wrong variable, what is wrong with it, and never its value if it is a secret.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
+            raise SettingsError(f"wrong settings: {problems or error.error_count()}") from None
+
+    @property
+    def dsn(self) -> str:
+        """URL of the database, with its password: never to be logged."""
+        if self.db_url is not None:
+            return self.db_url.get_secret_value()
+        password = quote(self.db_password.get_secret_value(), safe="")
+        login = f"{quote(self.db_username, safe='')}:{password}"
+        name = quote(self.db_database_name, safe="")
+        if self.db_hostname.startswith("/"):  # a socket directory
+            return f"postgresql://{login}@/{name}?host={quote(self.db_hostname)}&port={self.db_port}"
+        return f"postgresql://{login}@{self.db_hostname}:{self.db_port}/{name}"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads for the models: the setting, or as many as this process may run on."""
+        return self.cpu_threads or len(os.sched_getaffinity(0))
+
+    def path_map(self) -> PathMap:
+        """Where the paths in Immich's database are on this machine."""
+        return PathMap.parse(self.media_path_map)
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table; the README contains exactly this."""
+    rows = ["| variable | default | what it does |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+        description = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {description} |")
+    return "\n".join(rows)

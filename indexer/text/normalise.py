@@ -1,0 +1,35 @@
+"""One form for every spelling: full width and half width, upper and lower case, traditional and simplified Chinese."""
+
+import json
+import re
+import unicodedata
+from functools import cache
+from importlib.resources import files
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+# Python strings may hold what PostgreSQL's text cannot: NUL, and halves of surrogate pairs.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Traditional to simplified, one character to one character (MediaWiki's table).
+
+    Not phrase by phrase: 乾隆 stays traditional in a phrase table while 乾 alone does not, and then a piece of a text is no
+    longer a piece of its normalised form.
+    """
+    # zhconv's own loader leaves the file open and works by phrases; its table is all we want.
+    table: dict[str, str] = json.loads(files("zhconv").joinpath("zhcdict.json").read_text(encoding="utf-8"))["zh2Hans"]
+    return {ord(key): value for key, value in table.items() if len(key) == 1 and len(value) == 1}
+
+
+def clean(text: str) -> str:
+    """The text without what PostgreSQL cannot store."""
+    return _UNSTORABLE.sub("", text)
+
+
+def normalise(text: str) -> str:
+    """The form in which texts are compared: NFKC, case folded, simplified, without invisible characters."""
+    text = unicodedata.normalize("NFKC", clean(text))
+    text = _INVISIBLE.sub("", text).casefold().translate(_simplified())
+    return unicodedata.normalize("NFKC", text)  # folding can leave composable pieces

@@ -1,0 +1,268 @@
+"""The service: everything that runs side by side while photos are indexed, started and stopped together."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+
+import indexer
+from indexer import schema
+from indexer.database import Connection, Pool, connect_to_immich, explain, is_transient, open_pool
+from indexer.errors import ColumnWidthError, IndexerError
+from indexer.inference import ClipModel, Inference, OcrModel
+from indexer.listener import Listener
+from indexer.models.device import resolve_device
+from indexer.pipeline import Pipeline
+from indexer.queue import Policy, Queue
+from indexer.reconcile import Reconciler
+from indexer.settings import Settings
+
+log = structlog.get_logger()
+
+_GRACE = 7.0  # seconds to finish what is under way when told to stop; with giving back, under 10
+_IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
+_THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors themselves
+_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, IndexerError)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of one process; None where a task is off."""
+
+    clip: ClipModel | None
+    ocr: OcrModel | None
+    device: str
+
+
+def load_models(settings: Settings) -> Models:
+    """Load what the settings ask for.
+
+    Raises:
+        WeightsError: weights are missing or damaged; the text says which file to put where.
+        SettingsError: the device is not there.
+    """
+    from indexer.models.clip import load_clip  # torch takes seconds to import: only who needs it waits
+    from indexer.models.ocr import load_ocr
+
+    device = resolve_device(settings.device)
+    clip = (
+        load_clip(
+            settings.clip_model,
+            device=device,
+            download_root=settings.clip_download_root,
+            precision=settings.clip_precision,
+            threads=1,  # the scheduler keeps every thread busy with calls of its own
+            towers=("image",),
+        )
+        if "clip" in settings.tasks
+        else None
+    )
+    ocr = (
+        load_ocr(
+            settings.ocr_engine,
+            device=device,
+            threads=1,
+            min_box_score=settings.ocr_min_box_score,
+            min_text_score=settings.ocr_min_text_score,
+            detect_side=settings.ocr_detect_side,
+        )
+        if "ocr" in settings.tasks
+        else None
+    )
+    return Models(clip, ocr, device)
+
+
+class Worker:
+    """One indexer process. `run` returns when `stop` was called, or raises what it cannot live with."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self._settings = settings
+        self._models = models
+        self._id = uuid4()
+        self._stop = asyncio.Event()
+        self.listener = Listener(settings.dsn)
+        self.pipeline: Pipeline | None = None
+        self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
+
+    def stop(self) -> None:
+        """Finish what is under way, give back the rest, and return from `run`, within 10 seconds."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Index until stopped.
+
+        Raises:
+            SchemaError: the database is not one that can be worked on; what to do is in the text.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            pool = await self._until_stopped(self._open(), stopped)
+            if pool is None:
+                return
+            try:
+                await self._serve(pool)
+            finally:
+                pool.terminate()
+        finally:
+            stopped.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    @staticmethod
+    async def _until_stopped(work: Coroutine[Any, Any, Pool], stopped: "asyncio.Task[bool]") -> Pool | None:
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            return None
+        return task.result()
+
+    async def _open(self) -> Pool:
+        """Wait for the database, and make sure of the schema. Immich's own container may still be starting."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, OSError) or is_transient(error)),
+            wait=wait_random_exponential(multiplier=0.3, max=10),
+            before_sleep=lambda state: log.warning(
+                "waiting for the database",
+                error=explain(state.outcome.exception() or OSError()) if state.outcome else "",
+            ),
+        ):
+            with attempt:
+                connection = await connect_to_immich(self._settings.dsn)
+                try:
+                    change = await schema.install(connection)
+                    if self._models.clip is not None:
+                        await _check_width(connection, self._models.clip)
+                finally:
+                    await connection.close()
+                for note in change.notes:
+                    log.info("note", note=note)
+                return await open_pool(self._settings.dsn)
+        raise AssertionError("unreachable: the retrying above has no end")
+
+    async def _serve(self, pool: Pool) -> None:
+        settings, models = self._settings, self._models
+        gpu = models.device != "cpu"
+        queue = Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+        inference = Inference(
+            models.clip,
+            models.ocr,
+            threads=settings.threads,
+            clip_batch=64 if gpu else 4,
+            ocr_batch=16 if gpu else 4,
+            max_pixels=settings.max_megapixels * 1_000_000,
+            pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
+            gpu=gpu,
+        )
+        pipeline = self.pipeline = Pipeline(
+            pool,
+            queue,
+            inference,
+            settings.path_map(),
+            batch=settings.batch_size or (64 if gpu else 8),
+            max_bytes=settings.max_preview_megabytes << 20,
+            read_timeout=settings.read_timeout_seconds,
+        )
+        await queue.register(f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, models.device)
+        log.info(
+            "indexing",
+            clip=models.clip.name if models.clip else None,
+            ocr=models.ocr.name if models.ocr else None,
+            device=models.device,
+            threads=settings.threads,
+        )
+        side = [
+            asyncio.create_task(self.listener.run(), name="listener"),
+            asyncio.create_task(self._beat(queue), name="heartbeat"),
+            asyncio.create_task(self._reap(queue), name="reaper"),
+            asyncio.create_task(self._reconcile(pool), name="reconciler"),
+        ]
+        work = asyncio.create_task(pipeline.run(self.listener.rung, self._idle), name="pipeline")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        # A failure of any of them is a failure of all: better to be restarted than to limp.
+        await asyncio.wait([*side, work, stop], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if stop.done():
+                log.info("stopping")
+            await pipeline.stop(_GRACE if stop.done() else 0)
+            await asyncio.wait_for(queue.unregister(), 1)
+        except _TROUBLE as error:
+            log.warning("could not say goodbye: the lease will end by itself", error=explain(error))
+        finally:
+            for task in (*side, work, stop):
+                task.cancel()
+            outcomes = await asyncio.gather(*side, work, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+        log.info("stopped", photos=pipeline.photos)
+
+    def _idle(self) -> float:
+        return self._settings.poll_seconds if self.listener.deaf else _IDLE
+
+    async def _beat(self, queue: Queue) -> None:
+        """Keep the lease, often enough that one lost beat does not cost it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            photos = self.pipeline.photos if self.pipeline else 0
+            self._done.append((loop.time(), photos))
+            while self._done[0][0] < loop.time() - 60:
+                self._done.popleft()
+            since, before = self._done[0]
+            minutes = max(loop.time() - since, 1) / 60
+            try:
+                if not await queue.beat(photos, (photos - before) / minutes, self.listener.deaf):
+                    log.warning("the lease was lost: others took over our photos")
+                    await queue.register(
+                        f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, self._models.device
+                    )
+            except _TROUBLE as error:
+                log.warning("no heartbeat", error=explain(error))
+            await asyncio.sleep(self._settings.lease_seconds / 5)
+
+    async def _reap(self, queue: Queue) -> None:
+        """Take over from workers that died."""
+        while True:
+            try:
+                reaped = await queue.reap()
+                if reaped:
+                    log.warning("took over from a dead indexer", photos=len(reaped))
+                    self.listener.rung.set()
+            except _TROUBLE as error:
+                log.debug("cannot look for dead indexers", error=explain(error))
+            await asyncio.sleep(self._settings.lease_seconds / 4)
+
+    async def _reconcile(self, pool: Pool) -> None:
+        clip, ocr = self._models.clip, self._models.ocr
+        reconciler = Reconciler(pool, self._settings.dsn, clip.name if clip else None, ocr.name if ocr else None)
+        rounds = 0
+        while True:
+            pause = self._settings.reconcile_seconds
+            try:
+                if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
+                    rounds += 1
+            except _TROUBLE as error:
+                log.warning("cannot reconcile", error=explain(error))
+                pause = min(pause, 5)  # a restored backup is found in the middle of it
+            await asyncio.sleep(pause)
+
+
+async def _check_width(connection: Connection, clip: ClipModel) -> None:
+    """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
+    from indexer.results import width_advice
+
+    width = await schema.vector_width(connection)
+    if width < clip.dimensions:
+        raise ColumnWidthError(width, clip.dimensions, width_advice(clip.dimensions))

@@ -1,0 +1,20 @@
+-- A preview was written, or written again (another format, another size, an edit): the photo is ready. A preview of an edit
+-- changes no model result, only which lines are visible.
+CREATE OR REPLACE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+    SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10
+    FROM new_rows WHERE type = 'preview';
+    -- The doorbell is constant, and silent when the server's notification queue fills up: a full queue makes the
+    -- transaction that rings fail at its commit.
+    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('immich_indexer', '');
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    -- Immich's own write matters more than ours: the reconciler finds what is missed here.
+    RAISE WARNING 'immich-indexer: %', SQLERRM;
+    RETURN NULL;
+END
+$$;

@@ -1,0 +1,32 @@
+-- Asked by indexer/photos.py: what Immich knows of a photo, and what we know of it.
+
+-- name: describe
+-- Those of $1 that exist. Eligible: visible to a person, not in the trash. The unedited preview is what Immich itself indexes.
+SELECT a.id AS asset_id,
+       a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline" AS eligible,
+       f.path, f."updatedAt" AS preview_updated_at,
+       p.digest,
+       CASE WHEN p.clip IS NOT NULL THEN p.clip_model END AS clip_model,
+       CASE WHEN p.lines IS NOT NULL THEN p.ocr_model END AS ocr_model
+FROM public.asset a
+LEFT JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+WHERE a.id = ANY ($1::uuid[]);
+
+-- name: crops
+-- The crop of each edited photo among $1, and the picture it is measured in: pixels of the upright original.
+SELECT e."assetId" AS asset_id,
+       (e.parameters->>'x')::float AS x, (e.parameters->>'y')::float AS y,
+       (e.parameters->>'width')::float AS width, (e.parameters->>'height')::float AS height,
+       CASE WHEN x.orientation IN ('5', '6', '7', '8', '-90', '90') THEN x."exifImageHeight" ELSE x."exifImageWidth" END::float
+           AS picture_width,
+       CASE WHEN x.orientation IN ('5', '6', '7', '8', '-90', '90') THEN x."exifImageWidth" ELSE x."exifImageHeight" END::float
+           AS picture_height
+FROM public.asset_edit e JOIN public.asset_exif x ON x."assetId" = e."assetId"
+WHERE e.action = 'crop' AND e."assetId" = ANY ($1::uuid[])
+  AND x."exifImageWidth" > 0 AND x."exifImageHeight" > 0;
+
+-- name: a_preview
+-- The path of some photo's preview, the newest, to see whether previews can be read at all.
+SELECT f.path FROM public.asset_file f JOIN public.asset a ON a.id = f."assetId"
+WHERE f.type = 'preview' AND NOT f."isEdited" AND a."deletedAt" IS NULL ORDER BY a."createdAt" DESC LIMIT 1;

@@ -1,0 +1,151 @@
+-- Asked by indexer/queue.py, the only module that touches immich_indexer.inbox and immich_indexer.job.
+
+-- name: fold
+-- Takes up to $1 wishes out of the inbox and merges them into the queue. Returns how many were taken. A wish for a job that is
+-- being worked on raises its generation, so that it runs once more; a wish for a dead one revives it.
+WITH taken AS (
+    DELETE FROM immich_indexer.inbox
+    WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer.inbox LIMIT $1 FOR UPDATE SKIP LOCKED))
+    RETURNING asset_id, tasks, priority
+), wanted AS (
+    SELECT asset_id, array_agg(DISTINCT task ORDER BY task) AS tasks, min(priority) AS priority
+    FROM taken, unnest(tasks) AS task GROUP BY asset_id
+), merged AS (
+    INSERT INTO immich_indexer.job AS job (asset_id, tasks, priority)
+    SELECT asset_id, tasks, priority FROM wanted ORDER BY asset_id
+    ON CONFLICT (asset_id) DO UPDATE SET
+        tasks = ARRAY(SELECT DISTINCT task FROM unnest(job.tasks || excluded.tasks) AS task ORDER BY task),
+        priority = least(job.priority, excluded.priority),
+        generation = job.generation + 1,
+        attempts = CASE WHEN job.worker IS NULL THEN 0 ELSE job.attempts END,
+        not_before = now(),
+        dead = false
+)
+SELECT count(*) FROM taken;
+
+-- name: claim
+-- Gives worker $1 up to $2 jobs. A job that failed before comes alone, so that it cannot drag others down with it.
+WITH ready AS MATERIALIZED (
+    SELECT asset_id, attempts, row_number() OVER (ORDER BY priority, not_before) AS place
+    FROM (
+        SELECT asset_id, attempts, priority, not_before FROM immich_indexer.job
+        WHERE worker IS NULL AND NOT dead AND not_before <= now()
+        ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
+    ) AS locked
+), chosen AS (
+    SELECT asset_id FROM ready
+    WHERE CASE WHEN (SELECT attempts > 0 FROM ready WHERE place = 1) THEN place = 1 ELSE attempts = 0 END
+)
+UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
+FROM chosen WHERE job.asset_id = chosen.asset_id
+RETURNING job.asset_id, running AS tasks, priority, generation, attempts;
+
+-- name: hold
+-- Locks those of $2 that worker $1 still holds, in id order, for the rest of the transaction.
+SELECT asset_id FROM immich_indexer.job WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) ORDER BY asset_id FOR UPDATE;
+
+-- name: complete
+-- Worker $1 is done with jobs $2, claimed at generations $3. Those wished for again meanwhile stay, for another run.
+WITH done AS (
+    SELECT * FROM unnest($2::uuid[], $3::bigint[]) AS done (asset_id, generation)
+), again AS (
+    UPDATE immich_indexer.job SET worker = NULL, running = '{}', attempts = 0, not_before = now()
+    FROM done WHERE job.asset_id = done.asset_id AND job.worker = $1 AND job.generation <> done.generation
+    RETURNING 1
+), finished AS (
+    DELETE FROM immich_indexer.job USING done
+    WHERE job.asset_id = done.asset_id AND job.worker = $1 AND job.generation = done.generation
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again;
+
+-- name: fail
+-- Worker $1 failed job $2, claimed at generation $6, for reason $3; $4 attempts are allowed; the next one after $5 seconds.
+-- A job wished for again while it was failing is a new job.
+UPDATE immich_indexer.job SET
+    worker = NULL,
+    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+    running = '{}',
+    error = $3,
+    failed_at = now(),
+    attempts = CASE WHEN generation = $6 THEN attempts ELSE 0 END,
+    dead = generation = $6 AND attempts >= $4,
+    not_before = CASE WHEN generation = $6 THEN now() + make_interval(secs => $5) ELSE now() END
+WHERE asset_id = $2 AND worker = $1
+RETURNING dead;
+
+-- name: release
+-- Worker $1 gives back $2 untouched (it stops, or the trouble was not the photos'): the attempt does not count.
+UPDATE immich_indexer.job SET
+    worker = NULL,
+    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+    running = '{}',
+    attempts = greatest(attempts - 1, 0),
+    not_before = now() + make_interval(secs => $3)
+WHERE worker = $1 AND asset_id = ANY ($2::uuid[]);
+
+-- name: beat
+-- Worker $1 lives. No row means that others took it for dead: it must register again.
+UPDATE immich_indexer.worker SET seen_at = clock_timestamp(), photos = $2, photos_per_minute = $3, deaf = $4
+WHERE id = $1 RETURNING id;
+
+-- name: register
+INSERT INTO immich_indexer.worker (id, name, version, device) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp();
+
+-- name: unregister
+DELETE FROM immich_indexer.worker WHERE id = $1;
+
+-- name: reap
+-- Takes back the jobs of workers not seen for $1 seconds. The attempt counts: the job may be what killed them, and at $2
+-- attempts it is given up.
+WITH gone AS (
+    DELETE FROM immich_indexer.worker WHERE seen_at < clock_timestamp() - make_interval(secs => $1) RETURNING id
+), orphaned AS (
+    SELECT asset_id FROM immich_indexer.job
+    WHERE worker IS NOT NULL
+      AND (worker IN (SELECT id FROM gone) OR NOT EXISTS (SELECT FROM immich_indexer.worker w WHERE w.id = job.worker))
+    ORDER BY asset_id FOR UPDATE SKIP LOCKED
+)
+UPDATE immich_indexer.job SET
+    worker = NULL,
+    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+    running = '{}',
+    dead = attempts >= $2,
+    failed_at = now(),
+    error = 'the indexer died while it worked on this photo (attempt ' || attempts || ')',
+    not_before = now()
+FROM orphaned WHERE job.asset_id = orphaned.asset_id
+RETURNING job.asset_id, job.dead;
+
+-- name: retry
+-- Revives dead letters: all of them, or those in $1.
+UPDATE immich_indexer.job SET dead = false, attempts = 0, not_before = now()
+WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1)) RETURNING asset_id;
+
+-- name: wish
+-- Appends wishes for the photos $1: tasks $2, priority $3.
+INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3;
+
+-- name: counts
+SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS waiting,
+       count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts > 0) AS retrying,
+       count(*) FILTER (WHERE worker IS NOT NULL) AS running,
+       count(*) FILTER (WHERE dead) AS dead,
+       extract(epoch FROM now() - min(queued_at) FILTER (WHERE NOT dead))::float AS oldest_seconds,
+       (SELECT count(*) FROM immich_indexer.inbox) AS inbox
+FROM immich_indexer.job;
+
+-- name: failures
+SELECT asset_id, error, failed_at, attempts, dead FROM immich_indexer.job
+WHERE error IS NOT NULL AND (dead OR attempts > 0) ORDER BY dead DESC, failed_at DESC LIMIT $1;
+
+-- name: workers
+SELECT name, version, device, photos, photos_per_minute, deaf, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds
+FROM immich_indexer.worker ORDER BY name;
+
+-- name: pending
+-- Which of $1 still have something to be done, with what is known of their last failure.
+SELECT asset_id, error, failed_at, attempts, dead FROM immich_indexer.job WHERE asset_id = ANY ($1::uuid[])
+UNION ALL
+SELECT asset_id, NULL, NULL, NULL, false FROM immich_indexer.inbox WHERE asset_id = ANY ($1::uuid[]);

@@ -1,0 +1,85 @@
+-- Asked by indexer/reconcile.py. Each takes $1, the last id looked at, and $2, how many ids to look at, and walks assets in id
+-- order: one short statement a page, whatever the size of the library.
+
+-- name: missing
+-- Photos that should have results and have none, or have older ones: no job waits for them. $3, $4: the models in use, null
+-- where a task is off. Wishes for them, and returns how far it looked and how many it found.
+WITH page AS (
+    SELECT a.id, a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline" AS eligible
+    FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
+), wanting AS (
+    SELECT page.id,
+        CASE WHEN $3::text IS NOT NULL AND (p.clip IS NULL OR p.clip_model IS DISTINCT FROM $3
+            OR p.preview_updated_at <> f."updatedAt") THEN ARRAY['clip'] ELSE '{}' END
+        || CASE WHEN $4::text IS NOT NULL AND (p.lines IS NULL OR p.ocr_model IS DISTINCT FROM $4
+            OR p.preview_updated_at <> f."updatedAt") THEN ARRAY['ocr'] ELSE '{}' END AS tasks
+    FROM page
+    JOIN public.asset_file f ON f."assetId" = page.id AND f.type = 'preview' AND NOT f."isEdited"
+    LEFT JOIN immich_indexer.photo p ON p.asset_id = page.id
+    WHERE page.eligible AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = page.id)
+), wished AS (
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+    SELECT id, tasks, 20 FROM wanting WHERE cardinality(tasks) > 0 RETURNING 1
+)
+SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM wished) AS found;
+
+-- name: undone
+-- Photos whose results are missing from Immich's columns (wiped, truncated, restored), or whose document is of another
+-- tokeniser ($3): found by what is not there, without reading vectors or texts.
+WITH page AS (
+    SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
+)
+SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
+    SELECT page.asset_id FROM page JOIN public.asset a ON a.id = page.asset_id
+    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+      AND (page.clip IS NOT NULL AND NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id)
+        OR page.lines IS NOT NULL AND (
+            page.tokens_version <> $3
+            OR jsonb_array_length(page.lines) > 0
+               AND NOT EXISTS (SELECT FROM public.asset_ocr o WHERE o."assetId" = page.asset_id)
+            OR page.text <> '' AND NOT EXISTS (SELECT FROM public.ocr_search s WHERE s."assetId" = page.asset_id AND s.text <> '')
+            OR NOT EXISTS (SELECT FROM public.asset_job_status s WHERE s."assetId" = page.asset_id AND s."ocrAt" IS NOT NULL)))
+    ORDER BY page.asset_id
+) AS assets;
+
+-- name: altered
+-- Photos whose vector in Immich's column is not ours, padded to width $3, or whose number of lines is not ours: another model
+-- answered (a fail-over URL, or Immich's own job), or two writers at once doubled the lines. Reads vectors.
+WITH page AS (
+    SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
+)
+SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
+    SELECT page.asset_id FROM page
+    JOIN public.asset a ON a.id = page.asset_id
+    LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
+    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+      AND (s.embedding <> (page.clip::real[] || array_fill(0::real, ARRAY[$3 - vector_dims(page.clip)]))::vector
+        OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
+            (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
+    ORDER BY page.asset_id
+) AS assets;
+
+-- name: orphans
+-- Forgets photos that Immich deleted for good.
+DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
+
+-- name: foreign_vectors
+-- Vectors in Immich's column that are not of our making.
+SELECT count(*) FROM public.smart_search s WHERE NOT EXISTS (
+    SELECT FROM immich_indexer.photo p WHERE p.asset_id = s."assetId" AND p.clip IS NOT NULL);
+
+-- name: progress
+-- Photos to be indexed, and those that are, by the models $1 and $2 (null: any, the task is off).
+SELECT count(*) AS total,
+       count(*) FILTER (WHERE ($1::text IS NULL OR p.clip IS NOT NULL AND p.clip_model = $1)
+                          AND ($2::text IS NULL OR p.lines IS NOT NULL AND p.ocr_model = $2)
+                          AND p.asset_id IS NOT NULL) AS indexed,
+       count(*) FILTER (WHERE p.text <> '') AS with_text
+FROM public.asset a
+JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline";
+
+-- name: models
+-- What the photos were made with.
+SELECT clip_model, ocr_model, count(*) AS photos FROM immich_indexer.photo GROUP BY 1, 2 ORDER BY 3 DESC;

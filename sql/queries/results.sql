@@ -1,0 +1,96 @@
+-- Asked by indexer/results.py. Our own table is written first; Immich's columns are then made to follow it. Nothing is touched
+-- that is right already: no dead rows, no index work, no change for Immich's apps to sync.
+
+-- name: begin
+-- Immich has the right of way: where it holds a lock we retry. The second setting tells our own triggers who is writing.
+SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.writing', 'on', true);
+
+-- name: eligible
+SELECT id FROM public.asset
+WHERE id = ANY ($1::uuid[])
+  AND "deletedAt" IS NULL AND status = 'active' AND visibility <> 'hidden' AND NOT "isOffline";
+
+-- name: forget
+-- Photos that are no more.
+DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])
+    AND NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
+
+-- name: store
+INSERT INTO immich_indexer.photo AS p (asset_id, preview_updated_at, digest, clip_model, clip, ocr_model, lines)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[], $5::halfvec[], $6::text[], $7::jsonb[]) AS new
+ORDER BY 1
+ON CONFLICT (asset_id) DO UPDATE SET
+    preview_updated_at = excluded.preview_updated_at,
+    digest = excluded.digest,
+    clip_model = coalesce(excluded.clip_model, p.clip_model),
+    clip = coalesce(excluded.clip, p.clip),
+    ocr_model = coalesce(excluded.ocr_model, p.ocr_model),
+    lines = coalesce(excluded.lines, p.lines),
+    indexed_at = now();
+
+-- name: stored
+SELECT asset_id, lines, tokens_version, vector_dims(clip) AS dimensions FROM immich_indexer.photo
+WHERE asset_id = ANY ($1::uuid[]) ORDER BY asset_id FOR UPDATE;
+
+-- name: set_text
+UPDATE immich_indexer.photo p SET
+    lines = new.lines, text = new.text, document = immich_indexer.document(new.text, new.ngrams), tokens_version = $5
+FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[]) AS new (asset_id, lines, text, ngrams)
+WHERE p.asset_id = new.asset_id;
+
+-- name: apply_vectors
+-- Immich's column follows our copy, filled up with zeros to its width $2.
+INSERT INTO public.smart_search AS s ("assetId", embedding)
+SELECT p.asset_id, (p.clip::real[] || array_fill(0::real, ARRAY[$2 - vector_dims(p.clip)]))::vector
+FROM immich_indexer.photo p
+WHERE p.asset_id = ANY ($1::uuid[]) AND p.clip IS NOT NULL ORDER BY p.asset_id
+ON CONFLICT ("assetId") DO UPDATE SET embedding = excluded.embedding WHERE s.embedding <> excluded.embedding;
+
+-- name: apply_lines
+-- Immich's lines follow ours where they differ in any way: missing, doubled, somebody else's, wrongly hidden or shown.
+WITH ours AS (
+    SELECT p.asset_id, line->>0 AS text,
+           (line->>1)::real AS x1, (line->>2)::real AS y1, (line->>3)::real AS x2, (line->>4)::real AS y2,
+           (line->>5)::real AS x3, (line->>6)::real AS y3, (line->>7)::real AS x4, (line->>8)::real AS y4,
+           (line->>9)::real AS box_score, (line->>10)::real AS text_score, (line->>11)::boolean AS visible
+    FROM immich_indexer.photo p, jsonb_array_elements(p.lines) AS line
+    WHERE p.asset_id = ANY ($1::uuid[])
+), our_marks AS (
+    SELECT asset_id, md5(string_agg(concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score, visible),
+        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score)) AS mark
+    FROM ours GROUP BY asset_id
+), their_marks AS (
+    SELECT "assetId" AS asset_id, md5(string_agg(
+        concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible"),
+        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore")) AS mark
+    FROM public.asset_ocr WHERE "assetId" = ANY ($1::uuid[]) GROUP BY "assetId"
+), different AS (
+    SELECT p.asset_id FROM immich_indexer.photo p
+    LEFT JOIN our_marks o USING (asset_id) LEFT JOIN their_marks t USING (asset_id)
+    WHERE p.asset_id = ANY ($1::uuid[]) AND p.lines IS NOT NULL AND o.mark IS DISTINCT FROM t.mark
+), deleted AS (
+    DELETE FROM public.asset_ocr WHERE "assetId" IN (SELECT asset_id FROM different)
+)
+INSERT INTO public.asset_ocr ("assetId", text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible")
+SELECT asset_id, text, x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score, visible
+FROM ours WHERE asset_id IN (SELECT asset_id FROM different) ORDER BY asset_id;
+
+-- name: apply_search_text
+INSERT INTO public.ocr_search AS s ("assetId", text)
+SELECT * FROM unnest($1::uuid[], $2::text[]) AS new ORDER BY 1
+ON CONFLICT ("assetId") DO UPDATE SET text = excluded.text WHERE s.text <> excluded.text;
+
+-- name: drop_search_text
+DELETE FROM public.ocr_search WHERE "assetId" = ANY ($1::uuid[]);
+
+-- name: mark_read
+-- So that Immich's own "missing" job leaves these alone.
+INSERT INTO public.asset_job_status AS s ("assetId", "ocrAt") SELECT a, now() FROM unnest($1::uuid[]) AS a ORDER BY 1
+ON CONFLICT ("assetId") DO UPDATE SET "ocrAt" = excluded."ocrAt" WHERE s."ocrAt" IS NULL OR $2;
+
+-- name: foreign_lines
+-- Photos among $1 that somebody else read and whose searchable text was emptied: their visible lines, in reading order.
+SELECT s."assetId" AS asset_id, array_agg(o.text ORDER BY o.y1, o.x1) AS lines
+FROM public.ocr_search s JOIN public.asset_ocr o ON o."assetId" = s."assetId" AND o."isVisible"
+WHERE s."assetId" = ANY ($1::uuid[]) AND s.text = ''
+GROUP BY s."assetId";

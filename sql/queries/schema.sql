@@ -1,0 +1,57 @@
+-- Asked by indexer/schema.py.
+
+-- name: applied
+-- Versions of our schema that are there; the caller asks only if the table exists.
+SELECT version FROM immich_indexer.migration ORDER BY version;
+
+-- name: trigger_definition
+-- $1 table in public, $2 name: the trigger as PostgreSQL prints it, or nothing; a disabled one counts as missing.
+SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t
+WHERE t.tgrelid = to_regclass('public.' || quote_ident($1)) AND t.tgname = $2 AND t.tgenabled = 'O' AND NOT t.tgisinternal;
+
+-- name: immich_owner
+-- The role that owns Immich's tables, which is the role that Immich dumps and restores as.
+SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.asset');
+
+-- name: vector_schema
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector';
+
+-- name: extension_versions
+SELECT name, installed_version, default_version FROM pg_available_extensions WHERE name IN ('vector', 'zhparser', 'vchord');
+
+-- name: vector_width
+-- Width of Immich's vector column; -1 where it has none, no row where there is no such column.
+SELECT atttypmod FROM pg_attribute
+WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
+
+-- name: tables_present
+SELECT t AS name, to_regclass('public.' || quote_ident(t)) IS NOT NULL AS present FROM unnest($1::text[]) t;
+
+-- name: has_zhparser_configuration
+SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'zhparser' AND cfgnamespace = to_regnamespace('immich_indexer'));
+
+-- name: database_settings
+-- Settings stored for this database and every role.
+SELECT unnest(setconfig) FROM pg_db_role_setting
+WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0;
+
+-- name: may_alter_database
+SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_database WHERE datname = current_database();
+
+-- name: remember
+INSERT INTO immich_indexer.state (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: remembered
+SELECT value FROM immich_indexer.state WHERE key = $1;
+
+-- name: left_behind
+-- Rows of ours in Immich's own tables, which stay when we leave.
+SELECT (SELECT count(*) FROM immich_indexer.photo p JOIN public.smart_search s ON s."assetId" = p.asset_id
+            WHERE p.clip IS NOT NULL) AS vectors,
+       (SELECT count(*) FROM immich_indexer.photo p WHERE p.lines IS NOT NULL
+            AND EXISTS (SELECT FROM public.asset_ocr o WHERE o."assetId" = p.asset_id)) AS texts;
+
+-- name: is_whole
+-- Whether nothing of ours was taken along when somebody dropped schema public (see mend.sql).
+SELECT EXISTS (SELECT FROM pg_attribute
+    WHERE attrelid = 'immich_indexer.photo'::regclass AND attname = 'clip' AND NOT attisdropped);

@@ -1,0 +1,8 @@
+-- The triggers on Immich's tables, as pg_get_triggerdef prints them: install compares the text and touches only what is
+-- missing or different. No WHEN and no UPDATE OF: both would block Immich's later changes of those columns.
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.asset_file REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_preview_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset_file REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_preview_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_asset_update();
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.ocr_search REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.ocr_search REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();
+CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.ocr_search REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();

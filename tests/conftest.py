@@ -1,0 +1,126 @@
+"""Databases to test against: `TEST_DATABASE_URL` where it is set, otherwise a server of our own."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from indexer.demo.immich import StandIn, Version
+from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
+
+IMMICH_ROLE = "immich_stand_in"
+IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name
+EXTENSIONS = ("vector", "pg_trgm", "unaccent", "cube", "earthdistance")
+
+
+async def execute(url: str, *commands: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for command in commands:
+            await connection.execute(command)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A server as superuser: the database in the address is only good for making others."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    with EmbeddedServer(settings={**THROWAWAY, "max_connections": "200"}) as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="session")
+def templates(server_url: str) -> Iterator[dict[Version, str]]:
+    """Names of template databases made so far, by Immich's version."""
+    made: dict[Version, str] = {}
+    yield made
+    asyncio.run(execute(server_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in made.values())))
+
+
+async def make_template(server_url: str, version: Version) -> str:
+    """A database with Immich's schema, all of it owned by Immich's own role, who is no superuser."""
+    name = f"immich_template_{version.replace('.', '_')}_{os.getpid()}"
+    await execute(
+        server_url,
+        f"DO $$ BEGIN CREATE ROLE {IMMICH_ROLE} LOGIN PASSWORD '{IMMICH_ROLE}';"
+        " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+        f"CREATE DATABASE {name} OWNER {IMMICH_ROLE}",
+    )
+    await execute(
+        on_server(server_url, name), *(f"CREATE EXTENSION IF NOT EXISTS {extension}" for extension in EXTENSIONS)
+    )
+    connection = await asyncpg.connect(on_server(server_url, name, IMMICH_USER))
+    try:
+        await StandIn(connection, Path()).install(version)
+    finally:
+        await connection.close()
+    return name
+
+
+@pytest.fixture
+def immich_version() -> Version:
+    """Which Immich the stand-in is; a test overrides it with `@pytest.mark.parametrize("immich_version", ["2.7"])`."""
+    return "3.1"
+
+
+@pytest.fixture
+async def database(server_url: str, templates: dict[Version, str], immich_version: Version) -> AsyncIterator[str]:
+    """A fresh Immich database as superuser."""
+    if immich_version not in templates:
+        templates[immich_version] = await make_template(server_url, immich_version)
+    name = f"immich_{uuid.uuid4().hex}"
+    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE {templates[immich_version]} OWNER {IMMICH_ROLE}")
+    yield on_server(server_url, name)
+    await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def immich_url(database: str) -> str:
+    """The same database as Immich's own role: it owns the database and every table, and is no superuser."""
+    return on_server(database, urlsplit(database).path[1:], IMMICH_USER)
+
+
+@pytest.fixture
+async def immich(immich_url: str, tmp_path: Path) -> AsyncIterator[StandIn]:
+    """Immich at work on that database, its files below `tmp_path / "media"`."""
+    async with asyncpg.create_pool(immich_url, min_size=0, max_size=10) as pool:
+        yield StandIn(pool, tmp_path / "media")
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A superuser's connection to look with."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def private_server() -> Iterator[EmbeddedServer]:
+    """A server that a test may stop, restart and crash."""
+    if "TEST_DATABASE_URL" in os.environ:
+        pytest.skip(
+            "restarts PostgreSQL: needs a server of its own, and TEST_DATABASE_URL names one we may not restart"
+        )
+    with EmbeddedServer(settings=THROWAWAY) as server:
+        yield server
+
+
+@pytest.fixture
+async def zhparser(server_url: str) -> None:
+    """For tests of Chinese word segmentation: skips where the server has no zhparser."""
+    connection = await asyncpg.connect(server_url)
+    try:
+        offered = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'zhparser'")
+    finally:
+        await connection.close()
+    if not offered:
+        pytest.skip("the server offers no extension zhparser")

@@ -1,0 +1,94 @@
+"""Models that answer at once, and rightly: what they say follows from the pixels, so that a test can tell whose result it is."""
+
+import hashlib
+import io
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from indexer.images import Picture
+from indexer.models.ocr import Detection, Line
+
+DIMENSIONS = 512
+
+
+def picture(number: int, *, form: str = "PNG") -> bytes:
+    """A small picture that is unlike that of any other number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form)
+    return buffer.getvalue()
+
+
+def digest_of(rgb: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(rgb).tobytes()).digest()
+
+
+def expected_text(number: int) -> str:
+    """What StubOcr reads in `picture(number)`."""
+    return text_of(np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")))
+
+
+def expected_vector(number: int) -> np.ndarray:
+    """What StubClip makes of `picture(number)`."""
+    return vector_of(np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")))
+
+
+def text_of(rgb: np.ndarray) -> str:
+    return f"编号 {digest_of(rgb).hex()[:12]}"
+
+
+def vector_of(rgb: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
+    seed = int.from_bytes(digest_of(rgb)[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(dimensions)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class StubClip:
+    """A CLIP model; `calls` counts the pictures it was given."""
+
+    def __init__(self, name: str = "stub clip", dimensions: int = DIMENSIONS, before: Callable[[], None] | None = None) -> None:
+        self.name = name
+        self.dimensions = dimensions
+        self.calls = 0
+        self._before = before
+
+    def prepare(self, picture: Picture) -> np.ndarray:
+        return np.asarray(picture.rgb)
+
+    def encode_images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        if self._before is not None:
+            self._before()
+        self.calls += len(prepared)
+        return np.stack([vector_of(rgb, self.dimensions) for rgb in prepared])
+
+
+class StubOcr:
+    """An OCR engine that reads one line a picture; `calls` counts pictures, `say` overrides what is read."""
+
+    def __init__(self, name: str = "stub ocr", say: Callable[[np.ndarray], list[str]] | None = None) -> None:
+        self.name = name
+        self.calls = 0
+        self._say = say or (lambda rgb: [text_of(rgb)])
+
+    def detect(self, picture: Picture) -> Detection:
+        return Detection((), (), (np.asarray(picture.rgb),))
+
+    def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
+        self.calls += len(detections)
+        return [
+            [
+                Line(text, (0.1, y, 0.9, y, 0.9, y + 0.05, 0.1, y + 0.05), 0.9, 0.95)
+                for y, text in zip(np.linspace(0.1, 0.9, 9), self._say(detection.crops[0]), strict=False)
+            ]
+            for detection in detections
+        ]
+
+
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
