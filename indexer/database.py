@@ -78,11 +78,13 @@ async def _teach_vectors(connection: OwnConnection) -> None:
     await register_vector(connection, schema=await _vector_schema(connection))
 
 
-def _session(search_path: str | None = None) -> dict[str, str]:
+def _session(search_path: str | None = None, *, durable: bool = True) -> dict[str, str]:
     # Given when the session starts, so that a pool's reset between uses brings back just this.
     session = {"application_name": "immich-indexer"}
     if search_path is not None:
         session["search_path"] = search_path
+    if not durable:
+        session["synchronous_commit"] = "off"
     return session
 
 
@@ -112,8 +114,12 @@ async def _search_path(connection: Connection) -> str:
     return f'pg_catalog, "{await _vector_schema(connection)}", public'
 
 
-async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10) -> Pool:
-    """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`."""
+async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bool = True) -> Pool:
+    """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`.
+
+    `durable=False` spares Immich's disk: a crash of the server may then forget our last half second, always whole
+    transactions and the latest first. That is all a worker needs, whose results and the end of their jobs are one transaction.
+    """
     first = await connect(dsn, timeout=timeout)
     try:
         search_path = await _search_path(first)
@@ -127,7 +133,7 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10) -> Pool:
         timeout=timeout,
         command_timeout=120,
         max_inactive_connection_lifetime=300,
-        server_settings=_session(search_path),
+        server_settings=_session(search_path, durable=durable),
     )
 
 

@@ -75,13 +75,13 @@ def _device(settings: Settings) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
-    from indexer.models import weights
+    from indexer.models.checkpoint import open_checkpoint
 
     try:
-        path = weights.find(settings.clip_model, settings.clip_download_root)
+        checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
     except WeightsError as error:
         return Finding("weights", "fails", str(error))
-    return Finding("weights", "ok", str(path))
+    return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
 
 
 async def _tables(connection: Connection, _: Settings) -> Finding:
@@ -130,13 +130,13 @@ async def _zhparser(connection: Connection, _: Settings) -> Finding:
 
 
 async def _width(connection: Connection, settings: Settings) -> Finding:
-    from indexer.models import weights
+    from indexer.models.checkpoint import configuration
 
     width = await schema.vector_width(connection)
     named = MODEL_NAMES.get(width, "none that we know")
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
-    needed = await asyncio.to_thread(weights.dimensions, settings.clip_model, settings.clip_download_root)
+    needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
     if width < needed:
         return Finding("vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}")
     rest = "" if width == needed else f", {width - needed} of them filled with zeros"

@@ -4,6 +4,7 @@ Knows nothing of the database; the pipeline feeds it with previews, the gateway 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import images
+from indexer.errors import PictureError
 from indexer.images import Picture
 from indexer.models.ocr import Detection, Line
 from indexer.scheduler import Scheduler, Stage
@@ -44,27 +46,39 @@ class OcrModel(Protocol):
         """What they say, a list a picture."""
 
 
-class _Budget:
-    """Lets holders of at most `total` units in; one that wants more than all of it comes in alone. First come, first in."""
+class Budget:
+    """Lets in holders of at most `total` units; one that wants more comes in alone. First come, first in."""
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._used = 0
-        self._changed = asyncio.Condition()
-        self._turn = asyncio.Lock()
+        self._free = total
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
     async def __call__(self, units: int) -> AsyncIterator[None]:
+        """Hold `units` for as long as the block lasts; waits until there are as many."""
         units = min(units, self._total)
-        async with self._turn, self._changed:
-            await self._changed.wait_for(lambda: self._used + units <= self._total)
-            self._used += units
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((units, admitted))
+        self._admit()
         try:
+            await admitted
             yield
-        finally:
-            async with self._changed:
-                self._used -= units
-                self._changed.notify_all()
+        finally:  # without awaiting: a holder that is cancelled here too gives back what it had
+            if admitted.done() and not admitted.cancelled():
+                self._free += units
+            admitted.cancel()
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting:
+            units, admitted = self._waiting[0]
+            if not admitted.done():
+                if units > self._free:
+                    return
+                self._free -= units
+                admitted.set_result(None)
+            self._waiting.popleft()
 
 
 class Inference:
@@ -96,7 +110,7 @@ class Inference:
         self.clip = clip
         self.ocr = ocr
         self._max_pixels = max_pixels
-        self._budget = _Budget(pixels_in_flight)
+        self._budget = Budget(pixels_in_flight)
         limit = 1 if gpu else threads
         self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
         self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
@@ -112,7 +126,7 @@ class Inference:
         """What is wanted of the picture whose file is `data`: its vector, its lines.
 
         Raises:
-            PictureError: it cannot be decoded.
+            PictureError: it cannot be decoded, or the CLIP model makes no vector of it.
         """
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height):
@@ -127,7 +141,10 @@ class Inference:
         self._schedule.close()
 
     async def _vector(self, picture: Picture) -> Vector:
-        return await self._schedule(self._encode, await self._schedule(self._prepare, picture))
+        vector = await self._schedule(self._encode, await self._schedule(self._prepare, picture))
+        if not np.isfinite(vector).all():  # Immich's search would fall over it, and PostgreSQL refuses it
+            raise PictureError("the CLIP model answered with something that is no number")
+        return vector
 
     async def _lines(self, picture: Picture) -> list[Line]:
         return await self._schedule(self._recognise, await self._schedule(self._detect, picture))

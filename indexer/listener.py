@@ -39,12 +39,12 @@ class Listener:
         self._patience = patience_seconds
         self._heard = asyncio.Event()
         self._token = ""
-        self._deaf = True
+        self._deaf: bool | None = None  # None: not known yet
 
     @property
     def deaf(self) -> bool:
         """Whether notifications are not known to arrive: then poll."""
-        return self._deaf
+        return self._deaf is not False
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -55,7 +55,7 @@ class Listener:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("listening connection lost", error=explain(error))
             finally:
-                self._deaf = True
+                self._deaf = None
                 self.listening.clear()
                 self.rung.set()  # something may have happened meanwhile
                 with contextlib.suppress(Exception):
@@ -73,8 +73,9 @@ class Listener:
     async def _listen(self, connection: OwnConnection) -> None:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
-        await connection.add_listener(CHANNEL, self._on_bell)
-        await connection.add_listener(_PROBE, self._on_probe)
+        async with asyncio.timeout(self._patience):
+            await connection.add_listener(CHANNEL, self._on_bell)
+            await connection.add_listener(_PROBE, self._on_probe)
         self.listening.set()
         self.rung.set()  # LISTEN first, then look: what came before is found by looking
         while not lost.is_set():
@@ -95,13 +96,14 @@ class Listener:
         try:
             await asyncio.wait_for(self._heard.wait(), self._patience)
         except TimeoutError:
-            log.warning("notifications do not arrive: polling instead (is there a connection pooler in between?)")
+            if not self._deaf:
+                log.warning("notifications do not arrive: polling instead (is there a connection pooler in between?)")
             self._deaf = True
             # Is the connection itself alive? If not, this raises, and a new one is made.
             await connection.execute("SELECT 1", timeout=self._patience)
         else:
             if self._deaf:
-                log.debug("listening")
+                log.info("notifications arrive again")
             self._deaf = False
 
     def _on_bell(self, *_: Any) -> None:

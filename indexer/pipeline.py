@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -13,12 +14,13 @@ from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from indexer import images, photos, results
 from indexer.database import Pool, explain, is_transient
-from indexer.errors import ColumnWidthError, IndexerError, PictureError
+from indexer.errors import IndexerError, PictureError, SchemaError
 from indexer.images import PathMap
 from indexer.inference import Inference
 from indexer.photos import Photo
 from indexer.queue import Job, Priority, Queue
 from indexer.results import Reading
+from indexer.text.normalise import clean
 
 log = structlog.get_logger()
 
@@ -28,8 +30,8 @@ _LOOKS = 8  # tries of a write that met a change of Immich's
 _SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
 
 
-class MediaMissingError(IndexerError):
-    """The media folder is not there at all: no photo's fault."""
+class MediaError(IndexerError):
+    """The media folder as a whole is not there, or does not answer: no photo's fault."""
 
 
 class Pipeline:
@@ -69,44 +71,55 @@ class Pipeline:
         self._finished: asyncio.Queue[Reading] = asyncio.Queue()
         self._unwritten: dict[Job, None] = {}
         self._room = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     async def run(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
-        """Work until `stop`. `rung` says that there may be something to do; without it we look every `idle()` seconds."""
-        writer = asyncio.create_task(self._write_all())
-        try:
-            while not self._stopping.is_set():
-                rung.clear()  # before looking: what comes while we look rings again
-                try:
-                    claimed = await self._claim()
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    log.warning("cannot claim", error=explain(error))
-                    await self._pause(1)
-                    continue
-                if not claimed:
-                    await self._wait(rung, idle())
-        finally:
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+        """Work until `stop`. `rung` says that there may be something to do; unasked we look every `idle()` seconds."""
+        async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
+            self._loops = [
+                self._tasks.create_task(self._claim_all(rung, idle), name="claims"),
+                self._tasks.create_task(self._write_all(), name="writer"),
+            ]
 
     async def stop(self, grace: float) -> None:
         """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
+                await asyncio.wait(self._loops[:1])
                 await self._drain()
-        left = [*self._under_way.values(), *self._unwritten]
-        for task in list(self._under_way):
+        tasks = [*self._loops, *self._under_way]
+        for task in tasks:
             task.cancel()
-        if left:
-            log.info("giving back", photos=len(left))
-            await asyncio.wait_for(self._queue.release(left), 2)
+        await asyncio.wait(tasks, timeout=1)  # what they have sent to the database is done or undone
         self._inference.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
+        async with asyncio.timeout(2):
+            if left := await self._queue.release_all():
+                log.info("gave back", photos=left)
 
     @property
     def _load(self) -> int:
         return len(self._under_way) + len(self._unwritten)
+
+    async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
+        sure = True  # that we hold just what we know of: an answer may have been lost with its connection
+        while not self._stopping.is_set():
+            rung.clear()  # before looking: what comes, or ends, while we look rings again
+            self._room.clear()
+            try:
+                if not sure:
+                    await self._queue.release_all(but=[*self._under_way.values(), *self._unwritten])
+                    sure = True
+                claimed = await self._claim()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("cannot claim", error=explain(error))
+                sure = False
+                await self._pause(1)
+                continue
+            if not claimed:
+                await self._wait(rung, idle())
 
     async def _claim(self) -> bool:
         """Claim and start a batch if there is room. False: there is nothing to do, or no room."""
@@ -117,21 +130,18 @@ class Pipeline:
         jobs = await self._queue.claim(self._batch)
         if not jobs:
             return False
-        if any(job.alone for job in jobs):
+        alone = any(job.alone for job in jobs)
+        if alone:
             await self._drain()
-        try:
-            known = await photos.describe(self._pool, [job.asset_id for job in jobs])
-        except BaseException:
-            await self._queue.release(jobs)
-            raise
+        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
         for job in jobs:
             self._start(job, known.get(job.asset_id))
-        if any(job.alone for job in jobs):
+        if alone:
             await self._drain()
         return True
 
     def _start(self, job: Job, photo: Photo | None) -> None:
-        task = asyncio.create_task(self._one(job, photo))
+        task = self._tasks.create_task(self._one(job, photo))
         self._under_way[task] = job
         task.add_done_callback(self._ended)
 
@@ -146,7 +156,6 @@ class Pipeline:
 
     async def _wait(self, rung: asyncio.Event, idle: float) -> None:
         """Until something rings, or there is room again, or it is time to look anyway."""
-        self._room.clear()
         full = self._load >= self._batch
         waits = [self._room.wait(), self._stopping.wait(), *([] if full else [rung.wait()])]
         tasks = [asyncio.ensure_future(wait) for wait in waits]
@@ -166,8 +175,8 @@ class Pipeline:
             reading = await self._read(job, photo)
         except PictureError as error:
             await self._failed(job, str(error))
-        except MediaMissingError as error:
-            log.error("media folder missing", error=str(error))
+        except MediaError as error:
+            log.error("no media folder", error=str(error))
             await self._give_back([job], _SYSTEMIC_PAUSE)
         except Exception as error:
             log.exception("unexpected error", asset=str(job.asset_id))
@@ -203,22 +212,26 @@ class Pipeline:
 
     async def _file(self, immich_path: str) -> bytes:
         path = self._path_map(immich_path)
-        read = partial(images.read, path, max_bytes=self._max_bytes)
         try:
             async with asyncio.timeout(self._read_timeout):
-                return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+                return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_file, path)
         except TimeoutError:
-            raise PictureError(f"reading {path} took more than {self._read_timeout:g} s") from None
+            raise MediaError(f"reading {path} took more than {self._read_timeout:g} s: is its disk there?") from None
+
+    def _read_file(self, path: Path) -> bytes:
+        try:
+            return images.read(path, max_bytes=self._max_bytes)
         except PictureError:
-            missing = next((ours for _, ours in self._path_map.prefixes if path.is_relative_to(ours)), None)
-            if missing is not None and not missing.is_dir():
-                raise MediaMissingError(f"{missing} is not there: is it mounted? (MEDIA_PATH_MAP)") from None
-            raise
+            # Immich keeps previews as thumbs/owner/ab/cd/name. Where not even `thumbs` is there, nothing is mounted.
+            thumbs = path.parents[min(3, len(path.parents) - 1)]
+            if os.path.isdir(thumbs):  # noqa: PTH112 - unlike Path's, does not raise where it may not look
+                raise
+            raise MediaError(f"{thumbs} is not there: is Immich's folder mounted? (MEDIA_PATH_MAP)") from None
 
     async def _failed(self, job: Job, reason: str) -> None:
         async for attempt in _patiently():
             with attempt:
-                dead = await self._queue.fail(job, reason)
+                dead = await self._queue.fail(job, clean(reason))
         log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
 
     async def _give_back(self, jobs: Sequence[Job], pause: float) -> None:
@@ -243,8 +256,8 @@ class Pipeline:
                 with attempt:
                     await results.write(self._pool, self._queue, batch)
             self.photos += len(batch)
-        except ColumnWidthError as error:
-            log.error("Immich's vector column is too narrow", error=str(error))
+        except SchemaError as error:
+            log.error("Immich's tables are not as they must be", error=str(error))
             await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)
         except Exception as error:
             if len(batch) > 1:
@@ -256,7 +269,7 @@ class Pipeline:
 
 
 def _patiently() -> AsyncRetrying:
-    """Again and again while the trouble is of a kind that passes; a few times where Immich changed something under us."""
+    """Again and again while the trouble is of a kind that passes; a few times where Immich changed things under us."""
 
     def passes(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

@@ -110,7 +110,7 @@ class Queue:
 
     async def reap(self) -> list[UUID]:
         """Take back the jobs of dead workers. Returns their assets."""
-        rows = await self._pool.fetch(_SQL["reap"], self.policy.lease_seconds, self.policy.max_attempts)
+        rows = await self._pool.fetch(_SQL["reap"], self.worker, self.policy.lease_seconds, self.policy.max_attempts)
         return [row["asset_id"] for row in rows]
 
     async def fold(self, limit: int = 10_000) -> int:
@@ -150,6 +150,11 @@ class Queue:
             )
         )
 
+    async def release_all(self, but: Iterable[Job] = ()) -> int:
+        """Give back, as if never claimed, whatever the database says we hold, except `but`. Returns how many."""
+        rows = await self._pool.fetch(_SQL["release_all"], self.worker, [job.asset_id for job in but])
+        return len(rows)
+
     async def release(self, jobs: Iterable[Job], pause: float = 0) -> None:
         """Give `jobs` back as if they had never been claimed, not to be claimed for `pause` seconds."""
         await self._pool.execute(_SQL["release"], self.worker, [job.asset_id for job in jobs], pause)
@@ -158,7 +163,6 @@ class Queue:
 async def wish(connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str], priority: Priority) -> None:
     """Ask for `tasks` on `assets`, durably; whoever listens is told."""
     await connection.execute(_SQL["wish"], assets, sorted(tasks), priority)
-    await connection.execute("SELECT pg_notify('immich_indexer', '')")
 
 
 async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:

@@ -4,8 +4,10 @@ Safe on a busy Immich: everything is looked at first, what is right is left alon
 needs a lock on Immich's tables (CREATE TRIGGER) waits for it for a fraction of a second at a time.
 """
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,7 @@ TABLES = (
 LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to queue behind us, at worst
 LOCK_PATIENCE = 120.0  # seconds to go on trying
 _ADVISORY = 0x1DE8E5  # one install at a time
+_ALIVE = 20  # seconds since an indexer was last seen for which uninstall takes it for running
 
 # What the database should have for Immich 2.7's own search to see more than 40 photos of a library (and `ocr:` to be exact).
 DATABASE_SETTINGS = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"}
@@ -75,11 +78,28 @@ def _migrations(folder: Path | None = None) -> list[_Migration]:
     return [_Migration(int(path.name.split("_", 1)[0]), path) for path in paths]
 
 
+@contextlib.contextmanager
+def _rights() -> Iterator[None]:
+    """Say what to run where our role may not do what it must."""
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SchemaError(
+            f"{error}: run sql/role.sql as a superuser (again, if Immich restored a backup: that makes its own role the owner of "
+            "our schema), or run immich-indexer as the role that Immich itself uses"
+        ) from error
+
+
 async def version(connection: Connection) -> int:
-    """The version of our schema in this database; 0 when it is not installed."""
-    if await connection.fetchval("SELECT to_regclass('immich_indexer.migration')") is None:
-        return 0
-    return max((row["version"] for row in await connection.fetch(SQL["applied"])), default=0)
+    """The version of our schema in this database; 0 when it is not installed.
+
+    Raises:
+        SchemaError: it is there, but this role may not look at it.
+    """
+    with _rights():
+        if await connection.fetchval("SELECT to_regclass('immich_indexer.migration')") is None:
+            return 0
+        return max((row["version"] for row in await connection.fetch(SQL["applied"])), default=0)
 
 
 def known_version() -> int:
@@ -96,10 +116,11 @@ async def require(connection: Connection) -> int:
     have = await version(connection)
     if have == 0:
         raise SchemaError("immich-indexer is not installed in this database: run `immich-indexer install`")
-    if have != known_version():
-        what = "upgrade immich-indexer" if have > known_version() else "run `immich-indexer install`"
+    if have > known_version():
+        raise _too_new(have, known_version())
+    if have < known_version():
         raise SchemaError(
-            f"the database has schema version {have}, this immich-indexer knows {known_version()}: {what}"
+            f"the database has schema version {have}, this immich-indexer needs {known_version()}: run `immich-indexer install`"
         )
     return have
 
@@ -116,64 +137,75 @@ async def is_current(connection: Connection) -> bool:
     return bool(await connection.fetchval(SQL["is_whole"]))
 
 
-async def install(connection: Connection, *, migrations: Path | None = None) -> Change:
+async def install(
+    connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE
+) -> Change:
     """Bring the database to what this program needs; does nothing, and locks nothing, where it is so already.
 
     Args:
         connection: as a role with the rights of sql/role.sql, outside a transaction.
         migrations: another folder of migrations (for tests of upgrades).
+        patience: seconds to go on trying where Immich holds a lock.
 
     Raises:
-        SchemaError: Immich's tables are missing, or the schema is newer than this program, or a lock could not be had.
+        SchemaError: Immich's tables are missing, or the schema is newer than this program, or a right is missing, or a lock
+            could not be had.
     """
     change = Change()
     await _check_immich(connection)
     await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY)
     try:
-        steps = _migrations(migrations)
-        have = await version(connection)
-        if have > steps[-1].version:
-            raise SchemaError(
-                f"the database has schema version {have}, this immich-indexer knows {steps[-1].version}: upgrade immich-indexer"
-            )
-        for step in steps:
-            if step.version > have:
-                await _migrate(connection, step)
-                change.migrations.append(step.path.stem)
-        if not await connection.fetchval(SQL["is_whole"]):
-            await connection.execute(sql("mend.sql"))
-        await _functions(connection, refresh=bool(change.migrations))
-        await _zhparser(connection, change)
-        await _grant(connection)
-        for trigger in _triggers():
-            if not await _trigger_is_right(connection, trigger):
-                await _create_trigger(connection, trigger)
-                change.triggers.append(f"{trigger.table}.{trigger.name}")
-        await _database_settings(connection, change)
+        with _rights():
+            await _install(connection, change, _migrations(migrations), patience)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _ADVISORY)
     return change
 
 
-async def uninstall(connection: Connection) -> list[str]:
-    """Take everything of ours out of the database. Returns what a person should know: what stays, and how it is replaced."""
+async def _install(connection: Connection, change: Change, steps: list[_Migration], patience: float) -> None:
+    have = await version(connection)
+    if have > steps[-1].version:
+        raise _too_new(have, steps[-1].version)
+    for step in steps:
+        if step.version > have:
+            await _migrate(connection, step)
+            change.migrations.append(step.path.stem)
+    if not await connection.fetchval(SQL["is_whole"]):
+        await connection.execute(sql("mend.sql"))
+    await _functions(connection)
+    await _zhparser(connection, change)
+    await _grant(connection)
+    for trigger in _triggers():
+        if not await _trigger_is_right(connection, trigger):
+            await _create_trigger(connection, trigger, patience)
+            change.triggers.append(f"{trigger.table}.{trigger.name}")
+    await _database_settings(connection, change)
+
+
+async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:
+    """Take everything of ours out of the database. Returns what a person should know: what stays, and how it is replaced.
+
+    Raises:
+        SchemaError: an indexer is running, or a right is missing, or a lock could not be had for `patience` seconds.
+    """
     if await connection.fetchval("SELECT to_regnamespace('immich_indexer')") is None:
         return ["nothing to do: immich-indexer is not installed in this database"]
     notes = []
-    if await connection.fetchval("SELECT to_regclass('immich_indexer.photo')") is not None:
-        left = await connection.fetchrow(SQL["left_behind"])
-        if left is not None:
-            notes.append(
-                f"{left['vectors']} vectors stay in smart_search and the texts of {left['texts']} photos in asset_ocr and ocr_search: "
-                "Immich goes on searching them. To replace them with Immich's own, run Administration > Job Queues > "
-                "Smart Search > All and OCR > All."
-            )
-        notes += await _restore_settings(connection)
-    async for attempt in _patiently():
-        with attempt:
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-                await connection.execute(sql("uninstall.sql"))
+    with _rights():
+        if await version(connection):
+            running = await connection.fetch(SQL["running"], _ALIVE)
+            if running:
+                names = ", ".join(row["name"] for row in running)
+                raise SchemaError(f"an indexer is running and would install everything again: stop it first ({names})")
+            if await connection.fetchval(SQL["is_whole"]):
+                notes += await _left_behind(connection)
+            notes += await _restore_settings(connection)
+        with _lock_in_vain("Immich's tables", patience):
+            async for attempt in _patiently(patience):
+                with attempt:
+                    async with connection.transaction():
+                        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                        await connection.execute(sql("uninstall.sql"))
     return notes
 
 
@@ -199,25 +231,38 @@ async def _check_immich(connection: Connection) -> None:
         )
 
 
-def _patiently() -> AsyncRetrying:
+def _too_new(have: int, known: int) -> SchemaError:
+    return SchemaError(
+        f"the database has schema version {have}, this immich-indexer knows {known}: upgrade immich-indexer"
+    )
+
+
+def _patiently(patience: float) -> AsyncRetrying:
     """Go on trying while locks are held: Immich has the right of way."""
     return AsyncRetrying(
         retry=retry_if_exception_type((asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)),
         wait=wait_random_exponential(multiplier=0.2, max=3),
-        stop=stop_after_delay(LOCK_PATIENCE),
+        stop=stop_after_delay(patience),
         reraise=True,
     )
+
+
+@contextlib.contextmanager
+def _lock_in_vain(what: str, patience: float) -> Iterator[None]:
+    """Say why a lock could not be had."""
+    try:
+        yield
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+        raise SchemaError(
+            f"could not lock {what} for {patience:g} s: some transaction on it stays open (see pg_stat_activity, state "
+            "'idle in transaction'); try again when it has ended"
+        ) from error
 
 
 async def _migrate(connection: Connection, step: _Migration) -> None:
     log.info("migrating", migration=step.path.stem)
     async with connection.transaction():
-        try:
-            await connection.execute(step.path.read_text(encoding="utf-8"))
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise SchemaError(
-                f"{error}: run sql/role.sql as a superuser, or install as the owner of the database"
-            ) from error
+        await connection.execute(step.path.read_text(encoding="utf-8"))
         await connection.execute(
             "INSERT INTO immich_indexer.migration (version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
             step.version,
@@ -225,24 +270,29 @@ async def _migrate(connection: Connection, step: _Migration) -> None:
         )
 
 
-async def _functions(connection: Connection, *, refresh: bool) -> None:
-    """Create or replace functions whose text differs from the file's (`refresh`: all of them)."""
+async def _functions(connection: Connection) -> None:
+    """Create or replace the functions that are missing or not as their file says."""
     for path in sql_files("functions/*.sql"):
         text = path.read_text(encoding="utf-8")
-        body = text.split("$$")[1]
-        there = await connection.fetchrow(
-            "SELECT p.oid::regprocedure::text AS signature, prosrc FROM pg_proc p "
-            "WHERE pronamespace = 'immich_indexer'::regnamespace AND proname = $1",
-            path.stem,
+        head, body, _ = text.split("$$")
+        match = re.search(r"FUNCTION (\w+)\.(\w+)\(", head)
+        if match is None:
+            raise SchemaError(f"{path.name}: cannot read its first lines")
+        there = await connection.fetchrow(SQL["function"], match[1], match[2])
+        right = (
+            there is not None
+            and there["body"] == body
+            and there["definer"] == ("SECURITY DEFINER" in head)
+            and all(f"SET {setting}" in head.replace("'", "") for setting in there["settings"])
+            and head.count(" SET ") == len(there["settings"])
+            and not there["public"]
         )
-        if refresh or there is None or there["prosrc"] != body:
+        if not right:
             async with connection.transaction():
                 await connection.execute(text)
-                signature = await connection.fetchval(
-                    "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'immich_indexer'::regnamespace AND proname = $1",
-                    path.stem,
-                )
-                await connection.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+                created = await connection.fetchrow(SQL["function"], match[1], match[2])
+                assert created is not None  # noqa: S101 - just now
+                await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
 
 
 async def _zhparser(connection: Connection, change: Change) -> None:
@@ -254,13 +304,9 @@ async def _zhparser(connection: Connection, change: Change) -> None:
     if offered is None:
         change.notes.append("this server has no zhparser: search works on n-grams alone")
         return
-    if offered["installed_version"] is None:
-        try:
-            await connection.execute("CREATE EXTENSION zhparser")
-        except asyncpg.InsufficientPrivilegeError:
-            change.notes.append("zhparser can be had: run CREATE EXTENSION zhparser as a superuser, then install again")
-            return
-        await connection.execute(SQL["remember"], "created_extension", json.dumps("zhparser"))
+    if offered["installed_version"] is None and not await connection.fetchval(SQL["is_superuser"]):
+        change.notes.append("zhparser can be had: run CREATE EXTENSION zhparser as a superuser, then install again")
+        return
     async with connection.transaction():
         await connection.execute(sql("zhparser.sql"))
     change.notes.append("zhparser ranks Chinese words")
@@ -269,20 +315,9 @@ async def _zhparser(connection: Connection, change: Change) -> None:
 async def _grant(connection: Connection) -> None:
     """Immich dumps the whole database as the owner of its tables: that role must be able to read ours."""
     owner = await connection.fetchval(SQL["immich_owner"])
-    me = await connection.fetchval("SELECT current_user")
-    if owner == me:
-        return
-    granted = await connection.fetchval(
-        "SELECT has_schema_privilege($1, 'immich_indexer', 'USAGE') AND "
-        "bool_and(has_table_privilege($1, oid, 'SELECT')) FROM pg_class "
-        "WHERE relnamespace = 'immich_indexer'::regnamespace AND relkind = 'r'",
-        owner,
-    )
-    if granted:
-        return
-    role = await connection.fetchval("SELECT quote_ident($1)", owner)
-    await connection.execute(f"GRANT USAGE ON SCHEMA immich_indexer TO {role}")
-    await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA immich_indexer TO {role}")
+    for row in await connection.fetch(SQL["unreadable_schemas"], owner):
+        await connection.execute(f"GRANT USAGE ON SCHEMA {row['schema']} TO {row['role']}")
+        await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {row['schema']} TO {row['role']}")
 
 
 async def _trigger_is_right(connection: Connection, trigger: _Trigger) -> bool:
@@ -290,32 +325,31 @@ async def _trigger_is_right(connection: Connection, trigger: _Trigger) -> bool:
     return bool(there == trigger.definition)
 
 
-async def _create_trigger(connection: Connection, trigger: _Trigger) -> None:
+async def _create_trigger(connection: Connection, trigger: _Trigger, patience: float) -> None:
     statement = trigger.definition.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1)
-    try:
-        async for attempt in _patiently():
+    with _lock_in_vain(trigger.table, patience):
+        async for attempt in _patiently(patience):
             with attempt:
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
                     await connection.execute(statement)
-    except asyncpg.LockNotAvailableError as error:
-        raise SchemaError(
-            f"could not lock {trigger.table} for {LOCK_PATIENCE:.0f} s: some transaction on it stays open (see pg_stat_activity, "
-            "state 'idle in transaction'); install again when it has ended"
-        ) from error
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise SchemaError(f"may not create a trigger on {trigger.table}: run sql/role.sql as a superuser") from error
 
 
 async def settings_to_run(connection: Connection) -> list[str]:
     """The statements that give the database what Immich's own search wants; none where somebody has set it."""
-    stored = {row[0].split("=", 1)[0] for row in await connection.fetch(SQL["database_settings"])}
+    missing = DATABASE_SETTINGS.keys() - (await _stored_settings(connection)).keys()
     database = await connection.fetchval("SELECT quote_ident(current_database())")
     return [
         f"ALTER DATABASE {database} SET {name} = '{value}'"
         for name, value in DATABASE_SETTINGS.items()
-        if name not in stored
+        if name in missing
     ]
+
+
+async def _stored_settings(connection: Connection) -> dict[str, str]:
+    """Settings stored for this database and every role."""
+    rows = await connection.fetch(SQL["database_settings"])
+    return dict(row[0].split("=", 1) for row in rows)
 
 
 async def _database_settings(connection: Connection, change: Change) -> None:
@@ -328,25 +362,42 @@ async def _database_settings(connection: Connection, change: Change) -> None:
         return
     # hnsw.* are settings of a library that is loaded on first use; before, only a superuser may set them.
     await connection.fetchval("SELECT '[1]'::vector <-> '[1]'::vector")
-    for line in lines:
-        await connection.execute(line)
-    names = [line.split(" SET ")[1].split(" = ")[0] for line in lines]
-    await connection.execute(SQL["remember"], "database_settings", json.dumps(names))
-    change.notes.append("set on the database: " + ", ".join(line.split(" SET ")[1] for line in lines))
+    async with connection.transaction():
+        before = await _stored_settings(connection)
+        for line in lines:
+            await connection.execute(line)
+        ours = {name: value for name, value in DATABASE_SETTINGS.items() if name not in before}
+        await connection.execute(SQL["remember"], "database_settings", json.dumps(await _set_by_us(connection) | ours))
+    change.notes.append("set on the database: " + ", ".join(f"{name} = {value}" for name, value in ours.items()))
+
+
+async def _set_by_us(connection: Connection) -> dict[str, str]:
+    """The settings of the database that an install made, with the values it gave them."""
+    remembered = await connection.fetchval(SQL["remembered"], "database_settings")
+    return dict(json.loads(remembered)) if remembered else {}
 
 
 async def _restore_settings(connection: Connection) -> list[str]:
+    """Take back settings of the database that still have the value we gave them."""
     notes = []
-    stored = await connection.fetchval(SQL["remembered"], "database_settings")
-    if stored is not None:
-        database = await connection.fetchval("SELECT quote_ident(current_database())")
-        for name in json.loads(stored):
-            try:
-                await connection.execute(f"ALTER DATABASE {database} RESET {name}")
-            except asyncpg.InsufficientPrivilegeError:
-                notes.append(f"the database's owner should run: ALTER DATABASE {database} RESET {name}")
-    if await connection.fetchval(SQL["remembered"], "created_extension") is not None:
-        async with connection.transaction():
-            await connection.execute("DROP TEXT SEARCH CONFIGURATION IF EXISTS immich_indexer.zhparser")
-            await connection.execute("DROP EXTENSION IF EXISTS zhparser")
+    database = await connection.fetchval("SELECT quote_ident(current_database())")
+    stored = await _stored_settings(connection)
+    for name, value in (await _set_by_us(connection)).items():
+        if stored.get(name) == value:
+            statement = f"ALTER DATABASE {database} RESET {name}"
+            if await connection.fetchval(SQL["may_alter_database"]):
+                await connection.execute(statement)
+            else:
+                notes.append(f"the database's owner should run: {statement}")
     return notes
+
+
+async def _left_behind(connection: Connection) -> list[str]:
+    left = await connection.fetchrow(SQL["left_behind"])
+    if left is None or not left["vectors"] + left["texts"]:
+        return []
+    return [
+        f"{left['vectors']} vectors stay in smart_search and the texts of {left['texts']} photos in asset_ocr and ocr_search: "
+        "Immich goes on searching them. To replace them with Immich's own, run Administration > Job Queues > "
+        "Smart Search > All and OCR > All."
+    ]

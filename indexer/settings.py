@@ -148,3 +148,7 @@ def settings_table() -> str:
         description = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {description} |")
     return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(settings_table())  # noqa: T201 - for the README

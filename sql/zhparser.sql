@@ -1,4 +1,21 @@
--- Every one of zhparser's 26 token types is mapped: words of an unmapped type vanish silently from documents and queries.
-CREATE TEXT SEARCH CONFIGURATION immich_indexer.zhparser (PARSER = zhparser);
-ALTER TEXT SEARCH CONFIGURATION immich_indexer.zhparser
-    ADD MAPPING FOR a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z WITH simple;
+-- The Chinese text-search configuration, in a schema of its own (README.md, rule 1), for a server may get zhparser later. The
+-- extension too, unless somebody else has created it: what is in this schema is ours, and goes when we go.
+CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser;
+CREATE EXTENSION IF NOT EXISTS zhparser SCHEMA immich_indexer_zhparser;
+
+DO $$
+DECLARE
+    parser  record;
+    types   text;
+BEGIN
+    SELECT p.oid, quote_ident(n.nspname) AS schema INTO STRICT parser
+    FROM pg_ts_parser p JOIN pg_namespace n ON n.oid = p.prsnamespace WHERE p.prsname = 'zhparser';
+    -- Every token type: words of an unmapped type would vanish silently from documents and queries.
+    SELECT string_agg(quote_ident(alias), ', ') INTO types FROM ts_token_type(parser.oid);
+    EXECUTE format('CREATE TEXT SEARCH CONFIGURATION immich_indexer_zhparser.words (PARSER = %s.zhparser)', parser.schema);
+    EXECUTE format('ALTER TEXT SEARCH CONFIGURATION immich_indexer_zhparser.words ADD MAPPING FOR %s WITH simple', types);
+END
+$$;
+
+-- Documents made without it are made again, by the reconciler.
+UPDATE immich_indexer.photo SET tokens_version = 0 WHERE tokens_version <> 0;

@@ -49,12 +49,7 @@ class StandIn:
         prefix: The same directory inside Immich's container: what the database says.
     """
 
-    def __init__(
-        self,
-        database: Connection | Pool,
-        directory: Path,
-        prefix: str = "/data",
-    ) -> None:
+    def __init__(self, database: Connection | Pool, directory: Path, prefix: str = "/data") -> None:
         self.database = database
         self.media = media.MediaRoot(directory, prefix)
 

@@ -32,7 +32,7 @@ def embedded_binaries() -> Path:
 
 
 def on_server(url: str, database: str, user: str | None = None) -> str:
-    """The address of another database on the same server, perhaps as another user; ``user`` may be ``name:password``."""
+    """Another database on the same server, as another user if one is given: ``name`` or ``name:password``."""
     parts = urlsplit(url)
     if user is not None:
         parts = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}")
@@ -58,7 +58,11 @@ class EmbeddedServer:
         self.running = False
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -65,7 +65,7 @@ def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
     """
     if model in weights.FILES:
         path = weights.find(model, download_root or Path.home() / ".cache" / "clip")  # cn_clip's own default
-        label, config = model, _packaged_config(model)
+        label, config = model, packaged_config(model)
     elif model.endswith(".pt"):
         path, label = Path(model), Path(model).stem
         if not path.is_file():
@@ -83,6 +83,18 @@ def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
     return Checkpoint(label, path, config, report.sha256)
 
 
+def configuration(model: str) -> Config:
+    """The shape of a model, by its name or the path of its checkpoint; the weights need not be there.
+
+    Raises:
+        WeightsError: no such model, or the JSON of a checkpoint is missing or unusable.
+    """
+    if model.endswith(".pt"):
+        return _beside(Path(model))
+    weights.file_of(model)
+    return packaged_config(model)
+
+
 def _beside(path: Path) -> Config:
     config_path = path.with_suffix(".json")
     try:
@@ -96,7 +108,7 @@ def _beside(path: Path) -> Config:
     return config
 
 
-def _packaged_config(model: str) -> Config:
+def packaged_config(model: str) -> Config:
     """The shape of a named model, from the files inside cn_clip."""
     ensure_torchvision()
     from cn_clip.clip import utils

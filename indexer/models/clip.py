@@ -1,5 +1,6 @@
 """Pictures and texts to vectors of one space, with Chinese-CLIP."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,13 +15,20 @@ from indexer.images import Picture
 from indexer.models.checkpoint import open_checkpoint
 from indexer.models.device import has_bf16
 from indexer.models.torchvision_compat import ensure_torchvision
-from indexer.models.towers import Number, Tower, build_towers
+from indexer.models.towers import Tower, load_tower, narrow
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+log = logging.getLogger(__name__)
 
 # cn_clip's (and OpenAI's) mean and standard deviation of the training pictures, per channel, of values 0..1.
 _MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None, None]
 _STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
 _TEXTS_AT_ONCE = 32
+
+_EQUAL = 0.9999
+"""Least cosine to cn_clip's own fp32 vectors at which a faster number format counts as the same model."""
 
 
 class Clip:
@@ -30,7 +38,7 @@ class Clip:
         name: identity of the weights, stored with every result.
         dimensions: width of the vectors.
         resolution: side of the square picture that the image tower sees, in pixels.
-        precision: the numbers it computes in; results agree across them to a cosine of 0.9999.
+        precision: the numbers each loaded half computes in; results agree across them to a cosine of 0.9999.
     """
 
     def __init__(
@@ -39,7 +47,7 @@ class Clip:
         dimensions: int,
         resolution: int,
         towers: dict[Tower, nn.Module],
-        precision: Number,
+        precision: dict[Tower, Precision],
         device: str,
     ) -> None:
         self.name = name
@@ -87,34 +95,32 @@ class Clip:
         tokens = tokenize(texts)
         lengths = tokens.ne(0).sum(dim=1)
         # Similar lengths together, and no more padding than the longest needs: the result is the same, the work less.
-        for rows in lengths.argsort(stable=True).split(_TEXTS_AT_ONCE):
+        for rows in torch.split(lengths.argsort(stable=True), _TEXTS_AT_ONCE):
             vectors[rows.numpy()] = self._run("text", tokens[rows, : int(lengths[rows].max())])
         return vectors
 
     def _run(self, tower: Tower, batch: torch.Tensor) -> np.ndarray:
-        module = self._towers.get(tower)
-        if module is None:
-            raise IndexerError(f"the {tower} tower of {self.name} is not loaded")
-        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bf16"):
-            vectors = _halving(lambda part: self._forward(module, part), batch)
-            vectors = vectors / vectors.norm(dim=-1, keepdim=True)
-        if not torch.isfinite(vectors).all():
-            raise IndexerError(f"{self.name} ({self.precision}) computed a vector that is not finite")
-        result: np.ndarray = vectors.numpy()
-        return result
-
-    def _forward(self, module: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-        batch = batch.to(self._device, non_blocking=True)
-        if batch.is_floating_point():
-            batch = batch.to(next(module.parameters()).dtype if self.precision == "fp32" else _TORCH[self.precision])
-        output: torch.Tensor = module(batch)
-        return output.float().cpu()
+        if tower not in self._towers:
+            raise IndexerError(f"the {tower} half of {self.name} is not loaded")
+        precision = self.precision[tower]
+        vectors = _halving(lambda part: _forward(self._towers[tower], part, precision, self._device), batch)
+        if not np.isfinite(vectors).all():
+            raise IndexerError(f"{self.name} computed a vector that is not finite ({tower}, {precision})")
+        return vectors
 
 
-_TORCH = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+@torch.inference_mode()
+def _forward(module: nn.Module, batch: torch.Tensor, precision: Precision, device: str) -> np.ndarray:
+    """Vectors of length 1, fp32, on the CPU."""
+    if precision == "fp16" and batch.is_floating_point():
+        batch = batch.half()
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        vectors = module(batch.to(device)).float()
+    normalised: np.ndarray = (vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy()
+    return normalised
 
 
-def _halving(forward: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+def _halving(forward: Callable[[torch.Tensor], np.ndarray], batch: torch.Tensor) -> np.ndarray:
     """`forward(batch)`, in two halves (and so on) where the device has not the memory for the whole."""
     try:
         return forward(batch)
@@ -124,7 +130,7 @@ def _halving(forward: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tenso
     # Outside the except block: there, the traceback would still hold the tensors of the failed attempt.
     torch.cuda.empty_cache()
     middle = len(batch) // 2
-    return torch.cat([_halving(forward, batch[:middle]), _halving(forward, batch[middle:])])
+    return np.concatenate([_halving(forward, batch[:middle]), _halving(forward, batch[middle:])])
 
 
 def tokenize(texts: Sequence[str]) -> torch.Tensor:
@@ -151,26 +157,50 @@ def load_clip(
         model: one of cn_clip's five names, or the path of a checkpoint (see `checkpoint.open_checkpoint`).
         device: `cpu` or `cuda`.
         download_root: folder of the named models' files; cn_clip's own (`~/.cache/clip`) if not given.
-        precision: `auto` is fp16 on CUDA, bf16 on a processor that multiplies it in hardware, otherwise fp32.
-        threads: processors that one batch may use. It is torch's setting and so holds for the whole process.
+        precision: `auto` is fp16 on CUDA; on a processor that multiplies bf16 in hardware it is bf16 if these weights
+            pass a comparison with fp32 while they are loaded; otherwise fp32.
+        threads: processors that one batch may use. It is torch's setting and so holds for the whole process; with 1,
+            several threads can encode at once, each on a processor of its own.
         towers: the halves to load; the other one takes no memory.
 
     Raises:
         WeightsError: the weights are missing, damaged or do not fit their configuration.
         ValueError: fp16 was asked for on the CPU, where it is slow and inexact.
     """
-    number: Number
-    if precision != "auto":
-        number = precision
-    elif device == "cuda":
-        number = "fp16"
-    else:
-        number = "bf16" if has_bf16() else "fp32"
-    if number == "fp16" and device == "cpu":
+    if precision == "fp16" and device == "cpu":
         raise ValueError("precision fp16 needs a GPU; use auto, fp32 or bf16 on the CPU")
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = open_checkpoint(model, download_root)
-    loaded = build_towers(checkpoint, towers, number, device)
+    half = precision == "fp16" or (precision == "auto" and device == "cuda")
+    loaded: dict[Tower, nn.Module] = {}
+    used: dict[Tower, Precision] = {}
+    for tower in towers:
+        loaded[tower] = load_tower(tower, checkpoint, device, half=half)
+        used[tower] = "fp16" if half else "fp32"
+        if precision == "bf16":
+            narrow(loaded[tower])
+            used[tower] = "bf16"
+        elif precision == "auto" and not half and has_bf16():
+            probe = _probe(tower, checkpoint.config["image_resolution"])
+            exact = _forward(loaded[tower], probe, "fp32", device)
+            cosine = float((exact * _forward(loaded[tower], probe, "bf16", device)).sum(axis=1).min())
+            if cosine >= _EQUAL:
+                narrow(loaded[tower])
+                used[tower] = "bf16"
+            else:
+                log.info("%s: bf16 would differ (%s, cosine %.6f), using fp32", checkpoint.name, tower, cosine)
     config = checkpoint.config
-    return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, number, device)
+    return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device)
+
+
+def _probe(tower: Tower, resolution: int) -> torch.Tensor:
+    """A few inputs of the kinds a tower meets, to compare number formats by."""
+    if tower == "text":
+        return tokenize(["", "猫", "2025年8月 发票 ￥128.50", "在海边看日落的一家人和两只狗" * 4])
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand((2, 3, 7, 7), generator=generator)
+    smooth = nn.functional.interpolate(coarse, (resolution, resolution), mode="bicubic").clamp(0, 1)
+    grained = (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+    page = (torch.rand((1, 1, resolution, resolution), generator=generator) > 0.1).expand(1, 3, -1, -1).float()
+    return (torch.cat([smooth[:1], grained[1:], page]) - torch.from_numpy(_MEAN)) / torch.from_numpy(_STD)

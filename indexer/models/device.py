@@ -36,6 +36,6 @@ def processors() -> int:
 def has_bf16(device: Device = "cpu") -> bool:
     """Whether the processor multiplies bfloat16 in hardware; where it does not, bf16 is slower than fp32."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -92,6 +93,6 @@ def _stacked(column: np.ndarray) -> np.ndarray:
     edges = np.linspace(0, height, count + 1).astype(int)
     tallest = max(np.diff(edges))
     row = np.zeros((tallest, width * count, 3), dtype=np.uint8)
-    for index, (top, bottom) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for index, (top, bottom) in enumerate(pairwise(edges)):
         row[: bottom - top, index * width : (index + 1) * width] = column[top:bottom]
     return row

@@ -80,8 +80,8 @@ def _rapidocr(device: str, threads: int) -> Engine:
     classifier = part(TextClassifier, config.Cls, files[1])
     recogniser = part(TextRecognizer, config.Rec, files[2])
     if device == "cpu":
-        # A batch gains a processor nothing, but pads every line to the widest. Nor does PP-OCRv6 need short lines padded
-        # to 320 columns: with 160 it reads the same ones in half the time (PP-OCRv4 loses some).
+        # On a processor a batch gains nothing, and pads every line to the widest. Nor does PP-OCRv6 need short lines
+        # padded to 320 columns: with 160 it reads the same ones in half the time (PP-OCRv4 loses some).
         recogniser.rec_batch_num, recogniser.rec_image_shape = 1, [3, 48, 160]
 
     def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
@@ -128,10 +128,9 @@ def _rapidocr_onnxruntime(device: str, threads: int) -> Engine:
 
     def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         # The package's filter drops boxes without their scores; asked one by one it cannot mix them up.
-        filtered = [
-            (detector.filter_tag_det_res(box[None], shape), score) for box, score in zip(*found(picture, shape), strict=True)
-        ]
-        return _arrays([box[0] for box, _ in filtered if len(box)], [score for box, score in filtered if len(box)])
+        pairs = zip(*found(picture, shape), strict=True)
+        kept = [(box, score) for raw, score in pairs for box in detector.filter_tag_det_res(raw[None], shape)]
+        return _arrays([box for box, _ in kept], [score for _, score in kept])
 
     def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         return [(text, score) for text, score in recogniser(list(crops))[0]]

@@ -44,7 +44,7 @@ def write_small_checkpoint(path: Path, *, dimensions: int = 512, seed: int = 0) 
 
 
 def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0) -> None:
-    """Write a model of any of cn_clip's shapes with seeded random weights, in fp16, to `path` and its JSON beside it."""
+    """Write a model of any of cn_clip's shapes, with seeded random weights in fp16, and its JSON beside it."""
     ensure_torchvision()
     from cn_clip.clip.model import CLIP
 
@@ -68,4 +68,5 @@ def _random(name: str, empty: torch.Tensor, generator: torch.Generator) -> torch
         if "embedding" not in name:
             return torch.full(empty.shape, value)
     fan_in = empty[0].numel() if empty.ndim > 1 else empty.numel()
-    return (torch.randn(empty.shape, generator=generator) * fan_in**-0.5).half()
+    scaled: torch.Tensor = torch.randn(empty.shape, generator=generator) * fan_in**-0.5
+    return scaled.half()

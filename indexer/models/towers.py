@@ -1,6 +1,6 @@
 """The two halves of a Chinese-CLIP model as torch modules that turn a batch into vectors."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -10,7 +10,6 @@ from indexer.models.checkpoint import Checkpoint
 from indexer.models.torchvision_compat import ensure_torchvision
 
 Tower = Literal["image", "text"]
-Number = Literal["fp32", "bf16", "fp16"]
 
 
 class TextTower(nn.Module):
@@ -24,18 +23,15 @@ class TextTower(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n, length) token numbers, 0 as padding, to (n, dimensions)."""
         mask = tokens.ne(0).to(self.text_projection.dtype)
-        hidden = self.bert(tokens, attention_mask=mask)[0]
+        hidden: torch.Tensor = self.bert(tokens, attention_mask=mask)[0]
         return hidden[:, 0, :].to(self.text_projection.dtype) @ self.text_projection
 
 
-def build_towers(
-    checkpoint: Checkpoint, wanted: tuple[Tower, ...], number: Number, device: str
-) -> dict[Tower, nn.Module]:
-    """Load the wanted halves, without ever allocating the other or a random initialisation.
+def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool) -> nn.Module:
+    """Load one half, without ever allocating the other one or a random initialisation.
 
-    The numbers are those of `cn_clip.clip.load_from_name`: matrix weights are rounded to fp16, as cn_clip does even
-    where it computes in fp32, then widened. For bf16 they are kept as bf16 (autocast would cast them on every call),
-    normalisations and embeddings stay fp32.
+    The numbers are those of `cn_clip.clip.load_from_name`: it rounds matrices to fp16 even where it then computes in
+    fp32, and so does this. With `half` they stay fp16, as cn_clip leaves them on a GPU.
 
     Raises:
         WeightsError: the configuration is not one of cn_clip's, or does not fit the weights.
@@ -48,40 +44,37 @@ def build_towers(
             model = CLIP(**checkpoint.config)
     except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
         raise WeightsError(f"the configuration of {checkpoint.path} is not one of cn_clip's: {error}") from error
-    convert_weights(model)  # on the meta device this only sets the types that say what cn_clip keeps in fp16
-    tensors = checkpoint.tensors()
-    towers: dict[Tower, nn.Module] = {}
-    if "image" in wanted:
-        towers["image"] = model.visual
-        _fill(towers["image"], "visual.", tensors, number, device, checkpoint)
-    if "text" in wanted:
-        towers["text"] = TextTower(model.bert, model.text_projection)
-        _fill(towers["text"], "", tensors, number, device, checkpoint)
-    return towers
+    convert_weights(model)  # without memory behind it, this only marks what cn_clip rounds to fp16
+    module: nn.Module
+    module, prefix = (
+        (model.visual, "visual.") if tower == "image" else (TextTower(model.bert, model.text_projection), "")
+    )
 
-
-def _fill(
-    tower: nn.Module, prefix: str, tensors: dict[str, torch.Tensor], number: Number, device: str, checkpoint: Checkpoint
-) -> None:
-    matrices = {
-        id(p) for m in tower.modules() if not isinstance(m, nn.Embedding | nn.LayerNorm) for p in m.parameters(False)
-    }
-    state: dict[str, Any] = {}
-    for name, empty in tower.state_dict(keep_vars=True).items():
-        stored = tensors.get(prefix + name)
-        if stored is None or stored.shape != empty.shape:
-            found = "is missing" if stored is None else f"is {tuple(stored.shape)} instead of {tuple(empty.shape)}"
+    stored = checkpoint.tensors()
+    state: dict[str, torch.Tensor] = {}
+    for name, empty in module.state_dict(keep_vars=True).items():
+        value = stored.get(prefix + name)
+        if value is None or value.shape != empty.shape:
+            found = "is missing" if value is None else f"is {tuple(value.shape)} instead of {tuple(empty.shape)}"
             raise WeightsError(f"{checkpoint.path} does not fit its configuration: {prefix + name} {found}")
-        rounded = stored.to(empty.dtype)  # fp16 where cn_clip rounds to it
-        if number == "fp16" or not rounded.is_floating_point():
-            final = rounded.dtype
-        elif number == "bf16" and empty.dtype == torch.float16 and id(empty) in matrices:
-            final = torch.bfloat16
-        else:
-            final = torch.float32
-        value = rounded.to(device=device, dtype=final)
-        # A tensor of the right type already would still be the mapped file: read it now, once, not in the first batch.
-        value = value.clone() if value.data_ptr() == stored.data_ptr() else value
-        state[name] = nn.Parameter(value, requires_grad=False) if isinstance(empty, nn.Parameter) else value
-    tower.load_state_dict(state, assign=True)
-    tower.eval()
+        rounded = value.to(empty.dtype)
+        widened = rounded if half or not rounded.is_floating_point() else rounded.float()
+        # Never the mapped file itself: it would be read page by page in the first batches, and may be replaced.
+        owned = widened.to(device) if device != "cpu" else widened.clone() if widened is value else widened
+        state[name] = nn.Parameter(owned, requires_grad=False) if isinstance(empty, nn.Parameter) else owned
+    module.load_state_dict(state, assign=True)
+    return module.eval()
+
+
+def narrow(module: nn.Module) -> None:
+    """Keep the matrices as bf16, in place.
+
+    This is what autocast turns them into for every single batch: the results are the same, half the memory and the
+    time of the conversion are saved. Embeddings and normalisations stay fp32, as autocast leaves them.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.LayerNorm | nn.BatchNorm2d) or type(part).__name__.endswith("LayerNorm"):
+            continue
+        for parameter in part.parameters(recurse=False):
+            if parameter.ndim > 1:
+                parameter.data = parameter.data.bfloat16()

@@ -4,8 +4,8 @@ CREATE OR REPLACE FUNCTION immich_indexer.document(content text, ngrams text) RE
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM pg_ts_config
-               WHERE cfgname = 'zhparser' AND cfgnamespace = 'immich_indexer'::regnamespace) THEN
-        RETURN setweight(ngrams::tsvector, 'A') || setweight(to_tsvector('immich_indexer.zhparser', content), 'D');
+               WHERE cfgname = 'words' AND cfgnamespace = to_regnamespace('immich_indexer_zhparser')) THEN
+        RETURN setweight(ngrams::tsvector, 'A') || setweight(to_tsvector('immich_indexer_zhparser.words', content), 'D');
     END IF;
     RETURN setweight(ngrams::tsvector, 'A');
 END

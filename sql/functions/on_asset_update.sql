@@ -1,7 +1,7 @@
 -- An asset became eligible: restored from the trash, unhidden, back online. Immich updates this table often and mostly for
 -- nothing we care about, so the comparison comes first.
 CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT n.id, '{clip,ocr}'::text[], 10

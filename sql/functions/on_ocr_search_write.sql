@@ -1,7 +1,7 @@
 -- Somebody else wrote the text that Immich searches: its own OCR job, an edit, or the thumbnail job that empties it by
 -- mistake. Our own writes say so in a transaction-local setting and are not answered.
 CREATE OR REPLACE FUNCTION immich_indexer.on_ocr_search_write() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     IF current_setting('immich_indexer.writing', true) = 'on' THEN
         RETURN NULL;

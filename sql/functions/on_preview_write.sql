@@ -1,7 +1,7 @@
 -- A preview was written, or written again (another format, another size, an edit): the photo is ready. A preview of an edit
 -- changes no model result, only which lines are visible.
 CREATE OR REPLACE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10

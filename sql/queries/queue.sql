@@ -84,6 +84,17 @@ UPDATE immich_indexer.job SET
     not_before = now() + make_interval(secs => $3)
 WHERE worker = $1 AND asset_id = ANY ($2::uuid[]);
 
+-- name: release_all
+-- Worker $1 gives back untouched whatever it holds, except $2.
+UPDATE immich_indexer.job SET
+    worker = NULL,
+    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+    running = '{}',
+    attempts = greatest(attempts - 1, 0),
+    not_before = now()
+WHERE worker = $1 AND asset_id <> ALL ($2::uuid[])
+RETURNING asset_id;
+
 -- name: beat
 -- Worker $1 lives. No row means that others took it for dead: it must register again.
 UPDATE immich_indexer.worker SET seen_at = clock_timestamp(), photos = $2, photos_per_minute = $3, deaf = $4
@@ -97,10 +108,11 @@ ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp();
 DELETE FROM immich_indexer.worker WHERE id = $1;
 
 -- name: reap
--- Takes back the jobs of workers not seen for $1 seconds. The attempt counts: the job may be what killed them, and at $2
--- attempts it is given up.
+-- Takes back the jobs of workers, other than $1 who asks, not seen for $2 seconds. The attempt counts: the job may be what
+-- killed them, and at $3 attempts it is given up.
 WITH gone AS (
-    DELETE FROM immich_indexer.worker WHERE seen_at < clock_timestamp() - make_interval(secs => $1) RETURNING id
+    DELETE FROM immich_indexer.worker WHERE id <> $1 AND seen_at < clock_timestamp() - make_interval(secs => $2)
+    RETURNING id
 ), orphaned AS (
     SELECT asset_id FROM immich_indexer.job
     WHERE worker IS NOT NULL
@@ -111,7 +123,7 @@ UPDATE immich_indexer.job SET
     worker = NULL,
     tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
     running = '{}',
-    dead = attempts >= $2,
+    dead = attempts >= $3,
     failed_at = now(),
     error = 'the indexer died while it worked on this photo (attempt ' || attempts || ')',
     not_before = now()
@@ -124,8 +136,11 @@ UPDATE immich_indexer.job SET dead = false, attempts = 0, not_before = now()
 WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1)) RETURNING asset_id;
 
 -- name: wish
--- Appends wishes for the photos $1: tasks $2, priority $3.
-INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3;
+-- Appends wishes for the photos $1: tasks $2, priority $3; and rings.
+WITH wished AS (
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3 RETURNING 1
+)
+SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM wished) AS all_of_them;
 
 -- name: counts
 SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS waiting,

@@ -28,7 +28,23 @@ WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AN
 SELECT t AS name, to_regclass('public.' || quote_ident(t)) IS NOT NULL AS present FROM unnest($1::text[]) t;
 
 -- name: has_zhparser_configuration
-SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'zhparser' AND cfgnamespace = to_regnamespace('immich_indexer'));
+SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'words' AND cfgnamespace = to_regnamespace('immich_indexer_zhparser'));
+
+-- name: is_superuser
+SELECT rolsuper FROM pg_roles WHERE rolname = current_user;
+
+-- name: function
+-- $1 schema, $2 name: the function as it is, or nothing.
+SELECT oid::regprocedure::text AS signature, prosrc AS body, prosecdef AS definer, coalesce(proconfig, '{}') AS settings,
+       proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
+FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident($1)) AND proname = $2;
+
+-- name: unreadable_schemas
+-- Those of our schemas that role $1 cannot dump, quoted, with the role quoted.
+SELECT quote_ident(nspname) AS schema, quote_ident($1) AS role FROM pg_namespace n
+WHERE nspname ~ '^immich_indexer(_\d+)?$'
+  AND NOT (has_schema_privilege($1, n.oid, 'USAGE') AND NOT EXISTS (
+      SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind = 'r' AND NOT has_table_privilege($1, oid, 'SELECT')));
 
 -- name: database_settings
 -- Settings stored for this database and every role.
@@ -43,6 +59,10 @@ INSERT INTO immich_indexer.state (key, value) VALUES ($1, $2) ON CONFLICT (key) 
 
 -- name: remembered
 SELECT value FROM immich_indexer.state WHERE key = $1;
+
+-- name: running
+-- Indexers seen in the last $1 seconds.
+SELECT name FROM immich_indexer.worker WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name;
 
 -- name: left_behind
 -- Rows of ours in Immich's own tables, which stay when we leave.

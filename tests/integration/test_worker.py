@@ -2,11 +2,15 @@
 
 import asyncpg
 import numpy as np
+import pytest
 
 from indexer.demo.immich import StandIn
+from indexer.errors import ColumnWidthError
 from indexer.text import immich as immich_text
+from indexer.worker import Models
 from tests import stubs
-from tests.workers import idle, settings_for, working
+from tests.stubs import StubClip, StubOcr
+from tests.workers import eventually, idle, settings_for, working
 
 Connection = asyncpg.Connection
 
@@ -33,3 +37,174 @@ async def test_an_upload_is_indexed(database, immich: StandIn, connection: Conne
     assert search == immich_text.search_text([stubs.expected_text(1)])
     assert await connection.fetchval('SELECT "ocrAt" IS NOT NULL FROM asset_job_status WHERE "assetId" = $1', asset)
     assert await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset) == stubs.expected_text(1)
+
+
+async def test_what_was_there_before_is_found(database, immich: StandIn, connection: Connection, owner):
+    assets = [await immich.upload(stubs.picture(i), owner=owner) for i in range(20)]
+    async with working(settings_for(database, immich.media.directory)):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 20 FROM immich_indexer.photo"))
+        await idle(connection)
+    for number, asset in enumerate(assets):
+        assert await lines_of(connection, asset) == [stubs.expected_text(number)]
+        assert float(await vector_of(connection, asset) @ stubs.expected_vector(number)) > 0.9999
+
+
+async def test_hidden_and_trashed_photos_get_no_rows_until_they_come_back(database, immich, connection, owner):
+    hidden, trashed, offline, seen = [await immich.upload(stubs.picture(i), owner=owner) for i in range(4)]
+    await immich.hide(hidden)
+    await immich.trash(trashed)
+    await immich.go_offline(offline)
+    async with working(settings_for(database, immich.media.directory)):
+        await eventually(lambda: vector_of_exists(connection, seen))
+        await idle(connection)
+        for asset, come_back in ((hidden, immich.unhide), (trashed, immich.restore), (offline, immich.come_online)):
+            assert not await vector_of_exists(connection, asset)
+            assert await lines_of(connection, asset) == []
+            await come_back(asset)
+            await eventually(lambda asset=asset: vector_of_exists(connection, asset))
+
+
+async def vector_of_exists(connection, asset) -> bool:
+    return await connection.fetchval('SELECT EXISTS (SELECT FROM smart_search WHERE "assetId" = $1)', asset)
+
+
+async def test_the_same_preview_is_not_read_twice(database, immich, connection, owner):
+    models = Models(StubClip(), StubOcr(), "cpu")
+    async with working(settings_for(database, immich.media.directory), models):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: vector_of_exists(connection, asset))
+        await idle(connection)
+        await immich.trash(asset)
+        await immich.restore(asset)
+        await idle(connection)
+        await immich.change_preview_format(asset, "webp")
+        await idle(connection)
+    assert models.clip.calls == models.ocr.calls <= 2
+
+
+async def test_a_wiped_text_is_healed(database, immich, connection, owner):
+    """Immich's thumbnail job empties ocr_search and leaves asset_ocr."""
+    async with working(settings_for(database, immich.media.directory)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: vector_of_exists(connection, asset))
+        await idle(connection)
+        before = await connection.fetchval('SELECT text FROM ocr_search WHERE "assetId" = $1', asset)
+        assert before
+        await immich.regenerate_thumbnails(asset)
+        await eventually(
+            lambda: connection.fetchval('SELECT text = $2 FROM ocr_search WHERE "assetId" = $1', asset, before)
+        )
+
+
+async def test_cropped_away_lines_stay_hidden(database, immich, connection, owner):
+    say = ["上面的字", "下面的字"]
+    models = Models(StubClip(), StubOcr(say=lambda _: say), "cpu")
+    async with working(settings_for(database, immich.media.directory), models):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: vector_of_exists(connection, asset))
+        await idle(connection)
+        assert await lines_of(connection, asset) == say
+        # the stub's lines stand at 10 % and 20 % of the height
+        await immich.edit(asset, crop=(0, 0, 8, 1))
+        await idle(connection)
+        assert await lines_of(connection, asset) == say[:1]
+        await connection.execute("SELECT immich_indexer.reprocess($1)", asset)
+        await idle(connection)
+        assert await lines_of(connection, asset) == say[:1], "a new reading must not reveal what was cropped away"
+        text = await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset)
+        assert text == say[0]
+        search = await connection.fetchval('SELECT text FROM ocr_search WHERE "assetId" = $1', asset)
+        assert search == immich_text.search_text(say[:1])
+        await immich.regenerate_thumbnails(asset)
+        await idle(connection)
+        assert await lines_of(connection, asset) == say[:1]
+        await immich.remove_edits(asset)
+        await eventually(lambda: all_visible(connection, asset, say))
+
+
+async def all_visible(connection, asset, say) -> bool:
+    return await lines_of(connection, asset) == say
+
+
+async def test_lines_written_by_two_are_there_once(database, immich, connection, owner):
+    async with working(settings_for(database, immich.media.directory)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: vector_of_exists(connection, asset))
+        await idle(connection)
+        # Immich's own job, overlapping: its DELETE saw none of our lines
+        await connection.execute(
+            'INSERT INTO asset_ocr ("assetId", x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", text) '
+            "VALUES ($1, .1, .1, .9, .1, .9, .15, .1, .15, .9, .9, $2)",
+            asset,
+            stubs.expected_text(1),
+        )
+        await connection.execute("UPDATE ocr_search SET text = $2 WHERE \"assetId\" = $1", asset, "von anderswo")
+        await eventually(lambda: all_visible(connection, asset, [stubs.expected_text(1)]))
+
+
+async def test_immich_wiping_its_vectors_costs_a_copy(database, immich, connection, owner):
+    models = Models(StubClip(), StubOcr(), "cpu")
+    assets = [await immich.upload(stubs.picture(i), owner=owner) for i in range(5)]
+    settings = settings_for(database, immich.media.directory, reconcile_seconds=0.2)
+    async with working(settings, models):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 5 FROM smart_search"))
+        await idle(connection)
+        await immich.smart_search_all()
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 5 FROM smart_search"))
+        await immich.change_clip_model(1536)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 5 FROM smart_search"))
+        await immich.ocr_all()
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 5 FROM asset_ocr"))
+        vector = await vector_of(connection, assets[3])
+    assert models.clip.calls == 5
+    assert models.ocr.calls == 5
+    assert vector.shape == (1536,)
+    assert float(vector[:512] @ stubs.expected_vector(3)) > 0.9999
+    assert not vector[512:].any()
+
+
+async def test_vectors_of_another_model_are_replaced(database, immich, connection, owner):
+    assets = [await immich.upload(stubs.picture(i), owner=owner) for i in range(3)]
+    for asset in assets:
+        await immich.immich_clip_job(asset, [1.0] + [0.0] * 511)
+    async with working(settings_for(database, immich.media.directory, reconcile_seconds=0.2)):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 3 FROM immich_indexer.photo"))
+        await idle(connection)
+        assert float(await vector_of(connection, assets[0]) @ stubs.expected_vector(0)) > 0.9999
+    await immich.immich_clip_job(assets[1], [1.0] + [0.0] * 511)  # a fail-over URL answered
+    async with working(settings_for(database, immich.media.directory)):
+
+        async def ours_again() -> bool:
+            return float(await vector_of(connection, assets[1]) @ stubs.expected_vector(1)) > 0.9999
+
+        await eventually(ours_again)
+
+
+async def test_another_model_reads_everything_again(database, immich, connection, owner):
+    for i in range(3):
+        await immich.upload(stubs.picture(i), owner=owner)
+    async with working(settings_for(database, immich.media.directory)):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 3 FROM immich_indexer.photo"))
+        await idle(connection)
+    models = Models(StubClip("a newer clip"), StubOcr(), "cpu")
+    async with working(settings_for(database, immich.media.directory), models):
+        await eventually(
+            lambda: connection.fetchval("SELECT bool_and(clip_model = 'a newer clip') FROM immich_indexer.photo")
+        )
+        await idle(connection)
+    assert (models.clip.calls, models.ocr.calls) == (3, 0)
+
+
+async def test_photos_deleted_for_good_are_forgotten(database, immich, connection, owner):
+    async with working(settings_for(database, immich.media.directory, reconcile_seconds=0.2)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: vector_of_exists(connection, asset))
+        await idle(connection)
+        await immich.delete_for_good(asset)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 0 FROM immich_indexer.photo"))
+
+
+async def test_a_narrower_column_is_refused_with_advice(database, immich, connection, owner):
+    with pytest.raises(ColumnWidthError, match="ViT-L-14__openai"):
+        async with working(settings_for(database, immich.media.directory), Models(StubClip(dimensions=768), None, "cpu")):
+            pass

@@ -1,0 +1,52 @@
+"""`python -m bench NAME [--json] [--quick] [--url URL]`: run one benchmark, or `all` of them."""
+
+import argparse
+import importlib
+import json
+import sys
+from typing import Protocol
+
+from indexer import logs
+
+NAMES = ("queue", "trigger", "pipeline")
+
+
+class Benchmark(Protocol):
+    """A module of this package."""
+
+    NAME: str
+    DESCRIPTION: str
+
+    def run(self, options: argparse.Namespace) -> dict[str, object]:
+        """Measure, and return the figures."""
+
+
+def _load(name: str) -> Benchmark:
+    return importlib.import_module(f"bench.{name}")  # type: ignore[return-value]
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", choices=(*NAMES, "all"))
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
+    parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")
+    parser.add_argument("--clip", help="CLIP_MODEL for `pipeline`; a ViT-B-16 of random weights otherwise")
+    options = parser.parse_args()
+    logs.configure("error", "auto")
+    figures: dict[str, object] = {}
+    for name in NAMES if options.name == "all" else (options.name,):
+        benchmark = _load(name)
+        print(f"{name}: {benchmark.DESCRIPTION}", file=sys.stderr)  # noqa: T201
+        result = benchmark.run(options)
+        figures |= {name: result} if options.name == "all" else result
+        if not options.json:
+            for key, value in result.items():
+                print(f"  {key}: {value}")  # noqa: T201
+    if options.json:
+        print(json.dumps(figures, ensure_ascii=False))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

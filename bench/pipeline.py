@@ -1,0 +1,112 @@
+"""What the service costs on top of its models: photos a second from the queue to Immich's columns, against the bare models.
+
+Both sides see the same pictures through the very same loaded models, in turn, in one process; PostgreSQL's own work is on the
+pipeline's account.
+"""
+
+import argparse
+import asyncio
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+
+from bench.models_raw import Models as RawModels
+from bench.models_raw import load_models, raw_images_per_second, raw_seconds_per_photo
+from bench.queue import on_database
+from indexer.demo.immich import StandIn
+from indexer.demo.pictures import draw_all
+from indexer.models.checkpoint import configuration
+from indexer.models.small import write_random_checkpoint
+from indexer.queue import Priority, wish
+from indexer.settings import Settings
+from indexer.worker import Models, Worker
+
+NAME = "pipeline"
+DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare models' photos/s"
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Returns `efficiency` (median of the rounds' ratios), both speeds, and the peak memory of this process."""
+    rounds, repeats = (2, 1) if options.quick else (5, 1)
+    with tempfile.TemporaryDirectory() as name, on_database(options.url) as url:
+        work = Path(name)
+        pictures = [picture.path for picture in draw_all(work / "pictures")] * repeats
+        with _checkpoint(options.clip, work) as clip:
+            return asyncio.run(_measure(url, pictures, clip, work, rounds))
+
+
+@contextmanager
+def _checkpoint(clip: str | None, work: Path) -> Iterator[str]:
+    """The model asked for, or a ViT-B-16 of random weights: as fast as the real one."""
+    if clip is not None:
+        yield clip
+        return
+    path = work / "random-vit-b-16.pt"
+    write_random_checkpoint(path, configuration("ViT-B-16"))
+    yield str(path)
+
+
+async def _measure(url: str, pictures: list[Path], clip: str, work: Path, rounds: int) -> dict[str, object]:
+    settings = Settings.load(
+        db_url=url, media_path_map=f"/data={work / 'media'}", clip_model=clip, reconcile_seconds=3600, _env_file=None
+    )
+    raw = load_models(clip, threads=1)
+    previews = [path.read_bytes() for path in pictures]
+    pool = await asyncpg.create_pool(url, min_size=1, max_size=4)
+    worker = Worker(settings, Models(raw.clip, raw.ocr, "cpu"))
+    task = None
+    try:
+        immich = StandIn(pool, work / "media")
+        await immich.install()
+        owner = await immich.create_user("bench")
+        task = asyncio.create_task(worker.run())
+        await worker.listener.listening.wait()
+        assets = [await immich.upload(preview, owner=owner) for preview in previews]
+        await _idle(pool)
+        piped, bare = [], []
+        for _ in range(rounds):
+            piped.append(await _piped(pool, assets))
+            bare.append(await asyncio.to_thread(raw_images_per_second, previews, raw))
+        alone = await asyncio.to_thread(_alone, previews, raw)
+    finally:
+        worker.stop()
+        if task is not None:
+            await task
+        await pool.close()
+    return {
+        "efficiency": round(statistics.median(p / b for p, b in zip(piped, bare, strict=True)), 3),
+        "efficiency_rounds": [round(p / b, 3) for p, b in zip(piped, bare, strict=True)],
+        "images_per_s": round(statistics.median(piped), 3),
+        "raw_images_per_s": round(statistics.median(bare), 3),
+        "raw_seconds_per_photo": alone,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "photos": len(pictures),
+        "clip": raw.clip.name,
+        "ocr": raw.ocr.name,
+    }
+
+
+def _alone(previews: list[bytes], raw: RawModels) -> float:
+    return round(raw_seconds_per_photo(previews, raw).total, 3)
+
+
+async def _piped(pool: "asyncpg.Pool[asyncpg.Record]", assets: list[UUID]) -> float:
+    """Photos a second: a person asks for all of them again, so that nothing is taken from what is known."""
+    start = time.perf_counter()
+    await wish(pool, assets, ("clip", "ocr"), Priority.REQUEST)
+    await _idle(pool)
+    return len(assets) / (time.perf_counter() - start)
+
+
+async def _idle(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    while await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM immich_indexer.inbox) OR EXISTS (SELECT FROM immich_indexer.job WHERE NOT dead)"
+    ):
+        await asyncio.sleep(0.02)

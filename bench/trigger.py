@@ -1,0 +1,236 @@
+"""What our triggers cost Immich while it writes a photo's rows.
+
+Rounds with our triggers, without, and without once more take turns on one database; the last two should not differ,
+and how far they do says what this machine can tell apart. Between rounds, outside the clock, triggers are dropped and
+created: one that is merely disabled still makes PostgreSQL collect the changed rows, and in a second database the
+vector index soon has another shape, which matters more than any trigger. Each round starts with a photo that is not
+counted, because the change made PostgreSQL forget its plans. One client listens, as in real life.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import permutations
+from math import comb
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from indexer import schema
+from indexer.database import OwnConnection
+from indexer.demo.immich import StandIn
+from indexer.demo.server import EmbeddedServer, on_server
+from indexer.demo.statements import SQL, statements
+
+NAME = "trigger"
+DESCRIPTION = "overhead of the triggers on Immich's own writes, as a ratio minus 1"
+
+# Durability stays PostgreSQL's default. What works in the background at moments of its own choosing waits until later.
+_SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
+_WRITES = statements(SQL / "writes.sql")
+_BULK = statements(Path(__file__).with_suffix(".sql"))
+_LINES = [f"发票号码 {number} 合计 {number * 7}.80 元" for number in range(100001, 100011)]
+_OURS = """
+    SELECT quote_ident(tgname) AS name, tgrelid::regclass::text AS on_table, pg_get_triggerdef(oid) AS definition
+    FROM pg_trigger WHERE starts_with(tgname, 'immich_indexer')"""
+_BOX = (0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How much is measured."""
+
+    pairs: int
+    singles: int  # uploads a round, a statement a transaction
+    bulk: int  # uploads a round, one transaction
+    library: int  # photos there are before the first round
+
+
+# Many short rounds: what else the machine does then meets all of them alike.
+_FULL = _Size(pairs=101, singles=3, bulk=25, library=2000)
+_QUICK = _Size(pairs=31, singles=2, bulk=20, library=200)
+
+
+@dataclass(frozen=True)
+class _Photo:
+    asset: UUID
+    embedding: str
+
+
+@dataclass(frozen=True)
+class _Library:
+    """The database that is written to, and whose photos they are."""
+
+    connection: OwnConnection
+    owner: UUID
+
+
+_Round = Callable[[_Library, Sequence[_Photo]], Awaitable[None]]
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Measures on ``options.url``, or on a server of its own; ``options.quick`` measures less.
+
+    Returns:
+        ``overhead``, the larger of ``overhead_single`` and ``overhead_bulk``: medians of ratios minus 1, each with an
+        interval that holds the true median with at least 95 % confidence; ``control_*`` is the same without triggers.
+    """
+    size = _QUICK if options.quick else _FULL
+    with EmbeddedServer(settings=_SETTINGS) if options.url is None else nullcontext() as server:
+        url = options.url if server is None else server.url()
+        return asyncio.run(_measure(url, size))
+
+
+async def _measure(url: str, size: _Size) -> dict[str, object]:
+    name = f"immich_bench_{uuid4().hex}"
+    admin = await asyncpg.connect(url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    connection = await asyncpg.connect(on_server(url, name))
+    listener = await asyncpg.connect(on_server(url, name))
+    try:
+        library = await _fill(connection, size.library)
+        await schema.install(connection)
+        await listener.add_listener("immich_indexer", lambda *_: None)
+        switch = await _switch(connection)
+        single = await _compare(_upload_one_by_one, library, switch, size.pairs, size.singles)
+        bulk = await _compare(_upload_at_once, library, switch, size.pairs, size.bulk)
+        durable = await admin.fetchval(
+            "SELECT current_setting('fsync') || '/' || current_setting('synchronous_commit')"
+        )
+        version = await admin.fetchval("SHOW server_version")
+    finally:
+        await listener.close()
+        await connection.close()
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+    return {
+        "overhead": max(single["overhead"], bulk["overhead"]),
+        **{f"{key}_single": value for key, value in single.items()},
+        **{f"{key}_bulk": value for key, value in bulk.items()},
+        "pairs": size.pairs,
+        "lines_per_photo": len(_LINES),
+        "library": size.library,
+        "postgresql": version,
+        "fsync/synchronous_commit": durable,
+    }
+
+
+async def _fill(connection: OwnConnection, photos: int) -> _Library:
+    """Makes a library that is not empty: indexes with something in them are slower to write to."""
+    immich = StandIn(connection, Path())
+    await immich.install()
+    library = _Library(connection, await immich.create_user("bench"))
+    for start in range(0, photos, 500):
+        await _upload_at_once(library, _photos(min(500, photos - start)))
+    await connection.execute("VACUUM ANALYZE")
+    return library
+
+
+async def _switch(connection: OwnConnection) -> Callable[[bool], Awaitable[None]]:
+    """How to have our triggers or not; either way the same tables are changed."""
+    rows = await connection.fetch(_OURS)
+    drop = "".join(f"DROP TRIGGER IF EXISTS {row['name']} ON {row['on_table']};" for row in rows)
+    create = "".join(f"{row['definition']};" for row in rows)
+
+    async def switch(on: bool) -> None:
+        await connection.execute(drop + create + ("" if on else drop))
+
+    return switch
+
+
+async def _compare(
+    upload: _Round, library: _Library, switch: Callable[[bool], Awaitable[None]], pairs: int, photos: int
+) -> dict[str, float]:
+    """Times rounds of the same size with triggers and without, in an order that changes from round to round."""
+    seconds: dict[str, list[float]] = {"with": [], "without": [], "control": []}
+    orders = list(permutations(seconds))
+    for number in range(pairs):
+        for arm in orders[number % len(orders)]:
+            await switch(arm == "with")
+            await upload(library, _photos(1))
+            batch = _photos(photos)
+            started = time.perf_counter()
+            await upload(library, batch)
+            seconds[arm].append(time.perf_counter() - started)
+            # Not TRUNCATE: the triggers' own statements would have to be planned again.
+            await library.connection.execute("DELETE FROM immich_indexer.inbox")
+    ratios = [ours / theirs - 1 for ours, theirs in zip(seconds["with"], seconds["without"], strict=True)]
+    control = [other / theirs - 1 for other, theirs in zip(seconds["control"], seconds["without"], strict=True)]
+    low, high = _interval(ratios)
+    return {
+        "overhead": statistics.median(ratios),
+        "overhead_low": low,
+        "overhead_high": high,
+        "control": statistics.median(control),
+        "photo_ms": statistics.median(seconds["without"]) / photos * 1000,
+        "photo_ms_with_triggers": statistics.median(seconds["with"]) / photos * 1000,
+    }
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """The narrowest pair of order statistics that holds the median with at least 95 % confidence."""
+    ordered, count, outside, rank = sorted(values), len(values), 0.0, 0
+    while outside + (tail := 2 * comb(count, rank) / 2**count) <= 0.05:
+        outside += tail
+        rank += 1
+    return ordered[max(rank - 1, 0)], ordered[min(count - rank, count - 1)]
+
+
+async def _upload_one_by_one(library: _Library, photos: Sequence[_Photo]) -> None:
+    """Immich's way: every statement a transaction of its own."""
+    moment = datetime.now(UTC)
+    corners = [[corner] * len(_LINES) for corner in _BOX]
+    scores = [[0.9] * len(_LINES)] * 2
+    for photo in photos:
+        asset, write = photo.asset, library.connection.execute
+        path = f"/data/upload/{asset}.jpg"
+        await write(
+            _WRITES["insert_asset"],
+            asset,
+            library.owner,
+            "IMAGE",
+            path,
+            "IMG.jpg",
+            asset.bytes,
+            moment,
+            "timeline",
+            None,
+        )
+        await write(_WRITES["insert_exif"], asset, 1_000_000)
+        await write(_WRITES["update_exif"], asset, 1440, 1080, moment)
+        await write(_WRITES["update_metadata"], asset, 1440, 1080, moment)
+        await write(_WRITES["metadata_extracted"], asset)
+        kinds = ["preview", "thumbnail"]
+        paths = [f"/data/thumbs/{asset}_{kind}.jpeg" for kind in kinds]
+        await write(_WRITES["upsert_files"], asset, kinds, paths, False)
+        await write(_WRITES["update_thumbhash"], asset, asset.bytes)
+        await write(_WRITES["upsert_embedding"], asset, photo.embedding)
+        await write(_WRITES["upsert_lines"], asset, *corners, *scores, _LINES, " ".join(_LINES))
+        await write(_WRITES["faces_recognized"], asset)
+        await write(_WRITES["ocr_done"], asset)
+        await write(_WRITES["duplicates_detected"], asset)
+
+
+async def _upload_at_once(library: _Library, photos: Sequence[_Photo]) -> None:
+    """The other extreme: one transaction and one statement a table for all of them."""
+    more: dict[str, object] = {
+        "insert_assets": library.owner,
+        "insert_embeddings": [photo.embedding for photo in photos],
+        "insert_lines": _LINES,
+        "insert_search_text": " ".join(_LINES),
+    }
+    assets = [photo.asset for photo in photos]
+    async with library.connection.transaction():
+        for name, statement in _BULK.items():
+            await library.connection.execute(statement, assets, *([more[name]] if name in more else []))
+
+
+def _photos(count: int) -> list[_Photo]:
+    return [_Photo(uuid4(), str([random.gauss(0, 1) for _ in range(512)])) for _ in range(count)]

@@ -1,0 +1,292 @@
+"""What is written is read, whichever way the page lies, and boxes are where the text is."""
+
+import logging
+import random
+import socket
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pylopdf_fonts_zh_cn
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from indexer.errors import WeightsError
+from indexer.images import Picture
+from indexer.models import ocr_engines, onnx
+from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr
+
+FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
+
+PHRASES = [
+    "今天天气很好我们去公园散步", "发票抬头北京科技有限公司", "会议纪要项目进度", "请旅客提前进站检票", "身份证住址浙江省杭州市",
+    "红烧牛肉面", "合计128.50元", "开票日期2025年8月17日", "Invoice No. 20250817", "电话13800138000", "到期时间", "上海虹桥",
+]  # fmt: skip
+
+
+def page(seed: int, width: int = 1440, height: int = 1080, size: tuple[int, int] = (30, 48)) -> tuple[Image.Image, dict]:
+    """A page and where each of its texts is: {text: (left, top, right, bottom) in pixels}."""
+    choose = random.Random(seed)
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    truth, top = {}, 50
+    for text in choose.sample(PHRASES, len(PHRASES)):
+        font = ImageFont.truetype(FONT, choose.randint(*size))
+        left = choose.randint(40, width // 4)
+        box = draw.textbbox((left, top), text, font=font)
+        if box[3] > height - 40:
+            break
+        draw.text((left, top), text, font=font, fill=(20, 20, 60))
+        truth[text] = box
+        top += int(font.size * choose.uniform(1.8, 2.4))
+    return image, truth
+
+
+def picture(image: Image.Image) -> Picture:
+    return Picture(np.asarray(image.convert("RGB")))
+
+
+def plain(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.fixture(scope="module", params=["rapidocr", "rapidocr-onnxruntime"])
+def ocr(request) -> Ocr:
+    return load_ocr(request.param)
+
+
+@pytest.fixture(scope="module")
+def default() -> Ocr:
+    return load_ocr()
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_pages_lying_any_way(ocr, quarters):
+    found = expected = 0
+    for seed in range(3):
+        image, truth = page(seed)
+        lines = ocr.read([picture(image.rotate(90 * quarters, expand=True))])[0]
+        texts = {plain(line.text) for line in lines}
+        found += len(texts & {plain(text) for text in truth})
+        expected += len(truth)
+        assert len(lines) <= len(truth) + 1
+    assert found / expected >= (0.95 if quarters == 0 else 0.85)
+
+
+def test_upright_pages_exactly(default):
+    found = expected = 0
+    for seed in range(10, 15):
+        image, truth = page(seed, size=(18, 40))
+        texts = {plain(line.text) for line in default.read([picture(image)])[0]}
+        found += len(texts & {plain(text) for text in truth})
+        expected += len(truth)
+    assert found / expected >= 0.98
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_short_lines_and_digits(default, quarters):
+    image = Image.new("RGB", (1200, 600), "white")
+    words = ["66", "公司", "209", "元", "14", "海鲜", "99", "到期时间是明天下午", "请在十二点之前完成"]
+    for number, word in enumerate(words):
+        place = (80 + number % 3 * 380, 80 + number // 3 * 160)
+        ImageDraw.Draw(image).text(place, word, font=ImageFont.truetype(FONT, 40), fill="black")
+    lines = default.read([picture(image.rotate(90 * quarters, expand=True))])[0]
+    assert sorted(line.text for line in lines) == sorted(words)
+
+
+def test_text_written_downwards(default):
+    image = Image.new("RGB", (900, 900), "white")
+    columns = ["海鲜大酒楼", "春风送暖入屠苏", "公园入口"]
+    for number, column in enumerate(columns):
+        for row, character in enumerate(column):
+            place = (120 + number * 260, 60 + row * 70)
+            ImageDraw.Draw(image).text(place, character, font=ImageFont.truetype(FONT, 60), fill="black")
+    assert sorted(line.text for line in default.read([picture(image)])[0]) == sorted(columns)
+
+
+def overlap(line: Line, box: tuple[float, ...], image: Image.Image) -> float:
+    """Intersection over union of the line's bounding box and `box`."""
+    xs, ys = np.array(line.corners[0::2]) * image.width, np.array(line.corners[1::2]) * image.height
+    left, top, right, bottom = max(xs.min(), box[0]), max(ys.min(), box[1]), min(xs.max(), box[2]), min(ys.max(), box[3])
+    shared = max(0, right - left) * max(0, bottom - top)
+    return shared / (np.ptp(xs) * np.ptp(ys) + (box[2] - box[0]) * (box[3] - box[1]) - shared)
+
+
+def rotated(box: tuple[float, ...], quarters: int, width: int, height: int) -> tuple[float, ...]:
+    for _ in range(quarters):
+        left, top, right, bottom = box
+        box = (top, width - right, bottom, width - left)
+        width, height = height, width
+    return box
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_corners_lie_on_the_text_clockwise_from_the_top_left(ocr, quarters):
+    original, truth = page(4)
+    image = original.rotate(90 * quarters, expand=True)
+    lines = {plain(line.text): line for line in ocr.read([picture(image)])[0]}
+    checked = 0
+    for text, box in truth.items():
+        line = lines.get(plain(text))
+        if line is None:
+            continue
+        checked += 1
+        assert overlap(line, rotated(box, quarters, *original.size), image) > 0.5
+        x1, y1, x2, y2, x3, y3, x4, y4 = line.corners
+        assert x1 < x2
+        assert x4 < x3
+        assert y1 < y4
+        assert y2 < y3
+    assert checked >= 0.8 * len(truth)
+
+
+def test_corners_and_scores_are_plain_numbers_between_0_and_1(ocr):
+    # Text that runs over every edge, so that its boxes do.
+    image = Image.new("RGB", (400, 100), "white")
+    ImageDraw.Draw(image).text((-30, -10), "发票抬头北京科技有限公司发票抬头", font=ImageFont.truetype(FONT, 80), fill="black")
+    for line in ocr.read([picture(image)])[0]:
+        numbers = [*line.corners, line.box_score, line.text_score]
+        assert all(type(number) is float and 0 <= number <= 1 for number in numbers)
+
+
+def test_box_scores_belong_to_their_boxes(default):
+    """The reading order must not part a score from its box: alone or among others, a text scores the same."""
+    image, _ = page(5)
+    detection = default.detect(picture(image))
+    boxes, scores = default._engine.boxes(
+        np.ascontiguousarray(np.asarray(image.resize((960, 704)))[:, :, ::-1]), (image.height, image.width)
+    )
+    by_top = dict(zip(boxes[:, 0, 1].tolist(), scores.tolist(), strict=True))
+    for corners, score in zip(detection.corners, detection.box_scores, strict=True):
+        nearest = min(by_top, key=lambda top: abs(top - corners[1] * image.height))
+        assert score == pytest.approx(by_top[nearest], abs=0.05)
+
+
+def test_reading_order_is_from_top_to_bottom(ocr):
+    image, truth = page(6)
+    lines = ocr.read([picture(image)])[0]
+    assert all(above.corners[1] <= below.corners[1] + 0.02 for above, below in pairwise(lines))
+    read = [plain(line.text) for line in lines]
+    assert [text for text in map(plain, truth) if text in read] == [text for text in read if text in map(plain, truth)]
+
+
+def test_pictures_without_text_in_any_size(ocr):
+    shapes = [(1, 1), (1, 2000), (2000, 1), (20, 1500), (64, 64), (31, 33)]
+    pictures = [Picture(np.full((*shape, 3), 200, dtype=np.uint8)) for shape in shapes]
+    assert ocr.read(pictures) == [[] for _ in shapes]
+    assert ocr.read([]) == []
+
+
+def test_each_picture_gets_its_own_lines(ocr):
+    pages = [page(seed) for seed in (7, 8)]
+    blank = Picture(np.full((300, 300, 3), 255, dtype=np.uint8))
+    pictures = [picture(pages[0][0]), blank, picture(pages[1][0])]
+    together = ocr.read(pictures)
+    assert [[line.text for line in lines] for lines in together] == [
+        [line.text for line in ocr.read([each])[0]] for each in pictures
+    ]
+    assert together[1] == []
+
+
+def test_long_pictures_keep_their_small_text(default):
+    image = Image.new("RGB", (1000, 5000), "white")
+    for number in range(12):
+        ImageDraw.Draw(image).text((60, 100 + number * 400), f"聊天记录第{number}条", font=ImageFont.truetype(FONT, 34), fill=0)
+    assert len(default.read([picture(image)])[0]) == 12
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(1920, 1440, (960, 704)), (1440, 1920, (704, 960)), (400, 300, (384, 288)), (1000, 5000, (640, 3200)), (1, 1, (32, 32))],
+)
+def test_detection_size(width, height, expected):
+    assert _detection_size(width, height, 960) == expected
+
+
+def test_thresholds_drop_boxes_and_lines():
+    image, _ = page(9)
+    assert load_ocr(min_text_score=1.01).read([picture(image)]) == [[]]
+    assert load_ocr(min_box_score=1.01).detect(picture(image)).crops == ()
+
+
+def test_clean_text():
+    assert _clean(" a\x00b\x1f\ud800\x7f\x85c \n") == "abc"
+    assert _clean("\x00 ") == ""
+    assert _clean("发票 ①😀") == "发票 ①😀"
+
+
+def test_empty_and_unwritable_lines_are_dropped(default, monkeypatch):
+    texts = ["\x00", "  ", "好\x00的"]
+    engine = default._engine
+    replaced = type(engine)(**{**engine.__dict__, "texts": lambda crops: list(zip(texts, [0.99] * 3, strict=True))})
+    monkeypatch.setattr(default, "_engine", replaced)
+    detection = default.detect(picture(page(9)[0]))
+    three = type(detection)(detection.corners[:3], detection.box_scores[:3], detection.crops[:3])
+    assert [line.text for line in default.recognise([three])[0]] == ["好的"]
+
+
+def test_from_several_threads_at_once(ocr):
+    pictures = [picture(page(seed)[0]) for seed in (20, 21, 22)]
+    expected = ocr.read(pictures)
+    results = {}
+
+    def work(number: int) -> None:
+        results[number] = ocr.read(pictures)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(result == expected for result in results.values())
+
+
+def test_name_says_what_decides_the_result(default):
+    assert default.name.startswith("rapidocr 3.")
+    assert "PP-OCRv6_det_small:" in default.name
+    assert load_ocr(detect_side=736).name != default.name
+    assert load_ocr(min_text_score=0.7).name != default.name
+    assert "PP-OCRv4_rec" in load_ocr("rapidocr-onnxruntime").name
+    assert load_ocr().name == default.name
+
+
+def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise AssertionError("network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for engine in ("rapidocr", "rapidocr-onnxruntime"):
+        load_ocr(engine).read([picture(page(0)[0]), Picture(np.zeros((50, 50, 3), dtype=np.uint8))])
+    assert capfd.readouterr() == ("", "")
+
+
+class TestLoad:
+    def test_unknown_engine(self):
+        with pytest.raises(ValueError, match="unknown OCR engine 'tesseract'"):
+            load_ocr("tesseract")
+
+    def test_useless_settings(self):
+        with pytest.raises(ValueError, match="detect_side"):
+            load_ocr(detect_side=0)
+
+    def test_missing_model_file(self, monkeypatch):
+        monkeypatch.setattr(Path, "is_file", lambda self: False)
+        with pytest.raises(WeightsError, match=r"PP-OCRv6_det_small\.onnx is missing: reinstall rapidocr"):
+            ocr_engines._files("rapidocr", "PP-OCRv6_det_small")
+
+    def test_missing_package(self):
+        with pytest.raises(WeightsError, match="'no_such_package' is not installed"):
+            ocr_engines._files("no_such_package", "model")
+
+    def test_cuda_where_there_is_none_warns_and_uses_the_cpu(self, monkeypatch, caplog):
+        monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+        with caplog.at_level(logging.WARNING):
+            assert onnx._providers("cuda") == ["CPUExecutionProvider"]
+        assert "OCR runs on the CPU" in caplog.text
+
+    def test_cuda_never_searches_algorithms_anew_for_every_shape(self, monkeypatch):
+        monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+        name, options = onnx._providers("cuda")[0]
+        assert name == "CUDAExecutionProvider"
+        assert options["cudnn_conv_algo_search"] == "HEURISTIC"
