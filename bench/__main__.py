@@ -22,7 +22,8 @@ class Benchmark(Protocol):
 
 
 def _load(name: str) -> Benchmark:
-    return importlib.import_module(f"bench.{name}")  # type: ignore[return-value]
+    benchmark: Benchmark = importlib.import_module(f"bench.{name}")  # type: ignore[assignment]
+    return benchmark
 
 
 def main() -> None:
@@ -38,14 +39,14 @@ def main() -> None:
     figures: dict[str, object] = {}
     for name in NAMES if options.name == "all" else (options.name,):
         benchmark = _load(name)
-        print(f"{name}: {benchmark.DESCRIPTION}", file=sys.stderr)  # noqa: T201
+        print(f"{name}: {benchmark.DESCRIPTION}", file=sys.stderr)
         result = benchmark.run(options)
         figures |= {name: result} if options.name == "all" else result
         if not options.json:
             for key, value in result.items():
-                print(f"  {key}: {value}")  # noqa: T201
+                print(f"  {key}: {value}")
     if options.json:
-        print(json.dumps(figures, ensure_ascii=False))  # noqa: T201
+        print(json.dumps(figures, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What the service costs on top of its models: photos a second from the queue to Immich's columns, against the bare models.
+"""What the service costs on top of its models: photos a second through all of it, against the bare models.
 
-Both sides see the same pictures through the very same loaded models, in turn, in one process; PostgreSQL's own work is on the
-pipeline's account.
+Both sides see the same pictures through the very same loaded models, in turn, in one process; PostgreSQL's own work is
+on the pipeline's account.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""How many jobs two workers claim and complete with nothing to do for each, and how soon a doorbell leads to a claim."""
+"""How many jobs two workers claim and complete with nothing to do for each, and how soon a doorbell is answered."""
 
 import argparse
 import asyncio
@@ -82,7 +82,7 @@ async def _prepare(url: str) -> None:
 
 
 def _throughput(url: str, jobs: int) -> float:
-    """Jobs a second: two processes work off a full queue; the clock runs from the first claim to the last completion."""
+    """Jobs a second: two processes work off a full queue, timed from the first claim to the last completion."""
     asyncio.run(_fill(url, jobs))
     with ProcessPoolExecutor(_WORKERS, mp_context=get_context("spawn")) as processes:
         done = list(processes.map(_work, [url] * _WORKERS))

@@ -109,8 +109,8 @@ async def run(settings: Settings) -> None:
 @_command
 async def backfill(settings: Settings, watch: bool) -> None:
     """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
-    from indexer.reconcile import Reconciler
     from indexer.database import open_pool
+    from indexer.reconcile import Reconciler
     from indexer.worker import load_models
 
     models = await asyncio.to_thread(load_models, settings)
@@ -132,7 +132,12 @@ async def backfill(settings: Settings, watch: bool) -> None:
 
 async def _watch(connection: Connection) -> None:
     """A progress bar until nothing is waiting."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with Progress(*columns, console=err) as progress:
         task: TaskID | None = None
         while True:
@@ -142,7 +147,11 @@ async def _watch(connection: Connection) -> None:
                 task = progress.add_task("indexing", total=left)
                 total = left
             total = max(total, left)
-            rate = f"{state.photos_per_minute:.0f}/min" if state.workers else "no indexer is running: start `immich-indexer run`"
+            rate = (
+                f"{state.photos_per_minute:.0f}/min"
+                if state.workers
+                else "no indexer is running: start `immich-indexer run`"
+            )
             progress.update(task, total=total, completed=total - left, description=f"indexing, {rate}")
             if not left:
                 break
@@ -167,7 +176,10 @@ async def status(settings: Settings, as_json: bool) -> None:
     out.print(f"indexed {state.indexed} of {state.total} photos, {state.with_text} with text")
     counts = state.queue
     oldest = f", the oldest for {_duration(counts.oldest_seconds)}" if counts.oldest_seconds else ""
-    out.print(f"waiting {counts.waiting + counts.inbox}, retrying {counts.retrying}, running {counts.running}{oldest}; given up {counts.dead}")
+    out.print(
+        f"waiting {counts.waiting + counts.inbox}, retrying {counts.retrying}, running {counts.running}{oldest}; "
+        f"given up {counts.dead}"
+    )
     eta = "" if state.eta_seconds is None else f", done in {_duration(state.eta_seconds)}"
     out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
@@ -175,13 +187,18 @@ async def status(settings: Settings, as_json: bool) -> None:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:
         deaf = ", deaf: polling" if worker.deaf else ""
-        out.print(f"indexer {worker.name} on {worker.device}: {worker.photos} photos, seen {worker.seen_seconds:.0f} s ago{deaf}")
+        out.print(
+            f"indexer {worker.name} on {worker.device}: {worker.photos} photos, "
+            f"seen {worker.seen_seconds:.0f} s ago{deaf}"
+        )
     if not state.workers:
         out.print("no indexer is running: start `immich-indexer run`")
     if state.failures:
         table = Table("photo", "attempts", "", "reason")
         for failure in state.failures:
-            table.add_row(str(failure.asset_id), str(failure.attempts), "given up" if failure.dead else "retrying", failure.error)
+            table.add_row(
+                str(failure.asset_id), str(failure.attempts), "given up" if failure.dead else "retrying", failure.error
+            )
         out.print(table)
 
 
@@ -226,7 +243,7 @@ async def reprocess(settings: Settings, assets: tuple[UUID, ...], ocr: bool, cli
                 break
             if time.monotonic() > deadline:
                 raise IndexerError(
-                    f"{len(waiting)} photos still wait after {timeout:.0f} s: the wish is kept; is `immich-indexer run` running?"
+                    f"{len(waiting)} photos still wait after {timeout:.0f} s, and go on waiting: is `immich-indexer run` running?"
                 )
             await asyncio.sleep(0.1)
         failed = False
@@ -278,7 +295,11 @@ async def models_fetch(settings: Settings) -> None:
             progress.update(task, completed=done, total=total)
 
         path = await asyncio.to_thread(
-            weights.fetch, settings.clip_model, settings.clip_download_root, source=settings.weights_source, progress=show
+            weights.fetch,
+            settings.clip_model,
+            settings.clip_download_root,
+            source=settings.weights_source,
+            progress=show,
         )
     out.print(f"{path} is there", highlight=False)
 

@@ -98,9 +98,7 @@ async def _schema(connection: Connection, _: Settings) -> Finding:
     version = await schema.require(connection)
     missing = await schema.missing_triggers(connection)
     if missing:
-        return Finding(
-            "our schema", "fails", f"triggers missing: {', '.join(missing)}; run `immich-indexer install`"
-        )
+        return Finding("our schema", "fails", f"triggers missing: {', '.join(missing)}; run `immich-indexer install`")
     return Finding("our schema", "ok", f"version {version}, all triggers in place")
 
 
@@ -111,7 +109,9 @@ async def _pgvector(connection: Connection, _: Settings) -> Finding:
         return Finding("pgvector", "fails", "not installed in this database; Immich installs it when it starts")
     if tuple(int(part) for part in installed.split(".")[:2]) < _OLDEST_PGVECTOR:
         return Finding(
-            "pgvector", "fails", f"{installed} is too old, 0.7 is needed: update the database image, then ALTER EXTENSION vector UPDATE"
+            "pgvector",
+            "fails",
+            f"{installed} is too old, 0.7 is needed: update the database image, then ALTER EXTENSION vector UPDATE",
         )
     return Finding("pgvector", "ok", installed)
 
@@ -124,7 +124,7 @@ async def _zhparser(connection: Connection, _: Settings) -> Finding:
         return Finding(
             "zhparser",
             "advice",
-            "this server does not have it: every piece of text is still found, but Chinese words do not rank; use our database image",
+            "this server does not have it: every piece of text is still found, but Chinese words do not rank",
         )
     return Finding("zhparser", "advice", "run CREATE EXTENSION zhparser as a superuser, then `immich-indexer install`")
 
@@ -138,7 +138,9 @@ async def _width(connection: Connection, settings: Settings) -> Finding:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
     needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
     if width < needed:
-        return Finding("vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}")
+        return Finding(
+            "vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}"
+        )
     rest = "" if width == needed else f", {width - needed} of them filled with zeros"
     return Finding("vector width", "ok", f"{width} for {settings.clip_model}'s {needed}{rest} (Immich's {named}, ...)")
 
@@ -152,7 +154,7 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
         return Finding(
             "other models' vectors",
             "advice",
-            f"{count} photos still have a vector of another model, which no search of ours finds: `immich-indexer backfill` replaces them",
+            f"{count} photos have a vector of another model, which no Chinese search finds: `immich-indexer backfill`",
         )
     return Finding("other models' vectors", "ok", "none")
 
@@ -180,6 +182,8 @@ async def _media(connection: Connection, settings: Settings) -> Finding:
         await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
     except PictureError as error:
         return Finding(
-            "media", "fails", f"{error}; Immich calls it {path}: mount its folder here and set MEDIA_PATH_MAP accordingly"
+            "media",
+            "fails",
+            f"{error}; Immich calls it {path}: mount its folder here and set MEDIA_PATH_MAP accordingly",
         )
     return Finding("media", "ok", f"{path} is readable as {local}")

@@ -283,7 +283,7 @@ async def _functions(connection: Connection) -> None:
             there is not None
             and there["body"] == body
             and there["definer"] == ("SECURITY DEFINER" in head)
-            and all(f"SET {setting}" in head.replace("'", "") for setting in there["settings"])
+            and all(f"SET {setting.replace('=', ' = ', 1)}" in head.replace("'", "") for setting in there["settings"])
             and head.count(" SET ") == len(there["settings"])
             and not there["public"]
         )

@@ -1,44 +1,50 @@
--- The least-privileged role for immich-indexer. Run once, as a superuser, in Immich's database:
+-- The least-privileged role for immich-indexer. Run it in Immich's database, as a superuser:
 --
---   psql -d immich -v password="'choose one'" -v immich=postgres -f role.sql
+--   psql -d immich -v password='choose one' -f role.sql
 --
--- immich is the role that Immich itself connects as (DB_USERNAME). It becomes a member of ours so that Immich's own backup can
--- read our tables and Immich's own restore can drop and replace them. Safe to run again, and to be run again after Immich
--- restored a backup: a restore leaves our schema in Immich's hands, and the last lines bring it back.
+-- Safe to run again. Run it again after Immich restored a backup: a restore leaves our schema in the hands of Immich's role,
+-- and a backup from before the role knows nothing of its rights.
+--
+-- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE
+-- immich_indexer. To be rid of it: immich-indexer uninstall, then DROP OWNED BY immich_indexer; DROP ROLE immich_indexer;
 \set ON_ERROR_STOP on
-SELECT 'CREATE ROLE immich_indexer LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'immich_indexer') \gexec
-ALTER ROLE immich_indexer WITH LOGIN PASSWORD :password;
+SET client_min_messages = warning;
+BEGIN;
+-- The role that Immich itself connects as, which owns its tables.
+SELECT pg_get_userbyid(relowner) AS immich FROM pg_class WHERE oid = to_regclass('public.asset') \gset
+
+SELECT 'CREATE ROLE immich_indexer' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'immich_indexer') \gexec
+ALTER ROLE immich_indexer WITH LOGIN PASSWORD :'password';
 SELECT format('GRANT CREATE, CONNECT ON DATABASE %I TO immich_indexer', current_database()) \gexec
-SELECT format('GRANT immich_indexer TO %I', :'immich')
-    WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = :'immich') \gexec
+-- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A superuser
+-- needs no membership.
+SELECT format('GRANT immich_indexer TO %I', rolname) FROM pg_roles WHERE rolname = :'immich' AND NOT rolsuper \gexec
 
 GRANT USAGE ON SCHEMA public TO immich_indexer;
--- what is read
-GRANT SELECT ON asset, asset_file, asset_exif, asset_edit, asset_job_status, smart_search, asset_ocr, ocr_search,
-    tag, tag_asset, album, album_asset, "user", partner TO immich_indexer;
--- what is written
-GRANT INSERT, UPDATE, DELETE ON smart_search, asset_ocr, ocr_search, asset_job_status TO immich_indexer;
--- what is listened to, now and by later versions
-GRANT TRIGGER ON asset, asset_file, ocr_search, asset_ocr, smart_search, tag_asset, asset_job_status TO immich_indexer;
+SELECT format('GRANT %s ON public.%I TO immich_indexer', rights, name)
+FROM (VALUES
+    -- what is read
+    ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
+        'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
+    -- what is written; asset_ocr_audit by Immich's own trigger on asset_ocr, with our rights
+    ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
+    ('INSERT', ARRAY['asset_ocr_audit']),
+    -- what is listened to, now and by later versions
+    ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
+) AS wanted (rights, names), unnest(names) AS name
+WHERE to_regclass(format('public.%I', name)) IS NOT NULL \gexec
 
-DO $$
-DECLARE
-    object text;
-BEGIN
-    IF to_regnamespace('immich_indexer') IS NULL THEN
-        RETURN;
-    END IF;
-    EXECUTE 'ALTER SCHEMA immich_indexer OWNER TO immich_indexer';
-    FOR object IN
-        SELECT format('TABLE %s', oid::regclass) FROM pg_class
-            WHERE relnamespace = 'immich_indexer'::regnamespace AND relkind = 'r'
-        UNION ALL
-        SELECT format('FUNCTION %s', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'immich_indexer'::regnamespace
-        UNION ALL
-        SELECT format('TEXT SEARCH CONFIGURATION %s', oid::regconfig) FROM pg_ts_config
-            WHERE cfgnamespace = 'immich_indexer'::regnamespace
-    LOOP
-        EXECUTE format('ALTER %s OWNER TO immich_indexer', object);
-    END LOOP;
-END
-$$;
+-- What is ours already.
+SELECT format('ALTER %s OWNER TO immich_indexer', object)
+FROM (
+    SELECT oid, format('SCHEMA %I', nspname) FROM pg_namespace
+    UNION ALL
+    SELECT relnamespace, format('TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r'
+    UNION ALL
+    SELECT pronamespace, format('FUNCTION %s', oid::regprocedure) FROM pg_proc p
+        WHERE NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+    UNION ALL
+    SELECT cfgnamespace, format('TEXT SEARCH CONFIGURATION %s', oid::regconfig) FROM pg_ts_config
+) AS objects (schema, object)
+WHERE schema IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^immich_indexer(_\d+|_zhparser)?$') \gexec
+COMMIT;

@@ -70,10 +70,10 @@ async def _prepare(url: str) -> tuple[Path, str]:
         user: str = await connection.fetchval("SELECT current_user")
     finally:
         await connection.close()
-    return await asyncio.to_thread(_client_programs, major), user
+    return await asyncio.to_thread(client_programs, major), user
 
 
-def _client_programs(major: int) -> Path:
+def client_programs(major: int) -> Path:
     """A newer pg_dump writes settings that an older server refuses, so only the same version will do."""
     on_path = shutil.which("pg_dump")
     places = [

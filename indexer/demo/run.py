@@ -1,4 +1,4 @@
-"""The demo: photos are uploaded one by one, read as they come, and then found, on a database that is gone afterwards."""
+"""The demo: photos are uploaded one by one, read as they come, and then found, on a database of its own."""
 
 import asyncio
 import contextlib
@@ -146,7 +146,7 @@ def _say_what_runs(show: Console, models: Models, label: str) -> None:
     if label.startswith("demo"):
         show.print(
             "[yellow]CLIP weights: a small model with random weights, because cn-clip's are not here.[/yellow]\n"
-            "[yellow]Vectors are computed and stored for real but mean nothing: the searches below are by text.[/yellow]\n"
+            "[yellow]Its vectors are stored for real but mean nothing: the searches below are by text.[/yellow]\n"
             "For the real ones: immich-indexer models fetch"
         )
     else:
@@ -154,9 +154,7 @@ def _say_what_runs(show: Console, models: Models, label: str) -> None:
     show.print()
 
 
-async def _upload(
-    show: Console, immich: StandIn, connection: OwnConnection, owner: UUID, picture: Drawn
-) -> _Uploaded:
+async def _upload(show: Console, immich: StandIn, connection: OwnConnection, owner: UUID, picture: Drawn) -> _Uploaded:
     """Upload one picture as Immich does, and wait until its results are where Immich looks for them."""
     asset = await immich.upload(picture.path, owner=owner, file_name=picture.path.name)
     created = await connection.fetchval(
@@ -233,7 +231,8 @@ def _say_how_it_went(show: Console, report: dict[str, object]) -> None:
     show.print()
     show.print(
         f"[bold]{report['indexed']} of {report['photos']} photos indexed[/bold], from preview to searchable in "
-        f"{report['seconds_p50']} s (median; the bare models take {report['raw_seconds_p50']} s), {report['seconds_max']} s at most"
+        f"{report['seconds_p50']} s (median; the bare models take {report['raw_seconds_p50']} s), "
+        f"{report['seconds_max']} s at most"
     )
     if report["ocr_line_accuracy"] is not None:
         show.print(f"lines read exactly: {report['ocr_line_accuracy']:.1%} overall")

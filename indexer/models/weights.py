@@ -1,13 +1,14 @@
 """The five published Chinese-CLIP weight files: where they lie, where they come from, and whether they are genuine."""
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from indexer.errors import WeightsError
 
@@ -158,7 +159,7 @@ def fetch(model: str, download_root: Path, source: Source = "huggingface", progr
         found = sha256_of(part)
     except urllib.error.HTTPError as error:
         raise WeightsError(f"{url} answered {error.code} {error.reason}; try the other source, or a mirror") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise WeightsError(f"{url}: {reason}; what has arrived is kept in {part}, fetch again to go on") from error
     if found != file.sha256:
@@ -168,14 +169,6 @@ def fetch(model: str, download_root: Path, source: Source = "huggingface", progr
         )
     part.replace(path)
     return path
-
-
-class _Response(Protocol):
-    """What is used of an HTTP response."""
-
-    status: int
-
-    def read(self, amount: int, /) -> bytes: ...
 
 
 def _download(url: str, part: Path, size: int, progress: Progress) -> None:
@@ -189,21 +182,18 @@ def _download(url: str, part: Path, size: int, progress: Progress) -> None:
     headers = {"User-Agent": "immich-indexer"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - both hosts are named above or by the operator
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
-        _write(response, part, size, done, progress)
-
-
-def _write(response: _Response, part: Path, size: int, done: int, progress: Progress) -> None:
-    if response.status != 206:  # the server ignores ranges and begins at the start
-        done = 0
-    with part.open("ab" if done else "wb") as output:
-        while chunk := response.read(_CHUNK):
-            output.write(chunk)
-            done += len(chunk)
-            progress(done, size)
-            if done > size:
-                break  # not our file; the digest will say so
-        output.flush()
-        os.fsync(output.fileno())
+        if response.status != 206:  # the server ignores ranges and begins at the start
+            done = 0
+        promised = done + int(response.headers.get("Content-Length") or size - done)
+        if promised != size:  # a login page, most likely; not worth writing down
+            raise WeightsError(f"{url} delivers {promised} bytes, the published file has {size}")
+        with part.open("ab" if done else "wb") as output:
+            while chunk := response.read(_CHUNK):
+                output.write(chunk)
+                done += len(chunk)
+                progress(done, size)
+            output.flush()
+            os.fsync(output.fileno())
     if done < size:
         raise EOFError(f"the connection ended after {done} of {size} bytes")
 

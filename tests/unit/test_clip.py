@@ -84,7 +84,15 @@ def files() -> list[bytes]:
         ImageDraw.Draw(page).text((50, y), "Lorem ipsum dolor sit amet " * 3, fill="black")
     long = noisy.resize((2000, 40)).filter(ImageFilter.GaussianBlur(2))
     encoded = []
-    for image in (smooth, noisy, page, long, Image.new("RGB", (1, 1), "red"), noisy.convert("L"), noisy.convert("CMYK")):
+    for image in (
+        smooth,
+        noisy,
+        page,
+        long,
+        Image.new("RGB", (1, 1), "red"),
+        noisy.convert("L"),
+        noisy.convert("CMYK"),
+    ):
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
         encoded.append(file.getvalue())
@@ -178,7 +186,7 @@ def test_auto_is_bf16_only_where_the_processor_has_it_and_the_weights_stay_equal
 def test_only_the_halves_asked_for(checkpoint, files):
     texts = load_clip(str(checkpoint), towers=("text",))
     assert texts.encode_texts(["猫"]).shape == (1, 512)
-    with pytest.raises(IndexerError, match="image half .* not loaded"):
+    with pytest.raises(IndexerError, match=r"image half .* not loaded"):
         texts.encode_images([texts.prepare(picture(files[0]))])
 
 
@@ -270,7 +278,7 @@ class TestCheckpoint:
     def test_unusable_configuration(self, tmp_path, text):
         write_small_checkpoint(tmp_path / "small.pt")
         (tmp_path / "small.json").write_text(text)
-        with pytest.raises(WeightsError, match="configuration|JSON"):
+        with pytest.raises(WeightsError, match=r"configuration|JSON"):
             load_clip(str(tmp_path / "small.pt"))
 
     def test_configuration_of_another_model(self, tmp_path):

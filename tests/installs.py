@@ -1,0 +1,57 @@
+"""Installing and removing as a person would, and looking at what that left in the database."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from indexer import schema
+from indexer.database import connect_to_immich, sql
+from indexer.demo.backup import client_programs
+from indexer.demo.server import on_server
+from indexer.schema import Change
+
+
+async def install(url: str, **options: Any) -> Change:
+    connection = await connect_to_immich(url)
+    try:
+        return await schema.install(connection, **options)
+    finally:
+        await connection.close()
+
+
+async def uninstall(url: str, **options: Any) -> list[str]:
+    connection = await connect_to_immich(url)
+    try:
+        return await schema.uninstall(connection, **options)
+    finally:
+        await connection.close()
+
+
+async def make_role(url: str) -> str:
+    """Runs role.sql as the superuser in the address; returns the same database's address as the new role."""
+    await run(url, "psql", "--no-psqlrc", "--quiet", "--set", "password=it's secret", script=sql("role.sql"))
+    return on_server(url, urlsplit(url).path[1:], "immich_indexer:it%27s%20secret")
+
+
+async def schema_of(url: str) -> str:
+    """The database's schema as pg_dump writes it, less the random key of its meta-commands."""
+    dump = await run(url, "pg_dump", "--schema-only")
+    return "\n".join(line for line in dump.split("\n") if not line.startswith(("\\restrict ", "\\unrestrict ")))
+
+
+async def run(url: str, program: str, *arguments: str, script: str | None = None) -> str:
+    """What one of the server's own client programs prints."""
+    connection = await asyncpg.connect(url)
+    try:
+        binaries: Path = client_programs(connection.get_server_version().major)
+    finally:
+        await connection.close()
+    command = [str(binaries / program), "--dbname", url, *arguments]
+    done = await asyncio.to_thread(subprocess.run, command, input=script, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout

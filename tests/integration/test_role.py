@@ -1,0 +1,185 @@
+"""The least-privileged role does everything, and only that."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from indexer import schema
+from indexer.database import connect_to_immich
+from indexer.demo.immich import OcrLine, StandIn
+from indexer.errors import SchemaError
+from indexer.worker import Models
+from tests import stubs
+from tests.installs import install, make_role, schema_of, uninstall
+from tests.workers import eventually, settings_for, working
+
+Connection = asyncpg.Connection
+
+RIGHTS = """
+SELECT array_agg(DISTINCT format('%s: %s', relname, privilege_type) ORDER BY format('%s: %s', relname, privilege_type))
+FROM pg_class, aclexplode(relacl) WHERE grantee = 'immich_indexer'::regrole
+"""
+SETTINGS = "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = $1)"
+
+
+@pytest.mark.parametrize("immich_version", ["3.1", "2.7"])
+async def test_install_work_uninstall(
+    database: str, immich: StandIn, connection: Connection, owner: UUID, immich_version: str
+):
+    role = await make_role(database)
+    dump = await schema_of(database)
+    change = await install(role)
+    name = urlsplit(database).path[1:]
+    assert change.triggers
+    assert (
+        f"the database's owner should run: ALTER DATABASE {name} SET hnsw.ef_search = '200'; "
+        f"ALTER DATABASE {name} SET hnsw.iterative_scan = 'strict_order'"
+    ) in change.notes
+    assert (await install(role)).triggers == []
+
+    say = ["one"]
+    settings = settings_for(role, immich.media.directory, reconcile_seconds=0.3)
+    models = stubs_that_say(say)
+    async with working(settings, models):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+
+        async def lines_are(*expected: str) -> bool:
+            rows = await connection.fetch('SELECT text FROM asset_ocr WHERE "assetId" = $1', asset)
+            vectors = await connection.fetchval('SELECT count(*) FROM smart_search WHERE "assetId" = $1', asset)
+            return vectors == 1 and [row["text"] for row in rows] == list(expected)
+
+        await eventually(lambda: lines_are("one"))
+        say[:] = ["another"]
+        await connection.execute("SELECT immich_indexer.reprocess($1)", asset)
+        await eventually(lambda: lines_are("another"))
+        if immich_version == "3.1":
+            # Immich's own trigger on the lines we replaced
+            assert await connection.fetchval("SELECT count(*) FROM asset_ocr_audit") == 1
+        say[:] = []
+        await connection.execute("SELECT immich_indexer.reprocess($1)", asset)
+        await eventually(lambda: lines_are())
+        await immich.immich_ocr_job(asset, [OcrLine("from Immich")])
+        await eventually(lambda: lines_are())
+        await immich.change_clip_model(1024)
+        await eventually(lambda: lines_are())
+        await immich.delete_for_good(asset)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 0 FROM immich_indexer.photo"))
+
+    await uninstall(role)
+    assert await schema_of(database) == dump.replace("vector(512)", "vector(1024)")
+    assert await connection.fetchval(SETTINGS, name) == 0
+
+
+def stubs_that_say(lines: list[str]) -> Models:
+    return Models(stubs.StubClip(), stubs.StubOcr(say=lambda _: lines), "cpu")
+
+
+async def test_it_may_do_nothing_more(database: str, connection: Connection):
+    role = await make_role(database)
+    written = ("asset_job_status", "asset_ocr", "ocr_search", "smart_search")
+    for right in await connection.fetchval(RIGHTS):
+        table, privilege = right.split(": ")
+        if privilege in ("INSERT", "UPDATE", "DELETE"):
+            assert table in written or right == "asset_ocr_audit: INSERT"
+        else:
+            assert privilege in ("SELECT", "TRIGGER")
+    attributes = await connection.fetchrow("SELECT * FROM pg_roles WHERE rolname = 'immich_indexer'")
+    assert attributes["rolcanlogin"]
+    for power in ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"):
+        assert not attributes[power]
+    own = await asyncpg.connect(role)
+    for forbidden in (
+        "SELECT * FROM api_key",
+        "DELETE FROM asset",
+        "UPDATE asset SET status = 'trashed'",
+        "DELETE FROM asset_file",
+        "TRUNCATE smart_search",
+        "DROP TABLE asset_ocr",
+        "CREATE TABLE public.mine ()",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await own.execute(forbidden)
+    await own.close()
+
+
+async def test_role_sql_may_be_run_again(database: str, connection: Connection):
+    await make_role(database)
+    rights = await connection.fetchval(RIGHTS)
+    role = await make_role(database)
+    await install(role)
+    dump = await schema_of(database)
+    await make_role(database)
+    assert await connection.fetchval(RIGHTS) == rights
+    assert await schema_of(database) == dump
+
+
+async def test_it_takes_over_from_a_superuser(database: str, immich: StandIn, connection: Connection, owner: UUID):
+    """Installed in haste as postgres, then done properly."""
+    await install(database)
+    role = await make_role(database)
+    await connection.execute("DROP TRIGGER immich_indexer_insert ON asset_file")
+    await connection.execute("ALTER FUNCTION immich_indexer.on_asset_update() SECURITY INVOKER")
+    assert (await install(role)).triggers == ["asset_file.immich_indexer_insert"]
+    async with working(settings_for(role, immich.media.directory)):
+        await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM smart_search"))
+    await uninstall(role)
+    assert await connection.fetchval("SELECT to_regnamespace('immich_indexer')") is None
+
+
+async def test_immichs_role_can_end_its_sessions(database: str, immich_url: str):
+    """Immich's restore begins by doing so."""
+    role = await make_role(database)
+    own, theirs = await asyncpg.connect(role), await asyncpg.connect(immich_url)
+    gone = asyncio.Event()
+    own.add_termination_listener(lambda _: gone.set())
+    await theirs.execute("SELECT pg_terminate_backend($1)", own.get_server_pid())
+    async with asyncio.timeout(5):
+        await gone.wait()
+    await theirs.close()
+
+
+async def test_without_its_rights_it_says_what_to_run(database: str, connection: Connection):
+    role = await make_role(database)
+    name = urlsplit(database).path[1:]
+    await connection.execute(f"REVOKE CREATE ON DATABASE {name} FROM immich_indexer")
+    with pytest.raises(SchemaError, match=f"permission denied for database {name}: run sql/role.sql as a superuser"):
+        await install(role)
+    await make_role(database)
+    await connection.execute("REVOKE TRIGGER ON asset FROM immich_indexer")
+    with pytest.raises(SchemaError, match="permission denied for table asset: run sql/role.sql"):
+        await install(role)
+    await make_role(database)
+    await install(role)
+    assert await schema.is_current(connection)
+
+
+async def test_a_schema_in_other_hands_is_an_error_that_says_so(database: str, immich_url: str, tmp_path: Path):
+    """As after a restore by Immich."""
+    await install(immich_url)
+    role = await make_role(database)
+    await uninstall(role)  # make_role gave it to the role
+    await install(immich_url)
+    own = await connect_to_immich(role)
+    for ask in (schema.require, schema.is_current, schema.install, schema.uninstall):
+        with pytest.raises(SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser"):
+            await ask(own)
+    with pytest.raises(SchemaError, match="sql/role.sql"):
+        async with working(settings_for(role, tmp_path)):
+            pass
+    await make_role(database)
+    assert await schema.is_current(own)
+    await own.close()
+
+
+async def test_the_role_can_be_removed(database: str, connection: Connection):
+    dump = await schema_of(database)
+    role = await make_role(database)
+    await install(role)
+    await uninstall(role)
+    await connection.execute("DROP OWNED BY immich_indexer")
+    assert await schema_of(database) == dump
