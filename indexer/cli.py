@@ -111,17 +111,14 @@ async def backfill(settings: Settings, watch: bool) -> None:
     """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
     from indexer.database import open_pool
     from indexer.reconcile import Reconciler
-    from indexer.worker import load_models
+    from indexer.worker import model_names
 
-    models = await asyncio.to_thread(load_models, settings)
+    names = await asyncio.to_thread(model_names, settings)
     pool = await open_pool(settings.dsn)
     try:
         async with pool.acquire() as connection:
             await schema.require(connection)
-        clip, ocr = models.clip, models.ocr
-        queued = await Reconciler(
-            pool, settings.dsn, clip.name if clip else None, ocr.name if ocr else None
-        ).enqueue_missing()
+        queued = await Reconciler(pool, settings.dsn, *names).enqueue_missing()
         out.print(f"queued {queued} photos")
         if watch:
             async with pool.acquire() as connection:

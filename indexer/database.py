@@ -12,6 +12,8 @@ from pgvector.asyncpg import register_vector
 
 from indexer.errors import SchemaError
 
+LOCK_TIMEOUT = "800ms"
+
 _TRANSIENT: tuple[type[BaseException], ...] = (
     # the server restarts, the network drops
     OSError,
@@ -79,8 +81,9 @@ async def _teach_vectors(connection: OwnConnection) -> None:
 
 
 def _session(search_path: str | None = None, *, durable: bool = True) -> dict[str, str]:
-    # Given when the session starts, so that a pool's reset between uses brings back just this.
-    session = {"application_name": "immich-indexer"}
+    # Given when the session starts, so that a pool's reset between uses brings back just this. The lock timeout is less than
+    # the server's deadlock_timeout: in any conflict with Immich, as when it restores a backup, we are the one that gives way.
+    session = {"application_name": "immich-indexer", "lock_timeout": LOCK_TIMEOUT}
     if search_path is not None:
         session["search_path"] = search_path
     if not durable:

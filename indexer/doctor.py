@@ -91,7 +91,8 @@ async def _tables(connection: Connection, _: Settings) -> Finding:
         return Finding(
             "Immich's tables", "fails", f"missing: {', '.join(missing)}; is this Immich 2.7 or newer, started once?"
         )
-    return Finding("Immich's tables", "ok", "all there")
+    generation = await connection.fetchval(schema.SQL["immich_generation"])
+    return Finding("Immich's tables", "ok", f"all there, as of Immich {generation}")
 
 
 async def _schema(connection: Connection, _: Settings) -> Finding:

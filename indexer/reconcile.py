@@ -5,6 +5,7 @@ while nothing listened, all heal here, without anybody having to notice.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ PAGE = 5_000  # ids looked at in one statement
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
 _ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
 _START = UUID(int=0)
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
 _SQL = queries("reconcile")
 
 
@@ -52,7 +55,7 @@ class Reconciler:
         self._models = (clip_model, ocr_model)
 
     async def round(self, *, thorough: bool) -> Found | None:
-        """One round; None when another indexer is at it. `thorough` also compares the vectors themselves."""
+        """One round; None when another indexer is at it. `thorough` compares the vectors of all photos, not just of recent ones."""
         await self._mend_schema()
         async with self._pool.acquire() as guard:
             if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):
@@ -79,10 +82,10 @@ class Reconciler:
         found = Found()
         found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
         found.restored += await self._heal("undone", tokens.VERSION)
-        if thorough:
-            async with self._pool.acquire() as connection:
-                width = await schema.vector_width(connection)
-            found.restored += await self._heal("altered", width)
+        async with self._pool.acquire() as connection:
+            width = await schema.vector_width(connection)
+        since = _EVER if thorough else datetime.now(UTC) - _RECENT
+        found.restored += await self._heal("altered", width, since)
         found.queued = await self.enqueue_missing()
         if found:
             log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
@@ -101,11 +104,11 @@ class Reconciler:
                 await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
         return queued
 
-    async def _heal(self, query: str, argument: Any) -> int:
+    async def _heal(self, query: str, *arguments: Any) -> int:
         """Make Immich's columns follow our table for the photos that `query` names, page by page."""
         last, healed = _START, 0
         while True:
-            row = await self._pool.fetchrow(_SQL[query], last, PAGE, argument)
+            row = await self._pool.fetchrow(_SQL[query], last, PAGE, *arguments)
             if row is None or row["last"] is None:
                 return healed
             last = row["last"]

@@ -4,6 +4,7 @@ Safe on a busy Immich: everything is looked at first, what is right is left alon
 needs a lock on Immich's tables (CREATE TRIGGER) waits for it for a fraction of a second at a time.
 """
 
+import asyncio
 import contextlib
 import json
 import re
@@ -153,7 +154,8 @@ async def install(
     """
     change = Change()
     await _check_immich(connection)
-    await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY)
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):
+        await asyncio.sleep(0.1)
     try:
         with _rights():
             await _install(connection, change, _migrations(migrations), patience)

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 _GRACE = 6.0  # seconds to finish what is under way when told to stop; with giving back, under 10
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
-_THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors themselves
+_THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, IndexerError)
 
 
@@ -44,6 +44,19 @@ class Models:
     device: str
 
 
+def model_names(settings: Settings) -> tuple[str | None, str | None]:
+    """The names of the CLIP model and the OCR engine that the settings ask for, None where a task is off.
+
+    Raises:
+        WeightsError: weights are missing or damaged; the text says which file to put where.
+    """
+    from indexer.models.checkpoint import open_checkpoint
+
+    clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name if "clip" in settings.tasks else None
+    ocr = _load_ocr(settings, "cpu").name if "ocr" in settings.tasks else None
+    return clip, ocr
+
+
 def load_models(settings: Settings) -> Models:
     """Load what the settings ask for.
 
@@ -52,7 +65,6 @@ def load_models(settings: Settings) -> Models:
         SettingsError: the device is not there.
     """
     from indexer.models.clip import load_clip  # torch takes seconds to import: only who needs it waits
-    from indexer.models.ocr import load_ocr
 
     device = resolve_device(settings.device)
     clip = (
@@ -67,19 +79,21 @@ def load_models(settings: Settings) -> Models:
         if "clip" in settings.tasks
         else None
     )
-    ocr = (
-        load_ocr(
-            settings.ocr_engine,
-            device=device,
-            threads=1,
-            min_box_score=settings.ocr_min_box_score,
-            min_text_score=settings.ocr_min_text_score,
-            detect_side=settings.ocr_detect_side,
-        )
-        if "ocr" in settings.tasks
-        else None
-    )
+    ocr = _load_ocr(settings, device) if "ocr" in settings.tasks else None
     return Models(clip, ocr, device)
+
+
+def _load_ocr(settings: Settings, device: str) -> OcrModel:
+    from indexer.models.ocr import load_ocr
+
+    return load_ocr(
+        settings.ocr_engine,
+        device=device,
+        threads=1,
+        min_box_score=settings.ocr_min_box_score,
+        min_text_score=settings.ocr_min_text_score,
+        detect_side=settings.ocr_detect_side,
+    )
 
 
 def leave() -> NoReturn:

@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from uuid import UUID
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 
 class MediaRoot:
@@ -53,7 +53,7 @@ def size(picture: bytes) -> tuple[int | None, int | None]:
     try:
         with Image.open(BytesIO(picture)) as image:
             return image.size
-    except UnidentifiedImageError:
+    except OSError:  # Pillow's error for what it does not know, and for what breaks off
         return None, None
 
 

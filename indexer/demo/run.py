@@ -116,7 +116,8 @@ async def _show(
             connection = await connect_to_immich(settings.dsn)
             try:
                 uploaded = [await _upload(show, immich, connection, owner, picture) for picture in drawn]
-                raw = await asyncio.to_thread(_raw_seconds, models, drawn)
+                indexed = [u.picture for u in uploaded if u.seconds is not None]
+                raw = await asyncio.to_thread(_raw_seconds, models, indexed)
                 report = _report(uploaded, label, raw)
                 _say_how_it_went(show, report)
                 report["searches"] = await _prepared_searches(show, connection, uploaded)
@@ -187,7 +188,7 @@ async def _upload(show: Console, immich: StandIn, connection: OwnConnection, own
     return uploaded
 
 
-def _raw_seconds(models: Models, drawn: list[Drawn]) -> float:
+def _raw_seconds(models: Models, drawn: list[Drawn]) -> float | None:
     """Median seconds that the bare models need for one photo, one step after the other."""
     times = []
     for picture in drawn:
@@ -199,10 +200,10 @@ def _raw_seconds(models: Models, drawn: list[Drawn]) -> float:
         if models.clip is not None:
             models.clip.encode_images([models.clip.prepare(decoded)])
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return round(statistics.median(times), 3) if times else None
 
 
-def _report(uploaded: list[_Uploaded], label: str, raw: float) -> dict[str, object]:
+def _report(uploaded: list[_Uploaded], label: str, raw: float | None) -> dict[str, object]:
     seconds = [u.seconds for u in uploaded if u.seconds is not None]
     by_category: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for u in uploaded:
@@ -215,7 +216,7 @@ def _report(uploaded: list[_Uploaded], label: str, raw: float) -> dict[str, obje
         "failed": len(uploaded) - len(seconds),
         "seconds_p50": round(statistics.median(seconds), 3) if seconds else None,
         "seconds_max": round(max(seconds), 3) if seconds else None,
-        "raw_seconds_p50": round(raw, 3),
+        "raw_seconds_p50": raw,
         "ocr_line_accuracy": _ratio(scores),
         "ocr_line_accuracy_by_category": {name: _ratio(pairs) for name, pairs in sorted(by_category.items())},
         "clip_weights": label,

@@ -44,9 +44,10 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 
 -- name: altered
 -- Photos whose vector in Immich's column is not ours, padded to width $3, or whose number of lines is not ours: another model
--- answered (a fail-over URL, or Immich's own job), or two writers at once doubled the lines. Reads vectors.
+-- answered (a fail-over URL, or Immich's own job), or two writers at once doubled the lines. Reads vectors, so most rounds ask
+-- only for photos indexed since $4, which Immich's own jobs may just have been at.
 WITH page AS (
-    SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
+    SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 AND p.indexed_at > $4 ORDER BY p.asset_id LIMIT $2
 )
 SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
     SELECT page.asset_id FROM page

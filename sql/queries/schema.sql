@@ -27,6 +27,11 @@ WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AN
 -- name: tables_present
 SELECT t AS name, to_regclass('public.' || quote_ident(t)) IS NOT NULL AS present FROM unnest($1::text[]) t;
 
+-- name: immich_generation
+-- Immich 3 made the duration of a video a number.
+SELECT CASE WHEN atttypid = 'int4'::regtype THEN '3' ELSE '2' END FROM pg_attribute
+WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
+
 -- name: has_zhparser_configuration
 SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'words' AND cfgnamespace = to_regnamespace('immich_indexer_zhparser'));
 

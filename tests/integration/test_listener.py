@@ -34,7 +34,7 @@ async def hears(listener: Listener, connection: asyncpg.Connection) -> None:
     await eventually_true(lambda: not listener.deaf)
     listener.rung.clear()
     await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
-    await listener.rung.wait()
+    await asyncio.wait_for(listener.rung.wait(), 10)
 
 
 async def eventually_true(condition) -> None:
@@ -59,8 +59,7 @@ async def test_a_terminated_backend_is_replaced(database, connection):
         assert await connection.fetchval(
             f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {LISTENING}"
         )
-        await eventually_true(lambda: not listener.listening.is_set())
-        await listener.listening.wait()
+        await listener.rung.wait()  # something may have happened meanwhile
         await hears(listener, connection)
 
 
@@ -69,7 +68,7 @@ async def test_a_cut_line_is_replaced(database, connection):
         await listener.listening.wait()
         await hears(listener, connection)
         proxy.cut()
-        await eventually_true(lambda: not listener.listening.is_set())
+        await listener.rung.wait()
         await hears(listener, connection)
 
 

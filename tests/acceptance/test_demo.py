@@ -1,0 +1,52 @@
+"""The demo, as a machine reads it, on a few pictures of a person's own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from indexer.demo.pictures import draw_all, ground_truth
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_indexes_and_finds_ones_own_pictures(tmp_path: Path):
+    drawn = draw_all(tmp_path / "all")[::10]
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for picture in drawn:
+        picture.path.rename(mine / picture.path.name)
+    (mine / "gt.json").write_text(json.dumps(ground_truth(drawn)), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(mine)],
+        capture_output=True,
+        env=os.environ | {"CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads(done.stdout)  # nothing else on standard output
+    assert (report["photos"], report["indexed"], report["failed"]) == (len(drawn), len(drawn), 0)
+    assert 0 < report["seconds_p50"] <= report["seconds_max"]
+    assert report["ocr_line_accuracy"] > 0.9
+    assert "demo" in report["clip_weights"]
+    assert report["searches"]
+    for search in report["searches"]:
+        assert search["expected"], search
+        assert set(search["expected"]) <= set(search["found"]), search
+
+
+@pytest.mark.timeout(300)
+def test_a_lost_picture_is_an_error(tmp_path: Path):
+    (tmp_path / "torn.jpeg").write_bytes(b"\xff\xd8\xff\xe0 not a picture any more")
+    done = subprocess.run(
+        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(tmp_path)],
+        capture_output=True,
+        env=os.environ | {"RETRY_SECONDS": "0", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        check=False,
+    )
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["photos"], report["indexed"], report["failed"]) == (1, 0, 1)
+    assert "torn.jpeg" in done.stderr.decode()

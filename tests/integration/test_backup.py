@@ -1,0 +1,271 @@
+"""Immich's own backup and restore, with us in its database."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from indexer import photos, schema
+from indexer.database import open_pool, sql_files
+from indexer.demo import backup
+from indexer.demo.immich import StandIn
+from indexer.errors import IndexerError, SchemaError
+from tests import stubs
+from tests.conftest import IMMICH_ROLE, execute
+from tests.installs import install, make_role, uninstall
+from tests.workers import eventually, settings_for, working
+
+INSTALLERS = ("superuser", "role", "immich")
+
+
+@pytest.fixture(params=INSTALLERS)
+def installer(request: pytest.FixtureRequest) -> str:
+    """Who runs the indexer: the server's superuser, the least-privileged role, or Immich's own role."""
+    return str(request.param)
+
+
+async def url_of(installer: str, database: str, immich_url: str) -> str:
+    if installer == "role":
+        return await make_role(database)
+    return database if installer == "superuser" else immich_url
+
+
+async def restore(database: str, immich_url: str, path: Path) -> None:
+    """Restores as Immich's role, which is a superuser for the time being.
+
+    It has to be: neither pgvector nor earthdistance is a trusted extension, and the dump creates both anew. In Immich's stock
+    image it is one always.
+    """
+    await execute(database, f"ALTER ROLE {IMMICH_ROLE} SUPERUSER")
+    try:
+        await backup.restore(immich_url, path)
+    finally:
+        await execute(database, f"ALTER ROLE {IMMICH_ROLE} NOSUPERUSER")
+
+
+@asynccontextmanager
+async def looking(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection made after a restore, which ends those from before."""
+    connection = await asyncpg.connect(database)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def seen(database: str, query: str, *arguments: object) -> Callable[[], Awaitable[Any]]:
+    """To wait for an answer, whatever happens to connections meanwhile."""
+
+    async def ask() -> Any:
+        try:
+            async with looking(database) as connection:
+                return await connection.fetchval(query, *arguments)
+        except asyncpg.PostgresError:
+            return None
+
+    return ask
+
+
+INDEXED = """SELECT EXISTS (SELECT FROM smart_search s JOIN ocr_search o USING ("assetId") WHERE s."assetId" = $1)"""
+
+
+async def upload_and_index(url: str, database: str, immich: StandIn, owner: UUID, number: int) -> UUID:
+    async with working(settings_for(url, immich.media.directory)):
+        asset = await immich.upload(stubs.picture(number), owner=owner)
+        await eventually(seen(database, INDEXED, asset))
+    return asset
+
+
+async def test_onto_the_same_schema(
+    database: str, immich: StandIn, immich_url: str, owner: UUID, tmp_path: Path, installer: str
+):
+    url = await url_of(installer, database, immich_url)
+    await install(url)
+    asset = await upload_and_index(url, database, immich, owner, 1)
+    await backup.dump(immich_url, tmp_path / "dump.sql")
+    later = await upload_and_index(url, database, immich, owner, 2)
+
+    await restore(database, immich_url, tmp_path / "dump.sql")
+
+    async with looking(database) as connection:
+        assert await connection.fetchval("SELECT array_agg(asset_id) FROM immich_indexer.photo") == [asset]
+        assert await connection.fetchval(INDEXED, asset)
+        assert not await connection.fetchval(INDEXED, later)
+    if installer == "role":
+        with pytest.raises(SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser \(again"):
+            await install(url)
+        await make_role(database)
+    await install(url)
+    await upload_and_index(url, database, immich, owner, 3)
+    await backup.dump(immich_url, tmp_path / "another.sql")
+    await uninstall(url)
+
+
+LATER = """
+DROP SCHEMA IF EXISTS immich_indexer_2 CASCADE;
+CREATE SCHEMA immich_indexer_2;
+CREATE TABLE immich_indexer_2.thing (id int PRIMARY KEY);
+INSERT INTO immich_indexer_2.thing VALUES (1);
+CREATE FUNCTION immich_indexer_2.answer() RETURNS int LANGUAGE sql AS 'SELECT 42';
+ALTER TABLE immich_indexer.photo ADD COLUMN IF NOT EXISTS more int;
+CREATE INDEX IF NOT EXISTS photo_more ON immich_indexer.photo (more);
+"""
+
+
+def with_migration(folder: Path, text: str) -> Path:
+    """The migrations there are, and one more."""
+    folder.mkdir()
+    for path in sql_files("migrations/*.sql"):
+        shutil.copy(path, folder)
+    (folder / "0999_more.sql").write_text(text)
+    return folder
+
+
+async def test_onto_a_newer_schema(
+    database: str, immich: StandIn, immich_url: str, owner: UUID, tmp_path: Path, installer: str
+):
+    """A backup from before an upgrade of ours."""
+    url = await url_of(installer, database, immich_url)
+    await install(url)
+    asset = await upload_and_index(url, database, immich, owner, 1)
+    await backup.dump(immich_url, tmp_path / "dump.sql")
+    migrations = with_migration(tmp_path / "migrations", LATER)
+    assert (await install(url, migrations=migrations)).migrations == ["0999_more"]
+    await execute(database, "INSERT INTO immich_indexer_2.thing VALUES (2)")
+
+    await restore(database, immich_url, tmp_path / "dump.sql")
+
+    async with looking(database) as connection:
+        assert await schema.version(connection) == schema.known_version()
+        assert await connection.fetchval("SELECT array_agg(asset_id) FROM immich_indexer.photo") == [asset]
+    if installer == "role":
+        await make_role(database)
+    change = await install(url, migrations=migrations)
+    assert change.migrations == ["0999_more"]
+    assert change.triggers == []
+    async with looking(database) as connection:
+        assert await connection.fetch("SELECT id, immich_indexer_2.answer() FROM immich_indexer_2.thing") == [(1, 42)]
+        assert await connection.fetchval("SELECT count(more) FROM immich_indexer.photo") == 0
+    # and the next backup holds it all, of the newer schema onto the newer schema
+    await backup.dump(immich_url, tmp_path / "newer.sql")
+    await restore(database, immich_url, tmp_path / "newer.sql")
+    async with looking(database) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM immich_indexer_2.thing") == 1
+
+
+@pytest.mark.parametrize(
+    "against_the_rules",
+    [
+        "CREATE TABLE immich_indexer.more ()",
+        "CREATE FUNCTION immich_indexer.more() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE immich_indexer.more AS ENUM ('one')",
+    ],
+)
+async def test_why_the_first_schema_may_not_gain_objects(
+    database: str, immich_url: str, asset: UUID, tmp_path: Path, against_the_rules: str
+):
+    await install(database)
+    await backup.dump(immich_url, tmp_path / "dump.sql")
+    await install(database, migrations=with_migration(tmp_path / "migrations", against_the_rules))
+    with pytest.raises(IndexerError, match="cannot drop schema immich_indexer because other objects depend on it"):
+        await restore(database, immich_url, tmp_path / "dump.sql")
+
+
+async def test_of_a_backup_from_before_us(
+    database: str, immich: StandIn, immich_url: str, owner: UUID, tmp_path: Path, installer: str
+):
+    """Immich drops pgvector with its schema, and our column of that type goes with it."""
+    asset = await immich.upload(stubs.picture(1), owner=owner)
+    await backup.dump(immich_url, tmp_path / "dump.sql")
+    url = await url_of(installer, database, immich_url)
+    await install(url)
+    await upload_and_index(url, database, immich, owner, 2)
+
+    await restore(database, immich_url, tmp_path / "dump.sql")
+
+    async with looking(database) as connection:
+        assert not await schema.is_current(connection)
+        assert not await connection.fetchval(INDEXED, asset)
+    if installer == "role":
+        with pytest.raises(SchemaError, match="sql/role.sql"):
+            await install(url)
+        await make_role(database)
+    change = await install(url)
+    assert len(change.triggers) == 6
+    async with working(settings_for(url, immich.media.directory)):
+        await eventually(seen(database, INDEXED, asset))
+        await eventually(seen(database, "SELECT array_agg(asset_id) = ARRAY[$1::uuid] FROM immich_indexer.photo", asset))
+        another = await immich.upload(stubs.picture(3), owner=owner)
+        await eventually(seen(database, INDEXED, another))
+
+
+async def test_uninstall_straight_after_a_backup_from_before_us(database: str, immich_url: str, asset: UUID, tmp_path: Path):
+    await backup.dump(immich_url, tmp_path / "dump.sql")
+    await install(database)
+    await restore(database, immich_url, tmp_path / "dump.sql")
+    await uninstall(database)
+    async with looking(database) as connection:
+        assert await connection.fetchval("SELECT to_regnamespace('immich_indexer')") is None
+
+
+@pytest.mark.parametrize("when", ["with us", "before us"])
+async def test_under_a_running_indexer(
+    database: str, immich: StandIn, immich_url: str, owner: UUID, tmp_path: Path, installer: str, when: str
+):
+    kept = await immich.upload(stubs.picture(1), owner=owner)
+    if when == "before us":
+        await backup.dump(immich_url, tmp_path / "dump.sql")
+    url = await url_of(installer, database, immich_url)
+    async with working(settings_for(url, immich.media.directory, reconcile_seconds=0.3)):
+        await eventually(seen(database, INDEXED, kept))
+        if when == "with us":
+            await backup.dump(immich_url, tmp_path / "dump.sql")
+        await restore(database, immich_url, tmp_path / "dump.sql")
+        if installer == "role":
+            await make_role(database)
+        new = await immich.upload(stubs.picture(2), owner=owner)
+        await eventually(seen(database, INDEXED, new))
+        await eventually(seen(database, INDEXED, kept))
+        async with looking(database) as connection:
+            await eventually(lambda: schema.is_current(connection))
+        # heard, not found by looking around
+        last = await immich.upload(stubs.picture(3), owner=owner)
+        await eventually(seen(database, INDEXED, last))
+
+
+async def test_on_a_server_that_does_not_know_the_role(
+    database: str, immich_url: str, asset: UUID, tmp_path: Path
+):
+    """Rights on Immich's tables are part of a dump, so the role must be there first; it needs nothing else."""
+    await install(await make_role(database))
+    dump = tmp_path / "dump.sql"
+    await backup.dump(immich_url, dump)
+    role = f"unknown_{asset.hex}"
+    dump.write_text(dump.read_text().replace("TO immich_indexer;", f"TO {role};"))
+    with pytest.raises(IndexerError, match=f'role "{role}" does not exist'):
+        await restore(database, immich_url, dump)
+    await execute(database, f"CREATE ROLE {role}")
+    try:
+        await restore(database, immich_url, dump)
+    finally:
+        await execute(database, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+async def test_ours_are_the_locks_that_give_way(database: str, asset: UUID):
+    """Immich's restore holds every lock there is: a deadlock with us must not be what it fails of."""
+    await install(database)
+    pool = await open_pool(database)
+    async with looking(database) as connection, pool:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE asset IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await photos.describe(pool, [asset])
+        assert await connection.fetchval(
+            "SELECT $1::interval < current_setting('deadlock_timeout')::interval",
+            await pool.fetchval("SELECT current_setting('lock_timeout')::interval"),
+        )
