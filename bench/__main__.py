@@ -22,7 +22,7 @@ class Benchmark(Protocol):
 
 
 def _load(name: str) -> Benchmark:
-    benchmark: Benchmark = importlib.import_module(f"bench.{name}")  # type: ignore[assignment]
+    benchmark: Benchmark = importlib.import_module(f"bench.{name}")
     return benchmark
 
 
