@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-import asyncpg
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -20,7 +19,7 @@ import indexer
 from indexer import doctor as doctor_module
 from indexer import logs, queue, schema
 from indexer import status as status_module
-from indexer.database import Connection, connect_to_immich, explain
+from indexer.database import TROUBLE, Connection, connect_to_immich, explain
 from indexer.errors import IndexerError
 from indexer.queue import Priority
 from indexer.settings import Settings
@@ -45,7 +44,7 @@ def _command(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
             asyncio.run(function(settings, **options))
         except IndexerError as error:
             _give_up(str(error))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except TROUBLE as error:
             _give_up(explain(error))
         except KeyboardInterrupt:
             sys.exit(130)

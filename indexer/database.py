@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
-from pgvector.asyncpg import register_vector
 
 from indexer.errors import SchemaError
 
 LOCK_TIMEOUT = "800ms"
+IDLE_TIMEOUT = "10s"  # of a transaction: one that froze, or whose line is dead, must not hold its locks against Immich
+
+# Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
+# between the server's last words and the end of the connection.
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _TRANSIENT: tuple[type[BaseException], ...] = (
     # the server restarts, the network drops
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -75,15 +80,11 @@ async def _vector_schema(connection: Connection) -> str:
     return str(schema)
 
 
-async def _teach_vectors(connection: OwnConnection) -> None:
-    """Teach a new connection pgvector's types, wherever the extension lives."""
-    await register_vector(connection, schema=await _vector_schema(connection))
-
-
 def _session(search_path: str | None = None, *, durable: bool = True) -> dict[str, str]:
-    # Given when the session starts, so that a pool's reset between uses brings back just this. The lock timeout is less than
-    # the server's deadlock_timeout: in any conflict with Immich, as when it restores a backup, we are the one that gives way.
+    # Given when the session starts, so that a pool's reset between uses brings back just this. The lock timeout is less
+    # than the server's deadlock_timeout: in a conflict with Immich, as when it restores a backup, we are who gives way.
     session = {"application_name": "immich-indexer", "lock_timeout": LOCK_TIMEOUT}
+    session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
     if search_path is not None:
         session["search_path"] = search_path
     if not durable:
@@ -97,7 +98,10 @@ async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
 
 
 async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
-    """One connection that knows pgvector's types and finds Immich's tables.
+    """One connection that finds Immich's tables, and pgvector wherever it lives.
+
+    It knows the types of neither: a restored backup makes them anew under other numbers, and a connection that had
+    learnt the old ones would be wrong for good. Vectors go as text.
 
     Raises:
         SchemaError: the database has no pgvector.
@@ -105,7 +109,6 @@ async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
     """
     connection = await connect(dsn, timeout=timeout)
     try:
-        await _teach_vectors(connection)
         await connection.execute(f"SET search_path = {await _search_path(connection)}")
     except BaseException:
         await connection.close()
@@ -121,7 +124,8 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bo
     """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`.
 
     `durable=False` spares Immich's disk: a crash of the server may then forget our last half second, always whole
-    transactions and the latest first. That is all a worker needs, whose results and the end of their jobs are one transaction.
+    transactions and the latest first. That is all a worker needs, whose results and the end of their jobs are one
+    transaction.
     """
     first = await connect(dsn, timeout=timeout)
     try:
@@ -132,7 +136,6 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bo
         dsn,
         min_size=1,
         max_size=size,
-        init=_teach_vectors,
         timeout=timeout,
         command_timeout=120,
         max_inactive_connection_lifetime=300,

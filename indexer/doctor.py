@@ -8,7 +8,7 @@ from typing import Literal
 import asyncpg
 
 from indexer import photos, reconcile, schema
-from indexer.database import Connection, connect, connect_to_immich, explain
+from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.results import MODEL_NAMES, width_advice
 from indexer.settings import Settings
@@ -33,7 +33,7 @@ async def examine(settings: Settings) -> list[Finding]:
         findings.append(await asyncio.to_thread(_weights, settings))
     try:
         connection = await connect(settings.dsn)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except TROUBLE as error:
         return [*findings, Finding("connection", "fails", explain(error))]
     await connection.close()
     try:

@@ -127,13 +127,17 @@ class Inference:
 
         Raises:
             PictureError: it cannot be decoded, or the CLIP model makes no vector of it.
+            Exception: whatever a model raises.
         """
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height):
             picture = await self._schedule(self._decode, data)
-            async with asyncio.TaskGroup() as group:
-                vector = group.create_task(self._vector(picture)) if clip else None
-                lines = group.create_task(self._lines(picture)) if ocr else None
+            try:
+                async with asyncio.TaskGroup() as group:
+                    vector = group.create_task(self._vector(picture)) if clip else None
+                    lines = group.create_task(self._lines(picture)) if ocr else None
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None  # one reason is enough, and readable
         return vector.result() if vector else None, lines.result() if lines else None
 
     def close(self) -> None:

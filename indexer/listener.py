@@ -1,8 +1,8 @@
 """Hears the doorbell: one connection that LISTENs, is probed, comes back when it is lost, and says when it is deaf.
 
-A doorbell carries nothing; whoever waits looks into the queue. So a lost one costs time and never a photo. The probe measures
-that notifications really arrive (Oban calls it a sonar): asyncpg does not notice a dead peer by itself, and behind a pooler in
-transaction mode LISTEN succeeds and hears nothing.
+A doorbell carries nothing; whoever waits looks into the queue. So a lost one costs time and never a photo. The probe
+measures that notifications really arrive (Oban calls it a sonar): asyncpg does not notice a dead peer by itself, and
+behind a pooler in transaction mode LISTEN succeeds and hears nothing.
 """
 
 import asyncio
@@ -10,11 +10,10 @@ import contextlib
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from indexer.database import OwnConnection, connect, explain
+from indexer.database import TROUBLE, OwnConnection, connect, explain
 
 log = structlog.get_logger()
 
@@ -52,7 +51,7 @@ class Listener:
             connection = await self._connect()
             try:
                 await self._listen(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except TROUBLE as error:
                 log.warning("listening connection lost", error=explain(error))
             finally:
                 self._deaf = None
@@ -63,7 +62,7 @@ class Listener:
 
     async def _connect(self) -> OwnConnection:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)),
+            retry=retry_if_exception_type(TROUBLE),
             wait=wait_random_exponential(multiplier=0.1, max=5),
         ):
             with attempt:
@@ -81,7 +80,8 @@ class Listener:
         while not lost.is_set():
             await self._probe(connection)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), self._probe_seconds)
+                async with asyncio.timeout(self._probe_seconds):
+                    await lost.wait()
         raise ConnectionError("closed by the server")
 
     async def _probe(self, connection: OwnConnection) -> None:
@@ -94,7 +94,8 @@ class Listener:
         finally:
             await other.close(timeout=self._patience)
         try:
-            await asyncio.wait_for(self._heard.wait(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await self._heard.wait()
         except TimeoutError:
             if not self._deaf:
                 log.warning("notifications do not arrive: polling instead (is there a connection pooler in between?)")

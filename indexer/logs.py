@@ -8,22 +8,27 @@ from typing import Any
 
 import structlog
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+# In a URL's login (up to the last @, for the password may hold one that nobody quoted), or as a parameter.
+_PASSWORD = re.compile(r"(?P<login>://[^:/@\s]*:)\S+@|(?P<parameter>password=)[^\s&]+", re.IGNORECASE)
 
 
 def _hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank the password of any URL that slips into a message, such as a driver's connection error."""
+    """Blank the password of any URL that slips into a message or a traceback, such as a driver's connection error."""
     for key, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[key] = _PASSWORD.sub(r"\1***@", value)
+        if isinstance(value, str):
+            event[key] = _PASSWORD.sub(_blank, value)
     return event
+
+
+def _blank(match: re.Match[str]) -> str:
+    return f"{match['login']}***@" if match["login"] else f"{match['parameter']}***"
 
 
 def configure(level: str, form: str) -> None:
     """Set up structlog for this process. `form` is auto, human or json; `level` a level's name."""
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
     render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if human
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
@@ -32,7 +37,7 @@ def configure(level: str, form: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
-            *([] if human else [structlog.processors.dict_tracebacks]),
+            structlog.processors.format_exc_info,  # plain text: prettier ones print local variables, passwords too
             _hide_secrets,
             render,
         ],

@@ -12,7 +12,10 @@ _SQL = queries("photos")
 
 @dataclass(frozen=True)
 class Photo:
-    """One asset. `path` is inside Immich's container; the models' names say what our copy of its results was made with."""
+    """One asset.
+
+    `path` is inside Immich's container; the models' names say what our copy of its results was made with.
+    """
 
     asset_id: UUID
     eligible: bool

@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
-import asyncpg
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from indexer import images, photos, results
-from indexer.database import Pool, explain, is_transient
+from indexer.database import TROUBLE, Pool, explain, is_transient
 from indexer.errors import IndexerError, PictureError, SchemaError
 from indexer.images import PathMap
 from indexer.inference import Inference
@@ -23,6 +23,7 @@ from indexer.results import Reading
 from indexer.text.normalise import clean
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
 _READERS = 8  # files read at once, in threads of their own: a slow disk must not keep the models waiting
@@ -95,16 +96,15 @@ class Pipeline:
         await asyncio.wait(tasks, timeout=1)  # what they have sent to the database is done or undone
         self._inference.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
-        async with asyncio.timeout(2):
-            if left := await self._queue.release_all():
-                log.info("gave back", photos=left)
+        if left := await within(2, self._queue.release_all()):
+            log.info("gave back", photos=left)
 
     @property
     def _load(self) -> int:
         return len(self._under_way) + len(self._unwritten)
 
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
-        sure = True  # that we hold just what we know of: an answer may have been lost with its connection
+        sure = False  # that we hold just what we know of: an answer may have been lost with its connection
         while not self._stopping.is_set():
             rung.clear()  # before looking: what comes, or ends, while we look rings again
             self._room.clear()
@@ -113,7 +113,7 @@ class Pipeline:
                     await self._queue.release_all(but=[*self._under_way.values(), *self._unwritten])
                     sure = True
                 claimed = await self._claim()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except TROUBLE as error:
                 log.warning("cannot claim", error=explain(error))
                 sure = False
                 await self._pause(1)
@@ -164,10 +164,9 @@ class Pipeline:
             task.cancel()
 
     async def _pause(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _one(self, job: Job, photo: Photo | None) -> None:
         """One photo, from its file to a reading. Its failure is its own."""
@@ -266,6 +265,20 @@ class Pipeline:
                 return
             log.exception("cannot write", asset=str(batch[0].job.asset_id))
             await self._failed(batch[0].job, f"cannot write the results: {explain(error)}")
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to, if it does within `seconds`; else TimeoutError, and it is left to end by itself.
+
+    A timeout of asyncio's own is not enough for work on a pool: a cancelled query keeps its connection, and whoever
+    awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
+    """
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+        raise TimeoutError
+    return task.result()
 
 
 def _patiently() -> AsyncRetrying:

@@ -1,7 +1,7 @@
 """Writes what was read of photos: into our own table, and from there into the columns that Immich searches.
 
-Immich's columns are always derived from our table (`apply`), so that a first write, a refill after Immich wiped its vectors and the
-healing of a text are one piece of code.
+Immich's columns are always derived from our table (`apply`), so that a first write, a refill after Immich wiped its
+vectors and the healing of a text are one piece of code.
 """
 
 import json
@@ -13,7 +13,6 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 import numpy.typing as npt
-from pgvector import HalfVector
 
 from indexer import photos
 from indexer.database import Connection, Pool, queries
@@ -85,7 +84,7 @@ async def write(pool: Pool, queue: Queue, readings: Sequence[Reading]) -> None:
 
 
 async def restore(pool: Pool, assets: Sequence[UUID]) -> int:
-    """Make Immich's columns follow our table for those of `assets` that are eligible, in one transaction. Returns how many."""
+    """Make Immich's columns follow our table for the eligible of `assets`, in one transaction. Returns how many."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["begin"])
         eligible = [row["id"] for row in await connection.fetch(_SQL["eligible"], assets)]
@@ -131,7 +130,7 @@ async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
         [reading.photo.preview_updated_at if reading.photo else None for reading in readings],
         [reading.digest for reading in readings],
         [reading.clip_model for reading in readings],
-        [None if reading.vector is None else HalfVector(reading.vector) for reading in readings],
+        [None if reading.vector is None else _literal(reading.vector) for reading in readings],
         [reading.ocr_model for reading in readings],
         [
             None if reading.lines is None else _dump([_stored_line(line) for line in reading.lines])
@@ -172,6 +171,11 @@ async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], re
         await connection.execute(_SQL["drop_search_text"], empty)
     await connection.execute(_SQL["mark_read"], list(fresh), True)
     await connection.execute(_SQL["mark_read"], [asset for asset in assets if asset not in fresh], False)
+
+
+def _literal(vector: npt.NDArray[np.float32]) -> str:
+    """The vector in half precision, as pgvector reads it."""
+    return json.dumps(vector.astype(np.float16).tolist())
 
 
 def _stored_line(line: Line) -> list[Any]:

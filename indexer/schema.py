@@ -36,7 +36,7 @@ LOCK_PATIENCE = 120.0  # seconds to go on trying
 _ADVISORY = 0x1DE8E5  # one install at a time
 _ALIVE = 20  # seconds since an indexer was last seen for which uninstall takes it for running
 
-# What the database should have for Immich 2.7's own search to see more than 40 photos of a library (and `ocr:` to be exact).
+# What the database should have for Immich 2.7's own search to see more than 40 photos of a library.
 DATABASE_SETTINGS = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"}
 
 SQL = queries("schema")
@@ -86,8 +86,8 @@ def _rights() -> Iterator[None]:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f"{error}: run sql/role.sql as a superuser (again, if Immich restored a backup: that makes its own role the owner of "
-            "our schema), or run immich-indexer as the role that Immich itself uses"
+            f"{error}: run sql/role.sql as a superuser (again, if Immich restored a backup: that makes its own role "
+            "the owner of our schema), or run immich-indexer as the role that Immich itself uses"
         ) from error
 
 
@@ -121,7 +121,8 @@ async def require(connection: Connection) -> int:
         raise _too_new(have, known_version())
     if have < known_version():
         raise SchemaError(
-            f"the database has schema version {have}, this immich-indexer needs {known_version()}: run `immich-indexer install`"
+            f"the database has schema version {have}, this immich-indexer needs {known_version()}: "
+            "run `immich-indexer install`"
         )
     return have
 
@@ -138,9 +139,7 @@ async def is_current(connection: Connection) -> bool:
     return bool(await connection.fetchval(SQL["is_whole"]))
 
 
-async def install(
-    connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE
-) -> Change:
+async def install(connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE) -> Change:
     """Bring the database to what this program needs; does nothing, and locks nothing, where it is so already.
 
     Args:
@@ -149,12 +148,12 @@ async def install(
         patience: seconds to go on trying where Immich holds a lock.
 
     Raises:
-        SchemaError: Immich's tables are missing, or the schema is newer than this program, or a right is missing, or a lock
-            could not be had.
+        SchemaError: Immich's tables are missing, or the schema is newer than this program, or a right is missing, or
+            a lock could not be had.
     """
     change = Change()
     await _check_immich(connection)
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.1)
     try:
         with _rights():
@@ -185,7 +184,9 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:
-    """Take everything of ours out of the database. Returns what a person should know: what stays, and how it is replaced.
+    """Take everything of ours out of the database.
+
+    Returns what a person should know: what stays, and how it is replaced.
 
     Raises:
         SchemaError: an indexer is running, or a right is missing, or a lock could not be had for `patience` seconds.
@@ -228,8 +229,8 @@ async def _check_immich(connection: Connection) -> None:
     missing = [row["name"] for row in rows if not row["present"]]
     if missing:
         raise SchemaError(
-            f"this database lacks Immich's tables {', '.join(missing)}: Immich 2.7 or newer must have started on it once "
-            "(check DB_DATABASE_NAME)"
+            f"this database lacks Immich's tables {', '.join(missing)}: Immich 2.7 or newer must have started on it "
+            "once (check DB_DATABASE_NAME)"
         )
 
 
@@ -399,7 +400,7 @@ async def _left_behind(connection: Connection) -> list[str]:
     if left is None or not left["vectors"] + left["texts"]:
         return []
     return [
-        f"{left['vectors']} vectors stay in smart_search and the texts of {left['texts']} photos in asset_ocr and ocr_search: "
-        "Immich goes on searching them. To replace them with Immich's own, run Administration > Job Queues > "
-        "Smart Search > All and OCR > All."
+        f"{left['vectors']} vectors stay in smart_search and the texts of {left['texts']} photos in asset_ocr and "
+        "ocr_search: Immich goes on searching them. To replace them with Immich's own, run Administration > Job Queues "
+        "> Smart Search > All and OCR > All."
     ]

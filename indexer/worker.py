@@ -11,28 +11,26 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
-import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
 from indexer import schema
-from indexer.database import Connection, Pool, connect_to_immich, explain, is_transient, open_pool
+from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
-from indexer.models.device import resolve_device
-from indexer.pipeline import Pipeline
+from indexer.pipeline import Pipeline, within
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings
 
 log = structlog.get_logger()
 
-_GRACE = 6.0  # seconds to finish what is under way when told to stop; with giving back, under 10
+_GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
-_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, IndexerError)
+_TROUBLE = (*TROUBLE, IndexerError)
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ def load_models(settings: Settings) -> Models:
         SettingsError: the device is not there.
     """
     from indexer.models.clip import load_clip  # torch takes seconds to import: only who needs it waits
+    from indexer.models.device import resolve_device
 
     device = resolve_device(settings.device)
     clip = (
@@ -94,6 +93,10 @@ def _load_ocr(settings: Settings, device: str) -> OcrModel:
         min_text_score=settings.ocr_min_text_score,
         detect_side=settings.ocr_detect_side,
     )
+
+
+class SilenceError(IndexerError):
+    """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
 
 def leave() -> NoReturn:
@@ -130,13 +133,14 @@ class Worker:
             loop.add_signal_handler(number, self.stop)
         stopped = asyncio.create_task(self._stop.wait())
         try:
-            pool = await self._until_stopped(self._open(), stopped)
-            if pool is None:
-                return
-            try:
-                await self._serve(pool)
-            finally:
-                pool.terminate()
+            while (pool := await self._until_stopped(self._open(), stopped)) is not None:
+                try:
+                    await self._serve(pool)
+                    return
+                except SilenceError as error:
+                    log.warning("connecting anew", error=str(error))
+                finally:
+                    pool.terminate()
         finally:
             stopped.cancel()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -197,6 +201,7 @@ class Worker:
             max_bytes=settings.max_preview_megabytes << 20,
             read_timeout=settings.read_timeout_seconds,
         )
+        self._done.clear()
         await queue.register(f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, models.device)
         log.info(
             "indexing",
@@ -219,23 +224,27 @@ class Worker:
             if stop.done():
                 log.info("stopping")
             await pipeline.stop(_GRACE if stop.done() else 0)
-            await asyncio.wait_for(queue.unregister(), 1)
+            await within(1, queue.unregister())
         except _TROUBLE as error:
             log.warning("could not say goodbye: the lease will end by itself", error=explain(error))
         finally:
             for task in (*side, work, stop):
                 task.cancel()
-            outcomes = await asyncio.gather(*side, work, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+            ended, _ = await asyncio.wait({*side, work}, timeout=1)
+        for task in ended:
+            if not task.cancelled():
+                task.result()  # raises what ended it
         log.info("stopped", photos=pipeline.photos)
 
     def _idle(self) -> float:
         return self._settings.poll_seconds if self.listener.deaf else _IDLE
 
     async def _beat(self, queue: Queue) -> None:
-        """Keep the lease, often enough that one lost beat does not cost it."""
+        """Keep the lease, often enough that one lost beat does not cost it.
+
+        Raises:
+            SilenceError: a beat was not answered for as long as a lease lasts.
+        """
         loop = asyncio.get_running_loop()
         while True:
             photos = self.pipeline.photos if self.pipeline else 0
@@ -245,11 +254,14 @@ class Worker:
             since, before = self._done[0]
             minutes = max(loop.time() - since, 1) / 60
             try:
-                if not await queue.beat(photos, (photos - before) / minutes, self.listener.deaf):
+                beat = queue.beat(photos, (photos - before) / minutes, self.listener.deaf)
+                if not await within(self._settings.lease_seconds, beat):
                     log.warning("the lease was lost: others took over our photos")
                     await queue.register(
                         f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, self._models.device
                     )
+            except TimeoutError:
+                raise SilenceError("the database did not answer for as long as a lease lasts") from None
             except _TROUBLE as error:
                 log.warning("no heartbeat", error=explain(error))
             await asyncio.sleep(self._settings.lease_seconds / 5)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -96,6 +97,12 @@ async def immich(immich_url: str, tmp_path: Path) -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture
+async def owner(immich: StandIn) -> UUID:
+    """Somebody with an account."""
+    return await immich.create_user("ann")
+
+
+@pytest.fixture
 async def connection(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A superuser's connection to look with."""
     connection = await asyncpg.connect(database)
@@ -112,6 +119,14 @@ def private_server() -> Iterator[EmbeddedServer]:
         )
     with EmbeddedServer(settings=THROWAWAY) as server:
         yield server
+
+
+@pytest.fixture
+async def own_immich(private_server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[tuple[str, StandIn]]:
+    """A database on the private server, as superuser, and Immich at work on it."""
+    url = on_server(private_server.url(), await make_template(private_server.url(), "3.1"))
+    async with asyncpg.create_pool(on_server(url, urlsplit(url).path[1:], IMMICH_USER), min_size=0, max_size=4) as pool:
+        yield url, StandIn(pool, tmp_path / "media")
 
 
 @pytest.fixture

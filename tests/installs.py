@@ -10,9 +10,10 @@ import asyncpg
 
 from indexer import schema
 from indexer.database import connect_to_immich, sql
-from indexer.demo.backup import client_programs
+from indexer.demo import backup
 from indexer.demo.server import on_server
 from indexer.schema import Change
+from tests.conftest import IMMICH_ROLE, execute
 
 
 async def install(url: str, **options: Any) -> Change:
@@ -37,6 +38,19 @@ async def make_role(url: str) -> str:
     return on_server(url, urlsplit(url).path[1:], "immich_indexer:it%27s%20secret")
 
 
+async def restore(database: str, immich_url: str, path: Path) -> None:
+    """Restores a backup as Immich's role, made a superuser for the time being by the one in `database`.
+
+    It has to be one: neither pgvector nor earthdistance is a trusted extension, and the dump creates both anew. In
+    Immich's stock image it is one always.
+    """
+    await execute(database, f"ALTER ROLE {IMMICH_ROLE} SUPERUSER")
+    try:
+        await backup.restore(immich_url, path)
+    finally:
+        await execute(database, f"ALTER ROLE {IMMICH_ROLE} NOSUPERUSER")
+
+
 async def schema_of(url: str) -> str:
     """The database's schema as pg_dump writes it, less the random key of its meta-commands."""
     dump = await run(url, "pg_dump", "--schema-only")
@@ -47,7 +61,7 @@ async def run(url: str, program: str, *arguments: str, script: str | None = None
     """What one of the server's own client programs prints."""
     connection = await asyncpg.connect(url)
     try:
-        binaries: Path = client_programs(connection.get_server_version().major)
+        binaries: Path = backup.client_programs(connection.get_server_version().major)
     finally:
         await connection.close()
     command = [str(binaries / program), "--dbname", url, *arguments]

@@ -6,11 +6,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
+import numpy as np
 
+from indexer import images, status
+from indexer.queue import Failure
 from indexer.settings import Settings
+from indexer.text import immich
 from indexer.worker import Models, Worker
+from tests import stubs
 from tests.stubs import StubClip, StubOcr
 
 
@@ -58,13 +64,45 @@ async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 2
         await asyncio.sleep(0.02)
 
 
+async def vector_of(connection: asyncpg.Connection, asset: UUID) -> np.ndarray | None:
+    text = await connection.fetchval('SELECT embedding::text FROM smart_search WHERE "assetId" = $1', asset)
+    return None if text is None else np.array([float(x) for x in text.strip("[]").split(",")], dtype=np.float32)
+
+
+async def lines_of(connection: asyncpg.Connection, asset: UUID) -> list[str]:
+    """Hidden ones too."""
+    rows = await connection.fetch('SELECT text FROM asset_ocr WHERE "assetId" = $1 ORDER BY y1, text', asset)
+    return [row["text"] for row in rows]
+
+
+async def is_indexed(connection: asyncpg.Connection, asset: UUID, picture: bytes) -> bool:
+    """Whether each column holds what the stubs make of just this picture, once."""
+    rgb = images.decode(picture, max_pixels=10**9).rgb
+    text = stubs.text_of(rgb)
+    vector = await vector_of(connection, asset)
+    return bool(
+        vector is not None
+        and float(vector[: stubs.DIMENSIONS] @ stubs.vector_of(rgb)) > 0.9999
+        and await lines_of(connection, asset) == [text]
+        and await connection.fetchval('SELECT text FROM ocr_search WHERE "assetId" = $1', asset)
+        == immich.search_text([text])
+        and await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset) == text
+    )
+
+
+async def failures(connection: asyncpg.Connection) -> dict[UUID, Failure]:
+    """What a person is told in `status`."""
+    return {failure.asset_id: failure for failure in (await status.look(connection, failures=100)).failures}
+
+
 async def idle(connection: asyncpg.Connection, seconds: float = 20) -> None:
     """Wait until nothing is left to do but dead letters."""
 
     async def nothing_left() -> bool:
         return bool(
             await connection.fetchval(
-                "SELECT NOT EXISTS (SELECT FROM immich_indexer.inbox) AND NOT EXISTS (SELECT FROM immich_indexer.job WHERE NOT dead)"
+                "SELECT NOT EXISTS (SELECT FROM immich_indexer.inbox)"
+                " AND NOT EXISTS (SELECT FROM immich_indexer.job WHERE NOT dead)"
             )
         )
 

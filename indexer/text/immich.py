@@ -13,8 +13,8 @@ def _kind(unit: int) -> str:
 def tokens(text: str) -> list[str]:
     """Tokens of one line, as Immich makes them.
 
-    It works on UTF-16 code units: units up to 32 separate; a run of one CJK unit stays, a run of n becomes its n - 1 overlapping
-    pairs; any other run is one token, punctuation and all.
+    It works on UTF-16 code units: units up to 32 separate; a run of one CJK unit stays, a run of n becomes its n - 1
+    overlapping pairs; any other run is one token, punctuation and all.
     """
     data = text.encode("utf-16-le", "surrogatepass")
     units = [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]

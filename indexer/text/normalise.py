@@ -15,8 +15,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def _simplified() -> dict[int, str]:
     """Traditional to simplified, one character to one character (MediaWiki's table).
 
-    Not phrase by phrase: 乾隆 stays traditional in a phrase table while 乾 alone does not, and then a piece of a text is no
-    longer a piece of its normalised form.
+    Not phrase by phrase: 乾隆 stays traditional in a phrase table while 乾 alone does not, and then a piece of a text
+    is no longer a piece of its normalised form.
     """
     # zhconv's own loader leaves the file open and works by phrases; its table is all we want.
     table: dict[str, str] = json.loads(files("zhconv").joinpath("zhcdict.json").read_text(encoding="utf-8"))["zh2Hans"]

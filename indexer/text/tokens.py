@@ -1,9 +1,9 @@
 """Texts as n-grams with positions, so that any piece of a text is found as a phrase of its n-grams.
 
-A run is a stretch of letters and digits of any script. Every character of a run has a position and stands there together with
-its successor (a bigram); the last one stands alone. A query of n >= 2 characters is the phrase of its n - 1 bigrams, a single
-character is a prefix. Chinese is written without spaces, so white space between two Chinese characters (a line that wraps) does not
-end a run.
+A run is a stretch of letters and digits of any script. Every character of a run has a position and stands there with
+its successor (a bigram); the last one stands alone. A query of n >= 2 characters is the phrase of its n - 1 bigrams, a
+single character is a prefix. Chinese is written without spaces, so white space between two Chinese characters (a line
+that wraps) does not end a run.
 """
 
 import re
@@ -37,7 +37,7 @@ def document(text: str) -> str:
 
 
 def query(text: str) -> str | None:
-    """A person's words as the literal of a tsquery that matches documents which hold each of them; None if there are none.
+    """A person's words as the literal of a tsquery that matches documents with each of them; None if there are none.
 
     Only letters and digits get into it, each n-gram quoted: nothing a person types is read as an operator.
     """

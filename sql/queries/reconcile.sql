@@ -54,7 +54,8 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     JOIN public.asset a ON a.id = page.asset_id
     LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
     WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
-      AND (s.embedding <> (page.clip::real[] || array_fill(0::real, ARRAY[$3 - vector_dims(page.clip)]))::vector
+      AND (CASE WHEN vector_dims(page.clip) <= $3
+                THEN s.embedding <> (page.clip::real[] || array_fill(0::real, ARRAY[$3 - vector_dims(page.clip)]))::vector END
         OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
             (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
     ORDER BY page.asset_id

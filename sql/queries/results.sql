@@ -17,8 +17,10 @@ DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])
 
 -- name: store
 INSERT INTO immich_indexer.photo AS p (asset_id, preview_updated_at, digest, clip_model, clip, ocr_model, lines)
-SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[], $5::halfvec[], $6::text[], $7::jsonb[]) AS new
-ORDER BY 1
+SELECT asset_id, preview_updated_at, digest, clip_model, clip::halfvec, ocr_model, lines
+FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+    AS new (asset_id, preview_updated_at, digest, clip_model, clip, ocr_model, lines)
+ORDER BY asset_id
 ON CONFLICT (asset_id) DO UPDATE SET
     preview_updated_at = excluded.preview_updated_at,
     digest = excluded.digest,

@@ -18,12 +18,6 @@ def preview() -> bytes:
 
 
 @pytest.fixture
-async def owner(immich: StandIn) -> UUID:
-    """Somebody with an account."""
-    return await immich.create_user("ann")
-
-
-@pytest.fixture
 async def asset(immich: StandIn, owner: UUID, preview: bytes) -> UUID:
     """A photo that was just uploaded."""
     return await immich.upload(preview, owner=owner)

@@ -16,8 +16,8 @@ from indexer.demo import backup
 from indexer.demo.immich import StandIn
 from indexer.errors import IndexerError, SchemaError
 from tests import stubs
-from tests.conftest import IMMICH_ROLE, execute
-from tests.installs import install, make_role, uninstall
+from tests.conftest import execute
+from tests.installs import install, make_role, restore, uninstall
 from tests.workers import eventually, settings_for, working
 
 INSTALLERS = ("superuser", "role", "immich")
@@ -33,19 +33,6 @@ async def url_of(installer: str, database: str, immich_url: str) -> str:
     if installer == "role":
         return await make_role(database)
     return database if installer == "superuser" else immich_url
-
-
-async def restore(database: str, immich_url: str, path: Path) -> None:
-    """Restores as Immich's role, which is a superuser for the time being.
-
-    It has to be: neither pgvector nor earthdistance is a trusted extension, and the dump creates both anew. In Immich's stock
-    image it is one always.
-    """
-    await execute(database, f"ALTER ROLE {IMMICH_ROLE} SUPERUSER")
-    try:
-        await backup.restore(immich_url, path)
-    finally:
-        await execute(database, f"ALTER ROLE {IMMICH_ROLE} NOSUPERUSER")
 
 
 @asynccontextmanager
@@ -97,7 +84,9 @@ async def test_onto_the_same_schema(
         assert await connection.fetchval(INDEXED, asset)
         assert not await connection.fetchval(INDEXED, later)
     if installer == "role":
-        with pytest.raises(SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser \(again"):
+        with pytest.raises(
+            SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser \(again"
+        ):
             await install(url)
         await make_role(database)
     await install(url)
@@ -192,19 +181,23 @@ async def test_of_a_backup_from_before_us(
         assert not await schema.is_current(connection)
         assert not await connection.fetchval(INDEXED, asset)
     if installer == "role":
-        with pytest.raises(SchemaError, match="sql/role.sql"):
+        with pytest.raises(SchemaError, match=r"sql/role\.sql"):
             await install(url)
         await make_role(database)
     change = await install(url)
     assert len(change.triggers) == 6
     async with working(settings_for(url, immich.media.directory)):
         await eventually(seen(database, INDEXED, asset))
-        await eventually(seen(database, "SELECT array_agg(asset_id) = ARRAY[$1::uuid] FROM immich_indexer.photo", asset))
+        await eventually(
+            seen(database, "SELECT array_agg(asset_id) = ARRAY[$1::uuid] FROM immich_indexer.photo", asset)
+        )
         another = await immich.upload(stubs.picture(3), owner=owner)
         await eventually(seen(database, INDEXED, another))
 
 
-async def test_uninstall_straight_after_a_backup_from_before_us(database: str, immich_url: str, asset: UUID, tmp_path: Path):
+async def test_uninstall_straight_after_a_backup_from_before_us(
+    database: str, immich_url: str, asset: UUID, tmp_path: Path
+):
     await backup.dump(immich_url, tmp_path / "dump.sql")
     await install(database)
     await restore(database, immich_url, tmp_path / "dump.sql")
@@ -238,9 +231,7 @@ async def test_under_a_running_indexer(
         await eventually(seen(database, INDEXED, last))
 
 
-async def test_on_a_server_that_does_not_know_the_role(
-    database: str, immich_url: str, asset: UUID, tmp_path: Path
-):
+async def test_on_a_server_that_does_not_know_the_role(database: str, immich_url: str, asset: UUID, tmp_path: Path):
     """Rights on Immich's tables are part of a dump, so the role must be there first; it needs nothing else."""
     await install(await make_role(database))
     dump = tmp_path / "dump.sql"

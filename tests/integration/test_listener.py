@@ -118,7 +118,9 @@ async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: Sta
             for number in range(3):
                 await immich.upload(stubs.picture(number), owner=owner)
                 await eventually(
-                    lambda number=number: connection.fetchval("SELECT count(*) = $1 FROM immich_indexer.photo", number + 1)
+                    lambda number=number: connection.fetchval(
+                        "SELECT count(*) = $1 FROM immich_indexer.photo", number + 1
+                    )
                 )
             await eventually(lambda: said_to_be_deaf(connection))
 

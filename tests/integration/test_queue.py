@@ -130,7 +130,7 @@ async def test_a_job_that_failed_runs_alone(pool, mine):
         batches.append([job.asset_id for job in jobs])
         assert all(job.alone == (job.asset_id == bad) for job in jobs)
     assert [bad] in batches
-    assert sorted(sum(batches, [])) == sorted([bad, *good])
+    assert sorted(asset for batch in batches for asset in batch) == sorted([bad, *good])
 
 
 async def test_a_job_that_fails_waits_longer_each_time_and_is_given_up(pool):
@@ -260,7 +260,9 @@ async def test_nobody_takes_himself_for_dead(pool, mine):
 async def test_one_who_lost_his_jobs_holds_nothing(pool, mine):
     other = await a_worker(pool)
     job = await one_claimed(pool, mine, uuid4())
-    await pool.execute("UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour' WHERE id = $1", mine.worker)
+    await pool.execute(
+        "UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour' WHERE id = $1", mine.worker
+    )
     await other.reap()
     (taken,) = await other.claim(1)
     async with pool.acquire() as connection, connection.transaction():

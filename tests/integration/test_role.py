@@ -23,7 +23,9 @@ RIGHTS = """
 SELECT array_agg(DISTINCT format('%s: %s', relname, privilege_type) ORDER BY format('%s: %s', relname, privilege_type))
 FROM pg_class, aclexplode(relacl) WHERE grantee = 'immich_indexer'::regrole
 """
-SETTINGS = "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = $1)"
+SETTINGS = (
+    "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = $1)"
+)
 
 
 @pytest.mark.parametrize("immich_version", ["3.1", "2.7"])
@@ -151,7 +153,7 @@ async def test_without_its_rights_it_says_what_to_run(database: str, connection:
         await install(role)
     await make_role(database)
     await connection.execute("REVOKE TRIGGER ON asset FROM immich_indexer")
-    with pytest.raises(SchemaError, match="permission denied for table asset: run sql/role.sql"):
+    with pytest.raises(SchemaError, match=r"permission denied for table asset: run sql/role\.sql"):
         await install(role)
     await make_role(database)
     await install(role)
@@ -166,9 +168,11 @@ async def test_a_schema_in_other_hands_is_an_error_that_says_so(database: str, i
     await install(immich_url)
     own = await connect_to_immich(role)
     for ask in (schema.require, schema.is_current, schema.install, schema.uninstall):
-        with pytest.raises(SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser"):
+        with pytest.raises(
+            SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser"
+        ):
             await ask(own)
-    with pytest.raises(SchemaError, match="sql/role.sql"):
+    with pytest.raises(SchemaError, match=r"sql/role\.sql"):
         async with working(settings_for(role, tmp_path)):
             pass
     await make_role(database)

@@ -20,7 +20,7 @@ from indexer.errors import SchemaError
 from indexer.text import tokens
 from tests import stubs
 from tests.installs import install, schema_of, uninstall
-from tests.workers import settings_for, working
+from tests.workers import eventually, settings_for, working
 
 Connection = asyncpg.Connection
 
@@ -83,7 +83,9 @@ async def test_installing_again_changes_nothing_and_waits_for_nobody(installed: 
 async def test_an_install_says_what_it_did(database: str, connection: Connection):
     change = await install(database)
     assert change.migrations == ["0001_initial"]
-    assert len(change.triggers) == await connection.fetchval("SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'")
+    assert len(change.triggers) == await connection.fetchval(
+        "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'"
+    )
     assert any("hnsw.ef_search = 200" in note for note in change.notes)
 
 
@@ -104,7 +106,9 @@ async def test_a_trigger_that_is_not_right_is_put_right(installed: str, connecti
     change = await install(installed)
     assert change.triggers == ["asset_file.immich_indexer_insert"]
     assert await schema.is_current(connection)
-    assert await connection.fetchval("SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgname ~ 'immich_indexer'") == b"O"
+    assert (
+        await connection.fetchval("SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgname ~ 'immich_indexer'") == b"O"
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ async def test_a_busy_immich_is_waited_for_and_never_held_up(
 
 async def test_a_transaction_left_open_is_named(database: str, immich_url: str, connection: Connection):
     async with open_transaction(immich_url, "LOCK TABLE asset_file IN ROW EXCLUSIVE MODE"):
-        with pytest.raises(SchemaError, match="could not lock asset_file for 1 s.*idle in transaction"):
+        with pytest.raises(SchemaError, match=r"could not lock asset_file for 1 s.*idle in transaction"):
             await install(database, patience=1)
     change = await install(database)
     assert change.migrations == []
@@ -220,9 +224,8 @@ async def test_immich_2_7(database: str, immich: StandIn, connection: Connection
     async with working(settings_for(database, immich.media.directory)):
         asset = await immich.upload(stubs.picture(1), owner=owner)
         await immich.immich_ocr_job(asset, [OcrLine("from Immich")])
-        async with asyncio.timeout(20):
-            while await connection.fetchval("SELECT array_agg(text) FROM asset_ocr") != [stubs.expected_text(1)]:
-                await asyncio.sleep(0.02)
+        lines = "SELECT array_agg(text) = ARRAY[$1::text] FROM asset_ocr"
+        await eventually(lambda: connection.fetchval(lines, stubs.expected_text(1)))
     await uninstall(database)
     assert await schema_of(database) == before
 
@@ -274,9 +277,7 @@ async def test_uninstall_says_what_stays(database: str, immich: StandIn, connect
     async with working(settings_for(database, immich.media.directory)):
         for number in range(2):
             await immich.upload(stubs.picture(number), owner=owner)
-        async with asyncio.timeout(20):
-            while await connection.fetchval("SELECT count(*) FROM asset_ocr") < 2:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 2 FROM asset_ocr"))
     notes = await uninstall(database)
     assert len(notes) == 1
     assert re.match(r"2 vectors stay in smart_search and the texts of 2 photos in asset_ocr and ocr_search", notes[0])
@@ -380,10 +381,12 @@ async def test_a_lock_on_the_inbox_does_not_hold_immich_up(
     async with open_transaction(installed, "LOCK TABLE immich_indexer.inbox IN ACCESS EXCLUSIVE MODE"):
         async with asyncio.timeout(5):
             asset = await immich.upload(stubs.picture(1), owner=owner)
-    assert await connection.fetchval("SELECT count(*) FROM asset_file WHERE \"assetId\" = $1", asset) == 2
+    assert await connection.fetchval('SELECT count(*) FROM asset_file WHERE "assetId" = $1', asset) == 2
 
 
-async def test_immich_may_change_the_width_of_its_vectors(installed: str, immich: StandIn, connection: Connection, asset):
+async def test_immich_may_change_the_width_of_its_vectors(
+    installed: str, immich: StandIn, connection: Connection, asset
+):
     await immich.immich_clip_job(asset, [1.0] + [0.0] * 511)
     for width in (1024, 512):
         await immich.change_clip_model(width)
@@ -440,7 +443,8 @@ async def test_the_doorbell_rings_once_a_statement_and_says_nothing(installed: s
     await connection.fetch("SELECT 1")
     assert rings == []
     await immich.database.execute(
-        "INSERT INTO asset_file (\"assetId\", type, path) SELECT id, 'preview', '' FROM unnest($1::uuid[]) AS id", assets
+        "INSERT INTO asset_file (\"assetId\", type, path) SELECT id, 'preview', '' FROM unnest($1::uuid[]) AS id",
+        assets,
     )
     await connection.fetch("SELECT 1")
     assert rings == [""]
@@ -481,7 +485,8 @@ async def test_a_full_doorbell_does_not_ring(tmp_path):
 async def test_the_first_schema_has_just_these_objects(installed: str, connection: Connection):
     """A released schema may not gain an object: restoring an older backup would fail."""
     objects = await connection.fetch(
-        """SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'immich_indexer'::regnamespace AND relkind <> 'i'
+        """SELECT oid::regclass::text FROM pg_class
+               WHERE relnamespace = 'immich_indexer'::regnamespace AND relkind <> 'i'
            UNION ALL SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'immich_indexer'::regnamespace
            UNION ALL SELECT oid::regconfig::text FROM pg_ts_config WHERE cfgnamespace = 'immich_indexer'::regnamespace
            UNION ALL SELECT oid::regtype::text FROM pg_type
@@ -501,15 +506,20 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
         "state",
         "worker",
     ]
-    assert await connection.fetchval(
-        "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'immich_indexer'::regnamespace"
-    ) == 0
+    assert (
+        await connection.fetchval(
+            "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'immich_indexer'::regnamespace"
+        )
+        == 0
+    )
 
 
 def test_later_migrations_keep_the_rules():
     for path in sql_files("migrations/*.sql")[1:]:
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"CREATE (UNLOGGED )?(TABLE|FUNCTION|SEQUENCE|TYPE|VIEW)[\w ]* immich_indexer\.", text), path
+        assert not re.search(r"CREATE (UNLOGGED )?(TABLE|FUNCTION|SEQUENCE|TYPE|VIEW)[\w ]* immich_indexer\.", text), (
+            path
+        )
         for created in re.findall(r"CREATE SCHEMA (\w+)", text):
             assert f"DROP SCHEMA IF EXISTS {created} CASCADE" in text, path
             assert created in sql("uninstall.sql"), path

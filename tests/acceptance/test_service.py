@@ -1,0 +1,176 @@
+"""The command as a person runs it: `run` with a real OCR engine, and the other commands beside it."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from indexer.demo.pictures import score
+from indexer.demo.scenes import SCENES
+from indexer.demo.server import on_server
+from indexer.models.small import write_small_checkpoint
+from indexer.text import tokens
+from tests.workers import eventually, idle, lines_of, vector_of
+
+PASSWORD = "hunter2-with-%25-and-%40"  # as it stands in a URL
+
+
+@dataclass
+class Command:
+    """Runs `immich-indexer` with an environment; `output` is everything that any run said."""
+
+    environment: dict[str, str]
+    output: list[str] = field(default_factory=list)
+
+    async def __call__(self, *arguments: str, expect: int = 0) -> str:
+        process = await self.start(*arguments)
+        out, err = await process.communicate()
+        self.output += [out.decode(), err.decode()]
+        assert process.returncode == expect, f"{arguments}: {out.decode()}{err.decode()}"
+        return out.decode()
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "indexer.cli", *arguments),
+            env=os.environ | self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.pt"
+    write_small_checkpoint(path)
+    return path
+
+
+@pytest.fixture
+async def command(database, connection, immich, checkpoint) -> AsyncIterator[Command]:
+    """With a password to keep secret."""
+    name = urlsplit(database).path[1:]
+    role = name.replace("immich", "indexer")
+    await connection.execute(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'hunter2-with-%-and-@'")
+    yield Command(
+        {
+            "DB_URL": on_server(database, name, f"{role}:{PASSWORD}"),
+            "MEDIA_PATH_MAP": f"/data={immich.media.directory}",
+            "CLIP_MODEL": str(checkpoint),
+            "RETRY_SECONDS": "0.05",
+            "MAX_ATTEMPTS": "2",
+            "LOG_LEVEL": "debug",
+            "LOG_FORMAT": "json",
+            "COLUMNS": "200",
+        }
+    )
+    await connection.execute(f"DROP OWNED BY {role} CASCADE")
+    await connection.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.timeout(180)
+async def test_the_service(command: Command, immich, connection, owner):
+    before = await command("doctor", expect=1)
+    assert "immich-indexer install" in before
+
+    service = await command.start("run")
+    listening = asyncio.create_task(service.stderr.read())
+    try:
+        await eventually(
+            lambda: connection.fetchval("SELECT to_regclass('immich_indexer.worker') IS NOT NULL"), seconds=60
+        )
+        await eventually(lambda: connection.fetchval("SELECT count(*) FROM immich_indexer.worker"), seconds=60)
+
+        # uploaded, read, found
+        scene = next(scene for scene in SCENES if scene.name == "receipt-invoice")
+        drawn = scene.draw()
+        buffer = io.BytesIO()
+        drawn.image.save(buffer, "JPEG", quality=80)
+        photo = await immich.upload(buffer.getvalue(), owner=owner)
+        bad = await immich.upload(b"no picture", owner=owner)
+        await eventually(lambda: connection.fetchval("SELECT count(*) FROM immich_indexer.photo"), seconds=60)
+        await idle(connection, seconds=60)
+        right, all_lines = score(drawn.lines, await lines_of(connection, photo))
+        assert right >= 0.9 * all_lines
+        assert (await vector_of(connection, photo)).shape == (512,)
+        found = await connection.fetchval(
+            "SELECT array_agg(asset_id) FROM immich_indexer.photo WHERE document @@ $1::text::tsquery",
+            tokens.query("发票"),
+        )
+        assert found == [photo]
+        assert await immich.ocr_filter(["发票"], owner) == [photo]
+
+        # status
+        state = json.loads(await command("status", "--json"))
+        assert (state["total"], state["indexed"], state["with_text"]) == (2, 1, 1)
+        assert state["queue"]["dead"] == 1
+        assert [worker["device"] for worker in state["workers"]]
+        (failure,) = state["failures"]
+        assert failure["asset_id"] == str(bad)
+        assert "not a readable picture" in failure["error"]
+        assert "not a readable picture" in await command("status")
+
+        # the bad preview is made well on disk, where no event tells of it
+        path = await connection.fetchval("SELECT path FROM asset_file WHERE \"assetId\" = $1 AND type = 'preview'", bad)
+        immich.media.write(path, buffer.getvalue())
+        assert "1 photo" in await command("retry", str(bad))
+        await idle(connection)
+        assert await lines_of(connection, bad) == await lines_of(connection, photo)
+
+        # one photo again
+        again = await command("reprocess", str(photo), "--ocr")
+        assert drawn.lines[0] in again
+        assert "no such photo" in await command("reprocess", "00000000-0000-0000-0000-000000000000", expect=1)
+        await connection.execute("DELETE FROM immich_indexer.photo WHERE asset_id = $1", bad)
+        assert "queued 1 photo" in await command("backfill")
+        assert await connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo")
+
+        after = await command("doctor")
+        assert "fails" not in after
+
+        service.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.wait(), 10) == 0
+    finally:
+        if service.returncode is None:
+            service.kill()
+        command.output.append((await listening).decode())
+        await service.communicate()
+    log = command.output[-1]
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert {"indexing", "given up", "stopping", "stopped"} <= set(events)
+    for said in command.output:
+        assert "hunter2" not in said
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.worker") == 0
+
+
+async def test_a_database_that_is_not_there_is_named_without_its_password(command: Command):
+    name = urlsplit(command.environment["DB_URL"]).path[1:]
+    command.environment["DB_URL"] = command.environment["DB_URL"].replace(f"/{name}", "/nowhere")
+    command.environment["TASKS"] = "ocr"
+    for group in (("status", "backfill", "doctor"), ("retry", "run")):
+        await asyncio.gather(*(command(name, expect=1) for name in group))
+    text = "".join(command.output)
+    assert text.count("nowhere") >= 5
+    assert "hunter2" not in text
+    assert "Traceback" not in text
+
+
+async def test_wrong_settings_are_named(command: Command):
+    command.environment["DEVICE"] = "abacus"
+    await command("run", expect=1)
+    assert "DEVICE" in command.output[-1]
+    assert "Traceback" not in command.output[-1]
+
+
+async def test_a_column_too_narrow_is_refused_with_advice(command: Command, tmp_path):
+    write_small_checkpoint(tmp_path / "wide.pt", dimensions=768)
+    command.environment |= {"CLIP_MODEL": str(tmp_path / "wide.pt"), "TASKS": "clip"}
+    await command("run", expect=1)
+    assert "ViT-L-14__openai" in command.output[-1]

@@ -1,0 +1,173 @@
+"""Text as it is searched: Immich's own tokens, one spelling for all, and n-grams that find every piece."""
+
+import sys
+
+import pytest
+
+from indexer.text import immich, tokens
+from indexer.text.normalise import clean, normalise
+
+# Immich's tokenisation
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \t\r\n\x00\x1f ", []),  # every unit up to 32 separates
+        ("hello", ["hello"]),
+        ("hello  world\n", ["hello", "world"]),
+        ("票", ["票"]),  # a single unit stays
+        ("发票", ["发票"]),
+        ("增值税专用发票", ["增值", "值税", "税专", "专用", "用发", "发票"]),
+        ("发票 NO123", ["发票", "NO123"]),
+        ("发票NO123号", ["发票", "NO123", "号"]),  # other runs end where Chinese begins, and the other way round
+        ("合计：88.00元", ["合计", "：88.00", "元"]),  # full-width punctuation is an ordinary character
+        ("你好，世界！", ["你好", "，", "世界", "！"]),
+        ("发票\u3000合计", ["发票", "\u3000", "合计"]),  # and so is the ideographic space
+        ("Ａ\u3000B", ["Ａ\u3000B"]),
+        ("\u00a0", ["\u00a0"]),
+        ("ラーメン", ["ラー", "ーメ", "メン"]),
+        ("すしと寿司", ["すし", "しと", "と寿", "寿司"]),  # kana and Chinese are one run
+        ("안녕하세요", ["안녕", "녕하", "하세", "세요"]),
+        ("ｱｲｳ", ["ｱｲｳ"]),  # half-width kana is none of Immich's ranges
+        ("㐀䶵", ["㐀䶵"]),
+        ("\u4dc0易", ["\u4dc0", "易"]),  # a hexagram, just between two ranges
+        ("豈", ["豈"]),
+        ("𠮷", ["𠮷"]),  # two surrogates, each an ordinary unit
+        ("𠮷野家で", ["𠮷", "野家", "家で"]),
+        ("a𠮷b", ["a𠮷b"]),
+        ("🎉好", ["🎉", "好"]),
+    ],
+)
+def test_immichs_tokens(text: str, expected: list[str]):
+    assert immich.tokens(text) == expected
+
+
+@pytest.mark.parametrize("unit", [0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xAC00, 0xD7AF, 0x3040, 0x309F, 0x30A0, 0x30FF])
+def test_the_ends_of_immichs_ranges_are_in_them(unit: int):
+    assert immich.tokens(f"a{chr(unit) * 3}a") == ["a", chr(unit) * 2, chr(unit) * 2, "a"]
+
+
+@pytest.mark.parametrize("unit", [0x33FF, 0x4DC0, 0xABFF, 0xD7B0, 0x303F, 0x3100, 0xF900, 33])
+def test_what_is_next_to_them_is_not(unit: int):
+    assert immich.tokens(f"a{chr(unit) * 3}a") == [f"a{chr(unit) * 3}a"]
+
+
+def test_half_a_surrogate_pair_is_no_trouble():
+    assert immich.tokens("a\ud842 发票\udfb7") == ["a\ud842", "发票", "\udfb7"]
+
+
+def test_the_searchable_text_is_every_lines_tokens():
+    assert immich.search_text(["发票 NO123", "", "合计"]) == "发票 NO123 合计"
+    assert immich.search_text([]) == ""
+    assert immich.search_text([" ", "\n"]) == ""
+
+
+# One spelling
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ＡＢＣ１２３", "abc123"),
+        ("Straße", "STRASSE"),
+        ("發票", "发票"),
+        (
+            "乾隆皇帝",
+            "干隆皇帝",
+        ),  # character by character, or a piece of it would not be a piece of its simplified form
+        ("ﾗｰﾒﾝ", "ラーメン"),
+        ("ガ", "カ\u3099"),
+        ("①㎡№", "1m2no"),
+        ("發\u200b票\ufeff", "发票"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("❤\ufe0f", "❤"),
+        ("豈", "岂"),  # a compatibility ideograph
+        ("\x00发\ud842票", "发票"),
+    ],
+)
+def test_spellings_that_are_the_same(one: str, other: str):
+    assert normalise(one) == normalise(other)
+
+
+def test_different_characters_stay_different():
+    assert len({normalise(text) for text in ("己", "已", "巳", "未", "末", "l", "1", "o", "0")}) == 9
+
+
+def test_normalising_twice_changes_nothing():
+    changed = [
+        character
+        for code in (*range(0x30000), *range(0xE0000, 0xE0200))
+        if normalise(once := normalise(character := chr(code))) != once
+    ]
+    assert changed == []
+
+
+def test_a_piece_of_a_text_is_a_piece_of_its_normal_form():
+    text = "乾隆皇帝的後宮，臺灣麵條 ＡＢＣ 頭髮發財 國際機場"
+    for start in range(len(text)):
+        for end in range(start + 1, len(text) + 1):
+            assert normalise(text[start:end]) in normalise(text)
+
+
+def test_clean_takes_only_what_postgresql_cannot_store():
+    assert clean("a\x00b\ud800c\udfff") == "abc"
+    kept = "\x01\t\n發票 𠮷 🎉 \u200b Ａ"
+    assert clean(kept) == kept
+    clean(kept).encode()
+
+
+# N-grams
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("，。！ _", []),
+        ("发票 NO.123", ["发票", "no", "123"]),
+        ("发票NO123", ["发票no123"]),
+        ("上海\n测试 公司", ["上海测试公司"]),  # lines wrap, and Chinese has no spaces
+        ("two words", ["two", "words"]),
+        ("价格 88 元", ["价格", "88", "元"]),
+        ("snake_case", ["snake", "case"]),
+        ("𠮷野家", ["𠮷野家"]),
+    ],
+)
+def test_runs(text: str, expected: list[str]):
+    assert tokens.runs(text) == expected
+
+
+def test_a_document_has_every_pair_and_where_it_is():
+    assert tokens.document("发票 12") == "'发票':1 '票':2 '12':4 '2':5"
+    assert tokens.document("哈哈哈") == "'哈哈':1,2 '哈':3"
+    assert tokens.document("") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("' & | ! :* <-> ()", None),
+        ("票", "'票':*A"),
+        ("发票", "('发票':A)"),
+        ("增值税", "('增值':A <-> '值税':A)"),
+        ("發票 NO1 發票", "('发票':A) & ('no':A <-> 'o1':A)"),
+        ("a'b & c:*", "'a':*A & 'b':*A & 'c':*A"),
+        ("it\\'s", "('it':A) & 's':*A"),
+    ],
+)
+def test_a_query_is_made_of_letters_and_digits_alone(text: str, expected: str | None):
+    assert tokens.query(text) == expected
+
+
+def test_a_very_long_text_keeps_to_what_a_tsvector_holds():
+    document = tokens.document("".join(chr(0x4E00 + number % 20000) for number in range(30000)))
+    positions = [int(position) for gram in document.split() for position in gram.rsplit(":", 1)[1].split(",")]
+    assert max(positions) == 16383
+
+
+def test_no_character_breaks_out_of_its_quotes():
+    everything = " ".join(chr(code) for code in range(sys.maxunicode + 1))
+    assert not {"'", "\\"} & set("".join(tokens.runs(everything)))
