@@ -239,7 +239,7 @@ async def reprocess(settings: Settings, assets: tuple[UUID, ...], ocr: bool, cli
                 break
             if time.monotonic() > deadline:
                 raise IndexerError(
-                    f"{len(waiting)} photos still wait after {timeout:.0f} s, and go on waiting: is `immich-indexer run` running?"
+                    f"{len(waiting)} photos still wait after {timeout:.0f} s: is `immich-indexer run` running?"
                 )
             await asyncio.sleep(0.1)
         failed = False
@@ -279,20 +279,23 @@ def models() -> None:
 
 
 @models.command("fetch")
+@click.argument("model", required=False)
 @_command
-async def models_fetch(settings: Settings) -> None:
-    """Download the weights of CLIP_MODEL into CLIP_DOWNLOAD_ROOT."""
+async def models_fetch(settings: Settings, model: str | None) -> None:
+    """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT."""
     from indexer.models import weights
 
+    wanted = model or settings.clip_model
+
     with Progress(console=err) as progress:
-        task = progress.add_task(settings.clip_model, total=None)
+        task = progress.add_task(wanted, total=None)
 
         def show(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         path = await asyncio.to_thread(
             weights.fetch,
-            settings.clip_model,
+            wanted,
             settings.clip_download_root,
             source=settings.weights_source,
             progress=show,
@@ -301,13 +304,14 @@ async def models_fetch(settings: Settings) -> None:
 
 
 @models.command("check")
+@click.argument("model", required=False)
 @_command
-async def models_check(settings: Settings) -> None:
-    """See whether the weights of CLIP_MODEL are there and what they should be."""
-    from indexer.models import weights
+async def models_check(settings: Settings, model: str | None) -> None:
+    """See whether the weights of MODEL, or else of CLIP_MODEL, are there and what they should be."""
+    from indexer.models.checkpoint import open_checkpoint
 
-    path = weights.find(settings.clip_model, settings.clip_download_root)
-    out.print(str(await asyncio.to_thread(weights.check, path)), highlight=False)
+    checkpoint = await asyncio.to_thread(open_checkpoint, model or settings.clip_model, settings.clip_download_root)
+    out.print(f"{checkpoint.path}: SHA-256 {checkpoint.sha256}, as it should be", highlight=False)
 
 
 @main.command()

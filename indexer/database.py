@@ -12,7 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 from indexer.errors import SchemaError
 
 LOCK_TIMEOUT = "800ms"
-IDLE_TIMEOUT = "10s"  # of a transaction: one that froze, or whose line is dead, must not hold its locks against Immich
+IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker or a dead line must not hold locks against Immich
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.

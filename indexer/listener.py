@@ -33,6 +33,7 @@ class Listener:
     def __init__(self, dsn: str, *, probe_seconds: float = 10, patience_seconds: float = 5) -> None:
         self.rung = asyncio.Event()
         self.listening = asyncio.Event()  # set while a connection listens; for those who must not miss a beat
+        self.came_back = asyncio.Event()  # set whenever a connection begins to listen, for others to clear
         self._dsn = dsn
         self._probe_seconds = probe_seconds
         self._patience = patience_seconds
@@ -76,6 +77,7 @@ class Listener:
             await connection.add_listener(CHANNEL, self._on_bell)
             await connection.add_listener(_PROBE, self._on_probe)
         self.listening.set()
+        self.came_back.set()
         self.rung.set()  # LISTEN first, then look: what came before is found by looking
         while not lost.is_set():
             await self._probe(connection)

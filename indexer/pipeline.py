@@ -105,6 +105,7 @@ class Pipeline:
 
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
         sure = False  # that we hold just what we know of: an answer may have been lost with its connection
+        trouble = ""
         while not self._stopping.is_set():
             rung.clear()  # before looking: what comes, or ends, while we look rings again
             self._room.clear()
@@ -114,10 +115,15 @@ class Pipeline:
                     sure = True
                 claimed = await self._claim()
             except TROUBLE as error:
-                log.warning("cannot claim", error=explain(error))
+                if explain(error) != trouble:  # the same line once a second tells nobody anything
+                    trouble = explain(error)
+                    log.warning("cannot claim", error=trouble)
                 sure = False
                 await self._pause(1)
                 continue
+            if trouble:
+                log.info("claiming again")
+                trouble = ""
             if not claimed:
                 await self._wait(rung, idle())
 

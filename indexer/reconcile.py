@@ -1,7 +1,7 @@
 """Finds what every event missed, and puts it right: on start, every few minutes, and on demand.
 
-Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an import made
-while nothing listened, all heal here, without anybody having to notice.
+Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an
+import made while nothing listened, all heal here, without anybody having to notice.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Reconciler:
         self._models = (clip_model, ocr_model)
 
     async def round(self, *, thorough: bool) -> Found | None:
-        """One round; None when another indexer is at it. `thorough` compares the vectors of all photos, not just of recent ones."""
+        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones."""
         await self._mend_schema()
         async with self._pool.acquire() as guard:
             if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):

@@ -1,7 +1,8 @@
 """Shares a few threads between the stages that photos go through, forming batches of whatever waits.
 
-The idea of letting a batch leave as soon as a thread is free, instead of waiting to fill it, is that of michaelfeil/infinity; here
-one pool serves all stages, so that no processor idles while any stage has work, and none is asked to do two things at once.
+The idea of letting a batch leave as soon as a thread is free, instead of waiting to fill it, is that of
+michaelfeil/infinity; here one pool serves all stages, so that no processor idles while any stage has work, and none is
+asked to do two things at once.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ R = TypeVar("R")
 
 @dataclass(eq=False)
 class Stage(Generic[T, R]):
-    """One kind of work: `run` takes up to `size` items in a thread, at most `limit` times at once, and gives a result an item."""
+    """One kind of work: `run` takes up to `size` items in a thread and gives a result each; `limit` calls at once."""
 
     name: str
     run: Callable[[Sequence[T]], Sequence[R]]
@@ -38,8 +39,8 @@ class Stage(Generic[T, R]):
 class Scheduler:
     """Runs the items of several stages on `threads` threads.
 
-    A thread that becomes free takes a full batch if there is one, of the stage furthest on; else it feeds the first stage that
-    has anything, so that batches further on fill up. Nothing waits while a thread is idle.
+    A thread that becomes free takes a full batch if there is one, of the stage furthest on; else it feeds the first
+    stage that has anything, so that batches further on fill up. Nothing waits while a thread is idle.
     """
 
     def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]]) -> None:

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     clip_model: str = Field(
         "ViT-B-16",
-        description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`, or the path of a `.pt` with its `.json`",
+        description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`, or a path: a `.pt` with its `.json`",
     )
     clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of cn-clip's weight files")
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(

@@ -1,6 +1,7 @@
 """The service: everything that runs side by side while photos are indexed, started and stopped together."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -284,13 +285,17 @@ class Worker:
         rounds = 0
         while True:
             pause = self._settings.reconcile_seconds
+            self.listener.came_back.clear()
             try:
                 if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
                     rounds += 1
             except _TROUBLE as error:
                 log.warning("cannot reconcile", error=explain(error))
                 pause = min(pause, 5)  # a restored backup is found in the middle of it
-            await asyncio.sleep(pause)
+            # Whoever cut our connections may have restored a backup, and our triggers are gone: look at once.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self.listener.came_back.wait()
 
 
 async def _check_width(connection: Connection, clip: ClipModel) -> None:

@@ -1,4 +1,4 @@
-"""Models that answer at once, and rightly: what they say follows from the pixels, so that a test can tell whose result it is."""
+"""Models that answer at once, and rightly: what they say follows from the pixels, so a test can tell whose it is."""
 
 import hashlib
 import io
@@ -51,7 +51,9 @@ def vector_of(rgb: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
 class StubClip:
     """A CLIP model; `calls` counts the pictures it was given."""
 
-    def __init__(self, name: str = "stub clip", dimensions: int = DIMENSIONS, before: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str = "stub clip", dimensions: int = DIMENSIONS, before: Callable[[], None] | None = None
+    ) -> None:
         self.name = name
         self.dimensions = dimensions
         self.calls = 0

@@ -105,6 +105,8 @@ class _Link:
             if not self.frozen:
                 to_server.write(data)
                 await to_server.drain()
+        if self.frozen:  # that the client has gone vanishes too
+            await asyncio.Event().wait()
 
     async def _answers(self, server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         """Message by message: a type of one byte, a length of four that counts itself, and the rest."""

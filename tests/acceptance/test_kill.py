@@ -203,7 +203,7 @@ async def test_what_a_killed_worker_held_comes_back(database, immich, connection
 
 async def test_a_worker_that_slept_longer_than_its_lease_writes_nothing(database, immich, connection, owner, tmp_path):
     journal = tmp_path / "journal"
-    sleeper = await start(database, immich.media.directory, STUB_DELAY="1", STUB_JOURNAL=str(journal))
+    sleeper = await start(database, immich.media.directory, STUB_DELAY="3", STUB_JOURNAL=str(journal))
     other = None
     try:
         assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(3)]

@@ -36,7 +36,9 @@ async def test_an_upload_is_indexed(database, immich: StandIn, connection: Conne
     search = await connection.fetchval('SELECT text FROM ocr_search WHERE "assetId" = $1', asset)
     assert search == immich_text.search_text([stubs.expected_text(1)])
     assert await connection.fetchval('SELECT "ocrAt" IS NOT NULL FROM asset_job_status WHERE "assetId" = $1', asset)
-    assert await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset) == stubs.expected_text(1)
+    assert await connection.fetchval(
+        "SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset
+    ) == stubs.expected_text(1)
 
 
 async def test_what_was_there_before_is_found(database, immich: StandIn, connection: Connection, owner):
@@ -138,7 +140,7 @@ async def test_lines_written_by_two_are_there_once(database, immich, connection,
             asset,
             stubs.expected_text(1),
         )
-        await connection.execute("UPDATE ocr_search SET text = $2 WHERE \"assetId\" = $1", asset, "von anderswo")
+        await connection.execute('UPDATE ocr_search SET text = $2 WHERE "assetId" = $1', asset, "von anderswo")
         await eventually(lambda: all_visible(connection, asset, [stubs.expected_text(1)]))
 
 
@@ -206,5 +208,7 @@ async def test_photos_deleted_for_good_are_forgotten(database, immich, connectio
 
 async def test_a_narrower_column_is_refused_with_advice(database, immich, connection, owner):
     with pytest.raises(ColumnWidthError, match="ViT-L-14__openai"):
-        async with working(settings_for(database, immich.media.directory), Models(StubClip(dimensions=768), None, "cpu")):
+        async with working(
+            settings_for(database, immich.media.directory), Models(StubClip(dimensions=768), None, "cpu")
+        ):
             pass

@@ -1,9 +1,8 @@
 """The README says what is so."""
 
 import re
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 import indexer
 from indexer.settings import settings_table
