@@ -29,7 +29,8 @@ err = Console(stderr=True)
 
 
 def _give_up(message: str) -> NoReturn:
-    err.print(f"[red]error:[/red] {message}", highlight=False, markup=True)
+    err.print("error:", style="red", end=" ")
+    err.print(message, highlight=False, markup=False, soft_wrap=True)  # paths and addresses are to be copied whole
     sys.exit(1)
 
 
@@ -94,9 +95,19 @@ async def uninstall(settings: Settings, yes: bool) -> None:
 
 
 @main.command()
-@_command
-async def run(settings: Settings) -> None:
+def run() -> None:
     """Index until stopped: new photos as they come, and all old ones."""
+    from indexer.worker import leave
+
+    try:
+        _serve()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 1)
+    leave(0)
+
+
+@_command
+async def _serve(settings: Settings) -> None:
     from indexer.worker import Worker, load_models
 
     models = await asyncio.to_thread(load_models, settings)

@@ -53,4 +53,4 @@ if __name__ == "__main__":
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
     asyncio.run(Worker(settings, Models(Clip(), stubs.StubOcr(), "cpu")).run())
-    leave()
+    leave(0)
