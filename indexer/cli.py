@@ -108,10 +108,9 @@ def run() -> None:
 
 @_command
 async def _serve(settings: Settings) -> None:
-    from indexer.worker import Worker, load_models
+    from indexer.worker import load_models, serve
 
-    models = await asyncio.to_thread(load_models, settings)
-    await Worker(settings, models).run()
+    await serve(settings, await asyncio.to_thread(load_models, settings))
 
 
 @main.command()

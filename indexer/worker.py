@@ -100,6 +100,14 @@ class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
 
+async def serve(settings: Settings, models: Models) -> None:
+    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with."""
+    worker = Worker(settings, models)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
 def leave(status: int) -> NoReturn:
     """End this process at once: Python would wait for threads in a model call, which nothing interrupts."""
     sys.stdout.flush()
@@ -129,9 +137,6 @@ class Worker:
         Raises:
             SchemaError: the database is not one that can be worked on; what to do is in the text.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
         stopped = asyncio.create_task(self._stop.wait())
         try:
             while (pool := await self._until_stopped(self._open(), stopped)) is not None:
@@ -144,8 +149,6 @@ class Worker:
                     pool.terminate()
         finally:
             stopped.cancel()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
 
     @staticmethod
     async def _until_stopped(work: Coroutine[Any, Any, Pool], stopped: "asyncio.Task[bool]") -> Pool | None:

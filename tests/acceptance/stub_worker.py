@@ -17,7 +17,7 @@ import numpy as np
 
 from indexer import logs
 from indexer.settings import Settings
-from indexer.worker import Models, Worker, leave
+from indexer.worker import Models, leave, serve
 from tests import stubs
 
 
@@ -52,5 +52,5 @@ def _text(name: str) -> str | None:
 if __name__ == "__main__":
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(Worker(settings, Models(Clip(), stubs.StubOcr(), "cpu")).run())
+    asyncio.run(serve(settings, Models(Clip(), stubs.StubOcr(), "cpu")))
     leave(0)
