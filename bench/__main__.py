@@ -8,7 +8,7 @@ from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline")
+NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed")
 
 
 class Benchmark(Protocol):

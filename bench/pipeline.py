@@ -38,12 +38,12 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name, on_database(options.url) as url:
         work = Path(name)
         pictures = [picture.path for picture in draw_all(work / "pictures")] * repeats
-        with _checkpoint(options.clip, work) as clip:
+        with checkpoint(options.clip, work) as clip:
             return asyncio.run(_measure(url, pictures, clip, work, rounds))
 
 
 @contextmanager
-def _checkpoint(clip: str | None, work: Path) -> Iterator[str]:
+def checkpoint(clip: str | None, work: Path) -> Iterator[str]:
     """The model asked for, or a ViT-B-16 of random weights: as fast as the real one."""
     if clip is not None:
         yield clip

@@ -1,1 +1,1 @@
-"""Immich's machine-learning address: reserved here, so that what it builds on stays importable from `indexer` alone."""
+"""Immich's machine-learning address: answers what Immich asks, with what the indexer writes."""

@@ -199,6 +199,8 @@ async def status(settings: Settings, as_json: bool) -> None:
         )
     if not state.workers:
         out.print("no indexer is running: start `immich-indexer run`")
+    for advice in state.advice:
+        out.print(advice, highlight=False)
     if state.failures:
         table = Table("photo", "attempts", "", "reason")
         for failure in state.failures:
@@ -290,19 +292,26 @@ def models() -> None:
 
 @models.command("fetch")
 @click.argument("model", required=False)
+@click.option("--faces", is_flag=True, help="Those of FACE_MODEL instead, into FACE_DOWNLOAD_ROOT.")
 @_command
-async def models_fetch(settings: Settings, model: str | None) -> None:
+async def models_fetch(settings: Settings, model: str | None, faces: bool) -> None:
     """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT."""
-    from indexer.models import weights
+    from indexer.models import face_weights, weights
 
     wanted = model or settings.clip_model
 
     with Progress(console=err) as progress:
-        task = progress.add_task(wanted, total=None)
+        task = progress.add_task(settings.face_model if faces else wanted, total=None)
 
         def show(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
+        if faces:
+            for path in await asyncio.to_thread(
+                face_weights.fetch, settings.face_model, settings.face_download_root, progress=show
+            ):
+                out.print(f"{path} is there", highlight=False)
+            return
         path = await asyncio.to_thread(
             weights.fetch,
             wanted,
@@ -315,11 +324,17 @@ async def models_fetch(settings: Settings, model: str | None) -> None:
 
 @models.command("check")
 @click.argument("model", required=False)
+@click.option("--faces", is_flag=True, help="Those of FACE_MODEL instead.")
 @_command
-async def models_check(settings: Settings, model: str | None) -> None:
+async def models_check(settings: Settings, model: str | None, faces: bool) -> None:
     """See whether the weights of MODEL, or else of CLIP_MODEL, are there and what they should be."""
+    from indexer.models import face_weights
     from indexer.models.checkpoint import open_checkpoint
 
+    if faces:
+        for report in await asyncio.to_thread(face_weights.check, settings.face_model, settings.face_download_root):
+            out.print(str(report), highlight=False)
+        return
     checkpoint = await asyncio.to_thread(open_checkpoint, model or settings.clip_model, settings.clip_download_root)
     out.print(f"{checkpoint.path}: SHA-256 {checkpoint.sha256}, as it should be", highlight=False)
 

@@ -93,6 +93,7 @@ class Inference:
         max_pixels: larger pictures are refused.
         pixels_in_flight: pixels of decoded pictures held at once, which bounds memory.
         gpu: the models share one device: one call of each at a time.
+        modest: leave the processors to whoever else in this process wants them.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Inference:
         max_pixels: int = 64_000_000,
         pixels_in_flight: int = 48_000_000,
         gpu: bool = False,
+        modest: bool = False,
     ) -> None:
         self.clip = clip
         self.ocr = ocr
@@ -120,7 +122,7 @@ class Inference:
             "recognise", self._recognise_all, size=ocr_batch, limit=limit
         )
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
-        self._schedule = Scheduler(threads, stages)
+        self._schedule = Scheduler(threads, stages, modest=modest)
 
     async def read(self, data: bytes, *, clip: bool, ocr: bool) -> tuple[Vector | None, list[Line] | None]:
         """What is wanted of the picture whose file is `data`: its vector, its lines.

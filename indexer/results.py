@@ -23,6 +23,7 @@ from indexer.queue import Job, Queue
 from indexer.schema import vector_width
 from indexer.text import immich, tokens
 from indexer.text.normalise import clean
+from indexer.vectors import halved
 
 _SQL = queries("results")
 
@@ -133,7 +134,7 @@ async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
         [None if reading.vector is None else _literal(reading.vector) for reading in readings],
         [reading.ocr_model for reading in readings],
         [
-            None if reading.lines is None else _dump([_stored_line(line) for line in reading.lines])
+            None if reading.lines is None else _dump([stored_line(line) for line in reading.lines])
             for reading in readings
         ],
     )
@@ -175,10 +176,11 @@ async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], re
 
 def _literal(vector: npt.NDArray[np.float32]) -> str:
     """The vector in half precision, as pgvector reads it."""
-    return json.dumps(vector.astype(np.float16).tolist())
+    return json.dumps(halved(vector).tolist())
 
 
-def _stored_line(line: Line) -> list[Any]:
+def stored_line(line: Line) -> list[Any]:
+    """A line as our table keeps it: text, x1, y1, .. x4, y4, box score, text score, and that it is visible."""
     return [
         clean(line.text),
         *(round(c, 5) for c in line.corners),

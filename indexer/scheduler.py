@@ -6,6 +6,9 @@ asked to do two things at once.
 """
 
 import asyncio
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,13 +43,16 @@ class Scheduler:
     """Runs the items of several stages on `threads` threads.
 
     A thread that becomes free takes a full batch if there is one, of the stage furthest on; else it feeds the first
-    stage that has anything, so that batches further on fill up. Nothing waits while a thread is idle.
+    stage that has anything, so that batches further on fill up. Nothing waits while a thread is idle. Threads
+    that are `modest` leave the processors to whoever else in this process wants them.
     """
 
-    def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]]) -> None:
+    def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]], *, modest: bool = False) -> None:
         self._stages = stages  # in the order that a photo goes through them
         self._free = threads
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="model")
+        self._executor = ThreadPoolExecutor(
+            threads, thread_name_prefix="model", initializer=_step_back if modest else None
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
@@ -88,7 +94,7 @@ class Scheduler:
     async def _run(self, stage: Stage[Any, Any], batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._executor, _outcomes, stage.run, [item for item, _ in batch]
+                self._executor, outcomes_of, stage.run, [item for item, _ in batch]
             )
         except BaseException as error:  # the executor is closed, or this task cancelled
             outcomes = [error] * len(batch)
@@ -107,7 +113,13 @@ class Scheduler:
         self._dispatch()
 
 
-def _outcomes(run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
+def _step_back() -> None:
+    """Lower this thread's own priority, which on Linux, and only there, it has apart from its process."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+
+
+def outcomes_of(run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
     """A result or an exception an item. Items that fail together are tried by themselves: one bad one fails alone."""
     try:
         results = run(items)
@@ -117,4 +129,4 @@ def _outcomes(run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any
     except Exception as error:
         if len(items) == 1:
             return [error]
-        return [outcome for item in items for outcome in _outcomes(run, [item])]
+        return [outcome for item in items for outcome in outcomes_of(run, [item])]

@@ -1,11 +1,12 @@
 """Every setting, read once from the environment (and from a file `.env` in the working directory)."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from indexer.errors import SettingsError
@@ -74,6 +75,49 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(2, gt=0, description="How often to look for work when notifications do not arrive")
     reconcile_seconds: float = Field(300, gt=0, description="How often to look for what every event missed")
 
+    gateway_host: str = Field("0.0.0.0", description="Gateway: address to listen on")  # noqa: S104 - as Immich's own
+    gateway_port: int = Field(8080, ge=0, le=65535, description="Gateway: port; 0 takes any that is free")
+    gateway_token: SecretStr | None = Field(
+        None,
+        description="Gateway: if set, all addresses begin with it: `http://gateway:8080/TOKEN` in Immich",
+    )
+    gateway_deadline_seconds: float = Field(
+        240, gt=0, description="Gateway: a request not answered by then gets 504; Immich itself gives up after 300"
+    )
+    gateway_body_seconds: float = Field(30, gt=0, description="Gateway: time a request's body may take to arrive")
+    gateway_wait_seconds: float = Field(
+        120, ge=0, description="Gateway: how long a picture may wait for the indexer that is reading it, or soon will"
+    )
+    gateway_text_queue: int = Field(256, ge=1, description="Gateway: texts waiting at once; more get 503")
+    gateway_picture_queue: int = Field(64, ge=1, description="Gateway: pictures waiting at once; more get 503")
+    gateway_megabytes_in_flight: int = Field(256, ge=1, description="Gateway: bodies held at once; more get 503")
+    gateway_text_cache: int = Field(10_000, ge=0, description="Gateway: vectors of texts kept in memory")
+
+    immich_ml_url: str = Field(
+        "",
+        validation_alias=AliasChoices("immich_ml_url", "immich_api"),
+        description="Immich's own machine-learning server, for faces and what we do not know: "
+        "`http://immich-machine-learning:3003`, several separated by `,`; also read from `IMMICH_API`",
+    )
+    immich_ml_wait_seconds: float = Field(
+        60, ge=0, description="How long a request is tried again while no such server takes it"
+    )
+    immich_ml_check_seconds: float = Field(10, gt=0, description="How often such a server is asked how it is")
+    face_model: str = Field("buffalo_l", description="Face model for where no such server is named; as set in Immich")
+    face_download_root: Path = Field(
+        Path("~/.insightface/models"), description="Folder of the face models, each in a folder of its name"
+    )
+    immich_url: str = Field(
+        "", description="Immich itself, `http://immich-server:2283`, to start its jobs for photos it has forgotten"
+    )
+    immich_api_key: SecretStr | None = Field(
+        None, description="Key of one of its administrators, with the permission `job.create`"
+    )
+    recovery_seconds: float = Field(3600, ge=60, description="Least time between two starts of the same job")
+    mt_photos_api_key: SecretStr | None = Field(
+        None, description="If set, the gateway answers MT Photos too, whose API key this is"
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
     log_format: Literal["auto", "human", "json"] = Field("auto", description="`auto` is human on a terminal, else JSON")
 
@@ -91,16 +135,30 @@ class Settings(BaseSettings):
             raise ValueError("name at least one of clip, ocr")
         return value
 
+    @field_validator("gateway_token")
+    @classmethod
+    def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not re.fullmatch(r"[A-Za-z0-9._~-]{8,}", value.get_secret_value()):
+            raise ValueError("use at least 8 letters and digits, of the English alphabet")
+        return value
+
     @field_validator("media_path_map")
     @classmethod
     def _check_path_map(cls, value: str) -> str:
         PathMap.parse(value)
         return value
 
-    @field_validator("clip_download_root")
+    @field_validator("clip_download_root", "face_download_root")
     @classmethod
     def _expand_home(cls, value: Path) -> Path:
         return value.expanduser()
+
+    @field_validator("immich_api_key", "mt_photos_api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # an empty key in a compose file must not open anything
 
     @classmethod
     def load(cls, **overrides: object) -> "Settings":

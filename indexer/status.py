@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from indexer import queue, reconcile, schema
+from indexer import forgotten, queue, reconcile, schema
 from indexer.database import Connection, Pool
 from indexer.queue import Counts, Failure, WorkerState
 
@@ -24,6 +24,7 @@ class Status:
     failures: list[Failure]
     models: list[dict[str, Any]]
     photos_per_minute: float
+    advice: list[str]
 
     @property
     def eta_seconds(self) -> float | None:
@@ -69,4 +70,5 @@ async def look(connection: Connection | Pool, *, failures: int = 20) -> Status:
         failures=await queue.failures(connection, failures),
         models=[dict(row) for row in made_with],
         photos_per_minute=sum(worker.photos_per_minute for worker in workers),
+        advice=(await forgotten.look(connection)).advice,
     )

@@ -49,6 +49,7 @@ class Clip:
         towers: dict[Tower, nn.Module],
         precision: dict[Tower, Precision],
         device: str,
+        threads: int | None = None,
     ) -> None:
         self.name = name
         self.dimensions = dimensions
@@ -56,6 +57,7 @@ class Clip:
         self.precision = precision
         self._towers = towers
         self._device = device
+        self._threads = threads
 
     def prepare(self, picture: Picture) -> np.ndarray:
         """What the image tower sees: (3, resolution, resolution) float32, equal to cn_clip's `image_transform`.
@@ -103,6 +105,9 @@ class Clip:
         if tower not in self._towers:
             raise IndexerError(f"the {tower} half of {self.name} is not loaded")
         precision = self.precision[tower]
+        # torch keeps this number for each calling thread, so two models of one process can differ in it.
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         vectors = _halving(lambda part: _forward(self._towers[tower], part, precision, self._device), batch)
         if not np.isfinite(vectors).all():
             raise IndexerError(f"{self.name} computed a vector that is not finite ({tower}, {precision})")
@@ -159,8 +164,8 @@ def load_clip(
         download_root: folder of the named models' files; cn_clip's own (`~/.cache/clip`) if not given.
         precision: `auto` is fp16 on CUDA; on a processor that multiplies bf16 in hardware it is bf16 if these weights
             pass a comparison with fp32 while they are loaded; otherwise fp32.
-        threads: processors that one batch may use. It is torch's setting and so holds for the whole process; with 1,
-            several threads can encode at once, each on a processor of its own.
+        threads: processors that one batch may use; with 1, several threads can encode at once, each on a processor of
+            its own.
         towers: the halves to load; the other one takes no memory.
 
     Raises:
@@ -191,7 +196,7 @@ def load_clip(
             else:
                 log.info("%s: bf16 would differ (%s, cosine %.6f), using fp32", checkpoint.name, tower, cosine)
     config = checkpoint.config
-    return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device)
+    return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device, threads)
 
 
 def _probe(tower: Tower, resolution: int) -> torch.Tensor:

@@ -34,7 +34,7 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     available = onnxruntime.get_available_providers()
     if "CUDAExecutionProvider" not in available:
         log.warning(
-            "OCR runs on the CPU: this ONNX Runtime has no CUDA (only %s); replace onnxruntime by onnxruntime-gpu",
+            "models run on the CPU: this ONNX Runtime has no CUDA (only %s); replace onnxruntime by onnxruntime-gpu",
             ", ".join(available),
         )
         return ["CPUExecutionProvider"]

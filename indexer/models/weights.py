@@ -149,26 +149,29 @@ def fetch(model: str, download_root: Path, source: Source = "huggingface", progr
     """
     file = file_of(model)
     path = download_root / file.name
-    if path.is_file() and check(path).genuine:
-        return path
+    if not (path.is_file() and check(path).genuine):
+        download(address(file, source), path, file.size, file.sha256, progress)
+    return path
+
+
+def download(url: str, path: Path, size: int, sha256: str, progress: Progress | None = None) -> None:
+    """Bring the file of `size` bytes and digest `sha256` to `path`, by way of `<path>.part`. Raises as `fetch`."""
     part = path.with_name(path.name + ".part")
-    url = address(file, source)
     try:
-        download_root.mkdir(parents=True, exist_ok=True)
-        _download(url, part, file.size, progress or (lambda done, total: None))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, part, size, progress or (lambda done, total: None))
         found = sha256_of(part)
     except urllib.error.HTTPError as error:
         raise WeightsError(f"{url} answered {error.code} {error.reason}; try the other source, or a mirror") from error
     except (OSError, EOFError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise WeightsError(f"{url}: {reason}; what has arrived is kept in {part}, fetch again to go on") from error
-    if found != file.sha256:
+    if found != sha256:
         part.unlink()
         raise WeightsError(
-            f"{url} delivered another file than was published: SHA-256 {found}, expected {file.sha256}; it was deleted"
+            f"{url} delivered another file than was published: SHA-256 {found}, expected {sha256}; it was deleted"
         )
     part.replace(path)
-    return path
 
 
 def _download(url: str, part: Path, size: int, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import indexer
@@ -25,6 +26,6 @@ def test_links_lead_somewhere():
 def test_every_dependency_is_locked_to_the_version_that_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower().replace("_", "-").replace('"', "'")
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["demo"]]:
+    for requirement in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
         assert requirement.lower().replace("_", "-") in lock.splitlines(), requirement
     assert project["version"] == indexer.__version__

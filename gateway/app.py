@@ -1,0 +1,139 @@
+"""The application, put together, and the command `immich-gateway`."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import click
+import structlog
+from aiohttp import web
+
+import indexer
+from gateway import models
+from gateway.forward import Elsewhere
+from gateway.guard import Guard
+from gateway.health import Health
+from gateway.immich import Immich
+from gateway.library import Library
+from gateway.metrics import Metrics
+from gateway.models import Models
+from gateway.mt_photos import MtPhotos, Sources
+from gateway.pictures import Pictures
+from gateway.predict import Predict
+from gateway.recovery import Recovery
+from gateway.routes import Routes
+from gateway.tasks import Task
+from gateway.text import Texts
+from indexer import forgotten, logs
+from indexer.errors import IndexerError
+from indexer.settings import Settings
+
+log = structlog.get_logger()
+
+_GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
+_SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
+
+
+def create_app(settings: Settings, models: Models, *, forward: Task | None = None) -> web.Application:
+    """The application; it starts and stops everything it needs.
+
+    Args:
+        settings: of this process.
+        models: loaded.
+        forward: answers what is not answered here; whoever the settings name where it is not given.
+
+    Raises:
+        SettingsError: an address in the settings is none.
+    """
+    metrics = Metrics()
+    library = Library(settings.dsn, lease=settings.lease_seconds)
+    texts = Texts(models.text, library, metrics, queue=settings.gateway_text_queue, cache=settings.gateway_text_cache)
+    pictures = Pictures(
+        library,
+        metrics,
+        clip_model=models.text.name if models.text else None,
+        ocr_model=models.ocr_model,
+        load=models.load_pictures,
+        queue=settings.gateway_picture_queue,
+        wait=settings.gateway_wait_seconds,
+        max_pixels=settings.max_megapixels * 1_000_000,
+    )
+    for gate in (texts.gate, pictures.gate):
+        metrics.watch(gate)
+    guard = Guard(settings, metrics)
+    app = web.Application(client_max_size=guard.max_body, middlewares=[guard.__call__])
+    states: dict[str, Callable[[], Any]] = {}
+    health = Health(models.text, pictures, library, states)
+
+    async def running(_app: web.Application) -> AsyncIterator[None]:
+        state = await health.look()
+        (log.info if state["ready"] else log.warning)("answering", **state)
+        yield
+        texts.close()
+        pictures.close()
+        await library.close()
+
+    app.cleanup_ctx.append(running)
+    if forward is None:
+        elsewhere = forward = Elsewhere(settings)
+        recovery = _recovery(settings, library, elsewhere)
+        app.cleanup_ctx.extend([elsewhere.running, recovery.running])
+        states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}
+        if settings.mt_photos_api_key is not None:
+            app.add_routes(_mt_photos(settings, texts, pictures, elsewhere).routes(guard.prefix))
+    predict = Predict(settings.tasks, texts, pictures, forward, metrics)
+    app.add_routes(Routes(predict, health, metrics, library, settings.gateway_deadline_seconds).under(guard.prefix))
+    return app
+
+
+def _recovery(settings: Settings, library: Library, elsewhere: Elsewhere) -> Recovery:
+    key = settings.immich_api_key
+    return Recovery(
+        lambda age: library.ask(lambda pool: forgotten.look(pool, older=age), patience=_SLOW),
+        Immich(settings.immich_url, key.get_secret_value()) if key and settings.immich_url else None,
+        elsewhere.upstreams,
+        interval=settings.recovery_seconds,
+    )
+
+
+def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, elsewhere: Elsewhere) -> MtPhotos:
+    assert settings.mt_photos_api_key is not None  # noqa: S101 - asked by the caller
+    return MtPhotos(
+        Sources(
+            lines=pictures.lines,
+            image_vector=pictures.vector,
+            text_vector=texts.embed,
+            faces=elsewhere.faces.find,
+        ),
+        api_key=settings.mt_photos_api_key.get_secret_value(),
+        face_model=settings.face_model,
+        device=settings.device,
+        max_pixels=settings.max_megapixels * 1_000_000,
+        deadline=settings.gateway_deadline_seconds,
+    )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(indexer.__version__)
+def main() -> None:
+    """Answer Immich's machine-learning requests until stopped. Settings come from the environment: see the README."""
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
+        app = create_app(settings, models.load(settings))
+    except IndexerError as error:
+        click.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+    web.run_app(
+        app,
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        print=None,
+        access_log=None,
+        shutdown_timeout=_GRACE,
+        handler_cancellation=True,  # nobody works for a client that is gone
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Makes one call of many questions: whatever waits when the model becomes free goes in together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from indexer.scheduler import outcomes_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_PATIENCE = 0.05  # of the time that the last batch took
+
+
+class Batcher(Generic[T, R]):
+    """Calls `run` with up to `size` items, in a thread of its own, one call at a time.
+
+    A batch leaves at once when the thread is idle. Only right after a batch of several does the next one wait a moment
+    for as many to come together again: those who got their answers may be about to ask, and a call has its fixed cost.
+    """
+
+    def __init__(self, run: Callable[[Sequence[T]], Sequence[R]], size: int) -> None:
+        self._run = run
+        self._size = size
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._arrived = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="batch")
+
+    async def __call__(self, item: T) -> R:
+        """The result for `item`. Raises what `run` raises for this item by itself."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._arrived.set()
+        if self._working is None or self._working.done():
+            self._working = asyncio.ensure_future(self._work())
+        return await future
+
+    def close(self) -> None:
+        """Start nothing more. A call under way cannot be stopped: it ends by itself."""
+        if self._working is not None:
+            self._working.cancel()
+        for _, future in self._waiting:
+            future.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _work(self) -> None:
+        """Until nothing waits."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # whoever is ready in this turn of the loop comes along
+        while batch := self._take():
+            start = loop.time()
+            try:
+                found = await loop.run_in_executor(self._executor, outcomes_of, self._run, [item for item, _ in batch])
+            except BaseException:  # closed
+                for _, future in batch:
+                    future.cancel()
+                raise
+            for (_, future), outcome in zip(batch, found, strict=True):
+                if future.done():  # whoever asked has gone
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+            if len(batch) > 1:
+                await self._gather(len(batch), _PATIENCE * (loop.time() - start))
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while self._waiting and len(batch) < self._size:
+            entry = self._waiting.popleft()
+            if not entry[1].done():
+                batch.append(entry)
+        return batch
+
+    async def _gather(self, expected: int, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while len(self._waiting) < expected:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return

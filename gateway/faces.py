@@ -1,0 +1,146 @@
+"""InsightFace here, for those who have no machine-learning server of Immich's to ask; and faces in Immich's form."""
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+
+from gateway.errors import GatewayError, MissingInputError, TooLargeError, UnavailableError, UnsupportedError
+from gateway.gate import Gate
+from gateway.protocol import PredictRequest, vector_answer
+from indexer import images
+from indexer.errors import PictureError, SettingsError, WeightsError
+from indexer.images import Picture
+from indexer.models.faces import Face
+
+TASK = "facial-recognition"
+_MIN_SCORE = 0.7  # Immich's, where a request names none
+_EDGES = ("x1", "y1", "x2", "y2")
+
+
+class FaceModel(Protocol):
+    """What is needed of a face model; `indexer.models.faces.Faces` is one."""
+
+    def find(self, picture: Picture, min_score: float) -> list[Face]:
+        """The faces that it is at least `min_score` sure of, the surest first."""
+
+
+class LocalFaces:
+    """Answers `facial-recognition`.
+
+    Args:
+        name: what Immich calls the model.
+        load: loads it, which takes a while, when the first picture comes.
+        threads: pictures looked at, and so held decoded, at once.
+        queue: pictures that may wait at once.
+        max_pixels: larger pictures are refused.
+    """
+
+    def __init__(self, name: str, load: Callable[[], FaceModel], *, threads: int, queue: int, max_pixels: int) -> None:
+        self.name = name
+        self.gate = Gate("faces", queue, retry_after=5)
+        self._load = load
+        self._max_pixels = max_pixels
+        self._model: FaceModel | None = None
+        self._loading = threading.Lock()
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="faces")
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is."""
+        return self._model is not None
+
+    async def __call__(self, request: PredictRequest) -> dict[str, object]:
+        """`{"facial-recognition": faces, "imageWidth": pixels, "imageHeight": pixels}`. Raises GatewayError."""
+        self._check(request)
+        image = request.need_image()
+        options = (request.entry(TASK, "detection") or {}).get("options") or {}
+        min_score = request.min_score(TASK, "detection") if "minScore" in options else _MIN_SCORE
+        faces, picture = await self._look(image, min_score)
+        return {TASK: face_answer(faces), "imageWidth": picture.width, "imageHeight": picture.height}
+
+    async def find(self, image: bytes, min_score: float) -> list[Face]:
+        """The faces in the picture whose file is `image`, the surest first. Raises GatewayError."""
+        faces, _ = await self._look(image, min_score)
+        return faces
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, request: PredictRequest) -> None:
+        others = ", ".join(sorted(request.entries.keys() - {TASK}))
+        if others:
+            raise UnsupportedError(f"nothing here answers {others[:100]}: name Immich's own server in IMMICH_ML_URL")
+        for kind in ("detection", "recognition"):
+            entry = request.entry(TASK, kind)
+            if entry is None:
+                raise UnsupportedError(f"{TASK} is answered with detection and recognition together, or not at all")
+            if entry["modelName"] != self.name:  # Immich could not compare its embeddings with those it has
+                raise UnsupportedError(
+                    f"Immich asks for the face model {entry['modelName'][:100]}, here is {self.name}: choose it in "
+                    "Administration > Settings > Machine Learning, or name Immich's own server in IMMICH_ML_URL"
+                )
+
+    async def _look(self, image: bytes, min_score: float) -> tuple[list[Face], Picture]:
+        with self.gate():
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, image, min_score)
+            except PictureError as error:
+                raise MissingInputError(str(error)) from error
+            except (WeightsError, SettingsError) as error:
+                raise UnavailableError(str(error), retry_after=60) from error
+            except ValueError as error:
+                raise GatewayError(str(error)) from error
+
+    def _work(self, image: bytes, min_score: float) -> tuple[list[Face], Picture]:
+        with self._loading:
+            if self._model is None:
+                self._model = self._load()
+        width, height = images.dimensions(image, max_pixels=sys.maxsize)
+        if width * height > self._max_pixels:
+            raise TooLargeError(f"the picture has {width} x {height} pixels, at most {self._max_pixels} are taken")
+        picture = images.decode(image, max_pixels=self._max_pixels)
+        return self._model.find(picture, min_score), picture
+
+
+def face_answer(faces: Sequence[Face]) -> list[dict[str, object]]:
+    """Faces as Immich takes them."""
+    return [
+        {
+            "boundingBox": dict(zip(_EDGES, face.box, strict=True)),
+            "embedding": vector_answer(face.embedding),
+            "score": face.score,
+        }
+        for face in faces
+    ]
+
+
+def read_faces(answer: Any) -> list[Face]:
+    """Faces from what another server answered.
+
+    Raises:
+        ValueError: that is of another form.
+    """
+    try:
+        return [
+            Face(
+                box=tuple(round(found["boundingBox"][edge]) for edge in _EDGES),
+                score=float(found["score"]),
+                embedding=np.asarray(json.loads(found["embedding"]), dtype=np.float32),
+            )
+            for found in answer
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not faces as Immich takes them: {error!r}") from error
+
+
+def face_entries(model: str, min_score: float) -> dict[str, Any]:
+    """What Immich writes into a request for faces."""
+    detection = {"modelName": model, "options": {"minScore": min_score}}
+    return {TASK: {"detection": detection, "recognition": {"modelName": model}}}

@@ -1,0 +1,123 @@
+"""What is answered elsewhere: faces, and whatever a newer Immich may ask, by Immich's own machine-learning server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from gateway.errors import UpstreamError
+from gateway.faces import TASK, LocalFaces, face_entries, read_faces
+from gateway.protocol import PredictRequest, form
+from gateway.server import parse_urls
+from gateway.upstream import Upstreams
+from indexer.errors import WeightsError
+from indexer.models import face_weights
+from indexer.models.faces import Face, load_faces
+from indexer.settings import Settings
+
+log = structlog.get_logger()
+
+_HEADROOM = 0.95  # share of the gateway's deadline, so that the reason why it passed is told
+
+
+class Forwarded:
+    """Sends a request on as it came. `model` is the face model that `find` asks for; a request names its own."""
+
+    def __init__(self, upstreams: Upstreams, model: str) -> None:
+        self._upstreams = upstreams
+        self._model = model
+
+    async def __call__(self, request: PredictRequest) -> dict[str, object]:
+        """The server's answer as it is.
+
+        Raises:
+            UpstreamError, DeadlineError: as `Upstreams.predict`; also where the answer lacks a task.
+        """
+        answer = await self._upstreams.predict(request.body, request.content_type)
+        for task in request.entries:
+            if answer.get(task) is None:
+                raise UpstreamError(f"the answer of Immich's machine-learning server has no {task[:100]}")
+        return answer
+
+    async def find(self, image: bytes, min_score: float) -> list[Face]:
+        """The faces in the picture whose file is `image`, the surest first. Raises as above."""
+        body, content_type = form(face_entries(self._model, min_score), image=image)
+        answer = await self._upstreams.predict(body, content_type)
+        try:
+            return read_faces(answer.get(TASK))
+        except ValueError as error:
+            raise UpstreamError(f"Immich's machine-learning server answered {error}") from error
+
+
+class Elsewhere:
+    """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
+
+    Raises:
+        SettingsError: IMMICH_ML_URL is wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        urls = parse_urls(settings.immich_ml_url)
+        self.upstreams = (
+            Upstreams(
+                urls,
+                timeout=_HEADROOM * settings.gateway_deadline_seconds,
+                wait=settings.immich_ml_wait_seconds,
+                check=settings.immich_ml_check_seconds,
+            )
+            if urls
+            else None
+        )
+        self.faces: Forwarded | LocalFaces = (
+            Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings)
+        )
+        self._settings = settings
+
+    async def __call__(self, request: PredictRequest) -> dict[str, object]:
+        """The answer to every task of `request`. Raises GatewayError."""
+        return await self.faces(request)
+
+    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+        """To go along with an application, in its `cleanup_ctx`."""
+        if self.upstreams is not None:
+            async with self.upstreams:
+                yield
+            return
+        try:
+            await asyncio.to_thread(face_weights.find, self._settings.face_model, self._settings.face_download_root)
+        except WeightsError as error:
+            log.warning("faces cannot be answered", reason=str(error))
+        yield
+        if isinstance(self.faces, LocalFaces):
+            self.faces.close()
+
+    def state(self) -> dict[str, Any]:
+        """For `health`: the servers and how they are, or the model here."""
+        if self.upstreams is None:
+            return {
+                "model": self._settings.face_model,
+                "loaded": isinstance(self.faces, LocalFaces) and self.faces.loaded,
+            }
+        return {
+            "upstreams": [
+                {"url": server.name, "trouble": server.trouble or None, "in_flight": server.in_flight}
+                for server in self.upstreams.servers
+            ]
+        }
+
+
+def _local(settings: Settings) -> LocalFaces:
+    def load() -> Any:
+        from indexer.models.device import resolve_device  # torch takes seconds to import
+
+        return load_faces(settings.face_model, settings.face_download_root, device=resolve_device(settings.device))
+
+    return LocalFaces(
+        settings.face_model,
+        load,
+        threads=settings.threads,
+        queue=settings.gateway_picture_queue,
+        max_pixels=settings.max_megapixels * 1_000_000,
+    )

@@ -1,0 +1,90 @@
+"""What every request goes through: the token, the limits, errors in one shape, and a line in the log."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from gateway.errors import GatewayError, NotFoundError, SlowClientError, TooLargeError, answer
+from gateway.gate import Gate
+from gateway.metrics import Metrics
+from indexer.settings import Settings
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_SMALL = 64 << 10  # bodies up to this size are always let in: searches go on while pictures queue
+
+
+class Guard:
+    """A middleware; after it, `request.read()` gives the body at once. Settings say what the limits are."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.max_body = (settings.max_preview_megabytes << 20) + _SMALL  # a picture and the form around it
+        self._bodies = Gate("uploads", max(settings.gateway_megabytes_in_flight << 20, self.max_body))
+        self._body_seconds = settings.gateway_body_seconds
+        token = settings.gateway_token
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._metrics = metrics
+
+    @property
+    def prefix(self) -> str:
+        """What every route begins with."""
+        return "" if self._token is None else "/{token}"
+
+    @web.middleware
+    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Never logs or counts by what a client wrote: no address as it was given, no body, no query."""
+        start = time.perf_counter()
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource is not None else "(unknown)"
+        status = 499  # the client is gone
+        try:
+            response = await self._answer(request, handler)
+            status = response.status
+            return response
+        finally:
+            write = log.debug if status < 400 and request.method == "GET" else log.info
+            ms = round((time.perf_counter() - start) * 1000, 1)
+            write("answered", method=request.method, path=path, status=status, ms=ms)
+            self._metrics.requests.labels(path, status).inc()
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._check_token(request)
+            if request.match_info.http_exception is not None:
+                raise request.match_info.http_exception
+            size = self.max_body if request.content_length is None else request.content_length
+            with self._bodies(size if request.can_read_body and size > _SMALL else 0):
+                if request.can_read_body:
+                    await self._read(request, size)
+                return await handler(request)
+        except GatewayError as error:
+            return answer(error)
+        except web.HTTPException as error:
+            return answer(NotFoundError(error.reason, error.status))
+        except ConnectionError:
+            raise asyncio.CancelledError("the client is gone") from None
+        except Exception:
+            log.exception("unexpected error")
+            return answer(GatewayError("unexpected error, see the gateway's log"))
+
+    def _check_token(self, request: web.Request) -> None:
+        given = request.match_info.get("token", "").encode(errors="surrogateescape")
+        if self._token is not None and not hmac.compare_digest(given, self._token):
+            raise web.HTTPNotFound
+
+    async def _read(self, request: web.Request, size: int) -> None:
+        try:
+            if size > self.max_body:
+                raise web.HTTPRequestEntityTooLarge(self.max_body, size)
+            async with asyncio.timeout(self._body_seconds):
+                await request.read()
+        except TimeoutError:
+            raise SlowClientError("the body did not arrive in time") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLargeError(f"the body has more than {self.max_body} bytes") from None

@@ -1,0 +1,222 @@
+"""What the gateway asks Immich's database, which may be away at any time: nothing here waits for it for long."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from gateway.errors import UnavailableError
+from indexer import queue, results
+from indexer.database import Pool, explain, open_pool, queries
+from indexer.errors import SchemaError
+from indexer.queue import Counts
+from indexer.vectors import as_column
+
+log = structlog.get_logger()
+
+_SQL = queries("gateway")
+_CHANGE = 5.0  # seconds to wait for Immich to finish changing its column
+_PAUSE = 1.0  # seconds between two tries to reach a database that is away
+
+# asyncpg has no common base class for what it raises.
+_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, SchemaError)
+_NOT_OURS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+T = TypeVar("T")
+
+
+Vector = npt.NDArray[np.float32]
+
+
+class AwayError(Exception):
+    """The database does not answer. For callers here, who go on without it."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the indexer has read of a picture: its vector in the model's dimensions, its lines as the table has them."""
+
+    vector: Vector | None = None
+    lines: list[list[Any]] | None = None
+
+    def has(self, wanted: frozenset[str]) -> bool:
+        """Whether everything `wanted` (clip, ocr) is here."""
+        return ("clip" not in wanted or self.vector is not None) and ("ocr" not in wanted or self.lines is not None)
+
+
+def fitted(vector: Vector, width: int) -> Vector:
+    """The vector as a column of that width holds it.
+
+    Raises:
+        UnavailableError: the column is narrower than the vector.
+    """
+    if width < len(vector):
+        raise UnavailableError(
+            f"Immich's vectors have {width} dimensions, our model's {len(vector)}: {results.width_advice(len(vector))}",
+            retry_after=60,
+        )
+    return as_column(vector, width)
+
+
+class Library:
+    """Immich's database, read only.
+
+    Args:
+        dsn: where it is.
+        lease: seconds after which an indexer that was not seen is taken for dead.
+        patience: seconds that a question may take.
+    """
+
+    def __init__(self, dsn: str, *, lease: float = 10, patience: float = 2) -> None:
+        self.trouble: str | None = "not yet connected"
+        self.last_width: int | None = None
+        self._dsn = dsn
+        self._lease = lease
+        self._patience = patience
+        self._pool: Pool | None = None
+        self._connecting = asyncio.Lock()
+        self._try_again = 0.0
+        self._reading: asyncio.Task[tuple[int, bool]] | None = None
+        self._left: set[asyncio.Task[Any]] = set()
+
+    async def width(self) -> int:
+        """The width of Immich's vector column: as it is now, or as it last was while the database is away.
+
+        Raises:
+            UnavailableError: it was never known, or Immich is changing it.
+        """
+        # Read anew for each answer, for Immich remembers a vector of a wrong width until it is restarted.
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _CHANGE
+        try:
+            while True:
+                width, changing = await self._read_width()
+                if not changing:
+                    self.last_width = width
+                    return width
+                if loop.time() > until:
+                    raise UnavailableError("Immich is changing the width of its vectors", retry_after=5)
+                await asyncio.sleep(0.1)
+        except AwayError:
+            if self.last_width is None:
+                raise UnavailableError(
+                    f"the width of Immich's vectors is not known yet: {self.trouble}", retry_after=5
+                ) from None
+            return self.last_width
+
+    async def stored(self, digest: bytes, clip_model: str | None, ocr_model: str | None) -> Stored:
+        """What the indexer has committed for the picture with that SHA-256 by those models.
+
+        Raises:
+            AwayError: the database does not answer.
+        """
+        try:
+            row = await self.ask(lambda pool: pool.fetchrow(_SQL["stored"], digest, clip_model, ocr_model))
+        except _NOT_OURS:  # no indexer was ever installed here
+            return Stored()
+        assert row is not None  # noqa: S101 - a select without FROM always has a row
+        return Stored(
+            None if row["vector"] is None else np.array(row["vector"], dtype=np.float32),
+            None if row["lines"] is None else json.loads(row["lines"]),
+        )
+
+    async def under_way(self, among: set[UUID] | None = None) -> set[UUID]:
+        """Photos that a living indexer is reading or will read soon, all or those `among` some.
+
+        Raises:
+            AwayError: the database does not answer.
+        """
+        some = None if among is None else list(among)
+        try:
+            rows = await self.ask(lambda pool: pool.fetch(_SQL["under_way"], some, self._lease))
+        except _NOT_OURS:
+            return set()
+        return {row["asset_id"] for row in rows}
+
+    async def backlog(self) -> Counts | None:
+        """The indexer's queue; None where there is none, or the database is away."""
+        try:
+            return await self.ask(queue.counts)
+        except (AwayError, *_NOT_OURS):
+            return None
+
+    async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
+        """The answer, with all the caution that a database needs that may hang, be restarted or be restored.
+
+        Raises:
+            AwayError: the database does not answer, within `patience` seconds if given.
+            asyncpg.PostgresError: a table is not there, or not for us.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._try_again:
+            raise AwayError(self.trouble)
+        try:
+            answer = await self._within(patience or self._patience, self._connect_and(question))
+        except _NOT_OURS:
+            raise
+        except _TROUBLE as error:  # TimeoutError is an OSError
+            trouble = "it does not answer" if isinstance(error, TimeoutError) else explain(error)
+            if self.trouble != trouble:
+                log.warning("no database", error=trouble)
+            self.trouble = trouble
+            self._try_again = loop.time() + _PAUSE
+            if isinstance(error, TimeoutError) and self._pool is not None:
+                self._pool.terminate()  # its connections may never say anything again
+                self._pool = None
+            raise AwayError(trouble) from error
+        self.trouble = None
+        return answer
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def _read_width(self) -> tuple[int, bool]:
+        """One question for all who ask at the same time."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._ask_width())
+            self._reading.add_done_callback(self._forget)
+        return await asyncio.shield(self._reading)
+
+    async def _ask_width(self) -> tuple[int, bool]:
+        row = await self.ask(lambda pool: pool.fetchrow(_SQL["width"]))
+        if row is None or row["width"] < 1:
+            self.trouble = "smart_search.embedding has no width: is this Immich's database, with smart search set up?"
+            raise AwayError(self.trouble)
+        return row["width"], row["changing"]
+
+    async def _connect_and(self, question: Callable[[Pool], Awaitable[T]]) -> T:
+        async with self._connecting:
+            if self._pool is None:
+                self._pool = await open_pool(self._dsn, size=4, timeout=self._patience)
+        return await question(self._pool)
+
+    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+        # Left to end by itself when it does not: a cancelled query keeps whoever awaits it until the server confirms.
+        task = asyncio.ensure_future(work)
+        self._left.add(task)
+        task.add_done_callback(self._forget)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            task.cancel()
+            raise TimeoutError
+        return task.result()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: nobody else may be there to see it

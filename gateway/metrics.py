@@ -1,0 +1,70 @@
+"""What Prometheus is told."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.gate import Gate
+from indexer.queue import Counts
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """The figures of one gateway, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "immich_gateway_requests", "Requests answered, by route and status", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "immich_gateway_task_seconds", "Time a task took", ["task"], buckets=_SECONDS, registry=registry
+        )
+        self.failures = Counter(
+            "immich_gateway_task_failures", "Tasks that failed, by reason", ["task", "reason"], registry=registry
+        )
+        self.batch = Histogram(
+            "immich_gateway_text_batch_size",
+            "Texts in one call of the model",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=registry,
+        )
+        self.cache = Counter(
+            "immich_gateway_text_cache", "Texts looked up in the cache", ["outcome"], registry=registry
+        )
+        self.pictures = Counter(
+            "immich_gateway_pictures",
+            "Pictures answered, by where the answer came from",
+            ["source"],
+            registry=registry,
+        )
+        self.waiting = Gauge("immich_gateway_waiting", "Requests under way, by queue", ["queue"], registry=registry)
+        self._backlog = Gauge(
+            "immich_indexer_backlog", "Photos in the indexer's queue, by state", ["state"], registry=registry
+        )
+
+    def watch(self, gate: Gate) -> None:
+        """Report how many are in."""
+        self.waiting.labels(gate.what).set_function(lambda: gate.taken)
+
+    @contextmanager
+    def timed(self, task: str) -> Iterator[None]:
+        """Note how long the block took, or why it failed."""
+        start = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            self.failures.labels(task, getattr(error, "code", type(error).__name__)).inc()
+            raise
+        self.seconds.labels(task).observe(time.perf_counter() - start)
+
+    def text(self, backlog: Counts | None) -> bytes:
+        """Everything, as Prometheus reads it; no backlog where the database is away."""
+        self._backlog.clear()
+        if backlog is not None:
+            for state in ("waiting", "retrying", "running", "dead", "inbox"):
+                self._backlog.labels(state).set(getattr(backlog, state))
+        return generate_latest(self.registry)

@@ -1,0 +1,65 @@
+"""The models of a gateway: the text tower at once, what reads pictures when a picture needs it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.text import TextModel
+from indexer import worker
+from indexer.inference import Inference
+from indexer.settings import Settings
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a gateway runs on.
+
+    `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
+    """
+
+    text: TextModel | None
+    ocr_model: str | None
+    load_pictures: Callable[[], Inference]
+
+
+def load(settings: Settings) -> Models:
+    """Load, and warm up, what a search needs; blocks for seconds.
+
+    Raises:
+        WeightsError: weights are missing or damaged; the text says which file to put where.
+        SettingsError: the device is not there.
+    """
+    from indexer.models.clip import load_clip  # torch takes seconds to import
+    from indexer.models.device import resolve_device
+
+    device = resolve_device(settings.device)
+    text = None
+    if "clip" in settings.tasks:
+        text = load_clip(
+            settings.clip_model,
+            device=device,
+            download_root=settings.clip_download_root,
+            precision=settings.clip_precision,
+            threads=settings.threads,
+            towers=("text",),
+        )
+        text.encode_texts(["一家人在海边看日落"])
+    ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
+    _, ocr_model = worker.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
+    return Models(text, ocr_model, lambda: load_pictures(settings))
+
+
+def load_pictures(settings: Settings) -> Inference:
+    """Load what reads pictures, just as the indexer does; errors as `load`."""
+    models = worker.load_models(settings)
+    gpu = models.device != "cpu"
+    return Inference(
+        models.clip,
+        models.ocr,
+        threads=settings.threads,
+        clip_batch=64 if gpu else 4,
+        ocr_batch=16 if gpu else 4,
+        max_pixels=settings.max_megapixels * 1_000_000,
+        pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
+        gpu=gpu,
+        modest=True,  # somebody who searches is waiting in front of a screen, pictures are not
+    )

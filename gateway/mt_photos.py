@@ -1,0 +1,181 @@
+"""The API of mt-photos-ai, so that MT Photos, and whoever used that service, can be answered from here.
+
+Off unless MT_PHOTOS_API_KEY is set. The names of its fields, and numbers as strings, are MT Photos'; failures are HTTP
+errors with a `msg`, never empty results.
+"""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from aiohttp import web
+
+from gateway.errors import DeadlineError, GatewayError, MalformedError, MissingInputError, TooLargeError
+from gateway.protocol import MAX_TEXT_BYTES, parts
+from indexer import images
+from indexer.errors import PictureError
+from indexer.models.faces import Face
+
+_HELP = "https://mtmt.tech/docs/advanced/ocr_api"
+_MIN_FACE_SCORE = 0.65  # mt-photos-ai's
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the answers come from; each raises GatewayError.
+
+    Attributes:
+        lines: of the picture whose file is given, as the indexer stores them: text, x1, y1 .. x4, y4 in 0..1, score of
+            the box, score of the text.
+        image_vector: of such a picture, in the CLIP model's own dimensions, L2-normalised.
+        text_vector: likewise of a text.
+        faces: in such a picture, those of at least that score.
+    """
+
+    lines: Callable[[bytes], Awaitable[Sequence[Sequence[Any]]]]
+    image_vector: Callable[[bytes], Awaitable[Vector]]
+    text_vector: Callable[[str], Awaitable[Vector]]
+    faces: Callable[[bytes, float], Awaitable[list[Face]]]
+
+
+class MtPhotos:
+    """Answers MT Photos.
+
+    Args:
+        sources: where the answers come from.
+        api_key: what its header `api-key` must hold.
+        face_model: name of the face model, and `device`: what the models run on, both only told.
+        max_pixels: larger pictures are refused.
+        deadline: seconds for one request.
+    """
+
+    def __init__(
+        self, sources: Sources, *, api_key: str, face_model: str, device: str, max_pixels: int, deadline: float
+    ) -> None:
+        if not api_key:
+            raise ValueError("without a key everybody could come in")
+        self._sources = sources
+        self._api_key = api_key.encode()
+        self._face_model = face_model
+        self._device = device
+        self._max_pixels = max_pixels
+        self._deadline = deadline
+
+    def routes(self, prefix: str = "") -> list[web.RouteDef]:
+        """To be added to an application."""
+        answers = {
+            "/check": self._check,
+            "/ocr": self._ocr,
+            "/clip/img": self._clip_image,
+            "/clip/txt": self._clip_text,
+            "/represent": self._represent,
+        }
+        return [web.post(prefix + path, self._guarded(answer)) for path, answer in answers.items()]
+
+    async def _check(self, _request: web.Request) -> dict[str, Any]:
+        return {"result": "pass", "title": "immich-indexer", "help": _HELP, "device": self._device}
+
+    async def _ocr(self, request: web.Request) -> dict[str, Any]:
+        data = await self._picture(request)
+        width, height = self._size(data)
+        lines = await self._sources.lines(data)
+        return {
+            "result": {
+                "texts": [line[0] for line in lines],
+                "scores": [f"{line[10]:.2f}" for line in lines],
+                "boxes": [_box(line[1:9], width, height) for line in lines],
+            }
+        }
+
+    async def _clip_image(self, request: web.Request) -> dict[str, Any]:
+        return {"result": _numbers(await self._sources.image_vector(await self._picture(request)))}
+
+    async def _clip_text(self, request: web.Request) -> dict[str, Any]:
+        try:
+            asked = json.loads(await request.read())
+        except (ValueError, RecursionError):
+            raise MalformedError("the body is not JSON") from None
+        text = asked.get("text") if isinstance(asked, dict) else None
+        if not isinstance(text, str):
+            raise MalformedError('the body is not {"text": "..."}')
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise MalformedError("the text is no Unicode") from None
+        if size > MAX_TEXT_BYTES:
+            raise TooLargeError(f"the text has more than {MAX_TEXT_BYTES} bytes")
+        return {"result": _numbers(await self._sources.text_vector(text))}
+
+    async def _represent(self, request: web.Request) -> dict[str, Any]:
+        faces = await self._sources.faces(await self._picture(request), _MIN_FACE_SCORE)
+        return {
+            "detector_backend": "insightface",
+            "recognition_model": self._face_model,
+            "result": [_face(face) for face in faces],
+        }
+
+    async def _picture(self, request: web.Request) -> bytes:
+        """The content of the form's `file`."""
+        body = await request.read()
+        for name, content in parts(body, request.headers.get("Content-Type", "")):
+            if name == "file":
+                return content
+        raise MalformedError("the form has no file")
+
+    def _size(self, data: bytes) -> tuple[int, int]:
+        try:
+            return images.dimensions(data, max_pixels=self._max_pixels)
+        except PictureError as error:
+            raise MissingInputError(str(error)) from error
+
+    def _guarded(
+        self, answer: Callable[[web.Request], Awaitable[dict[str, Any]]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            given = request.headers.get("api-key", "").encode(errors="surrogateescape")
+            if not hmac.compare_digest(given, self._api_key):
+                return _failure(401, "unauthorized", "Invalid API key")
+            try:
+                async with asyncio.timeout(self._deadline):
+                    return web.json_response(await answer(request))
+            except GatewayError as error:
+                return _failure(error.status, error.code, str(error), error.retry_after)
+            except web.HTTPRequestEntityTooLarge as error:
+                return _failure(error.status, TooLargeError.code, error.text or error.reason)
+            except TimeoutError:
+                return _failure(504, DeadlineError.code, f"no answer within {self._deadline:g} s")
+
+        return handle
+
+
+def _failure(status: int, code: str, message: str, retry_after: int | None = None) -> web.Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.json_response({"error": code, "message": message, "msg": message}, status=status, headers=headers)
+
+
+def _numbers(vector: Vector) -> list[str]:
+    return [f"{number:.16f}" for number in vector.tolist()]
+
+
+def _box(corners: Sequence[float], width: int, height: int) -> dict[str, str]:
+    """The upright box around four corners (x, y in turn, 0..1), in pixels."""
+    xs, ys = [x * width for x in corners[::2]], [y * height for y in corners[1::2]]
+    box = {"x": min(xs), "y": min(ys), "width": max(xs) - min(xs), "height": max(ys) - min(ys)}
+    return {name: str(round(pixels, 2)) for name, pixels in box.items()}
+
+
+def _face(face: Face) -> dict[str, Any]:
+    x1, y1, x2, y2 = face.box
+    unit = face.embedding.astype(np.float64) / max(float(np.linalg.norm(face.embedding)), 1e-12)
+    return {
+        "embedding": unit.tolist(),
+        "facial_area": {"x": x1, "y": y1, "w": x2 - x1, "h": y2 - y1},
+        "face_confidence": face.score,
+    }

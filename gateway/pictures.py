@@ -1,0 +1,187 @@
+"""Pictures to vectors and lines: what the indexer has written of the same bytes, or what it would write."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from gateway.errors import MissingInputError, TooLargeError, UnavailableError, UnsupportedError
+from gateway.gate import Gate
+from gateway.library import AwayError, Library, Stored, Vector, fitted
+from gateway.metrics import Metrics
+from gateway.protocol import PredictRequest, ocr_answer, vector_answer
+from indexer import images
+from indexer.errors import IndexerError, PictureError
+from indexer.inference import Inference
+from indexer.results import stored_line
+
+log = structlog.get_logger()
+
+
+class Pictures:
+    """Answers `clip.visual` and `ocr`, in one if asked for both.
+
+    Args:
+        library: what the indexer has written.
+        metrics: where to count.
+        clip_model: name of the CLIP model that the indexer uses, as stored with its vectors.
+        ocr_model: name of its OCR engine, as stored with its lines.
+        load: loads the models, which takes a while, when a picture comes that the indexer does not know.
+        queue: pictures that may wait at once.
+        wait: seconds to wait for an indexer that may be at work on the picture.
+        max_pixels: larger pictures are refused.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        metrics: Metrics,
+        *,
+        clip_model: str | None,
+        ocr_model: str | None,
+        load: Callable[[], Inference],
+        queue: int,
+        wait: float,
+        max_pixels: int,
+    ) -> None:
+        self.gate = Gate("pictures", queue, retry_after=5)
+        self._library = library
+        self._metrics = metrics
+        self._clip_model = clip_model
+        self._ocr_model = ocr_model
+        self._load = load
+        self._wait = wait
+        self._max_pixels = max_pixels
+        self._inference: Inference | None = None
+        self._loading: asyncio.Task[Inference] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the models are."""
+        return self._inference is not None
+
+    async def __call__(self, request: PredictRequest) -> dict[str, object]:
+        """`{"clip": vector, "ocr": lines, "imageWidth": pixels, "imageHeight": pixels}`. Raises GatewayError."""
+        wanted = frozenset(request.entries)
+        if "clip" in wanted:
+            request.entry("clip", "visual")
+        min_box, min_text = request.min_score("ocr", "detection"), request.min_score("ocr", "recognition")
+        data = request.need_image()
+        width, height = await asyncio.to_thread(self._dimensions, data)
+        found = await self.read(data, wanted)
+        answer: dict[str, object] = {}
+        if found.vector is not None and "clip" in wanted:
+            answer["clip"] = vector_answer(fitted(found.vector, await self._library.width()))
+        if found.lines is not None and "ocr" in wanted:
+            answer["ocr"] = ocr_answer(found.lines, min_box, min_text)
+        return answer | {"imageWidth": width, "imageHeight": height}
+
+    async def vector(self, data: bytes) -> Vector:
+        """The vector of the picture whose file is `data`, in the model's dimensions. Raises as `read`."""
+        vector = (await self.read(data, frozenset({"clip"}))).vector
+        assert vector is not None  # noqa: S101 - read() gives what is wanted
+        return vector
+
+    async def lines(self, data: bytes) -> list[list[Any]]:
+        """The lines in it, as the indexer stores them. Raises as `read`."""
+        lines = (await self.read(data, frozenset({"ocr"}))).lines
+        assert lines is not None  # noqa: S101 - as above
+        return lines
+
+    async def read(self, data: bytes, wanted: frozenset[str]) -> Stored:
+        """What is wanted (clip, ocr) of the picture whose file is `data`, just as the indexer stores it.
+
+        Raises:
+            BusyError: too many pictures are waiting.
+            MissingInputError: the picture cannot be decoded.
+            UnavailableError: the models cannot be loaded.
+            UnsupportedError: TASKS leaves it out.
+        """
+        have = {"clip": self._clip_model, "ocr": self._ocr_model}
+        if missing := [task for task in wanted if have[task] is None]:
+            raise UnsupportedError(f"there is no {missing[0]} here: TASKS leaves it out")
+        with self.gate():
+            return await self._read(data, wanted)
+
+    def close(self) -> None:
+        """Start nothing more."""
+        if self._inference is not None:
+            self._inference.close()
+
+    async def _read(self, data: bytes, wanted: frozenset[str]) -> Stored:
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).digest())
+        found = await self._from_indexer(digest, wanted)
+        if found.has(wanted):
+            return found
+        clip, ocr = "clip" in wanted and found.vector is None, "ocr" in wanted and found.lines is None
+        inference = await self._models()
+        try:
+            vector, lines = await inference.read(data, clip=clip, ocr=ocr)
+        except PictureError as error:
+            raise MissingInputError(str(error)) from error
+        # Somebody may have been faster. What is stored counts, so that everybody gets the same.
+        found = await self._stored(digest)
+        self._metrics.pictures.labels("computed").inc()
+        return Stored(
+            found.vector if found.vector is not None else vector,
+            found.lines if found.lines is not None or lines is None else [stored_line(line) for line in lines],
+        )
+
+    async def _from_indexer(self, digest: bytes, wanted: frozenset[str]) -> Stored:
+        """What the indexer has committed, waiting for it while it may be reading this very picture.
+
+        Immich writes what we answer. If it did so while the indexer writes, each line would be there twice.
+        """
+        found = await self._stored(digest)
+        if found.has(wanted):
+            self._metrics.pictures.labels("stored").inc()
+            return found
+        loop = asyncio.get_running_loop()
+        until, pause, coming = loop.time() + self._wait, 0.02, None
+        try:
+            while True:
+                # In this order: a job's end and its results are one commit.
+                coming = await self._library.under_way(coming)
+                found = await self._stored(digest)
+                if found.has(wanted):
+                    self._metrics.pictures.labels("awaited").inc()
+                    return found
+                if not coming or loop.time() > until:
+                    return found
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, 0.4)
+        except AwayError:
+            return found  # the database went away while the indexer was at work
+
+    async def _stored(self, digest: bytes) -> Stored:
+        try:
+            return await self._library.stored(digest, self._clip_model, self._ocr_model)
+        except AwayError:
+            return Stored()
+
+    async def _models(self) -> Inference:
+        if self._loading is None:  # a task of its own: who asked first may go away, and others wait for it too
+            self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+        loading = self._loading
+        try:
+            self._inference = await asyncio.shield(loading)
+        except Exception as error:
+            if self._loading is loading:  # the next picture tries again
+                self._loading = None
+                log.error("cannot load the models for pictures", error=str(error))
+            reason = str(error) if isinstance(error, IndexerError) else "see the gateway's log"
+            raise UnavailableError(f"the models for pictures cannot be loaded: {reason}", retry_after=60) from error
+        return self._inference
+
+    def _dimensions(self, data: bytes) -> tuple[int, int]:
+        """From the header, in pixels."""
+        try:
+            width, height = images.dimensions(data, max_pixels=sys.maxsize)
+        except PictureError as error:
+            raise MissingInputError(str(error)) from error
+        if width * height > self._max_pixels:
+            raise TooLargeError(f"the picture has {width} x {height} pixels, at most {self._max_pixels} are taken")
+        return width, height

@@ -1,0 +1,76 @@
+"""Gives each task of a request to who answers it, side by side, and makes one answer of theirs."""
+
+import asyncio
+from collections.abc import Collection
+
+from gateway.errors import MalformedError
+from gateway.metrics import Metrics
+from gateway.protocol import PredictRequest
+from gateway.tasks import Task
+
+_LABELS = ("facial-recognition",)  # what strangers write into a request must not become labels of our metrics
+
+
+class Predict:
+    """Answers whole requests.
+
+    Args:
+        local: the tasks answered here, of `clip` and `ocr`; the others are forwarded.
+        texts: answers `clip.textual`.
+        pictures: answers `clip.visual` and `ocr`.
+        forward: answers faces, and whatever a newer Immich may ask.
+        metrics: where to count.
+    """
+
+    def __init__(self, local: Collection[str], texts: Task, pictures: Task, forward: Task, metrics: Metrics) -> None:
+        self._local = frozenset(local)
+        self._texts = texts
+        self._pictures = pictures
+        self._forward = forward
+        self._metrics = metrics
+
+    async def __call__(self, request: PredictRequest) -> dict[str, object]:
+        """The answer to all tasks of `request`. Raises GatewayError: where one task fails there is no answer."""
+        parts = self._split(request)
+        if len(parts) == 1:
+            return await self._timed(*parts[0])
+        try:
+            async with asyncio.TaskGroup() as group:
+                answers = [group.create_task(self._timed(*part)) for part in parts]
+        except ExceptionGroup as failed:
+            # The fault of the request, if any, is what its sender can mend.
+            raise min(failed.exceptions, key=lambda error: getattr(error, "status", 999)) from None
+        merged: dict[str, object] = {}
+        for answer in answers:
+            merged |= answer.result()
+        return merged
+
+    def _split(self, request: PredictRequest) -> list[tuple[str, Task, PredictRequest]]:
+        parts: list[tuple[str, Task, PredictRequest]] = []
+        seen: list[str] = []
+        if "clip" in request.entries and "clip" in self._local:
+            textual, visual = request.entry("clip", "textual"), request.entry("clip", "visual")
+            if (textual is None) == (visual is None):  # one answer cannot hold both
+                raise MalformedError("entries: clip is to have either textual or visual")
+            if textual is not None:
+                request.need_text()
+                parts.append(("clip.textual", self._texts, request.only(["clip"])))
+            else:
+                seen.append("clip")
+        if "ocr" in request.entries and "ocr" in self._local:
+            if request.entry("ocr", "detection") is None and request.entry("ocr", "recognition") is None:
+                raise MalformedError("entries: ocr has neither detection nor recognition")
+            seen.append("ocr")
+        if seen:
+            request.need_image()
+            name = {"clip": "clip.visual", "ocr": "ocr"}
+            parts.append(("+".join(name[task] for task in seen), self._pictures, request.only(seen)))
+        others = [task for task in request.entries if task not in self._local]
+        if others:
+            label = others[0] if len(others) == 1 and others[0] in _LABELS else "other"
+            parts.append((label, self._forward, request.form_for(others)))
+        return parts
+
+    async def _timed(self, label: str, task: Task, request: PredictRequest) -> dict[str, object]:
+        with self._metrics.timed(label):
+            return await task(request)

@@ -1,0 +1,195 @@
+"""Immich's machine-learning protocol: its multipart requests taken apart, its answers put together."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.errors import MalformedError, MissingInputError, TooLargeError
+
+MAX_TEXT_BYTES = 16 << 10  # the model reads some 50 characters; nobody types more than this
+_MAX_ENTRIES_BYTES = 64 << 10
+_MAX_HEADER_BYTES = 8 << 10
+_MAX_PARTS = 16
+
+_BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
+_NAME = re.compile(
+    rb'^content-disposition:[ \t]*form-data;(?:.*;)?[ \t]*name="([^"\r\n]*)"', re.IGNORECASE | re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """One request of Immich's.
+
+    `entries` maps tasks to types to `{"modelName": str, "options": {...}}`, unchecked below the first level; `body` is
+    the form as it came, whose boundary `content_type` names.
+    """
+
+    entries: dict[str, Any]
+    image: bytes | None
+    text: str | None
+    body: bytes
+    content_type: str
+
+    def entry(self, task: str, kind: str) -> dict[str, Any] | None:
+        """The entry of that task and type, checked; None where there is none.
+
+        Raises:
+            MalformedError: it is not what Immich sends.
+        """
+        kinds = self.entries.get(task, {})
+        if not isinstance(kinds, dict):
+            raise MalformedError(f"entries: {task} is not an object")
+        entry = kinds.get(kind)
+        if entry is None and kind not in kinds:
+            return None
+        if not isinstance(entry, dict) or not isinstance(entry.get("modelName"), str):
+            raise MalformedError(f"entries: {task}.{kind} has no modelName")
+        if not isinstance(entry.get("options", {}), dict):
+            raise MalformedError(f"entries: the options of {task}.{kind} are not an object")
+        return entry
+
+    def min_score(self, task: str, kind: str) -> float:
+        """The option `minScore` of that entry, 0 where there is none.
+
+        Raises:
+            MalformedError: it is no number.
+        """
+        score = ((self.entry(task, kind) or {}).get("options") or {}).get("minScore", 0)
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise MalformedError(f"entries: minScore of {task}.{kind} is no number")
+        return float(score)
+
+    def need_image(self) -> bytes:
+        """The image. Raises MissingInputError where there is none."""
+        if self.image is None:
+            raise MissingInputError("this task needs an image")
+        return self.image
+
+    def need_text(self) -> str:
+        """The text. Raises MissingInputError where there is none."""
+        if self.text is None:
+            raise MissingInputError("this task needs a text")
+        return self.text
+
+    def only(self, tasks: Iterable[str]) -> "PredictRequest":
+        """The same request for `tasks` alone, to be answered here: its body stays what came."""
+        return replace(self, entries={task: self.entries[task] for task in tasks})
+
+    def form_for(self, tasks: Iterable[str]) -> "PredictRequest":
+        """The same request for `tasks` alone, to be sent on: with the very same body where that is all of it."""
+        wanted = {task: self.entries[task] for task in tasks}
+        if wanted.keys() == self.entries.keys():
+            return self
+        body, content_type = form(wanted, image=self.image, text=self.text)
+        return replace(self, entries=wanted, body=body, content_type=content_type)
+
+
+def parse(body: bytes, content_type: str) -> PredictRequest:
+    """Take a request apart.
+
+    Raises:
+        MalformedError: the form or its entries are not what Immich sends.
+        MissingInputError: neither image nor text is there.
+        TooLargeError: the text is too long.
+    """
+    fields: dict[str, bytes] = {}
+    for name, content in parts(body, content_type):
+        if name in fields:
+            raise MalformedError(f"the form names {name!r} twice")
+        fields[name] = content
+    if "entries" not in fields:
+        raise MalformedError("the form has no entries")
+    entries = _entries(fields["entries"])
+    image, text = fields.get("image"), fields.get("text")
+    if image is None and text is None:
+        raise MissingInputError("the form has neither image nor text")
+    if text is not None and len(text) > MAX_TEXT_BYTES:
+        raise TooLargeError(f"the text has more than {MAX_TEXT_BYTES} bytes")
+    try:
+        decoded = None if text is None else text.decode()
+    except UnicodeDecodeError:
+        raise MalformedError("the text is not UTF-8") from None
+    return PredictRequest(entries, image, decoded, body, content_type)
+
+
+def _entries(content: bytes) -> dict[str, Any]:
+    if len(content) > _MAX_ENTRIES_BYTES:
+        raise MalformedError("the entries are too long")
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        raise MalformedError("the entries are not JSON") from None
+    if not isinstance(entries, dict) or not entries:
+        raise MalformedError("the entries are not an object that names a task")
+    return entries
+
+
+def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each part."""
+    match = _BOUNDARY.search(content_type)
+    if match is None or not content_type.lower().startswith("multipart/form-data"):
+        raise MalformedError("the body is not multipart/form-data with a boundary")
+    dashes = b"--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
+    delimiter = b"\r\n" + dashes
+    if body.startswith(dashes):
+        at = len(dashes)
+    elif (before := body.find(delimiter)) >= 0:
+        at = before + len(delimiter)
+    else:
+        raise MalformedError("the form does not begin with its boundary")
+    for _ in range(_MAX_PARTS + 1):
+        if body.startswith(b"--", at):
+            return
+        if not body.startswith(b"\r\n", at):
+            raise MalformedError("the form is broken after a boundary")
+        head = body.find(b"\r\n\r\n", at, at + _MAX_HEADER_BYTES)
+        end = -1 if head < 0 else body.find(delimiter, head + 2)
+        if end < 0:
+            raise MalformedError("a part of the form has no end")
+        name = _NAME.search(body[at:head])
+        if name is None:
+            raise MalformedError("a part of the form has no name")
+        yield name[1].decode("utf-8", "replace"), body[head + 4 : max(end, head + 4)]
+        at = end + len(delimiter)
+    raise MalformedError(f"the form has more than {_MAX_PARTS} parts")
+
+
+def form(entries: Mapping[str, Any], *, image: bytes | None = None, text: str | None = None) -> tuple[bytes, str]:
+    """A request as Immich writes it: the body, and its Content-Type."""
+    boundary = "----formdata-undici-046872319955"
+    content = (image or b"") + (text or "").encode()
+    while boundary.encode() in content:
+        boundary += "0"
+    lines = [_part(boundary, 'name="entries"', json.dumps(entries, ensure_ascii=False).encode())]
+    if image is not None:
+        lines.append(_part(boundary, 'name="image"; filename="blob"\r\nContent-Type: application/octet-stream', image))
+    if text is not None:
+        lines.append(_part(boundary, 'name="text"', text.encode()))
+    return b"".join([*lines, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+def _part(boundary: str, head: str, content: bytes) -> bytes:
+    return f"--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
+
+
+def vector_answer(vector: npt.NDArray[np.float32]) -> str:
+    """A vector as Immich takes it: a string that holds a JSON array, each number exactly the one of the vector."""
+    return json.dumps(vector.tolist(), separators=(",", ":"))
+
+
+def ocr_answer(lines: Sequence[Sequence[Any]], min_box_score: float, min_text_score: float) -> dict[str, object]:
+    """Stored lines (text, x1, y1, .. x4, y4, box score, text score, ..) as Immich takes them, the surer ones only."""
+    kept = [line for line in lines if line[9] >= min_box_score and line[10] >= min_text_score]
+    return {
+        "text": [line[0] for line in kept],
+        "box": [float(corner) for line in kept for corner in line[1:9]],
+        "boxScore": [float(line[9]) for line in kept],
+        "textScore": [float(line[10]) for line in kept],
+    }

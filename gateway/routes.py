@@ -1,0 +1,63 @@
+"""What Immich asks, and what those ask who run the gateway."""
+
+import asyncio
+import json
+
+from aiohttp import web
+
+import indexer
+from gateway import protocol
+from gateway.errors import DeadlineError
+from gateway.health import Health
+from gateway.library import Library
+from gateway.metrics import Metrics
+from gateway.tasks import Task
+
+
+class Routes:
+    """Handlers; `predict` answers whole requests, within `deadline` seconds each."""
+
+    def __init__(self, predict: Task, health: Health, metrics: Metrics, library: Library, deadline: float) -> None:
+        self._predict = predict
+        self._health = health
+        self._metrics = metrics
+        self._library = library
+        self._deadline = deadline
+
+    def under(self, prefix: str) -> list[web.RouteDef]:
+        """The routes, all of them beginning with `prefix`."""
+        return [
+            web.get(prefix + "/", self._root),
+            web.get(prefix + "/ping", self._ping),
+            web.post(prefix + "/predict", self._answer),
+            web.get(prefix + "/health", self._look),
+            web.get(prefix + "/metrics", self._measure),
+        ]
+
+    async def _root(self, _request: web.Request) -> web.Response:
+        return _json({"message": "immich-indexer gateway", "version": indexer.__version__})
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        # Immich asks a server that is not well last: honest while another one of its list may know better.
+        ready = await self._health.ready()
+        return web.Response(text="pong" if ready else "not ready", status=200 if ready else 503)
+
+    async def _look(self, _request: web.Request) -> web.Response:
+        state = await self._health.look()
+        return _json(state, 200 if state["ready"] else 503)
+
+    async def _measure(self, _request: web.Request) -> web.Response:
+        text = self._metrics.text(await self._library.backlog())
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        asked = protocol.parse(await request.read(), request.headers.get("Content-Type", ""))
+        try:
+            async with asyncio.timeout(self._deadline):
+                return _json(await self._predict(asked))
+        except TimeoutError:
+            raise DeadlineError(f"no answer within {self._deadline:g} s") from None
+
+
+def _json(content: object, status: int = 200) -> web.Response:
+    return web.Response(text=json.dumps(content, ensure_ascii=False), status=status, content_type="application/json")

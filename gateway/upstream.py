@@ -1,0 +1,160 @@
+"""Immich's own machine-learning servers as one: who has least to do, who is well, and what may be asked again.
+
+Immich asks once and never again, so a request waits here, within Immich's patience, for a server that restarts. Only
+what cannot have been worked on is repeated: a connection that did not come about, or the answers 502, 503 and 504. A
+photo that kills the server it is sent to must not be sent to the next one.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
+from yarl import URL
+
+from gateway.errors import DeadlineError, UpstreamError
+from gateway.server import PassingError, Server, StaleError, open_session
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE = 5.0
+_LOOK_AGAIN = 1.0  # seconds until a server that is not well is asked again how it is
+
+
+@dataclass
+class _Asking:
+    """One request on its way: since when, who was asked in this round, who last, if a kept connection failed it."""
+
+    since: float
+    tried: set[Server] = field(default_factory=set)
+    last: Server | None = None
+    stale: bool = False
+
+
+class Upstreams:
+    """Servers that speak Immich's protocol, used as an asynchronous context manager.
+
+    Args:
+        urls: their addresses, a path in front of /predict allowed.
+        timeout: seconds for one request with all its attempts; Immich gives up after 300.
+        wait: seconds within which a request is tried again while no server takes it.
+        check: seconds between two looks at /ping; fewer while a server is not well.
+
+    `came_back` is set whenever, after none was well, one is again; whoever waits for it clears it.
+    """
+
+    def __init__(self, urls: Sequence[URL], *, timeout: float = 240, wait: float = 60, check: float = 10) -> None:
+        self.servers = [Server(url) for url in urls]
+        self.came_back = asyncio.Event()
+        self._timeout = timeout
+        self._wait = wait
+        self._check = check
+        self._asked = 0
+        self._away: set[Server] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._session = open_session()
+        self._watches = [asyncio.create_task(self._watch(server, self._session)) for server in self.servers]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def well(self) -> bool:
+        """Whether any server is."""
+        return any(not server.trouble for server in self.servers)
+
+    async def predict(self, body: bytes, content_type: str) -> dict[str, Any]:
+        """What a server answers to `POST /predict` with this very body.
+
+        Raises:
+            UpstreamRefusalError: a server refused the request.
+            UpstreamError: no server could be reached, or one broke off.
+            DeadlineError: `timeout` passed while a server was at work.
+        """
+        if self._session is None:
+            raise RuntimeError("use `async with`")
+        asking = _Asking(asyncio.get_running_loop().time())
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(PassingError),
+            stop=stop_before_delay(self._wait),
+            wait=lambda state: self._pause(asking, state),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await attempts(self._ask, self._session, asking, body, content_type)
+        except PassingError as error:
+            seconds = asyncio.get_running_loop().time() - asking.since
+            raise UpstreamError(f"{error} (given up after {seconds:.1f} s)") from error
+        except TimeoutError:
+            name = asking.last.name if asking.last else "no upstream"
+            raise DeadlineError(f"{name} has not answered within {self._timeout:g} s") from None
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, asking: _Asking, body: bytes, content_type: str
+    ) -> dict[str, Any]:
+        server = self._choose(asking)
+        try:
+            return await server.predict(session, body, content_type)
+        except StaleError as error:
+            if asking.stale:  # twice is no accident
+                raise UpstreamError(str(error)) from error
+            asking.stale = True
+            raise
+        finally:
+            self._notice()
+
+    def _choose(self, asking: _Asking) -> Server:
+        """The one with fewest in flight of those that are well; nobody twice before all have had their turn."""
+        if len(asking.tried) == len(self.servers):
+            asking.tried.clear()
+        free = [server for server in self.servers if server not in asking.tried]
+        server = min(free, key=lambda s: (bool(s.trouble), s.in_flight, s.last_asked))
+        asking.tried.add(server)
+        asking.last = server
+        self._asked += 1
+        server.last_asked = self._asked
+        return server
+
+    def _pause(self, asking: _Asking, state: RetryCallState) -> float:
+        """Seconds until the next attempt: none while another server that is well has not been asked yet."""
+        if any(not server.trouble and server not in asking.tried for server in self.servers):
+            return 0
+        error = state.outcome.exception() if state.outcome else None
+        named = min(error.pause, _LONGEST_PAUSE) if isinstance(error, PassingError) else 0
+        doubling = min(_LONGEST_PAUSE, 0.1 * 2.0**state.attempt_number)
+        return max(named, doubling * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+    async def _watch(self, server: Server, session: aiohttp.ClientSession) -> None:
+        while True:
+            server.trouble = await server.ping(session)
+            self._notice()
+            await asyncio.sleep(min(self._check, _LOOK_AGAIN) if server.trouble else self._check)
+
+    def _notice(self) -> None:
+        """Tell of a server that went or came back, and of the first one back after none was well."""
+        were_well = len(self._away) < len(self.servers)
+        for server in self.servers:
+            if server.trouble and server not in self._away:
+                self._away.add(server)
+                log.warning("an upstream is away", server=server.name, reason=server.trouble)
+            elif not server.trouble and server in self._away:
+                self._away.remove(server)
+                log.info("an upstream is back", server=server.name)
+        if self.well and not were_well:
+            self.came_back.set()

@@ -1,0 +1,117 @@
+"""The faces in a picture: where each is and who it resembles, with InsightFace's networks and own code around them."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import SettingsError, WeightsError
+from indexer.images import Picture
+from indexer.models import face_weights
+from indexer.models.onnx import open_session
+
+_SIDE = 640  # of the square in which faces are looked for, as Immich does it
+_CROP = 112  # side of the upright face that the second network is shown
+_AT_ONCE = 16  # faces in one call of it, which bounds memory
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+        box: x1, y1, x2, y2 in whole pixels; parts of a face beyond the picture's edge may make it reach beyond, too.
+        score: 0..1, how sure the detector is.
+        embedding: (512,) float32 as the network gives it, not normalised; faces are compared by cosine.
+    """
+
+    box: tuple[int, int, int, int]
+    score: float
+    embedding: npt.NDArray[np.float32]
+
+
+class Faces:
+    """A loaded face model. `find` may be called from several threads at once; each call keeps `threads` of them busy.
+
+    Args:
+        detection, recognition: the model files.
+        device: cpu or cuda.
+        threads: threads of one call.
+
+    Raises:
+        SettingsError: the package insightface is not installed.
+        WeightsError: a file is no such model.
+    """
+
+    def __init__(self, detection: Path, recognition: Path, *, device: str = "cpu", threads: int = 1) -> None:
+        try:
+            from insightface.model_zoo import ArcFaceONNX, RetinaFace
+            from insightface.utils.face_align import norm_crop
+        except ImportError as error:
+            raise SettingsError(
+                f"faces need the package insightface ({error}): pip install 'immich-indexer[faces]', or let Immich's "
+                "own server see to them with IMMICH_ML_URL"
+            ) from error
+        self._crop = norm_crop
+        try:
+            self._detector = RetinaFace(session=open_session(detection, device=device, threads=threads))
+            self._detector.prepare(ctx_id=0, input_size=(_SIDE, _SIDE))
+            self._recogniser = ArcFaceONNX(
+                str(recognition), session=open_session(recognition, device=device, threads=threads)
+            )
+        except Exception as error:  # ONNX Runtime and protobuf each have their own
+            raise WeightsError(f"cannot load {detection} and {recognition}: {error}") from error
+        if not self._detector.use_kps or self._recogniser.input_size != (_CROP, _CROP):
+            raise WeightsError(
+                f"{detection} and {recognition} are not a detector with landmarks and an ArcFace network"
+            )
+        self._at_once = _AT_ONCE if isinstance(self._recogniser.input_shape[0], str) else 1
+
+    def find(self, picture: Picture, min_score: float) -> list[Face]:
+        """The faces that the detector is at least `min_score` sure of, the surest first.
+
+        Raises:
+            ValueError: the network answered with something that is no number.
+        """
+        bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
+        detector: Any = copy.copy(self._detector)  # it keeps its threshold in itself, and other threads have their own
+        detector.det_thresh = min_score
+        boxes, landmarks = detector.detect(_not_too_narrow(bgr))
+        crops = [self._crop(bgr, points, image_size=_CROP) for points in landmarks]
+        return [
+            Face(_box(box), float(box[4]), embedding)
+            for box, embedding in zip(boxes, self._embeddings(crops), strict=True)
+        ]
+
+    def _embeddings(self, crops: list[np.ndarray]) -> list[npt.NDArray[np.float32]]:
+        found: list[npt.NDArray[np.float32]] = []
+        for start in range(0, len(crops), self._at_once):
+            found.extend(self._recogniser.get_feat(crops[start : start + self._at_once]))
+        if not all(np.isfinite(embedding).all() for embedding in found):
+            raise ValueError("the face model answered with something that is no number")
+        return found
+
+
+def load_faces(model: str, download_root: Path, *, device: str = "cpu", threads: int = 1) -> Faces:
+    """The face model of that name, from its files in `download_root`/<model>.
+
+    Raises:
+        WeightsError: the name is unknown, or a file is missing or broken.
+        SettingsError: the package insightface is not installed.
+    """
+    return Faces(*face_weights.find(model, download_root), device=device, threads=threads)
+
+
+def _not_too_narrow(bgr: np.ndarray) -> np.ndarray:
+    """The picture, widened by black where the detector would shrink it to less than a pixel, and fail."""
+    height, width = bgr.shape[:2]
+    least = -(-max(height, width) // _SIDE)
+    return np.pad(bgr, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)))
+
+
+def _box(box: np.ndarray) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (int(edge) for edge in box[:4].round())
+    return x1, y1, x2, y2

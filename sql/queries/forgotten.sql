@@ -1,0 +1,14 @@
+-- Asked by indexer/forgotten.py: what Immich's own jobs left out and will not come back to by themselves.
+
+-- name: forgotten
+-- Photos without faces looked for (`faces`), and photos with a vector of ours not compared with others (`duplicates`), by the
+-- same conditions as Immich's own "missing" jobs; only what is older than $1, so that Immich has had its time.
+SELECT
+    (SELECT count(*) FROM asset a JOIN asset_job_status s ON s."assetId" = a.id
+     WHERE a."deletedAt" IS NULL AND a.visibility <> 'hidden' AND s."facesRecognizedAt" IS NULL
+       AND EXISTS (SELECT FROM asset_file f
+                   WHERE f."assetId" = a.id AND f.type = 'preview' AND f."createdAt" < now() - $1::interval)) AS faces,
+    (SELECT count(*) FROM asset a JOIN asset_job_status s ON s."assetId" = a.id
+         JOIN smart_search v ON v."assetId" = a.id JOIN immich_indexer.photo p ON p.asset_id = a.id
+     WHERE a."deletedAt" IS NULL AND a.visibility IN ('timeline', 'archive') AND s."duplicatesDetectedAt" IS NULL
+       AND p.clip IS NOT NULL AND p.indexed_at < now() - $1::interval) AS duplicates;

@@ -1,0 +1,233 @@
+"""Faces, asked as Immich asks, over real sockets: answered by its own server, or by InsightFace here."""
+
+import asyncio
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from tests import stubs
+from tests.acceptance.upstreams import FACES as FOUND
+from tests.acceptance.upstreams import ml_servers
+from tests.face_models import detector, recogniser
+from tests.gateways import CLIP, FACES, OCR, form, request, serving
+from tests.workers import settings_for
+
+PHOTO = stubs.picture(1)
+NEWER = {"bird-song": {"detection": {"modelName": "birdnet", "options": {}}}}
+
+
+@pytest.fixture
+def gateway(database, tmp_path):
+    """Serves a gateway whose settings are those of a test, with changes."""
+
+    def start(**changes):
+        quick = {"gateway_wait_seconds": 0, "immich_ml_wait_seconds": 1, "immich_ml_check_seconds": 0.1}
+        settings = settings_for(database, tmp_path / "media", **(quick | changes))
+        return serving(settings, forward=None)
+
+    return start
+
+
+@pytest.mark.parametrize("entries", [FACES, NEWER, FACES | NEWER])
+async def test_what_is_not_ours_is_sent_on_as_it_came(gateway, entries):
+    async with ml_servers() as [server]:
+        server.answer = FOUND | {"bird-song": ["wren"]}
+        async with gateway(immich_ml_url=server.url) as immich:
+            answer = await immich.ask(entries, PHOTO)
+        assert answer.status == 200
+        assert answer.json == server.answer
+        assert server.bodies == [form(entries, PHOTO)]
+        assert server.types[0].startswith("multipart/form-data; boundary=----formdata-undici-")
+
+
+async def test_the_address_may_have_the_name_that_immich_all_in_one_gave_it(database, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMMICH_API", "http://ml:3003")
+    assert settings_for(database, tmp_path).immich_ml_url == "http://ml:3003"
+    monkeypatch.setenv("IMMICH_ML_URL", "http://other:3003")
+    assert settings_for(database, tmp_path).immich_ml_url == "http://other:3003"
+
+
+async def test_a_mixed_request_is_split_and_merged(gateway):
+    async with ml_servers() as [server]:
+        server.answer = {key: FOUND[key] for key in ("facial-recognition",)} | {"imageWidth": 8, "imageHeight": 8}
+        async with gateway(immich_ml_url=server.url) as immich:
+            answer = await immich.ask(CLIP | FACES | OCR, PHOTO)
+        assert answer.status == 200, answer.body
+        assert answer.json.keys() == {"clip", "facial-recognition", "ocr", "imageWidth", "imageHeight"}
+        assert answer.json["facial-recognition"] == FOUND["facial-recognition"]
+        [body] = server.bodies
+        assert json.dumps(FACES).encode() in body
+        assert PHOTO in body
+        assert b"clip" not in body
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_the_servers_own_refusal_is_passed_on(gateway, status):
+    async with ml_servers() as [server]:
+        server.statuses = [status]
+        async with gateway(immich_ml_url=server.url) as immich:
+            answer = await immich.ask(FACES, PHOTO)
+        assert answer.status == status
+        assert "not now" in answer.json["message"]
+
+
+@pytest.mark.parametrize("trouble", ["refused", "500", "cut", "no faces", "503"])
+async def test_a_failure_is_no_empty_success(gateway, trouble):
+    async with ml_servers() as [server]:
+        match trouble:
+            case "refused":
+                await server.stop()
+            case "500":
+                server.statuses = [500]
+            case "503":
+                server.statuses = [503] * 100
+            case "cut":
+                server.cut = "body"
+            case "no faces":
+                server.answer = {"imageWidth": 640, "imageHeight": 480}
+        async with gateway(immich_ml_url=server.url) as immich:
+            answer = await immich.ask(FACES, PHOTO)
+        assert answer.status == 502
+        assert answer.json["error"] == "upstream"
+        assert str(server.port) in answer.json["message"] or trouble == "no faces"
+
+
+async def test_a_hanging_server_and_what_comes_after(gateway):
+    async with ml_servers() as [server]:
+        server.hold = asyncio.Event()
+        async with gateway(immich_ml_url=server.url, gateway_deadline_seconds=1) as immich:
+            answer = await immich.ask(FACES, PHOTO)
+            assert (answer.status, answer.json["error"]) == (504, "deadline")
+            assert str(server.port) in answer.json["message"]
+            server.hold.set()
+            server.hold = None
+            assert (await immich.ask(FACES, PHOTO)).json == FOUND
+
+
+async def test_a_server_that_restarts_meanwhile(gateway):
+    async with ml_servers() as [server]:
+        await server.stop()
+        async with gateway(immich_ml_url=server.url, immich_ml_wait_seconds=10) as immich:
+            asking = asyncio.create_task(immich.ask(FACES, PHOTO))
+            await asyncio.sleep(0.5)
+            await server.start()
+            assert (await asking).json == FOUND
+
+
+async def test_a_client_who_goes_takes_its_request_along(gateway):
+    async with ml_servers() as [server]:
+        server.hold = asyncio.Event()
+        async with gateway(immich_ml_url=server.url) as immich:
+            _, writer = await asyncio.open_connection("127.0.0.1", immich.port)
+            writer.write(request(form(FACES, PHOTO)))
+            await writer.drain()
+            async with asyncio.timeout(5):
+                while not server.at_work:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+                writer.close()
+                while not server.gone:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+
+
+# Here
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch) -> dict[str, object]:
+    """Settings for a face model of two tiny networks."""
+    root = tmp_path / "weights"
+    files = detector(root / "tiny" / "det.onnx"), recogniser(root / "tiny" / "rec.onnx")
+    entries = [FaceFile(f.name, "", f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+    monkeypatch.setitem(FILES, "tiny", FaceFiles(*entries))
+    return {"face_model": "tiny", "face_download_root": root, "immich_ml_url": ""}
+
+
+def entries(min_score: float | None = 0.7, model: str = "tiny") -> dict[str, object]:
+    options = {} if min_score is None else {"options": {"minScore": min_score}}
+    return {"facial-recognition": {"detection": {"modelName": model, **options}, "recognition": {"modelName": model}}}
+
+
+def photo(size: tuple[int, int] = (1280, 960)) -> bytes:
+    """Two faces as the tiny detector sees them, the second one surer."""
+    image = Image.new("RGB", size, (60, 80, 70))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((250, 250, 262, 262), fill=(200, 0, 0))
+    draw.rectangle((634, 634, 646, 646), fill=(255, 0, 0))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def test_without_a_server_insightface_answers(gateway, model):
+    async with gateway(**model) as immich:
+        answer = await immich.ask(entries(0.5), photo())
+        assert answer.status == 200, answer.body
+        assert answer.json.keys() == {"facial-recognition", "imageWidth", "imageHeight"}
+        assert (answer.json["imageWidth"], answer.json["imageHeight"]) == (1280, 960)
+        surer, other = answer.json["facial-recognition"]
+        assert surer["boundingBox"] == {"x1": 512, "y1": 512, "x2": 768, "y2": 768}
+        assert all(isinstance(edge, int) for edge in surer["boundingBox"].values())
+        assert 0.5 < other["score"] < 0.8 < surer["score"] < 1
+        for face in (surer, other):
+            assert face.keys() == {"boundingBox", "embedding", "score"}
+            assert isinstance(face["embedding"], str)
+            assert np.array(json.loads(face["embedding"])).shape == (512,)
+        assert [
+            len((await immich.ask(entries(score), photo())).json["facial-recognition"]) for score in (0.8, 0.95)
+        ] == [1, 0]
+        assert len((await immich.ask(entries(None), photo())).json["facial-recognition"]) == 2, "0.7, as Immich's own"
+
+
+async def test_a_picture_without_faces_is_a_success(gateway, model):
+    async with gateway(**model) as immich:
+        answer = await immich.ask(entries(), PHOTO)
+    assert answer.status == 200
+    assert answer.json == {"facial-recognition": [], "imageWidth": 8, "imageHeight": 8}
+
+
+async def test_what_cannot_be_answered_here(gateway, model):
+    async with gateway(**model, max_megapixels=1) as immich:
+        for asked, image, status, reason in [
+            (entries(model="buffalo_l"), PHOTO, 501, "buffalo_l, here is tiny"),
+            (NEWER, PHOTO, 501, "IMMICH_ML_URL"),
+            (entries() | NEWER, PHOTO, 501, "bird-song"),
+            ({"facial-recognition": {"detection": {"modelName": "tiny"}}}, PHOTO, 501, "together"),
+            (entries(), b"no picture", 400, "picture"),
+            (entries(), photo((1500, 1500)), 413, "1500 x 1500"),
+            (entries("high"), PHOTO, 422, "minScore"),
+            ({"facial-recognition": 1}, PHOTO, 422, "facial-recognition"),
+        ]:
+            answer = await immich.ask(asked, image)
+            assert (answer.status, answer.json["error"] is not None) == (status, True), answer.body
+            assert reason in answer.json["message"]
+        assert (await immich.ask(entries(), text="a text")).status == 400
+
+
+async def test_weights_that_are_missing_are_named(gateway, tmp_path):
+    async with gateway(face_download_root=tmp_path / "empty", immich_ml_url="") as immich:
+        answer = await immich.ask(FACES, PHOTO)
+        assert (answer.status, answer.json["error"]) == (503, "unavailable")
+        assert "models fetch --faces" in answer.json["message"]
+        assert (await immich.get("/ping")).status == 200
+
+
+async def test_many_at_once(gateway, model):
+    async with gateway(**model, gateway_picture_queue=100) as immich:
+        photos = [photo((1280, 700 + 20 * i)) for i in range(20)]
+        alone = [(await immich.ask(entries(0.5), data)).json for data in photos]
+        together = await asyncio.gather(*(immich.ask(entries(0.5), data) for data in photos))
+    assert [answer.json for answer in together] == alone
+    assert [answer["imageHeight"] for answer in alone] == [700 + 20 * i for i in range(20)]
+    assert {len(answer["facial-recognition"]) for answer in alone} == {2}
+
+
+async def test_more_than_may_wait_hear_so_at_once(gateway, model):
+    async with gateway(**model, gateway_picture_queue=2) as immich:
+        answers = await asyncio.gather(*(immich.ask(entries(0.5), photo()) for _ in range(10)))
+    assert {answer.status for answer in answers} == {200, 503}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status == 503)

@@ -1,0 +1,66 @@
+"""More than the gateway can serve, for as long as one likes."""
+
+import asyncio
+import itertools
+import resource
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import stubs
+from tests.gateways import CLIP, OCR, TEXT, Client, serving, stub_models
+from tests.stubs import StubClip
+from tests.workers import settings_for
+
+QUEUE = 16
+RUNS = [
+    pytest.param(4, 2.0, id="short"),
+    pytest.param(600, 0.05, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+]
+
+
+def resident() -> int:
+    """Bytes of memory in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.parametrize(("seconds", "growth"), RUNS)
+async def test_twice_what_it_can_serve(database, tmp_path, seconds, growth):
+    settings = settings_for(database, tmp_path, gateway_picture_queue=QUEUE, gateway_text_cache=100)
+    loads, _ = stub_models(clip=StubClip(before=lambda: time.sleep(0.05)))
+    numbers = itertools.count()
+    pictures: dict[int, int] = {}
+    searches: list[float] = []
+    end = time.monotonic() + seconds
+
+    async def uploader(immich: Client) -> None:
+        while time.monotonic() < end:
+            answer = await immich.ask(CLIP | OCR, stubs.picture(next(numbers)))
+            pictures[answer.status] = pictures.get(answer.status, 0) + 1
+            if answer.status == 503:
+                await asyncio.sleep(0.25)  # a quarter of what it was told
+
+    async def searcher(immich: Client) -> None:
+        while time.monotonic() < end:
+            start = time.monotonic()
+            assert (await immich.ask(TEXT, text=str(next(numbers)))).status == 200
+            searches.append(time.monotonic() - start)
+            await asyncio.sleep(0.05)
+
+    async def memory() -> list[int]:
+        await asyncio.sleep(seconds / 5)  # until everything has been used once
+        seen = []
+        while time.monotonic() < end:
+            seen.append(resident())
+            await asyncio.sleep(seconds / 40)
+        return seen
+
+    async with serving(settings, loads) as immich:
+        used, *_ = await asyncio.gather(memory(), searcher(immich), *(uploader(immich) for _ in range(2 * QUEUE)))
+    assert pictures.keys() == {200, 503}, pictures
+    assert statistics.median(searches) < 0.5
+    quarter = max(1, len(used) // 4)
+    before, after = statistics.median(used[:quarter]), statistics.median(used[-quarter:])
+    assert after < before * (1 + growth), [round(size / 2**20) for size in used]

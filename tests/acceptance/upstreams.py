@@ -1,0 +1,109 @@
+"""Stand-ins for Immich's machine-learning server: real sockets, and every way to misbehave."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+
+FACES: dict[str, Any] = {
+    "facial-recognition": [
+        {"boundingBox": {"x1": 10, "y1": 20, "x2": 30, "y2": 44}, "embedding": "[0.25,-0.5]", "score": 0.875}
+    ],
+    "imageWidth": 640,
+    "imageHeight": 480,
+}
+
+
+@dataclass
+class MlServer:
+    """Immich's server, as the tests want it: `statuses` are answered first, one a request, then 200 with `answer`."""
+
+    answer: Any = field(default_factory=lambda: FACES)
+    statuses: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0
+    cut: str = ""  # "head": the connection ends without an answer, "body": in the middle of it
+    ping: int = 200
+    bodies: list[bytes] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    peers: list[object] = field(default_factory=list)
+    at_work: int = 0
+    most_at_work: int = 0
+    port: int = field(default_factory=unused_port)
+    hold: asyncio.Event | None = None
+    gone: int = 0  # clients who left while they were served
+    _runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_get("/ping", self._ping)
+        app.router.add_post("/predict", self._predict)
+        app.router.add_post("/behind/a/path/predict", self._predict)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        if self.hold is not None:
+            await self.hold.wait()
+        return web.Response(status=self.ping, text="pong")
+
+    async def _predict(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        self.types.append(request.headers["Content-Type"])
+        assert request.transport is not None
+        self.peers.append(request.transport.get_extra_info("peername"))
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        try:
+            return await self._answer(request)
+        except asyncio.CancelledError:
+            self.gone += 1
+            raise
+        finally:
+            self.at_work -= 1
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if self.hold is not None:
+            await self.hold.wait()
+        await asyncio.sleep(self.delay)
+        if self.statuses:
+            return web.Response(status=self.statuses.pop(0), text="not now", headers=self.headers)
+        assert request.transport is not None
+        if self.cut == "head":
+            request.transport.abort()
+        if self.cut == "body":
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b'{"facial-')
+            request.transport.abort()
+        if isinstance(self.answer, bytes):
+            return web.Response(body=self.answer)
+        return web.json_response(self.answer)
+
+
+@contextlib.asynccontextmanager
+async def ml_servers(count: int = 1) -> AsyncIterator[list[MlServer]]:
+    servers = [MlServer() for _ in range(count)]
+    for server in servers:
+        await server.start()
+    try:
+        yield servers
+    finally:
+        for server in servers:
+            if server.hold is not None:
+                server.hold.set()
+            await server.stop()
