@@ -274,6 +274,27 @@ async def reprocess(settings: Settings, assets: tuple[UUID, ...], ocr: bool, cli
 
 
 @main.command()
+@click.argument("text")
+@click.option("--limit", default=20, show_default=True, help="Photos to show at most.")
+@_command
+async def search(settings: Settings, text: str, limit: int) -> None:
+    """Find photos by a piece of the text in them, of any owner."""
+    from indexer.search import find
+
+    connection = await connect_to_immich(settings.dsn)
+    try:
+        await schema.require(connection)
+        hits = await find(connection, text, limit=limit)
+    finally:
+        await connection.close()
+    for hit in hits:
+        shown = hit.text.replace("\n", " / ")
+        out.print(f"{hit.asset_id}  {hit.file_name}  {shown}", highlight=False, markup=False, soft_wrap=True)
+    if not hits:
+        out.print("nothing")
+
+
+@main.command()
 @_command
 async def doctor(settings: Settings) -> None:
     """Check everything that must be right, and say what to do where it is not."""
