@@ -7,7 +7,7 @@ from typing import Literal
 
 import asyncpg
 
-from indexer import photos, reconcile, schema
+from indexer import photos, reconcile, schema, tuning
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.results import MODEL_NAMES, width_advice
@@ -161,7 +161,7 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
 
 
 async def _settings(connection: Connection, _: Settings) -> Finding:
-    lines = await schema.settings_to_run(connection)
+    lines = await tuning.missing(connection)
     if lines:
         return Finding(
             "database settings",

@@ -6,7 +6,6 @@ needs a lock on Immich's tables (CREATE TRIGGER) waits for it for a fraction of 
 
 import asyncio
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from indexer import tuning
 from indexer.database import Connection, queries, sql, sql_files
 from indexer.errors import SchemaError
 
@@ -35,9 +35,6 @@ LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to queue behind us,
 LOCK_PATIENCE = 120.0  # seconds to go on trying
 _ADVISORY = 0x1DE8E5  # one install at a time
 _ALIVE = 20  # seconds since an indexer was last seen for which uninstall takes it for running
-
-# What the database should have for Immich 2.7's own search to see more than 40 photos of a library.
-DATABASE_SETTINGS = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"}
 
 SQL = queries("schema")
 
@@ -180,7 +177,7 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
         if not await _trigger_is_right(connection, trigger):
             await _create_trigger(connection, trigger, patience)
             change.triggers.append(f"{trigger.table}.{trigger.name}")
-    await _database_settings(connection, change)
+    change.notes += await tuning.apply(connection)
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:
@@ -202,7 +199,7 @@ async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) 
                 raise SchemaError(f"an indexer is running and would install everything again: stop it first ({names})")
             if await connection.fetchval(SQL["is_whole"]):
                 notes += await _left_behind(connection)
-            notes += await _restore_settings(connection)
+            notes += await tuning.take_back(connection)
         with _lock_in_vain("Immich's tables", patience):
             async for attempt in _patiently(patience):
                 with attempt:
@@ -336,63 +333,6 @@ async def _create_trigger(connection: Connection, trigger: _Trigger, patience: f
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
                     await connection.execute(statement)
-
-
-async def settings_to_run(connection: Connection) -> list[str]:
-    """The statements that give the database what Immich's own search wants; none where somebody has set it."""
-    missing = DATABASE_SETTINGS.keys() - (await _stored_settings(connection)).keys()
-    database = await connection.fetchval("SELECT quote_ident(current_database())")
-    return [
-        f"ALTER DATABASE {database} SET {name} = '{value}'"
-        for name, value in DATABASE_SETTINGS.items()
-        if name in missing
-    ]
-
-
-async def _stored_settings(connection: Connection) -> dict[str, str]:
-    """Settings stored for this database and every role."""
-    rows = await connection.fetch(SQL["database_settings"])
-    return dict(row[0].split("=", 1) for row in rows)
-
-
-async def _database_settings(connection: Connection, change: Change) -> None:
-    """Set what Immich's own search wants, where we may and nobody else has."""
-    lines = await settings_to_run(connection)
-    if not lines:
-        return
-    if not await connection.fetchval(SQL["may_alter_database"]):
-        change.notes.append("the database's owner should run: " + "; ".join(lines))
-        return
-    # hnsw.* are settings of a library that is loaded on first use; before, only a superuser may set them.
-    await connection.fetchval("SELECT '[1]'::vector <-> '[1]'::vector")
-    async with connection.transaction():
-        before = await _stored_settings(connection)
-        for line in lines:
-            await connection.execute(line)
-        ours = {name: value for name, value in DATABASE_SETTINGS.items() if name not in before}
-        await connection.execute(SQL["remember"], "database_settings", json.dumps(await _set_by_us(connection) | ours))
-    change.notes.append("set on the database: " + ", ".join(f"{name} = {value}" for name, value in ours.items()))
-
-
-async def _set_by_us(connection: Connection) -> dict[str, str]:
-    """The settings of the database that an install made, with the values it gave them."""
-    remembered = await connection.fetchval(SQL["remembered"], "database_settings")
-    return dict(json.loads(remembered)) if remembered else {}
-
-
-async def _restore_settings(connection: Connection) -> list[str]:
-    """Take back settings of the database that still have the value we gave them."""
-    notes = []
-    database = await connection.fetchval("SELECT quote_ident(current_database())")
-    stored = await _stored_settings(connection)
-    for name, value in (await _set_by_us(connection)).items():
-        if stored.get(name) == value:
-            statement = f"ALTER DATABASE {database} RESET {name}"
-            if await connection.fetchval(SQL["may_alter_database"]):
-                await connection.execute(statement)
-            else:
-                notes.append(f"the database's owner should run: {statement}")
-    return notes
 
 
 async def _left_behind(connection: Connection) -> list[str]:

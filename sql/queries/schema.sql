@@ -51,20 +51,6 @@ WHERE nspname ~ '^immich_indexer(_\d+)?$'
   AND NOT (has_schema_privilege($1, n.oid, 'USAGE') AND NOT EXISTS (
       SELECT FROM pg_class WHERE relnamespace = n.oid AND relkind = 'r' AND NOT has_table_privilege($1, oid, 'SELECT')));
 
--- name: database_settings
--- Settings stored for this database and every role.
-SELECT unnest(setconfig) FROM pg_db_role_setting
-WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0;
-
--- name: may_alter_database
-SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_database WHERE datname = current_database();
-
--- name: remember
-INSERT INTO immich_indexer.state (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
-
--- name: remembered
-SELECT value FROM immich_indexer.state WHERE key = $1;
-
 -- name: running
 -- Indexers seen in the last $1 seconds.
 SELECT name FROM immich_indexer.worker WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name;

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from indexer import schema
+from indexer import schema, tuning
 from indexer.database import connect_to_immich, sql, sql_files
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
@@ -247,7 +247,7 @@ async def test_uninstall_leaves_no_trace(database: str, connection: Connection):
     dump, settings = await schema_of(database), await connection.fetchval(SETTINGS)
     await install(database)
     assert await schema_of(database) != dump
-    assert len(await connection.fetchval(SETTINGS)) == len(settings) + len(schema.DATABASE_SETTINGS)
+    assert len(await connection.fetchval(SETTINGS)) == len(settings) + len(tuning.WANTED)
     await uninstall(database)
     assert await schema_of(database) == dump
     assert await connection.fetchval(SETTINGS) == settings
