@@ -47,6 +47,7 @@ class Api:
         self.library = library
         self.started: list[str] = []
         self.refuse: tuple[int, str] | None = None
+        self.refused = 0
 
     async def start(self, request: web.Request) -> web.Response:
         if request.headers.get("x-api-key") != KEY:
@@ -55,6 +56,7 @@ class Api:
         assert name in ("faceDetection", "duplicateDetection")
         assert await request.json() == {"command": "start", "force": False}
         if self.refuse is not None:
+            self.refused += 1
             return web.json_response({"message": self.refuse[1]}, status=self.refuse[0])
         self.started.append(name)
         if name == "faceDetection":
@@ -175,12 +177,12 @@ async def test_immich_is_asked_again_when_it_could_not(refuse):
         api.refuse = refuse
         recovery = Recovery(library.look, immich, None, settle=0.01, retry=0.1)
         async with recovering(recovery):
-            await asyncio.sleep(0.3)
+            await until(lambda: api.refused >= 2)  # it went on asking, and has read the first answer
             assert api.started == []
             assert bool(recovery.state()["trouble"]) == (refuse[0] == 500)
             api.refuse = None
             await until(lambda: api.started == ["faceDetection"])
-            assert recovery.state()["trouble"] == []
+            await until(lambda: not recovery.state()["trouble"])
 
 
 async def test_a_database_that_is_away_is_asked_again():
