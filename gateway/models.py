@@ -50,16 +50,5 @@ def load(settings: Settings) -> Models:
 
 def load_pictures(settings: Settings) -> Inference:
     """Load what reads pictures, just as the indexer does; errors as `load`."""
-    models = worker.load_models(settings)
-    gpu = models.device != "cpu"
-    return Inference(
-        models.clip,
-        models.ocr,
-        threads=settings.threads,
-        clip_batch=64 if gpu else 4,
-        ocr_batch=16 if gpu else 4,
-        max_pixels=settings.max_megapixels * 1_000_000,
-        pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
-        gpu=gpu,
-        modest=True,  # somebody who searches is waiting in front of a screen, pictures are not
-    )
+    # Modest: somebody who searches is waiting in front of a screen, pictures are not.
+    return worker.start_inference(settings, worker.load_models(settings), modest=True)

@@ -96,6 +96,22 @@ def _load_ocr(settings: Settings, device: str) -> OcrModel:
     )
 
 
+def start_inference(settings: Settings, models: Models, *, modest: bool = False) -> Inference:
+    """The models at work as the settings say; `modest` gives way to whoever else needs the processor."""
+    gpu = models.device != "cpu"
+    return Inference(
+        models.clip,
+        models.ocr,
+        threads=settings.threads,
+        clip_batch=64 if gpu else 4,
+        ocr_batch=16 if gpu else 4,
+        max_pixels=settings.max_megapixels * 1_000_000,
+        pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
+        gpu=gpu,
+        modest=modest,
+    )
+
+
 class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
@@ -186,16 +202,7 @@ class Worker:
         settings, models = self._settings, self._models
         gpu = models.device != "cpu"
         queue = Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
-        inference = Inference(
-            models.clip,
-            models.ocr,
-            threads=settings.threads,
-            clip_batch=64 if gpu else 4,
-            ocr_batch=16 if gpu else 4,
-            max_pixels=settings.max_megapixels * 1_000_000,
-            pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
-            gpu=gpu,
-        )
+        inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool,
             queue,
