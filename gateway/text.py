@@ -1,6 +1,5 @@
 """Texts to vectors: the text tower stays warm, takes whatever waits as one batch, and remembers."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
@@ -50,13 +49,9 @@ class Texts:
         """`{"clip": vector}`. Raises GatewayError."""
         request.entry("clip", "textual")
         text = request.need_text()
-        # Both at once: the width has to be the one of now, and is known long before the vector.
-        width = asyncio.ensure_future(self._library.width())
-        try:
-            vector = await self.embed(text)
-            return {"clip": vector_answer(fitted(vector, await width))}
-        finally:
-            width.cancel()
+        vector = await self.embed(text)
+        # After the model, which wants every processor for itself; and so it is the width of now.
+        return {"clip": vector_answer(fitted(vector, await self._library.width()))}
 
     async def embed(self, text: str) -> Vector:
         """The model's own vector of `text`: (dimensions,) float32, of length 1.
