@@ -1,7 +1,7 @@
 """What a search costs on top of the text tower: over HTTP, through the gateway, against the bare model call.
 
 Both sides use the very same loaded model in one process, which also is the client, in turn; no two queries are alike.
-The bare call is the fastest exact one we know: padding cut to the longest query, bf16 where the processor has it.
+The bare call is the fastest exact one we know: padding cut to the longest query, bf16 where that is faster.
 """
 
 import argparse

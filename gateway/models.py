@@ -1,6 +1,7 @@
 """The models of a gateway: the text tower at once, what reads pictures when a picture needs it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.text import TextModel
@@ -42,7 +43,8 @@ def load(settings: Settings) -> Models:
             threads=settings.threads,
             towers=("text",),
         )
-        text.encode_texts(["一家人在海边看日落"])
+        with ThreadPoolExecutor(1) as warming:  # a thread that ends, as in load_clip
+            warming.submit(text.encode_texts, ["一家人在海边看日落"]).result()
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = worker.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
     return Models(text, ocr_model, lambda: load_pictures(settings))

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of cn-clip's weight files")
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Number format; `auto` is fp16 on a GPU, bf16 on a CPU that has it, else fp32"
+        "auto", description="Number format; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at"
     )
     weights_source: Literal["huggingface", "modelscope"] = Field(
         "huggingface", description="Where `models fetch` takes weights from; `HF_ENDPOINT` names a mirror of the first"

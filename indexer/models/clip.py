@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,8 @@ from torch import nn
 
 from indexer.errors import IndexerError
 from indexer.images import Picture
-from indexer.models.checkpoint import open_checkpoint
-from indexer.models.device import has_bf16
+from indexer.models.checkpoint import Checkpoint, open_checkpoint
+from indexer.models.device import fastest_format
 from indexer.models.torchvision_compat import ensure_torchvision
 from indexer.models.towers import Tower, load_tower, narrow
 
@@ -26,6 +27,8 @@ _MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None,
 _STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
 _TEXTS_AT_ONCE = 32
+_NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, of a search
 
 _EQUAL = 0.9999
 """Least cosine to cn_clip's own fp32 vectors at which a faster number format counts as the same model."""
@@ -117,9 +120,11 @@ class Clip:
 @torch.inference_mode()
 def _forward(module: nn.Module, batch: torch.Tensor, precision: Precision, device: str) -> np.ndarray:
     """Vectors of length 1, fp32, on the CPU."""
-    if precision == "fp16" and batch.is_floating_point():
+    whole = device == "cuda" and precision == "fp16"  # the whole tower is fp16 then, as in cn_clip
+    if whole and batch.is_floating_point():
         batch = batch.half()
-    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+    narrow_by = None if whole else _NARROW.get(precision)
+    with torch.autocast(device, narrow_by, enabled=narrow_by is not None):
         vectors = module(batch.to(device)).float()
     normalised: np.ndarray = (vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy()
     return normalised
@@ -162,41 +167,59 @@ def load_clip(
         model: one of cn_clip's five names, or the path of a checkpoint (see `checkpoint.open_checkpoint`).
         device: `cpu` or `cuda`.
         download_root: folder of the named models' files; cn_clip's own (`~/.cache/clip`) if not given.
-        precision: `auto` is fp16 on CUDA; on a processor that multiplies bf16 in hardware it is bf16 if these weights
-            pass a comparison with fp32 while they are loaded; otherwise fp32.
+        precision: `auto` is fp16 on CUDA; on a processor, for each half, the format it is fastest at, if these weights
+            pass a comparison with fp32 while they are loaded.
         threads: processors that one batch may use; with 1, several threads can encode at once, each on a processor of
             its own.
         towers: the halves to load; the other one takes no memory.
 
     Raises:
         WeightsError: the weights are missing, damaged or do not fit their configuration.
-        ValueError: fp16 was asked for on the CPU, where it is slow and inexact.
     """
-    if precision == "fp16" and device == "cpu":
-        raise ValueError("precision fp16 needs a GPU; use auto, fp32 or bf16 on the CPU")
+    # In a thread that ends, and its team with it: torch keeps a team of threads for each thread that calls it, and from
+    # the second one on OpenMP, counting more threads than processors, puts them to sleep at each step of a model.
+    with ThreadPoolExecutor(1) as loader:
+        return loader.submit(_load, open_checkpoint(model, download_root), device, precision, threads, towers).result()
+
+
+def _load(
+    checkpoint: Checkpoint,
+    device: str,
+    precision: Literal["auto", "fp32", "bf16", "fp16"],
+    threads: int | None,
+    towers: tuple[Tower, ...],
+) -> Clip:
     if threads is not None:
         torch.set_num_threads(threads)
-    checkpoint = open_checkpoint(model, download_root)
-    half = precision == "fp16" or (precision == "auto" and device == "cuda")
+    half = device == "cuda" and precision in ("auto", "fp16")
     loaded: dict[Tower, nn.Module] = {}
     used: dict[Tower, Precision] = {}
     for tower in towers:
         loaded[tower] = load_tower(tower, checkpoint, device, half=half)
-        used[tower] = "fp16" if half else "fp32"
-        if precision == "bf16":
-            narrow(loaded[tower])
-            used[tower] = "bf16"
-        elif precision == "auto" and not half and has_bf16():
-            probe = _probe(tower, checkpoint.config["image_resolution"])
-            exact = _forward(loaded[tower], probe, "fp32", device)
-            cosine = float((exact * _forward(loaded[tower], probe, "bf16", device)).sum(axis=1).min())
-            if cosine >= _EQUAL:
-                narrow(loaded[tower])
-                used[tower] = "bf16"
-            else:
-                log.info("%s: bf16 would differ (%s, cosine %.6f), using fp32", checkpoint.name, tower, cosine)
+        if half:
+            used[tower] = "fp16"
+            continue
+        wanted: Precision = (
+            precision if precision != "auto" else _fastest_equal(tower, loaded[tower], checkpoint, device)
+        )
+        used[tower] = wanted
+        if wanted in _NARROW:
+            narrow(loaded[tower], _NARROW[wanted])
     config = checkpoint.config
     return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device, threads)
+
+
+def _fastest_equal(tower: Tower, module: nn.Module, checkpoint: Checkpoint, device: str) -> Precision:
+    """The processor's fastest format, if these weights give the same vectors in it."""
+    if device != "cpu" or (fastest := fastest_format(_ROWS[tower])) == "fp32":
+        return "fp32"
+    probe = _probe(tower, checkpoint.config["image_resolution"])
+    exact = _forward(module, probe, "fp32", device)
+    cosine = float((exact * _forward(module, probe, fastest, device)).sum(axis=1).min())
+    if cosine >= _EQUAL:
+        return fastest
+    log.info("%s: %s would differ (%s, cosine %.6f), using fp32", checkpoint.name, fastest, tower, cosine)
+    return "fp32"
 
 
 def _probe(tower: Tower, resolution: int) -> torch.Tensor:

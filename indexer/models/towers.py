@@ -66,8 +66,8 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
     return module.eval()
 
 
-def narrow(module: nn.Module) -> None:
-    """Keep the matrices as bf16, in place.
+def narrow(module: nn.Module, dtype: torch.dtype) -> None:
+    """Keep the matrices in a narrower format, in place.
 
     This is what autocast turns them into for every single batch: the results are the same, half the memory and the
     time of the conversion are saved. Embeddings and normalisations stay fp32, as autocast leaves them.
@@ -77,4 +77,4 @@ def narrow(module: nn.Module) -> None:
             continue
         for parameter in part.parameters(recurse=False):
             if parameter.ndim > 1:
-                parameter.data = parameter.data.bfloat16()
+                parameter.data = parameter.data.to(dtype)

@@ -15,7 +15,7 @@ from indexer.images import Picture, decode
 from indexer.models import clip as clip_module
 from indexer.models.checkpoint import open_checkpoint
 from indexer.models.clip import Clip, load_clip, tokenize
-from indexer.models.device import has_bf16, processors, resolve_device
+from indexer.models.device import fastest_format, processors, resolve_device
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
 from indexer.models.torchvision_compat import ensure_torchvision
 
@@ -68,7 +68,7 @@ def oracle(checkpoint):
     return model.eval(), preprocess
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "fp16"])
 def clip(request, checkpoint) -> Clip:
     return load_clip(str(checkpoint), precision=request.param)
 
@@ -174,13 +174,20 @@ def test_from_several_threads_at_once(clip, files):
         assert (result * expected).sum(axis=1).min() >= 0.9999
 
 
-def test_auto_is_bf16_only_where_the_processor_has_it_and_the_weights_stay_equal(checkpoint, monkeypatch):
-    assert set(load_clip(str(checkpoint)).precision.values()) <= {"bf16" if has_bf16() else "fp32", "fp32"}
-    monkeypatch.setattr(clip_module, "has_bf16", lambda: True)
+@pytest.mark.parametrize("fastest", ["bf16", "fp16"])
+def test_auto_is_the_fastest_format_if_the_weights_stay_equal(checkpoint, monkeypatch, fastest):
+    monkeypatch.setattr(clip_module, "fastest_format", lambda rows: fastest)
     monkeypatch.setattr(clip_module, "_EQUAL", 1.1)
     assert load_clip(str(checkpoint)).precision == {"image": "fp32", "text": "fp32"}
     monkeypatch.setattr(clip_module, "_EQUAL", -1.0)
-    assert load_clip(str(checkpoint)).precision == {"image": "bf16", "text": "bf16"}
+    assert load_clip(str(checkpoint)).precision == {"image": fastest, "text": fastest}
+
+
+def test_a_format_the_processor_lacks_is_never_the_fastest(monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    fastest_format.cache_clear()
+    assert fastest_format(14) == "fp32"
+    fastest_format.cache_clear()
 
 
 def test_only_the_halves_asked_for(checkpoint, files):
@@ -332,10 +339,6 @@ class TestCheckpoint:
 
 
 class TestDevice:
-    def test_fp16_needs_a_gpu(self, checkpoint):
-        with pytest.raises(ValueError, match="fp16 needs a GPU"):
-            load_clip(str(checkpoint), precision="fp16")
-
     def test_resolve(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         assert resolve_device("auto") == resolve_device("cpu") == "cpu"
