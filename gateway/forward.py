@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from gateway.body import Body
 from gateway.errors import UpstreamError
 from gateway.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.protocol import PredictRequest, form
@@ -23,7 +24,7 @@ _HEADROOM = 0.95  # share of the gateway's deadline, so that the reason why it p
 
 
 class Forwarded:
-    """Sends a request on as it came. `model` is the face model that `find` asks for; a request names its own."""
+    """Sends a request on as it comes. `model` is the face model that `find` asks for; a request names its own."""
 
     def __init__(self, upstreams: Upstreams, model: str) -> None:
         self._upstreams = upstreams
@@ -44,7 +45,7 @@ class Forwarded:
     async def find(self, image: bytes, min_score: float) -> list[Face]:
         """The faces in the picture whose file is `image`, the surest first. Raises as above."""
         body, content_type = form(face_entries(self._model, min_score), image=image)
-        answer = await self._upstreams.predict(body, content_type)
+        answer = await self._upstreams.predict(Body(body), content_type)
         try:
             return read_faces(answer.get(TASK))
         except ValueError as error:

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from gateway.body import Body
 from gateway.errors import UpstreamError
 from indexer.errors import SettingsError
 
@@ -19,7 +20,6 @@ _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.G
 _PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
 _CONNECT_SECONDS = 3.0
 _KEEP_ALIVE = 1.0  # seconds; Immich's server closes idle connections after 2
-_PIECE = 1 << 20
 _LONGEST_ANSWER = 32 << 20  # bytes; a face takes some 10,000
 
 
@@ -32,22 +32,22 @@ class UpstreamRefusalError(UpstreamError):
             self.status = status
 
 
-class _Body(aiohttp.Payload):
-    """Bytes as they are, without a copy, handed to the socket in large pieces: aiohttp's own are of 64 KiB."""
+class _Payload(aiohttp.Payload):
+    """A body as it is, without a copy, in large pieces: aiohttp's own are of 64 KiB."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: Body) -> None:
         super().__init__(body)
-        self._body = memoryview(body)
-        self._size = len(body)
+        self._body = body
+        self._size = body.size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """For people."""
-        return bytes(self._body).decode(encoding, errors)
+        return self._body.start(self._body.arrived).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """All of it."""
-        for start in range(0, len(self._body), _PIECE):
-            await writer.write(self._body[start : start + _PIECE])
+        """All of it, as it comes."""
+        async for piece in self._body.pieces():
+            await writer.write(piece)
 
 
 class PassingError(Exception):
@@ -78,7 +78,7 @@ class Server:
         """Its address, without any password."""
         return str(self.url.with_user(None))
 
-    async def predict(self, session: aiohttp.ClientSession, body: bytes, content_type: str) -> dict[str, Any]:
+    async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         """What it answers to `POST /predict` with this very body.
 
         Raises:
@@ -104,12 +104,12 @@ class Server:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return _explain(error)
 
-    async def _predict(self, session: aiohttp.ClientSession, body: bytes, content_type: str) -> dict[str, Any]:
+    async def _predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         connection = SimpleNamespace(reused=False)
         try:
             async with session.post(
                 self.url / "predict",
-                data=_Body(body),
+                data=_Payload(body),
                 headers={"Content-Type": content_type},
                 allow_redirects=False,
                 trace_request_ctx=connection,

@@ -17,6 +17,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from yarl import URL
 
+from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
 from gateway.server import PassingError, Server, StaleError, open_session
 
@@ -78,8 +79,8 @@ class Upstreams:
         """Whether any server is."""
         return any(not server.trouble for server in self.servers)
 
-    async def predict(self, body: bytes, content_type: str) -> dict[str, Any]:
-        """What a server answers to `POST /predict` with this very body.
+    async def predict(self, body: Body, content_type: str) -> dict[str, Any]:
+        """What a server answers to `POST /predict` with this very body, sent on while it arrives.
 
         Raises:
             UpstreamRefusalError: a server refused the request.
@@ -106,7 +107,7 @@ class Upstreams:
             raise DeadlineError(f"{name} has not answered within {self._timeout:g} s") from None
 
     async def _ask(
-        self, session: aiohttp.ClientSession, asking: _Asking, body: bytes, content_type: str
+        self, session: aiohttp.ClientSession, asking: _Asking, body: Body, content_type: str
     ) -> dict[str, Any]:
         server = self._choose(asking)
         try:
