@@ -75,7 +75,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
 
     app.cleanup_ctx.append(running)
     if forward is None:
-        elsewhere = forward = Elsewhere(settings)
+        elsewhere = forward = Elsewhere(settings, metrics)
         recovery = _recovery(settings, library, elsewhere)
         app.cleanup_ctx.extend([elsewhere.running, recovery.running])
         states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}

@@ -109,7 +109,7 @@ class Body:
                     room[self.arrived : end] = part
                     self.arrived = end
                     self._tell()
-            self._data = room[: self.arrived] if self.size is None else room
+            self._data = room if len(room) == self.arrived else room[: self.arrived]
             self.size = self.arrived
         except TimeoutError:
             self._failure = SlowClientError("the body did not arrive in time")

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.body import Body
 from gateway.errors import UpstreamError
 from gateway.faces import TASK, LocalFaces, face_entries, read_faces
+from gateway.metrics import Metrics
 from gateway.protocol import PredictRequest, form
 from gateway.server import parse_urls
 from gateway.upstream import Upstreams
@@ -59,7 +60,7 @@ class Elsewhere:
         SettingsError: IMMICH_ML_URL is wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         urls = parse_urls(settings.immich_ml_url)
         self.upstreams = (
             Upstreams(
@@ -75,6 +76,10 @@ class Elsewhere:
             Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings)
         )
         self._settings = settings
+        if self.upstreams is not None:
+            metrics.watch_upstreams(self.upstreams.servers)
+        if isinstance(self.faces, LocalFaces):
+            metrics.watch(self.faces.gate)
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer to every task of `request`. Raises GatewayError."""

@@ -80,6 +80,17 @@ class PredictRequest:
             raise MalformedError(f"entries: minScore of {task}.{kind} is no number")
         return float(score)
 
+    def max_resolution(self, task: str, kind: str) -> int | None:
+        """The option `maxResolution` of that entry, None where there is none.
+
+        Raises:
+            MalformedError: it is no number of pixels.
+        """
+        pixels = ((self.entry(task, kind) or {}).get("options") or {}).get("maxResolution")
+        if pixels is not None and (isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 1):
+            raise MalformedError(f"entries: maxResolution of {task}.{kind} is no positive whole number")
+        return pixels
+
     def need_image(self) -> bytes:
         """The image. Raises MissingInputError where there is none."""
         if self.image is None:

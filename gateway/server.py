@@ -1,9 +1,11 @@
 """One machine-learning server that speaks Immich's protocol, and what its answers and failures mean."""
 
+import asyncio
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +27,8 @@ _LONGEST_ANSWER = 32 << 20  # bytes; a face takes some 10,000
 
 class UpstreamRefusalError(UpstreamError):
     """A server answered with an error of its own: its status where the fault is the request's (4xx), else 502."""
+
+    reason = "refused"
 
     def __init__(self, server: str, status: int, text: str) -> None:
         super().__init__(f"{server} answered {status}: {text or 'nothing'}")
@@ -53,24 +57,34 @@ class _Payload(aiohttp.Payload):
 class PassingError(Exception):
     """The request was not worked on and may be repeated, after `pause` seconds if the server named any."""
 
+    reason = "busy"
+
     def __init__(self, reason: str, pause: float = 0) -> None:
         super().__init__(reason)
         self.pause = pause
 
 
+class UnreachableError(PassingError):
+    """No connection came about."""
+
+    reason = "unreachable"
+
+
 class StaleError(PassingError):
     """The server closed a kept connection, most likely just as we took it; less likely, this request killed it."""
+
+    reason = "stale"
 
 
 @dataclass(eq=False)
 class Server:
-    """One server; `trouble` says why it is not well, and is empty while it is."""
+    """One server; `trouble` says why it is not well, and is empty while it is; `failed` counts by reason."""
 
     url: URL
     trouble: str = ""
     in_flight: int = 0
     answered: int = 0
-    failed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     last_asked: int = 0
 
     @property
@@ -88,8 +102,11 @@ class Server:
         self.in_flight += 1
         try:
             found = await self._predict(session, body, content_type)
-        except (PassingError, UpstreamError):
-            self.failed += 1
+        except (PassingError, UpstreamError) as error:
+            self.failed[error.reason] += 1
+            raise
+        except asyncio.CancelledError:  # by a deadline, or by a client that went or sent no more
+            self.failed["abandoned"] += 1
             raise
         finally:
             self.in_flight -= 1
@@ -118,7 +135,7 @@ class Server:
                 retry_after = response.headers.get("Retry-After", "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self.trouble = _explain(error)
-            raise PassingError(f"{self.name} cannot be reached: {self.trouble}") from error
+            raise UnreachableError(f"{self.name} cannot be reached: {self.trouble}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if connection.reused:
                 raise StaleError(f"{self.name} closed the connection") from error

@@ -25,6 +25,8 @@ def test_an_image_request_of_immich():
     assert (request.entries, request.image, request.text) == (OCR, image, None)
     assert request.min_score("ocr", "detection") == 0.5
     assert request.min_score("ocr", "recognition") == 0.8
+    assert request.max_resolution("ocr", "detection") == 736
+    assert request.max_resolution("ocr", "recognition") is None
 
 
 @pytest.mark.parametrize("text", ["", "发票", "a\r\nb", "🐈‍⬛ \0 ", "x" * 16384])
@@ -79,6 +81,13 @@ def test_a_score_that_is_none(score):
     entries = {"ocr": {"detection": {"modelName": "a", "options": {"minScore": score}}}}
     with pytest.raises(MalformedError):
         parse(gateways.form(entries, b"image")).min_score("ocr", "detection")
+
+
+@pytest.mark.parametrize("pixels", ["736", [], True, 736.5, 0, -1])
+def test_a_resolution_that_is_none(pixels):
+    entries = {"ocr": {"detection": {"modelName": "a", "options": {"maxResolution": pixels}}}}
+    with pytest.raises(MalformedError):
+        parse(gateways.form(entries, b"image")).max_resolution("ocr", "detection")
 
 
 @pytest.mark.parametrize(
