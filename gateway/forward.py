@@ -12,9 +12,9 @@ from gateway.errors import UpstreamError
 from gateway.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.metrics import Metrics
 from gateway.protocol import PredictRequest, form
-from gateway.server import parse_urls
 from gateway.upstream import Upstreams
 from indexer.errors import WeightsError
+from indexer.ml_servers import parse_urls
 from indexer.models import face_weights
 from indexer.models.faces import Face, load_faces
 from indexer.settings import Settings

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,10 +15,9 @@ from yarl import URL
 
 from gateway.body import Body
 from gateway.errors import UpstreamError
-from indexer.errors import SettingsError
+from indexer.ml_servers import explain, name_of
 
 _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
-_PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
 _CONNECT_SECONDS = 3.0
 _KEEP_ALIVE = 1.0  # seconds; Immich's server closes idle connections after 2
 _LONGEST_ANSWER = 32 << 20  # bytes; a face takes some 10,000
@@ -90,7 +88,7 @@ class Server:
     @property
     def name(self) -> str:
         """Its address, without any password."""
-        return str(self.url.with_user(None))
+        return name_of(self.url)
 
     async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         """What it answers to `POST /predict` with this very body.
@@ -113,14 +111,6 @@ class Server:
         self.answered += 1
         return found
 
-    async def ping(self, session: aiohttp.ClientSession) -> str:
-        """Why it is not well; empty if it is."""
-        try:
-            async with session.get(self.url / "ping", timeout=_PING_TIMEOUT) as response:
-                return "" if response.ok else f"/ping answered {response.status}"
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return _explain(error)
-
     async def _predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         connection = SimpleNamespace(reused=False)
         try:
@@ -134,14 +124,14 @@ class Server:
                 status, answer = response.status, await _read(response)
                 retry_after = response.headers.get("Retry-After", "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            self.trouble = _explain(error)
+            self.trouble = explain(error)
             raise UnreachableError(f"{self.name} cannot be reached: {self.trouble}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if connection.reused:
                 raise StaleError(f"{self.name} closed the connection") from error
-            raise UpstreamError(f"{self.name} broke off before it answered: {_explain(error)}") from error
+            raise UpstreamError(f"{self.name} broke off before it answered: {explain(error)}") from error
         except aiohttp.ClientError as error:
-            raise UpstreamError(f"{self.name} broke off while it answered: {_explain(error)}") from error
+            raise UpstreamError(f"{self.name} broke off while it answered: {explain(error)}") from error
         if status in _PASSING:
             pause = float(retry_after) if re.fullmatch(r"\d{1,3}", retry_after) else 0.0
             raise PassingError(f"{self.name} answered {status}", pause)
@@ -168,24 +158,6 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-def parse_urls(text: str) -> list[URL]:
-    """The addresses in IMMICH_ML_URL, separated by commas.
-
-    Raises:
-        SettingsError: one of them is no http(s) address.
-    """
-    urls = []
-    for part in filter(None, (piece.strip().rstrip("/") for piece in text.split(","))):
-        try:
-            url = URL(part)
-        except ValueError:
-            url = URL()
-        if url.scheme not in ("http", "https") or not url.host:
-            raise SettingsError(f"IMMICH_ML_URL: {part!r} is no address like http://immich-machine-learning:3003")
-        urls.append(url)
-    return urls
-
-
 async def _on_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
     if context.trace_request_ctx is not None:
         context.trace_request_ctx.reused = True
@@ -198,13 +170,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(answer) > _LONGEST_ANSWER:
             raise aiohttp.ClientPayloadError(f"more than {_LONGEST_ANSWER} bytes")
     return bytes(answer)
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, OSError):
-        cause = error.os_error
-        errno = cause.errno or 0
-        return os.strerror(errno) if errno > 0 else cause.strerror or str(cause) or "no connection"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

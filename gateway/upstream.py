@@ -20,6 +20,7 @@ from yarl import URL
 from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
 from gateway.server import PassingError, Server, StaleError, open_session
+from indexer.ml_servers import ping
 
 log = structlog.get_logger()
 
@@ -143,7 +144,7 @@ class Upstreams:
 
     async def _watch(self, server: Server, session: aiohttp.ClientSession) -> None:
         while True:
-            server.trouble = await server.ping(session)
+            server.trouble = await ping(session, server.url)
             self._notice()
             await asyncio.sleep(min(self._check, _LOOK_AGAIN) if server.trouble else self._check)
 
