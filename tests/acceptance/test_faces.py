@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from tests import stubs
 from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import ml_servers
+from tests.acceptance.upstreams import ml_servers, until
 from tests.face_models import detector, recogniser
 from tests.gateways import CLIP, FACES, OCR, form, request, serving
 from tests.workers import eventually, settings_for
@@ -114,7 +114,7 @@ async def test_a_server_that_restarts_meanwhile(gateway):
         await server.stop()
         async with gateway(immich_ml_url=server.url, immich_ml_wait_seconds=10) as immich:
             asking = asyncio.create_task(immich.ask(FACES, PHOTO))
-            await asyncio.sleep(0.5)
+            await eventually(lambda: _refused(immich))
             await server.start()
             assert (await asking).json == FOUND
 
@@ -126,12 +126,9 @@ async def test_a_client_who_goes_takes_its_request_along(gateway):
             _, writer = await asyncio.open_connection("127.0.0.1", immich.port)
             writer.write(request(form(FACES, PHOTO)))
             await writer.drain()
-            async with asyncio.timeout(5):
-                while not server.at_work:  # noqa: ASYNC110 - it has no event
-                    await asyncio.sleep(0.01)
-                writer.close()
-                while not server.gone:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.01)
+            await until(lambda: server.at_work == 1)
+            writer.close()
+            await until(lambda: server.gone == 1)
 
 
 async def figures(immich) -> set[str]:
@@ -169,6 +166,10 @@ async def test_the_figures_of_each_upstream(gateway):
 async def _away(immich) -> bool:
     health = (await immich.get("/health")).json["elsewhere"]["upstreams"]
     return [bool(upstream["trouble"]) for upstream in health] == [False, True]
+
+
+async def _refused(immich) -> bool:
+    return b'immich_gateway_upstream_failed_total{reason="unreachable"' in (await immich.get("/metrics")).body
 
 
 async def _holds(immich, line: str) -> bool:

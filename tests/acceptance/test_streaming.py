@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import MlServer, ml_servers
+from tests.acceptance.upstreams import MlServer, ml_servers, until
 from tests.gateways import BOUNDARY, FACES, OCR, Answer, form, read_answer, request, serving
 from tests.workers import eventually, settings_for
 
@@ -19,8 +19,8 @@ HALF = len(BODY) // 2
 @pytest.fixture
 def gateway(database, tmp_path):
     def start(server: MlServer, **changes):
-        settings = settings_for(database, tmp_path, immich_ml_url=server.url, immich_ml_wait_seconds=5, **changes)
-        return serving(settings, forward=None)
+        changes = {"immich_ml_url": server.url, "immich_ml_wait_seconds": 5} | changes
+        return serving(settings_for(database, tmp_path, **changes), forward=None)
 
     return start
 
@@ -65,17 +65,11 @@ def chunk(data: bytes) -> bytes:
 
 
 async def asked(server: MlServer, times: int = 1) -> None:
-    async def so_often() -> bool:
-        return len(server.lengths) == times
-
-    await eventually(so_often)
+    await until(lambda: len(server.lengths) == times)
 
 
 async def left(server: MlServer) -> None:
-    async def gone() -> bool:
-        return server.gone == 1
-
-    await eventually(gone)
+    await until(lambda: server.gone == 1)
 
 
 async def test_the_upstream_is_asked_before_the_body_is_all_there(gateway):
@@ -179,7 +173,11 @@ async def test_more_than_is_taken(gateway):
 
 
 async def test_the_upstream_goes_while_the_body_comes(gateway):
-    async with ml_servers() as [server], gateway(server) as immich, upload(immich.port) as client:
+    async with (
+        ml_servers() as [server],
+        gateway(server, immich_ml_wait_seconds=0.2) as immich,
+        upload(immich.port) as client,
+    ):
         await asked(server)
         await server.stop()
         await client.send(BODY[HALF:])

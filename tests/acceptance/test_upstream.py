@@ -16,7 +16,7 @@ from gateway.server import UpstreamRefusalError
 from gateway.upstream import Upstreams
 from indexer.errors import SettingsError
 from indexer.ml_servers import parse_urls
-from tests.acceptance.upstreams import FACES, MlServer, ml_servers
+from tests.acceptance.upstreams import FACES, MlServer, ml_servers, until
 
 ENTRIES = {
     "facial-recognition": {
@@ -30,12 +30,6 @@ def upstreams(
     *servers: MlServer, path: str = "", timeout: float = 10, wait: float = 2, check: float = 0.1
 ) -> Upstreams:
     return Upstreams([URL(server.url + path) for server in servers], timeout=timeout, wait=wait, check=check)
-
-
-async def until(condition, seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - of another's state, which has no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", ["", "/behind/a/path"])
@@ -153,8 +147,7 @@ async def test_a_restart_costs_nothing():
     server = MlServer()
     async with upstreams(server, wait=10) as pool:
         asking = [asyncio.create_task(pool.predict(Body(b"x"), "text/plain")) for _ in range(10)]
-        await until(lambda: not pool.well)
-        await asyncio.sleep(0.5)
+        await until(lambda: pool.servers[0].failed["unreachable"] >= 10)
         await server.start()
         try:
             assert await asyncio.gather(*asking) == [FACES] * 10
@@ -250,7 +243,7 @@ async def test_coming_back_is_noticed():
     server = MlServer()
     await server.start()
     async with upstreams(server) as pool:
-        await asyncio.sleep(0.3)
+        await until(lambda: server.pings >= 2)
         assert not pool.came_back.is_set()
         await server.stop()
         await until(lambda: not pool.well)

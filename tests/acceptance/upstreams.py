@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class MlServer:
     delay: float = 0
     cut: str = ""  # "head": the connection ends without an answer, "body": in the middle of it
     ping: int = 200
+    pings: int = 0  # so many came
     bodies: list[bytes] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     lengths: list[int | None] = field(default_factory=list)  # as announced, one a request, before its body
@@ -59,6 +60,7 @@ class MlServer:
             await runner.cleanup()
 
     async def _ping(self, request: web.Request) -> web.Response:
+        self.pings += 1
         if self.hold is not None:
             await self.hold.wait()
         return web.Response(status=self.ping, text="pong")
@@ -107,6 +109,13 @@ class MlServer:
         if isinstance(self.answer, bytes):
             return web.Response(body=self.answer)
         return web.json_response(self.answer)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that has no event, such as the state of a server here."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
