@@ -61,7 +61,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     for gate in (texts.gate, pictures.gate):
         metrics.watch(gate)
     guard = Guard(settings, metrics)
-    app = web.Application(client_max_size=guard.max_body, middlewares=[guard.__call__])
+    app = web.Application(middlewares=[guard.__call__])
     states: dict[str, Callable[[], Any]] = {}
     health = Health(models.text, pictures, library, states)
 
@@ -75,7 +75,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
 
     app.cleanup_ctx.append(running)
     if forward is None:
-        elsewhere = forward = Elsewhere(settings)
+        elsewhere = forward = Elsewhere(settings, metrics)
         recovery = _recovery(settings, library, elsewhere)
         app.cleanup_ctx.extend([elsewhere.running, recovery.running])
         states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}

@@ -65,6 +65,7 @@ class UpstreamError(GatewayError):
 
     status = 502
     code = "upstream"
+    reason = "broken"  # for the metrics, as that of `PassingError`
 
 
 class BusyError(GatewayError):

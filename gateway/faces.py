@@ -57,6 +57,7 @@ class LocalFaces:
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"facial-recognition": faces, "imageWidth": pixels, "imageHeight": pixels}`. Raises GatewayError."""
+        request = await request.whole()
         self._check(request)
         image = request.need_image()
         options = (request.entry(TASK, "detection") or {}).get("options") or {}

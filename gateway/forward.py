@@ -7,12 +7,14 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from gateway.body import Body
 from gateway.errors import UpstreamError
 from gateway.faces import TASK, LocalFaces, face_entries, read_faces
+from gateway.metrics import Metrics
 from gateway.protocol import PredictRequest, form
-from gateway.server import parse_urls
 from gateway.upstream import Upstreams
 from indexer.errors import WeightsError
+from indexer.ml_servers import parse_urls
 from indexer.models import face_weights
 from indexer.models.faces import Face, load_faces
 from indexer.settings import Settings
@@ -23,7 +25,7 @@ _HEADROOM = 0.95  # share of the gateway's deadline, so that the reason why it p
 
 
 class Forwarded:
-    """Sends a request on as it came. `model` is the face model that `find` asks for; a request names its own."""
+    """Sends a request on as it comes. `model` is the face model that `find` asks for; a request names its own."""
 
     def __init__(self, upstreams: Upstreams, model: str) -> None:
         self._upstreams = upstreams
@@ -44,7 +46,7 @@ class Forwarded:
     async def find(self, image: bytes, min_score: float) -> list[Face]:
         """The faces in the picture whose file is `image`, the surest first. Raises as above."""
         body, content_type = form(face_entries(self._model, min_score), image=image)
-        answer = await self._upstreams.predict(body, content_type)
+        answer = await self._upstreams.predict(Body(body), content_type)
         try:
             return read_faces(answer.get(TASK))
         except ValueError as error:
@@ -58,7 +60,7 @@ class Elsewhere:
         SettingsError: IMMICH_ML_URL is wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         urls = parse_urls(settings.immich_ml_url)
         self.upstreams = (
             Upstreams(
@@ -74,6 +76,10 @@ class Elsewhere:
             Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings)
         )
         self._settings = settings
+        if self.upstreams is not None:
+            metrics.watch_upstreams(self.upstreams.servers)
+        if isinstance(self.faces, LocalFaces):
+            metrics.watch(self.faces.gate)
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer to every task of `request`. Raises GatewayError."""

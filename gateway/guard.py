@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
-from gateway.errors import GatewayError, NotFoundError, SlowClientError, TooLargeError, answer
+from gateway.body import Body
+from gateway.errors import GatewayError, NotFoundError, answer
 from gateway.gate import Gate
 from gateway.metrics import Metrics
 from indexer.settings import Settings
 
 log = structlog.get_logger()
+
+BODY = web.RequestKey("body", Body)
+"""Where a handler finds the body of its request, which may still be arriving."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,11 +25,11 @@ _SMALL = 64 << 10  # bodies up to this size are always let in: searches go on wh
 
 
 class Guard:
-    """A middleware; after it, `request.read()` gives the body at once. Settings say what the limits are."""
+    """A middleware; handlers find the body at `request[BODY]`. Settings say what the limits are."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.max_body = (settings.max_preview_megabytes << 20) + _SMALL  # a picture and the form around it
-        self._bodies = Gate("uploads", max(settings.gateway_megabytes_in_flight << 20, self.max_body))
+        self._max_body = (settings.max_preview_megabytes << 20) + _SMALL  # a picture and the form around it
+        self._bodies = Gate("uploads", max(settings.gateway_megabytes_in_flight << 20, self._max_body))
         self._body_seconds = settings.gateway_body_seconds
         token = settings.gateway_token
         self._token = None if token is None else token.get_secret_value().encode()
@@ -58,11 +62,7 @@ class Guard:
             self._check_token(request)
             if request.match_info.http_exception is not None:
                 raise request.match_info.http_exception
-            size = self.max_body if request.content_length is None else request.content_length
-            with self._bodies(size if request.can_read_body and size > _SMALL else 0):
-                if request.can_read_body:
-                    await self._read(request, size)
-                return await handler(request)
+            return await self._with_body(request, handler)
         except GatewayError as error:
             return answer(error)
         except web.HTTPException as error:
@@ -78,13 +78,15 @@ class Guard:
         if self._token is not None and not hmac.compare_digest(given, self._token):
             raise web.HTTPNotFound
 
-    async def _read(self, request: web.Request, size: int) -> None:
-        try:
-            if size > self.max_body:
-                raise web.HTTPRequestEntityTooLarge(self.max_body, size)
-            async with asyncio.timeout(self._body_seconds):
-                await request.read()
-        except TimeoutError:
-            raise SlowClientError("the body did not arrive in time") from None
-        except web.HTTPRequestEntityTooLarge:
-            raise TooLargeError(f"the body has more than {self.max_body} bytes") from None
+    async def _with_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.can_read_body:
+            request[BODY] = Body()
+            return await handler(request)
+        # What is announced of a compressed body says nothing of the one that we get.
+        size = None if "Content-Encoding" in request.headers else request.content_length
+        held = self._max_body if size is None else size
+        with self._bodies(held if held > _SMALL else 0):
+            async with Body.arriving(
+                request.content, size=size, limit=self._max_body, seconds=self._body_seconds
+            ) as request[BODY]:
+                return await handler(request)

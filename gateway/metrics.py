@@ -1,12 +1,15 @@
 """What Prometheus is told."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
+from gateway.server import Server
 from indexer.queue import Counts
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -50,6 +53,10 @@ class Metrics:
         """Report how many are in."""
         self.waiting.labels(gate.what).set_function(lambda: gate.taken)
 
+    def watch_upstreams(self, servers: Sequence[Server]) -> None:
+        """Report what each of them does, and how it is."""
+        self.registry.register(_Upstreams(servers))
+
     @contextmanager
     def timed(self, task: str) -> Iterator[None]:
         """Note how long the block took, or why it failed."""
@@ -68,3 +75,25 @@ class Metrics:
             for state in ("waiting", "retrying", "running", "dead", "inbox"):
                 self._backlog.labels(state).set(getattr(backlog, state))
         return generate_latest(self.registry)
+
+
+class _Upstreams(Collector):
+    """The figures that the servers keep themselves, read when Prometheus asks."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self._servers = servers
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them, by the server's address."""
+        name, labels = "immich_gateway_upstream", ["upstream"]
+        healthy = GaugeMetricFamily(f"{name}_healthy", "Whether it answers /ping and takes connections", labels=labels)
+        in_flight = GaugeMetricFamily(f"{name}_in_flight", "Requests that it is at", labels=labels)
+        answered = CounterMetricFamily(f"{name}_answered", "Requests that it answered", labels=labels)
+        failed = CounterMetricFamily(f"{name}_failed", "Attempts that failed, by reason", labels=[*labels, "reason"])
+        for server in self._servers:
+            healthy.add_metric([server.name], not server.trouble)
+            in_flight.add_metric([server.name], server.in_flight)
+            answered.add_metric([server.name], server.answered)
+            for reason, count in server.failed.items():
+                failed.add_metric([server.name, reason], count)
+        return healthy, in_flight, answered, failed

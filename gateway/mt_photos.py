@@ -16,6 +16,7 @@ import numpy.typing as npt
 from aiohttp import web
 
 from gateway.errors import DeadlineError, GatewayError, MalformedError, MissingInputError, TooLargeError
+from gateway.guard import BODY
 from gateway.protocol import MAX_TEXT_BYTES, parts
 from indexer import images
 from indexer.errors import PictureError
@@ -99,7 +100,7 @@ class MtPhotos:
 
     async def _clip_text(self, request: web.Request) -> dict[str, Any]:
         try:
-            asked = json.loads(await request.read())
+            asked = json.loads(await request[BODY].whole())
         except (ValueError, RecursionError):
             raise MalformedError("the body is not JSON") from None
         text = asked.get("text") if isinstance(asked, dict) else None
@@ -123,7 +124,7 @@ class MtPhotos:
 
     async def _picture(self, request: web.Request) -> bytes:
         """The content of the form's `file`."""
-        body = await request.read()
+        body = await request[BODY].whole()
         for name, content in parts(body, request.headers.get("Content-Type", "")):
             if name == "file":
                 return content
@@ -147,8 +148,6 @@ class MtPhotos:
                     return web.json_response(await answer(request))
             except GatewayError as error:
                 return _failure(error.status, error.code, str(error), error.retry_after)
-            except web.HTTPRequestEntityTooLarge as error:
-                return _failure(error.status, TooLargeError.code, error.text or error.reason)
             except TimeoutError:
                 return _failure(504, DeadlineError.code, f"no answer within {self._deadline:g} s")
 

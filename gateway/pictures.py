@@ -69,6 +69,9 @@ class Pictures:
         if "clip" in wanted:
             request.entry("clip", "visual")
         min_box, min_text = request.min_score("ocr", "detection"), request.min_score("ocr", "recognition")
+        # Only checked. It is how finely Immich's own server looks for text; we always look as finely as the indexer
+        # does (OCR_DETECT_SIDE, by default about as Immich), and what it has read is no worse for what was asked.
+        request.max_resolution("ocr", "detection")
         data = request.need_image()
         width, height = await asyncio.to_thread(self._dimensions, data)
         found = await self.read(data, wanted)

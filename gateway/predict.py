@@ -31,7 +31,9 @@ class Predict:
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer to all tasks of `request`. Raises GatewayError: where one task fails there is no answer."""
-        parts = self._split(request)
+        if not self._local & request.entries.keys():
+            return await self._forwarded(request)
+        parts = self._split(await request.whole())
         if len(parts) == 1:
             return await self._timed(*parts[0])
         try:
@@ -44,6 +46,16 @@ class Predict:
         for answer in answers:
             merged |= answer.result()
         return merged
+
+    async def _forwarded(self, request: PredictRequest) -> dict[str, object]:
+        """The answer to a request that is sent on while it arrives, given only once all of it has been seen."""
+        answer = asyncio.create_task(self._timed(self._label(request.entries), self._forward, request))
+        try:
+            await request.whole()
+            return await answer
+        finally:
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     def _split(self, request: PredictRequest) -> list[tuple[str, Task, PredictRequest]]:
         parts: list[tuple[str, Task, PredictRequest]] = []
@@ -67,9 +79,12 @@ class Predict:
             parts.append(("+".join(name[task] for task in seen), self._pictures, request.only(seen)))
         others = [task for task in request.entries if task not in self._local]
         if others:
-            label = others[0] if len(others) == 1 and others[0] in _LABELS else "other"
-            parts.append((label, self._forward, request.form_for(others)))
+            parts.append((self._label(others), self._forward, request.form_for(others)))
         return parts
+
+    def _label(self, tasks: Collection[str]) -> str:
+        (first, *more) = tasks
+        return first if not more and first in _LABELS else "other"
 
     async def _timed(self, label: str, task: Task, request: PredictRequest) -> dict[str, object]:
         with self._metrics.timed(label):

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.body import Body
 from gateway.errors import MalformedError, MissingInputError, TooLargeError
 
 MAX_TEXT_BYTES = 16 << 10  # the model reads some 50 characters; nobody types more than this
 _MAX_ENTRIES_BYTES = 64 << 10
 _MAX_HEADER_BYTES = 8 << 10
 _MAX_PARTS = 16
+_LOOKS = 16  # at a form under way, for its entries: those of Immich come first, and at once
 
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
 _NAME = re.compile(
@@ -28,14 +30,26 @@ class PredictRequest:
     """One request of Immich's.
 
     `entries` maps tasks to types to `{"modelName": str, "options": {...}}`, unchecked below the first level; `body` is
-    the form as it came, whose boundary `content_type` names.
+    the form as it came, whose boundary `content_type` names. While it is still arriving there is neither image nor
+    text, and what comes may yet turn out to be no form: `whole` waits for it.
     """
 
     entries: dict[str, Any]
     image: bytes | None
     text: str | None
-    body: bytes
+    body: Body
     content_type: str
+
+    async def whole(self) -> "PredictRequest":
+        """The same request with all of its form.
+
+        Raises:
+            MalformedError, MissingInputError, TooLargeError: as `parse`.
+            SlowClientError: it did not arrive in time.
+        """
+        if self.image is not None or self.text is not None:
+            return self
+        return parse(await self.body.whole(), self.content_type)
 
     def entry(self, task: str, kind: str) -> dict[str, Any] | None:
         """The entry of that task and type, checked; None where there is none.
@@ -66,6 +80,17 @@ class PredictRequest:
             raise MalformedError(f"entries: minScore of {task}.{kind} is no number")
         return float(score)
 
+    def max_resolution(self, task: str, kind: str) -> int | None:
+        """The option `maxResolution` of that entry, None where there is none.
+
+        Raises:
+            MalformedError: it is no number of pixels.
+        """
+        pixels = ((self.entry(task, kind) or {}).get("options") or {}).get("maxResolution")
+        if pixels is not None and (isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 1):
+            raise MalformedError(f"entries: maxResolution of {task}.{kind} is no positive whole number")
+        return pixels
+
     def need_image(self) -> bytes:
         """The image. Raises MissingInputError where there is none."""
         if self.image is None:
@@ -88,10 +113,28 @@ class PredictRequest:
         if wanted.keys() == self.entries.keys():
             return self
         body, content_type = form(wanted, image=self.image, text=self.text)
-        return replace(self, entries=wanted, body=body, content_type=content_type)
+        return replace(self, entries=wanted, body=Body(body), content_type=content_type)
 
 
-def parse(body: bytes, content_type: str) -> PredictRequest:
+async def receive(body: Body, content_type: str) -> PredictRequest:
+    """A request as soon as its entries are there, or all of it where they are not to be seen before.
+
+    Raises:
+        MalformedError, MissingInputError, TooLargeError, SlowClientError: as `PredictRequest.whole`.
+    """
+    seen = 0
+    for _ in range(_LOOKS):
+        await body.more(seen)
+        if body.complete:
+            break
+        seen = body.arrived
+        entries = _first_entries(body.start(2 * _MAX_ENTRIES_BYTES), content_type)
+        if entries is not None:
+            return PredictRequest(entries, None, None, body, content_type)
+    return parse(await body.whole(), content_type)
+
+
+def parse(body: bytes | bytearray, content_type: str) -> PredictRequest:
     """Take a request apart.
 
     Raises:
@@ -116,7 +159,15 @@ def parse(body: bytes, content_type: str) -> PredictRequest:
         decoded = None if text is None else text.decode()
     except UnicodeDecodeError:
         raise MalformedError("the text is not UTF-8") from None
-    return PredictRequest(entries, image, decoded, body, content_type)
+    return PredictRequest(entries, image, decoded, Body(body), content_type)
+
+
+def _first_entries(start: bytes, content_type: str) -> dict[str, Any] | None:
+    """The entries in the beginning of a form; None if they are not there, or are none."""
+    try:
+        return next((_entries(content) for name, content in parts(start, content_type) if name == "entries"), None)
+    except MalformedError:
+        return None
 
 
 def _entries(content: bytes) -> dict[str, Any]:
@@ -131,7 +182,7 @@ def _entries(content: bytes) -> dict[str, Any]:
     return entries
 
 
-def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
+def parts(body: bytes | bytearray, content_type: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each part."""
     match = _BOUNDARY.search(content_type)
     if match is None or not content_type.lower().startswith("multipart/form-data"):
@@ -156,7 +207,7 @@ def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
         name = _NAME.search(body[at:head])
         if name is None:
             raise MalformedError("a part of the form has no name")
-        yield name[1].decode("utf-8", "replace"), body[head + 4 : max(end, head + 4)]
+        yield name[1].decode("utf-8", "replace"), bytes(memoryview(body)[head + 4 : max(end, head + 4)])
         at = end + len(delimiter)
     raise MalformedError(f"the form has more than {_MAX_PARTS} parts")
 

@@ -8,6 +8,7 @@ from aiohttp import web
 import indexer
 from gateway import protocol
 from gateway.errors import DeadlineError
+from gateway.guard import BODY
 from gateway.health import Health
 from gateway.library import Library
 from gateway.metrics import Metrics
@@ -51,9 +52,9 @@ class Routes:
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _answer(self, request: web.Request) -> web.Response:
-        asked = protocol.parse(await request.read(), request.headers.get("Content-Type", ""))
         try:
             async with asyncio.timeout(self._deadline):
+                asked = await protocol.receive(request[BODY], request.headers.get("Content-Type", ""))
                 return _json(await self._predict(asked))
         except TimeoutError:
             raise DeadlineError(f"no answer within {self._deadline:g} s") from None

@@ -1,9 +1,10 @@
 """One machine-learning server that speaks Immich's protocol, and what its answers and failures mean."""
 
+import asyncio
 import json
-import os
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -12,19 +13,20 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from gateway.body import Body
 from gateway.errors import UpstreamError
-from indexer.errors import SettingsError
+from indexer.ml_servers import explain, name_of
 
 _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
-_PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
 _CONNECT_SECONDS = 3.0
 _KEEP_ALIVE = 1.0  # seconds; Immich's server closes idle connections after 2
-_PIECE = 1 << 20
 _LONGEST_ANSWER = 32 << 20  # bytes; a face takes some 10,000
 
 
 class UpstreamRefusalError(UpstreamError):
     """A server answered with an error of its own: its status where the fault is the request's (4xx), else 502."""
+
+    reason = "refused"
 
     def __init__(self, server: str, status: int, text: str) -> None:
         super().__init__(f"{server} answered {status}: {text or 'nothing'}")
@@ -32,53 +34,63 @@ class UpstreamRefusalError(UpstreamError):
             self.status = status
 
 
-class _Body(aiohttp.Payload):
-    """Bytes as they are, without a copy, handed to the socket in large pieces: aiohttp's own are of 64 KiB."""
+class _Payload(aiohttp.Payload):
+    """A body as it is, without a copy, in large pieces: aiohttp's own are of 64 KiB."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: Body) -> None:
         super().__init__(body)
-        self._body = memoryview(body)
-        self._size = len(body)
+        self._body = body
+        self._size = body.size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """For people."""
-        return bytes(self._body).decode(encoding, errors)
+        return self._body.start(self._body.arrived).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """All of it."""
-        for start in range(0, len(self._body), _PIECE):
-            await writer.write(self._body[start : start + _PIECE])
+        """All of it, as it comes."""
+        async for piece in self._body.pieces():
+            await writer.write(piece)
 
 
 class PassingError(Exception):
     """The request was not worked on and may be repeated, after `pause` seconds if the server named any."""
+
+    reason = "busy"
 
     def __init__(self, reason: str, pause: float = 0) -> None:
         super().__init__(reason)
         self.pause = pause
 
 
+class UnreachableError(PassingError):
+    """No connection came about."""
+
+    reason = "unreachable"
+
+
 class StaleError(PassingError):
     """The server closed a kept connection, most likely just as we took it; less likely, this request killed it."""
+
+    reason = "stale"
 
 
 @dataclass(eq=False)
 class Server:
-    """One server; `trouble` says why it is not well, and is empty while it is."""
+    """One server; `trouble` says why it is not well, and is empty while it is; `failed` counts by reason."""
 
     url: URL
     trouble: str = ""
     in_flight: int = 0
     answered: int = 0
-    failed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     last_asked: int = 0
 
     @property
     def name(self) -> str:
         """Its address, without any password."""
-        return str(self.url.with_user(None))
+        return name_of(self.url)
 
-    async def predict(self, session: aiohttp.ClientSession, body: bytes, content_type: str) -> dict[str, Any]:
+    async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         """What it answers to `POST /predict` with this very body.
 
         Raises:
@@ -88,28 +100,23 @@ class Server:
         self.in_flight += 1
         try:
             found = await self._predict(session, body, content_type)
-        except (PassingError, UpstreamError):
-            self.failed += 1
+        except (PassingError, UpstreamError) as error:
+            self.failed[error.reason] += 1
+            raise
+        except asyncio.CancelledError:  # by a deadline, or by a client that went or sent no more
+            self.failed["abandoned"] += 1
             raise
         finally:
             self.in_flight -= 1
         self.answered += 1
         return found
 
-    async def ping(self, session: aiohttp.ClientSession) -> str:
-        """Why it is not well; empty if it is."""
-        try:
-            async with session.get(self.url / "ping", timeout=_PING_TIMEOUT) as response:
-                return "" if response.ok else f"/ping answered {response.status}"
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return _explain(error)
-
-    async def _predict(self, session: aiohttp.ClientSession, body: bytes, content_type: str) -> dict[str, Any]:
+    async def _predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
         connection = SimpleNamespace(reused=False)
         try:
             async with session.post(
                 self.url / "predict",
-                data=_Body(body),
+                data=_Payload(body),
                 headers={"Content-Type": content_type},
                 allow_redirects=False,
                 trace_request_ctx=connection,
@@ -117,14 +124,14 @@ class Server:
                 status, answer = response.status, await _read(response)
                 retry_after = response.headers.get("Retry-After", "")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            self.trouble = _explain(error)
-            raise PassingError(f"{self.name} cannot be reached: {self.trouble}") from error
+            self.trouble = explain(error)
+            raise UnreachableError(f"{self.name} cannot be reached: {self.trouble}") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if connection.reused:
                 raise StaleError(f"{self.name} closed the connection") from error
-            raise UpstreamError(f"{self.name} broke off before it answered: {_explain(error)}") from error
+            raise UpstreamError(f"{self.name} broke off before it answered: {explain(error)}") from error
         except aiohttp.ClientError as error:
-            raise UpstreamError(f"{self.name} broke off while it answered: {_explain(error)}") from error
+            raise UpstreamError(f"{self.name} broke off while it answered: {explain(error)}") from error
         if status in _PASSING:
             pause = float(retry_after) if re.fullmatch(r"\d{1,3}", retry_after) else 0.0
             raise PassingError(f"{self.name} answered {status}", pause)
@@ -151,24 +158,6 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-def parse_urls(text: str) -> list[URL]:
-    """The addresses in IMMICH_ML_URL, separated by commas.
-
-    Raises:
-        SettingsError: one of them is no http(s) address.
-    """
-    urls = []
-    for part in filter(None, (piece.strip().rstrip("/") for piece in text.split(","))):
-        try:
-            url = URL(part)
-        except ValueError:
-            url = URL()
-        if url.scheme not in ("http", "https") or not url.host:
-            raise SettingsError(f"IMMICH_ML_URL: {part!r} is no address like http://immich-machine-learning:3003")
-        urls.append(url)
-    return urls
-
-
 async def _on_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
     if context.trace_request_ctx is not None:
         context.trace_request_ctx.reused = True
@@ -181,13 +170,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(answer) > _LONGEST_ANSWER:
             raise aiohttp.ClientPayloadError(f"more than {_LONGEST_ANSWER} bytes")
     return bytes(answer)
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, OSError):
-        cause = error.os_error
-        errno = cause.errno or 0
-        return os.strerror(errno) if errno > 0 else cause.strerror or str(cause) or "no connection"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

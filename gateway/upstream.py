@@ -17,8 +17,10 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from yarl import URL
 
+from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
 from gateway.server import PassingError, Server, StaleError, open_session
+from indexer.ml_servers import ping
 
 log = structlog.get_logger()
 
@@ -78,8 +80,8 @@ class Upstreams:
         """Whether any server is."""
         return any(not server.trouble for server in self.servers)
 
-    async def predict(self, body: bytes, content_type: str) -> dict[str, Any]:
-        """What a server answers to `POST /predict` with this very body.
+    async def predict(self, body: Body, content_type: str) -> dict[str, Any]:
+        """What a server answers to `POST /predict` with this very body, sent on while it arrives.
 
         Raises:
             UpstreamRefusalError: a server refused the request.
@@ -106,7 +108,7 @@ class Upstreams:
             raise DeadlineError(f"{name} has not answered within {self._timeout:g} s") from None
 
     async def _ask(
-        self, session: aiohttp.ClientSession, asking: _Asking, body: bytes, content_type: str
+        self, session: aiohttp.ClientSession, asking: _Asking, body: Body, content_type: str
     ) -> dict[str, Any]:
         server = self._choose(asking)
         try:
@@ -142,7 +144,7 @@ class Upstreams:
 
     async def _watch(self, server: Server, session: aiohttp.ClientSession) -> None:
         while True:
-            server.trouble = await server.ping(session)
+            server.trouble = await ping(session, server.url)
             self._notice()
             await asyncio.sleep(min(self._check, _LOOK_AGAIN) if server.trouble else self._check)
 

@@ -1,13 +1,15 @@
 """Every precondition, checked one by one, each with what to do when it fails."""
 
 import asyncio
+import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import aiohttp
 import asyncpg
 
-from indexer import photos, reconcile, schema, tuning
+from indexer import ml_servers, photos, reconcile, schema, tuning
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.results import MODEL_NAMES, width_advice
@@ -31,6 +33,7 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [await asyncio.to_thread(_device, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
+    findings.append(await _faces(settings))
     try:
         connection = await connect(settings.dsn)
     except TROUBLE as error:
@@ -82,6 +85,45 @@ def _weights(settings: Settings) -> Finding:
     except WeightsError as error:
         return Finding("weights", "fails", str(error))
     return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
+
+
+async def _faces(settings: Settings) -> Finding:
+    try:
+        urls = ml_servers.parse_urls(settings.immich_ml_url)
+        if not urls:
+            return await asyncio.to_thread(_local_faces, settings)
+    except IndexerError as error:
+        return Finding("faces", "fails", str(error))
+    async with aiohttp.ClientSession() as session:
+        troubles = await asyncio.gather(*(ml_servers.ping(session, url) for url in urls))
+    seen = ", ".join(
+        f"{ml_servers.name_of(url)}: {trouble or 'answers'}" for url, trouble in zip(urls, troubles, strict=True)
+    )
+    if all(troubles):
+        return Finding(
+            "faces", "fails", f"{seen}; Immich asks the gateway for faces only once: start it, or mend IMMICH_ML_URL"
+        )
+    return Finding("faces", "advice" if any(troubles) else "ok", seen)
+
+
+def _local_faces(settings: Settings) -> Finding:
+    from indexer.models import face_weights
+
+    model, root = settings.face_model, settings.face_download_root
+    fetch = "`immich-indexer models fetch --faces`"
+    if not all((root / model / file.name).is_file() for file in face_weights.files_of(model)):
+        return Finding(
+            "faces",
+            "advice",
+            f"IMMICH_ML_URL names no server, and the weights of {model} are not here: the gateway cannot answer for "
+            f"faces. If Immich asks the gateway, set IMMICH_ML_URL=http://immich-machine-learning:3003 or run {fetch}",
+        )
+    damaged = [str(report.path) for report in face_weights.check(model, root) if not report.genuine]
+    if damaged:
+        return Finding("faces", "fails", f"{', '.join(damaged)}: not what was published; run {fetch}")
+    if importlib.util.find_spec("insightface") is None:
+        return Finding("faces", "fails", "the package insightface is missing: pip install 'immich-indexer[faces]'")
+    return Finding("faces", "ok", f"{model}, {root / model}")
 
 
 async def _tables(connection: Connection, _: Settings) -> Finding:

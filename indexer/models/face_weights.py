@@ -50,6 +50,9 @@ FILES = {
 }
 
 
+_RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
+
+
 def files_of(model: str) -> FaceFiles:
     """The published files of a model name.
 
@@ -74,9 +77,10 @@ def find(model: str, download_root: Path) -> tuple[Path, Path]:
         if not path.is_file():
             raise WeightsError(
                 f"weights of the face model {model} are missing: {path}\n"
-                f"fetch them:  immich-indexer models fetch --faces\n"
+                f"fetch them:  immich-indexer models fetch --faces   (HF_ENDPOINT=... names a mirror of Hugging Face)\n"
                 f"or offline:  download {address(model, file)}\n"
-                f"             and put the file ({file.size} bytes) there\n"
+                f"             and put the file ({file.size} bytes) there, or unpack InsightFace's own\n"
+                f"             {_RELEASE}/{model}.zip in {path.parent}\n"
                 "or let Immich's own server see to faces: IMMICH_ML_URL=http://immich-machine-learning:3003"
             )
     return download_root / model / files.detection.name, download_root / model / files.recognition.name

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from tests import stubs
 from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import ml_servers
+from tests.acceptance.upstreams import ml_servers, until
 from tests.face_models import detector, recogniser
 from tests.gateways import CLIP, FACES, OCR, form, request, serving
-from tests.workers import settings_for
+from tests.workers import eventually, settings_for
 
 PHOTO = stubs.picture(1)
 NEWER = {"bird-song": {"detection": {"modelName": "birdnet", "options": {}}}}
@@ -114,7 +114,7 @@ async def test_a_server_that_restarts_meanwhile(gateway):
         await server.stop()
         async with gateway(immich_ml_url=server.url, immich_ml_wait_seconds=10) as immich:
             asking = asyncio.create_task(immich.ask(FACES, PHOTO))
-            await asyncio.sleep(0.5)
+            await eventually(lambda: _refused(immich))
             await server.start()
             assert (await asking).json == FOUND
 
@@ -126,12 +126,54 @@ async def test_a_client_who_goes_takes_its_request_along(gateway):
             _, writer = await asyncio.open_connection("127.0.0.1", immich.port)
             writer.write(request(form(FACES, PHOTO)))
             await writer.drain()
-            async with asyncio.timeout(5):
-                while not server.at_work:  # noqa: ASYNC110 - it has no event
-                    await asyncio.sleep(0.01)
-                writer.close()
-                while not server.gone:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.01)
+            await until(lambda: server.at_work == 1)
+            writer.close()
+            await until(lambda: server.gone == 1)
+
+
+async def figures(immich) -> set[str]:
+    return set((await immich.get("/metrics")).body.decode().splitlines())
+
+
+async def test_the_figures_of_each_upstream(gateway):
+    async with ml_servers(2) as [server, other]:
+        await other.stop()
+        urls = f"{server.url},{other.url.replace('http://', 'http://me:secret@')}"
+        upstream = f'upstream="{server.url}"'
+        async with gateway(immich_ml_url=urls, immich_ml_check_seconds=60) as immich:
+            await eventually(lambda: _away(immich))
+            for status in (200, 200, 503, 500):
+                server.statuses = [status] if status != 200 else []
+                await immich.ask(FACES, PHOTO)
+            server.hold = asyncio.Event()
+            asking = asyncio.create_task(immich.ask(FACES, PHOTO))
+            await eventually(lambda: _holds(immich, f"immich_gateway_upstream_in_flight{{{upstream}}} 1.0"))
+            server.hold.set()
+            await asking
+            lines = await figures(immich)
+            assert lines >= {
+                f"immich_gateway_upstream_healthy{{{upstream}}} 1.0",
+                f"immich_gateway_upstream_in_flight{{{upstream}}} 0.0",
+                f"immich_gateway_upstream_answered_total{{{upstream}}} 4.0",
+                f'immich_gateway_upstream_failed_total{{reason="busy",{upstream}}} 1.0',
+                f'immich_gateway_upstream_failed_total{{reason="refused",{upstream}}} 1.0',
+                f'immich_gateway_upstream_healthy{{upstream="{other.url}"}} 0.0',
+                'immich_gateway_task_seconds_count{task="facial-recognition"} 4.0',
+            }, lines
+            assert "secret" not in repr(lines)
+
+
+async def _away(immich) -> bool:
+    health = (await immich.get("/health")).json["elsewhere"]["upstreams"]
+    return [bool(upstream["trouble"]) for upstream in health] == [False, True]
+
+
+async def _refused(immich) -> bool:
+    return b'immich_gateway_upstream_failed_total{reason="unreachable"' in (await immich.get("/metrics")).body
+
+
+async def _holds(immich, line: str) -> bool:
+    return line in await figures(immich)
 
 
 # Here
@@ -181,6 +223,20 @@ async def test_without_a_server_insightface_answers(gateway, model):
             len((await immich.ask(entries(score), photo())).json["facial-recognition"]) for score in (0.8, 0.95)
         ] == [1, 0]
         assert len((await immich.ask(entries(None), photo())).json["facial-recognition"]) == 2, "0.7, as Immich's own"
+
+
+async def test_the_figures_of_what_is_answered_here(gateway, model):
+    async with gateway(**model) as immich:
+        before = await figures(immich)
+        await immich.ask(entries(), PHOTO)
+        await immich.ask(entries(), b"no picture")
+        lines = await figures(immich)
+    assert 'immich_gateway_waiting{queue="faces"} 0.0' in before
+    assert lines >= {
+        'immich_gateway_waiting{queue="faces"} 0.0',
+        'immich_gateway_task_seconds_count{task="facial-recognition"} 1.0',
+        'immich_gateway_task_failures_total{reason="bad_input",task="facial-recognition"} 1.0',
+    }, lines
 
 
 async def test_a_picture_without_faces_is_a_success(gateway, model):

@@ -1,6 +1,7 @@
 """Everything Immich asks, asked over a real socket, byte by byte, and every answer held to what Immich takes."""
 
 import json
+import threading
 from pathlib import Path
 
 import asyncpg
@@ -12,10 +13,12 @@ from gateway.protocol import PredictRequest
 from indexer.demo.immich import StandIn
 from indexer.models.small import write_small_checkpoint
 from indexer.vectors import as_column
+from indexer.worker import Models
 from tests import stubs
 from tests.acceptance.upstreams import ml_servers
 from tests.gateways import CLIP, FACES, OCR, TEXT, TEXT_ZH, StubText, form, request, serving, stub_models, text_vector
-from tests.workers import idle, settings_for, working
+from tests.stubs import StubClip, StubOcr
+from tests.workers import idle, lines_of, settings_for, vector_of, working
 
 PHOTO = stubs.picture(1)
 
@@ -154,6 +157,32 @@ async def test_what_the_indexer_wrote_is_what_immich_gets(settings, immich, conn
     assert np.allclose(stored.json["ocr"]["box"], boxes, atol=1e-6)
 
 
+async def test_a_picture_that_somebody_else_has_too_is_answered_before_its_own_turn(
+    settings, immich, connection, owner
+):
+    hold = threading.Event()
+    hold.set()
+    indexing = Models(StubClip(before=lambda: hold.wait(60) and None), StubOcr(), "cpu")
+    loads, loaded = stub_models()
+    async with working(settings, indexing), serving(settings, loads) as client:
+        await immich.upload(PHOTO, owner=owner)
+        await idle(connection)
+        hold.clear()
+        again = await immich.upload(PHOTO, owner=await immich.create_user("bob"))
+        try:
+            stored = await client.ask(CLIP | OCR, PHOTO)
+            assert (stored.vector == as_column(stubs.expected_vector(1), 512)).all()
+            assert lines_are(stored, [stubs.expected_text(1)])
+            assert not loaded, "it was computed again"
+            metrics = (await client.get("/metrics")).body.decode()
+            assert 'immich_gateway_pictures_total{source="stored"} 1.0' in metrics.splitlines()
+            assert await vector_of(connection, again) is None, "its job was over before"
+        finally:
+            hold.set()
+        await idle(connection)
+        assert await lines_of(connection, again) == [stubs.expected_text(1)]
+
+
 async def test_results_of_another_model_are_not_ours(settings, immich, connection, owner):
     async with working(settings):
         await immich.upload(PHOTO, owner=owner)
@@ -184,10 +213,10 @@ async def test_mixed_tasks_are_answered_in_one(settings):
         assert answer.json.keys() == {"clip", "facial-recognition", "ocr", "imageWidth", "imageHeight"}
         assert (asked[0].entries, asked[0].image) == (FACES, PHOTO)
         await immich.ask(FACES, PHOTO)
-        assert asked[1].body == form(FACES, PHOTO)
+        assert await asked[1].body.whole() == form(FACES, PHOTO)
         newer = {"smile-detection": {"all": ["anything"]}}
         await immich.ask(newer, PHOTO)
-        assert asked[2].body == form(newer, PHOTO)
+        assert await asked[2].body.whole() == form(newer, PHOTO)
 
 
 async def test_what_is_not_among_the_tasks_is_forwarded(database, tmp_path):

@@ -54,6 +54,7 @@ async def waiting(client) -> dict[str, float]:
         ({"clip": CLIP["clip"] | TEXT["clip"]}, PHOTO, "猫", 422),
         ({"ocr": {}}, PHOTO, None, 422),
         ({"ocr": {"detection": {"modelName": "x", "options": {"minScore": "high"}}}}, PHOTO, None, 422),
+        ({"ocr": {"detection": {"modelName": "x", "options": {"maxResolution": "high"}}}}, PHOTO, None, 422),
         (FACES, PHOTO, None, 501),
         (CLIP | OCR, b"no picture", None, 400),
     ],

@@ -1,6 +1,7 @@
 """What MT Photos asks, over a real socket."""
 
 import asyncio
+import io
 
 import aiohttp
 import numpy as np
@@ -9,8 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.errors import BusyError, GatewayError, UpstreamError
+from gateway.guard import Guard
+from gateway.metrics import Metrics
 from gateway.mt_photos import MtPhotos, Sources
 from indexer.models.faces import Face
+from indexer.settings import Settings
 from tests import stubs
 
 KEY = "mt_photos_ai_extra"
@@ -54,7 +58,8 @@ async def server(standins):
     api = MtPhotos(
         standins.sources(), api_key=KEY, face_model="buffalo_l", device="cpu", max_pixels=1_000_000, deadline=1
     )
-    app = web.Application(client_max_size=300_000)
+    guard = Guard(Settings(max_preview_megabytes=1, _env_file=None), Metrics())
+    app = web.Application(middlewares=[guard.__call__])
     app.add_routes(api.routes())
     async with TestServer(app) as server:
         yield server
@@ -66,7 +71,7 @@ async def mt_photos(server):
         yield session
 
 
-def form(data: bytes = PHOTO, name: str = "file") -> aiohttp.FormData:
+def form(data: bytes | io.BytesIO = PHOTO, name: str = "file") -> aiohttp.FormData:
     fields = aiohttp.FormData()
     fields.add_field(name, data, filename="IMG_0001.jpg", content_type="image/jpeg")
     return fields
@@ -174,7 +179,7 @@ async def test_pictures_that_are_none(mt_photos, standins):
         ("/ocr", form(stubs.picture(1, form="PNG")[:20]), 400),
         ("/clip/img", form(name="image"), 422),
         ("/represent", {"file": "a field"}, 422),
-        ("/represent", form(bytes(400_000)), 413),
+        ("/represent", form(io.BytesIO(bytes(1_200_000))), 413),
     ]
     for path, data, status in cases:
         async with mt_photos.post(path, data=data) as answer:

@@ -19,22 +19,24 @@ from indexer.demo.immich import StandIn
 from indexer.errors import SettingsError
 from indexer.forgotten import Forgotten
 from tests import stubs
-from tests.acceptance.upstreams import MlServer, ml_servers
+from tests.acceptance.upstreams import MlServer, ml_servers, until
 from tests.installs import install
-from tests.workers import settings_for, working
+from tests.workers import eventually, settings_for, working
 
 KEY = "a key of an administrator"
 
 
 class Library:
-    """What is forgotten; a job that Immich starts takes `helps` of it away."""
+    """What is forgotten; a job that Immich starts takes `helps` of it away. `looks`: when somebody looked."""
 
     def __init__(self, faces: int = 0, duplicates: int = 0) -> None:
         self.faces, self.duplicates = faces, duplicates
         self.helps = 1_000_000
         self.away = False
+        self.looks: list[float] = []
 
     async def look(self, older: timedelta) -> Forgotten:
+        self.looks.append(asyncio.get_running_loop().time())
         if self.away:
             raise ConnectionRefusedError("the database is away")
         return Forgotten(self.faces, self.duplicates)
@@ -46,6 +48,7 @@ class Api:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.started: list[str] = []
+        self.times: list[tuple[float, float]] = []  # of each start: of the look before it, and of itself
         self.refuse: tuple[int, str] | None = None
         self.refused = 0
 
@@ -59,6 +62,7 @@ class Api:
             self.refused += 1
             return web.json_response({"message": self.refuse[1]}, status=self.refuse[0])
         self.started.append(name)
+        self.times.append((self.library.looks[-1], asyncio.get_running_loop().time()))
         if name == "faceDetection":
             self.library.faces = max(0, self.library.faces - self.library.helps)
         else:
@@ -85,10 +89,10 @@ async def recovering(recovery: Recovery) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - of another's state, which has no event
-            await asyncio.sleep(0.01)
+async def looked(library: Library, times: int) -> None:
+    """All of so many more rounds is over."""
+    seen = len(library.looks)
+    await until(lambda: len(library.looks) > seen + times)
 
 
 async def test_faces_are_asked_for_again_once_an_upstream_is_back():
@@ -97,20 +101,20 @@ async def test_faces_are_asked_for_again_once_an_upstream_is_back():
     async with (
         immich_api(library) as (api, immich),
         Upstreams([URL(server.url)], check=0.05, wait=0.1) as pool,
-        recovering(Recovery(library.look, immich, pool, settle=0.05)),
+        recovering(Recovery(library.look, immich, pool, interval=0.05, settle=0.01)),
     ):
-        await asyncio.sleep(0.2)
+        await looked(library, 1)
         assert api.started == []
         await server.stop()
         await until(lambda: not pool.well)
         library.faces = 12  # photos came, and nobody answered Immich
-        await asyncio.sleep(0.2)
+        await looked(library, 2)
         assert api.started == []
         await server.start()
         await until(lambda: api.started == ["faceDetection"])
-        await asyncio.sleep(0.2)
-        assert api.started == ["faceDetection"]
         assert library.faces == 0
+        await looked(library, 2)
+        assert api.started == ["faceDetection"]
         await server.stop()
 
 
@@ -139,18 +143,24 @@ async def test_not_more_often_than_the_interval_and_less_often_where_it_brings_n
     library.helps = 0
     async with (
         immich_api(library) as (api, immich),
-        recovering(Recovery(library.look, immich, None, interval=0.2, settle=0.01)),
+        recovering(Recovery(library.look, immich, None, interval=0.1, settle=0.01)),
     ):
-        await asyncio.sleep(1.7)  # at 0, 0.4, 1.2 s
-        assert 2 <= len(api.started) <= 4
-    api.started.clear()
-    library.faces, library.helps = 10, 1
+        await until(lambda: len(api.started) == 4)
+    for (looked_before, _), (_, started), pause in zip(api.times, api.times[1:], (0.1, 0.2, 0.4), strict=False):
+        assert started - looked_before >= pause
+
+
+async def test_at_every_interval_while_it_helps():
+    library = Library(faces=10)
+    library.helps = 1
     async with (
         immich_api(library) as (api, immich),
-        recovering(Recovery(library.look, immich, None, interval=0.2, settle=0.01)),
+        recovering(Recovery(library.look, immich, None, interval=0.05, settle=0.01)),
     ):
-        await asyncio.sleep(1.1)
-        assert 4 <= len(api.started) <= 6
+        await until(lambda: len(api.started) == 5)
+        assert len(library.looks) == 5
+    for (looked_before, _), (_, started) in zip(api.times, api.times[1:], strict=False):
+        assert started - looked_before >= 0.05
 
 
 async def test_an_upstream_that_comes_and_goes_starts_nothing_twice():
@@ -162,9 +172,9 @@ async def test_an_upstream_that_comes_and_goes_starts_nothing_twice():
         recovering(Recovery(library.look, immich, pool, interval=60, settle=0.01)),
     ):
         for _ in range(4):
+            seen = len(library.looks)
             await server.start()
-            await until(lambda: pool.well)
-            await asyncio.sleep(0.05)
+            await until(lambda seen=seen: pool.well and len(library.looks) > seen)
             await server.stop()
             await until(lambda: not pool.well)
     assert api.started == ["faceDetection"]
@@ -192,7 +202,7 @@ async def test_a_database_that_is_away_is_asked_again():
         immich_api(library) as (api, immich),
         recovering(Recovery(library.look, immich, None, settle=0.01, retry=0.05)),
     ):
-        await asyncio.sleep(0.2)
+        await looked(library, 1)
         library.away = False
         await until(lambda: api.started == ["faceDetection"])
 
@@ -242,9 +252,7 @@ async def test_what_is_forgotten_as_the_database_has_it(immich_url, immich: Stan
         photos = [await immich.upload(stubs.picture(number), owner=owner) for number in range(4)]
         connection = await connect_to_immich(immich_url)
         try:
-            async with asyncio.timeout(20):
-                while await connection.fetchval("SELECT count(*) FROM smart_search") < 4:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: connection.fetchval("SELECT count(*) = 4 FROM smart_search"))
             now = timedelta(seconds=-1)
             assert await forgotten.look(connection, older=now) == Forgotten(faces=4, duplicates=4)
             assert await forgotten.look(connection) == Forgotten(), "Immich has its time"

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,14 +28,17 @@ class MlServer:
     delay: float = 0
     cut: str = ""  # "head": the connection ends without an answer, "body": in the middle of it
     ping: int = 200
+    pings: int = 0  # so many came
     bodies: list[bytes] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
+    lengths: list[int | None] = field(default_factory=list)  # as announced, one a request, before its body
+    early: list[int] = field(default_factory=list)  # statuses that are answered before the body is read
     peers: list[object] = field(default_factory=list)
     at_work: int = 0
     most_at_work: int = 0
     port: int = field(default_factory=unused_port)
     hold: asyncio.Event | None = None
-    gone: int = 0  # clients who left while they were served
+    gone: int = 0  # clients who left before they were answered
     _runner: web.AppRunner | None = None
 
     @property
@@ -57,22 +60,30 @@ class MlServer:
             await runner.cleanup()
 
     async def _ping(self, request: web.Request) -> web.Response:
+        self.pings += 1
         if self.hold is not None:
             await self.hold.wait()
         return web.Response(status=self.ping, text="pong")
 
     async def _predict(self, request: web.Request) -> web.StreamResponse:
-        self.bodies.append(await request.read())
-        self.types.append(request.headers["Content-Type"])
-        assert request.transport is not None
-        self.peers.append(request.transport.get_extra_info("peername"))
+        self.lengths.append(request.content_length)
+        try:
+            if self.early:
+                return self._response(self.early.pop(0))
+            self.bodies.append(await request.read())
+            self.types.append(request.headers["Content-Type"])
+            assert request.transport is not None
+            self.peers.append(request.transport.get_extra_info("peername"))
+            return await self._work(request)
+        except (asyncio.CancelledError, ConnectionError):
+            self.gone += 1
+            raise
+
+    async def _work(self, request: web.Request) -> web.StreamResponse:
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
         try:
             return await self._answer(request)
-        except asyncio.CancelledError:
-            self.gone += 1
-            raise
         finally:
             self.at_work -= 1
 
@@ -81,7 +92,7 @@ class MlServer:
             await self.hold.wait()
         await asyncio.sleep(self.delay)
         if self.statuses:
-            return web.Response(status=self.statuses.pop(0), text="not now", headers=self.headers)
+            return self._response(self.statuses.pop(0))
         assert request.transport is not None
         if self.cut == "head":
             request.transport.abort()
@@ -90,9 +101,21 @@ class MlServer:
             await response.prepare(request)
             await response.write(b'{"facial-')
             request.transport.abort()
+        return self._response(200)
+
+    def _response(self, status: int) -> web.Response:
+        if status != 200:
+            return web.Response(status=status, text="not now", headers=self.headers)
         if isinstance(self.answer, bytes):
             return web.Response(body=self.answer)
         return web.json_response(self.answer)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that has no event, such as the state of a server here."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

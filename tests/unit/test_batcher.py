@@ -15,13 +15,19 @@ class Model:
         self.batches: list[list[int]] = []
         self.hold = threading.Event()
         self.hold.set()
+        self._began = threading.Event()
 
     def __call__(self, items):
         self.batches.append(list(items))
+        self._began.set()
         self.hold.wait(10)
         if 13 in items:
             raise ValueError("13")
         return [2 * item for item in items]
+
+    async def began(self) -> None:
+        """It is at work."""
+        assert await asyncio.to_thread(self._began.wait, 10)
 
 
 @pytest.fixture
@@ -50,9 +56,9 @@ async def test_who_comes_alone_goes_at_once(model, batcher):
 async def test_who_comes_while_it_works_waits_for_the_next(model, batcher):
     model.hold.clear()
     first = asyncio.create_task(batcher(0))
-    await asyncio.sleep(0.05)
+    await model.began()
     others = [asyncio.create_task(batcher(i)) for i in (1, 2)]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # they have asked
     model.hold.set()
     assert await asyncio.gather(first, *others) == [0, 2, 4]
     assert model.batches == [[0], [1, 2]]
@@ -73,9 +79,9 @@ async def test_one_that_cannot_be_answered_spoils_no_other(batcher):
 async def test_nobody_works_for_who_has_gone(model, batcher):
     model.hold.clear()
     tasks = [asyncio.create_task(batcher(0))]
-    await asyncio.sleep(0.05)
+    await model.began()
     tasks += [asyncio.create_task(batcher(i)) for i in (1, 2)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # they have asked
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -88,7 +94,7 @@ async def test_closing_leaves_nobody_waiting(model):
     batcher = Batcher(model, 1)
     model.hold.clear()
     tasks = [asyncio.create_task(batcher(i)) for i in range(3)]
-    await asyncio.sleep(0.05)
+    await model.began()
     batcher.close()
     model.hold.set()
     outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)

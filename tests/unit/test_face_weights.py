@@ -65,7 +65,10 @@ def test_fetch(asked, tmp_path):
 
 
 def test_missing_files_are_named_with_what_to_do(tmp_path):
-    with pytest.raises(WeightsError, match=r"(?s)det_10g.onnx.*models fetch --faces.*16923827 bytes.*IMMICH_ML_URL"):
+    with pytest.raises(
+        WeightsError,
+        match=r"(?s)det_10g.onnx.*models fetch --faces.*HF_ENDPOINT.*16923827 bytes.*buffalo_l.zip.*IMMICH_ML_URL",
+    ):
         face_weights.find("buffalo_l", tmp_path)
 
 

@@ -25,6 +25,8 @@ def test_an_image_request_of_immich():
     assert (request.entries, request.image, request.text) == (OCR, image, None)
     assert request.min_score("ocr", "detection") == 0.5
     assert request.min_score("ocr", "recognition") == 0.8
+    assert request.max_resolution("ocr", "detection") == 736
+    assert request.max_resolution("ocr", "recognition") is None
 
 
 @pytest.mark.parametrize("text", ["", "发票", "a\r\nb", "🐈‍⬛ \0 ", "x" * 16384])
@@ -81,6 +83,13 @@ def test_a_score_that_is_none(score):
         parse(gateways.form(entries, b"image")).min_score("ocr", "detection")
 
 
+@pytest.mark.parametrize("pixels", ["736", [], True, 736.5, 0, -1])
+def test_a_resolution_that_is_none(pixels):
+    entries = {"ocr": {"detection": {"modelName": "a", "options": {"maxResolution": pixels}}}}
+    with pytest.raises(MalformedError):
+        parse(gateways.form(entries, b"image")).max_resolution("ocr", "detection")
+
+
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
@@ -122,7 +131,7 @@ def test_what_is_sent_on_whole_is_the_very_body():
 def test_what_is_sent_on_in_part_is_a_form_of_its_own():
     request = parse(gateways.form(CLIP | FACES | OCR, b"image \r\n------formdata-undici-046872319955 \xff"))
     part = request.form_for(["facial-recognition"])
-    again = parse(part.body, part.content_type)
+    again = parse(part.body.start(part.body.arrived), part.content_type)
     assert (again.entries, again.image, again.text) == (FACES, request.image, None)
 
 
