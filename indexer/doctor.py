@@ -12,6 +12,7 @@ import asyncpg
 from indexer import ml_servers, photos, reconcile, schema, tuning
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
+from indexer.media import Media, MediaError
 from indexer.results import MODEL_NAMES, width_advice
 from indexer.settings import Settings
 
@@ -221,9 +222,9 @@ async def _media(connection: Connection, settings: Settings) -> Finding:
         return Finding("media", "advice", "no photo has a preview yet: nothing to check with")
     try:
         local = settings.path_map()(path)
-        data = await asyncio.to_thread(images.read, local, max_bytes=settings.max_preview_megabytes << 20)
+        data = await Media.of(settings).read(path)
         await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
-    except PictureError as error:
+    except (PictureError, MediaError) as error:
         return Finding(
             "media",
             "fails",

@@ -3,20 +3,17 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
-from indexer import images, photos, results
+from indexer import photos, results
 from indexer.database import TROUBLE, Pool, explain, is_transient
-from indexer.errors import IndexerError, PictureError, SchemaError
-from indexer.images import PathMap
+from indexer.errors import PictureError, SchemaError
 from indexer.inference import Inference
+from indexer.media import Media, MediaError
 from indexer.photos import Photo
 from indexer.queue import Job, Priority, Queue
 from indexer.results import Reading
@@ -26,13 +23,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
-_READERS = 8  # files read at once, in threads of their own: a slow disk must not keep the models waiting
 _LOOKS = 8  # tries of a write that met a change of Immich's
 _SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
-
-
-class MediaError(IndexerError):
-    """The media folder as a whole is not there, or does not answer: no photo's fault."""
 
 
 class Pipeline:
@@ -42,10 +34,8 @@ class Pipeline:
         pool: connections to the database.
         queue: this worker's view of the queue.
         inference: the models.
-        path_map: where previews are.
+        media: where previews are.
         batch: photos claimed at once; up to twice as many are under way.
-        max_bytes: larger previews are refused.
-        read_timeout: seconds that reading a preview may take.
     """
 
     def __init__(
@@ -53,21 +43,16 @@ class Pipeline:
         pool: Pool,
         queue: Queue,
         inference: Inference,
-        path_map: PathMap,
+        media: Media,
         *,
         batch: int = 8,
-        max_bytes: int = 64 << 20,
-        read_timeout: float = 30,
     ) -> None:
         self.photos = 0  # finished since the start
         self._pool = pool
         self._queue = queue
         self._inference = inference
-        self._path_map = path_map
+        self._media = media
         self._batch = batch
-        self._max_bytes = max_bytes
-        self._read_timeout = read_timeout
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._finished: asyncio.Queue[Reading] = asyncio.Queue()
         self._unwritten: dict[Job, None] = {}
@@ -95,7 +80,6 @@ class Pipeline:
             task.cancel()
         await asyncio.wait(tasks, timeout=1)  # what they have sent to the database is done or undone
         self._inference.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
         if left := await within(2, self._queue.release_all()):
             log.info("gave back", photos=left)
 
@@ -181,7 +165,7 @@ class Pipeline:
         except PictureError as error:
             await self._failed(job, str(error))
         except MediaError as error:
-            log.error("no media folder", error=str(error))
+            log.error("cannot reach a preview", error=str(error))
             await self._give_back([job], _SYSTEMIC_PAUSE)
         except Exception as error:
             log.exception("unexpected error", asset=str(job.asset_id))
@@ -194,7 +178,7 @@ class Pipeline:
         wanted = {"clip", "ocr"} & job.tasks
         if photo is None or not photo.eligible or photo.path is None or not wanted:
             return Reading(job, photo)
-        data = await self._file(photo.path)
+        data = await self._media.read(photo.path)
         digest = hashlib.sha256(data).digest()
         clip, ocr = self._inference.clip, self._inference.ocr
         # The same picture, read by the same model, reads the same: only a person's request reads it again regardless.
@@ -214,24 +198,6 @@ class Pipeline:
             ocr_model=ocr.name if ocr is not None and lines is not None else None,
             lines=lines,
         )
-
-    async def _file(self, immich_path: str) -> bytes:
-        path = self._path_map(immich_path)
-        try:
-            async with asyncio.timeout(self._read_timeout):
-                return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_file, path)
-        except TimeoutError:
-            raise MediaError(f"reading {path} took more than {self._read_timeout:g} s: is its disk there?") from None
-
-    def _read_file(self, path: Path) -> bytes:
-        try:
-            return images.read(path, max_bytes=self._max_bytes)
-        except PictureError:
-            # Immich keeps previews as thumbs/owner/ab/cd/name. Where not even `thumbs` is there, nothing is mounted.
-            thumbs = path.parents[min(3, len(path.parents) - 1)]
-            if os.path.isdir(thumbs):  # noqa: PTH112 - unlike Path's, does not raise where it may not look
-                raise
-            raise MediaError(f"{thumbs} is not there: is Immich's folder mounted? (MEDIA_PATH_MAP)") from None
 
     async def _failed(self, job: Job, reason: str) -> None:
         async for attempt in _patiently():

@@ -21,6 +21,7 @@ from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, expla
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
+from indexer.media import Media
 from indexer.pipeline import Pipeline, within
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
@@ -207,10 +208,8 @@ class Worker:
             pool,
             queue,
             inference,
-            settings.path_map(),
+            Media.of(settings),
             batch=settings.batch_size or (64 if gpu else 8),
-            max_bytes=settings.max_preview_megabytes << 20,
-            read_timeout=settings.read_timeout_seconds,
         )
         self._done.clear()
         await queue.register(f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, models.device)

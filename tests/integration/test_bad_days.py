@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import random
 import threading
 import zlib
@@ -208,6 +209,27 @@ async def test_a_disk_that_does_not_answer_is_no_photos_fault(database, immich, 
         assert await failures(connection) == {}
         gate.open()
         await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
+
+
+async def test_files_that_stall_stop_neither_the_queue_nor_the_other_photos(database, immich, connection, owner):
+    pictures = {await immich.upload(stubs.picture(number), owner=owner): stubs.picture(number) for number in range(60)}
+    paths = await connection.fetch("""SELECT "assetId" AS asset, path FROM public.asset_file WHERE type = 'preview'""")
+    stalled = {}
+    for row in sorted(paths, key=lambda row: row["asset"])[:40]:  # claimed before the others
+        stalled[row["asset"]] = path = immich.media.on_disk(row["path"])
+        path.unlink()
+        os.mkfifo(path)  # opening it to read blocks until somebody opens it to write
+    async with working(settings_for(database, immich.media.directory, max_attempts=1, read_timeout_seconds=0.1)):
+        for asset in pictures.keys() - stalled.keys():
+            await eventually(lambda asset=asset: is_indexed(connection, asset, pictures[asset]))
+        assert await failures(connection) == {}, "no photo's fault"
+        for asset, path in stalled.items():
+            await asyncio.to_thread(path.write_bytes, pictures[asset])  # what hangs gets an end ...
+            path.unlink()
+            path.write_bytes(pictures[asset])  # ... and the next look a file
+        await idle(connection)
+    for asset in stalled:
+        assert await is_indexed(connection, asset, pictures[asset])
 
 
 # In flight
