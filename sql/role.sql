@@ -34,6 +34,12 @@ FROM (VALUES
 ) AS wanted (rights, names), unnest(names) AS name
 WHERE to_regclass(format('public.%I', name)) IS NOT NULL \gexec
 
+-- zhparser, where this server has it, for only a superuser may create it. In a schema of ours, so that it goes when we go.
+SELECT statement FROM pg_available_extensions, unnest(ARRAY[
+    'CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser', 'CREATE EXTENSION zhparser SCHEMA immich_indexer_zhparser'
+]) WITH ORDINALITY AS step (statement, number)
+WHERE name = 'zhparser' AND installed_version IS NULL ORDER BY number \gexec
+
 -- What is ours already.
 SELECT format('ALTER %s OWNER TO immich_indexer', object)
 FROM (
