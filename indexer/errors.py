@@ -30,3 +30,7 @@ class ColumnWidthError(SchemaError):
         )
         self.width = width
         self.needed = needed
+
+
+class QueryError(IndexerError):
+    """What a person typed cannot be searched for; the text says why."""

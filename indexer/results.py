@@ -7,6 +7,7 @@ vectors and the healing of a text are one piece of code.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +22,8 @@ from indexer.models.ocr import Line
 from indexer.photos import Crop, Photo
 from indexer.queue import Job, Queue
 from indexer.schema import vector_width
-from indexer.text import immich, tokens
-from indexer.text.normalise import clean
+from indexer.text import immich, shelves, tokens
+from indexer.text.normalise import clean, normalise
 from indexer.vectors import halved
 
 _SQL = queries("results")
@@ -145,17 +146,22 @@ async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], re
     assets = [row["asset_id"] for row in rows]
     crops = await photos.crops(connection, assets)
     fresh = set(read)
-    changed: list[tuple[UUID, str, str, str]] = []
+    changed: list[tuple[Any, ...]] = []
     found: list[tuple[UUID, str]] = []
     empty: list[UUID] = []
     for row in rows:
         asset = row["asset_id"]
         before = json.loads(row["lines"])
         lines = [_show(line, crops.get(asset)) for line in before]
-        visible = [line[0] for line in lines if line[-1]]
-        if asset in fresh or lines != before or row["tokens_version"] != tokens.VERSION:
+        shown = [line for line in lines if line[-1]]
+        visible = [line[0] for line in shown]
+        if asset in fresh or lines != before or row["tokens_version"] != tokens.VERSION or row["moved"]:
             text = "\n".join(visible)
-            changed.append((asset, _dump(lines), text, tokens.document(text)))
+            marks = shelves.marks(row["owner"], row["taken_at"])
+            document = tokens.document(visible, heights=[_height(line[1:9]) for line in shown], marks=marks)
+            changed.append(
+                (asset, _dump(lines), text, normalise(text), document.ngrams, document.overflow, row["taken_at"])
+            )
         search_text = immich.search_text(visible)
         if search_text:
             found.append((asset, search_text))
@@ -188,6 +194,12 @@ def stored_line(line: Line) -> list[Any]:
         round(line.text_score, 4),
         True,
     ]
+
+
+def _height(corners: Sequence[float]) -> float:
+    """The shorter side of a box whose corners are x1, y1, .. x4, y4: the size of its characters."""
+    (x1, y1), (x2, y2), (x3, y3), (x4, y4) = zip(corners[0::2], corners[1::2], strict=True)
+    return min(hypot(x2 - x1, y2 - y1) + hypot(x3 - x4, y3 - y4), hypot(x4 - x1, y4 - y1) + hypot(x3 - x2, y3 - y2)) / 2
 
 
 def _show(line: list[Any], crop: Crop | None) -> list[Any]:

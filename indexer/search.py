@@ -1,26 +1,142 @@
-"""Finds photos by a piece of the text in them."""
+"""Finds photos by pieces of the text in them, best first.
 
-from dataclasses import dataclass
+Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
+ranked within their block. A query with more matches than that shows its newest thousand first, however well older ones
+match; no match is out of reach of `offset`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 from indexer.database import Connection, Pool, queries
-from indexer.text import tokens
+from indexer.text import shelves
+from indexer.text.query import Query, parse
 
+BLOCK = 1000
+_NEAR = 300  # photos looked at for a misread character
 _SQL = queries("search")
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A photo that was found: its visible text is what matched."""
+class Scope:
+    """Which photos are searched: never trashed, deleted, hidden or locked ones.
+
+    `owners` None are everybody's. `after` and `before` bound the time when it was taken ("fileCreatedAt"), as Immich's
+    takenAfter and takenBefore. `archived` are searched by Immich 3.1's smart search, and not by that of 2.7.
+    """
+
+    owners: tuple[UUID, ...] | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    archived: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photo that matches. `forgiven`: only if one character was misread."""
 
     asset_id: UUID
+    score: float
+    forgiven: bool
+
+
+@dataclass(frozen=True)
+class Hit(Candidate):
+    """A photo that was found: its visible text, lines separated by newlines, is what matched."""
+
     file_name: str
     text: str
 
 
-async def find(connection: Connection | Pool, text: str, *, limit: int = 50) -> list[Hit]:
-    """Photos whose text holds every piece of `text`, best first; none for a text without letters or digits."""
-    query = tokens.query(text)
-    if query is None:
+EVERYTHING = Scope()
+
+
+async def find(
+    connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
+) -> list[Hit]:
+    """Photos whose text holds every word of `text`, best first; none for a text without letters or digits.
+
+    Raises:
+        QueryError: `text` cannot be searched for.
+    """
+    query = parse(text)
+    found = await candidates(connection, query, scope=scope, limit=limit, offset=offset)
+    rows = {
+        row["asset_id"]: row
+        for row in await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in found])
+    }
+    return [
+        Hit(candidate.asset_id, candidate.score, candidate.forgiven, row["file_name"], row["text"])
+        for candidate in found
+        if (row := rows.get(candidate.asset_id)) is not None
+    ]
+
+
+async def candidates(
+    connection: Connection | Pool, query: Query, *, scope: Scope = EVERYTHING, limit: int = BLOCK, offset: int = 0
+) -> list[Candidate]:
+    """The photos that match from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
+
+    Where not one photo matches literally, those that do with one character misread: at most `BLOCK` are looked at.
+    """
+    if not query or scope.owners == ():
         return []
-    return [Hit(**dict(row)) for row in await connection.fetch(_SQL["literal"], query, limit)]
+    found: list[Candidate] = []
+    start = offset // BLOCK * BLOCK
+    while len(found) < offset % BLOCK + limit:
+        block = await _block(connection, query, scope, start)
+        found += block
+        start += BLOCK
+        if len(block) < BLOCK:
+            break
+    if found or (offset and await _block(connection, query, scope, 0, 1)):
+        return found[offset % BLOCK : offset % BLOCK + limit]
+    return (await _forgiven(connection, query, scope))[offset : offset + limit]
+
+
+async def _block(
+    connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int = BLOCK
+) -> list[Candidate]:
+    """The literal matches from number `start` on, newest first and then ranked."""
+    phrases = [query.phrases, query.excluded]
+    return await _ranked(connection, query, query.literal, scope, phrases, (start, count), query.ranking)
+
+
+async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -> list[Candidate]:
+    if query.forgiving is None:
+        return []
+    ranking = query.ranking.replace(" & ", " | ")
+    near = await _ranked(connection, query, query.forgiving, scope, [(), ()], (0, _NEAR), ranking)
+    rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
+    forgiven = {row["asset_id"] for row in rows if query.forgives(row["text"])}
+    return [replace(candidate, forgiven=True) for candidate in near if candidate.asset_id in forgiven]
+
+
+async def _ranked(
+    connection: Connection | Pool,
+    query: Query,
+    tsquery: str,
+    scope: Scope,
+    phrases: Sequence[Sequence[str]],
+    span: tuple[int, int],
+    ranking: str,
+) -> list[Candidate]:
+    if scope.owners is not None:
+        tsquery += f" & {shelves.owned(scope.owners)}"
+    windows = shelves.windows(datetime.now(UTC), scope.after, scope.before)
+    rows = await connection.fetch(
+        _SQL["ranked"],
+        scope.owners,
+        scope.after,
+        scope.before,
+        ["timeline", "archive"] if scope.archived else ["timeline"],
+        [f"{tsquery} & {window}" for window in windows],
+        *phrases,
+        *span,
+        ranking,
+        query.words,
+        " ".join(query.phrases),
+    )
+    return [Candidate(row["asset_id"], row["score"], forgiven=False) for row in rows]

@@ -10,6 +10,10 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\u
 # Python strings may hold what PostgreSQL's text cannot: NUL, and halves of surrogate pairs.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+HAN = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # and kana
+_WRAP = re.compile(f"(?<=[{HAN}])\\s+(?=[{HAN}])")
+_SPACES = re.compile(r"\s+")
+
 
 @cache
 def _simplified() -> dict[int, str]:
@@ -28,8 +32,17 @@ def clean(text: str) -> str:
     return _UNSTORABLE.sub("", text)
 
 
-def normalise(text: str) -> str:
-    """The form in which texts are compared: NFKC, case folded, simplified, without invisible characters."""
+def fold(text: str) -> str:
+    """The text in one spelling, white space as it is: NFKC, case folded, simplified, without invisible characters."""
     text = unicodedata.normalize("NFKC", clean(text))
     text = _INVISIBLE.sub("", text).casefold().translate(_simplified())
     return unicodedata.normalize("NFKC", text)  # folding can leave composable pieces
+
+
+def normalise(text: str) -> str:
+    """The form in which texts are compared: folded, and white space as it matters.
+
+    Chinese and Japanese are written without spaces, so white space between two of their characters (a line that wraps)
+    means nothing and goes; any other is one space.
+    """
+    return _SPACES.sub(" ", _WRAP.sub("", fold(text))).strip()

@@ -1,51 +1,120 @@
 """Texts as n-grams with positions, so that any piece of a text is found as a phrase of its n-grams.
 
-A run is a stretch of letters and digits of any script. Every character of a run has a position and stands there with
-its successor (a bigram); the last one stands alone. A query of n >= 2 characters is the phrase of its n - 1 bigrams, a
-single character is a prefix. Chinese is written without spaces, so white space between two Chinese characters (a line
-that wraps) does not end a run.
+A run is a stretch of letters and digits of any script. The canonical form of a text is its runs with one space between
+them: punctuation and white space all look alike. A document is the tsvector of every two neighbouring characters of the
+canonical form, spaces included, each pair at its place; so a piece of n >= 2 characters is the phrase of its n - 1
+pairs. Single characters stand in it too, without places. Chinese is written without spaces, so white space between two
+Chinese characters (a line that wraps) does not end a run.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from indexer.text.normalise import normalise
+from indexer.text.normalise import HAN, fold
 
-VERSION = 1  # raised when the same text would give another document: documents of an older version are made again
-_LAST_POSITION = 16383  # what a tsvector can hold
+VERSION = 2  # raised when the same text would give another document: documents of an older version are made again
 
-_HAN = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_WRAP = re.compile(f"(?<=[{_HAN}])\\s+(?=[{_HAN}])")
-_RUN = re.compile(r"[^\W_]+")
+# Lexemes that are no text: n-grams have two characters and words have no space.
+TOO_LONG = " long"  # its document lacks places: what a phrase cannot tell is looked up in the canonical form
+
+# What a tsvector can hold.
+_LAST_POSITION = 16383
+_MOST_POSITIONS = 255
+_LONGEST_WORD = 64
+_LONGEST_TEXT = 60_000  # characters: some 1 MB, the largest tsvector; no photo says more
+
+_RUN = re.compile(f"(?:[^\\W_]|(?<=[{HAN}])\\s+(?=[{HAN}]))+")
+_WORD = re.compile(f"[^\\W_{HAN}]+")
+_LATIN = "a-z\u00df-\u024f"
+_HYPHENATED = re.compile(f"([{_LATIN}]+)[-\u2010][ \t]*\n[ \t]*([{_LATIN}]+)")
+_LARGE, _MEDIUM = 0.04, 0.02  # heights of lines, as shares of the picture's
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """The runs of several lines, separated, preceded and followed by single spaces; and each character's line."""
+
+    text: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text to be searched.
+
+    `ngrams` is the literal of a tsvector. `overflow` is None, or the canonical form of a text that is too long or too
+    repetitive for one.
+    """
+
+    ngrams: str
+    overflow: str | None
 
 
 def runs(text: str) -> list[str]:
-    """The runs of letters and digits of a text, normalised, in order."""
-    return _RUN.findall(_WRAP.sub("", normalise(text)))
+    """The runs of letters and digits of a text, folded, in order."""
+    return ["".join(run.split()) for run in _RUN.findall(fold(text))]
 
 
-def document(text: str) -> str:
-    """A text as the literal of a tsvector of its n-grams."""
-    places: dict[str, list[int]] = {}
-    position = 1
-    for run in runs(text):
-        for start in range(len(run)):
-            if position <= _LAST_POSITION:
-                places.setdefault(run[start : start + 2], []).append(position)
-            position += 1
-        position += 1  # no phrase reaches over the end of a run
-    return " ".join(f"'{gram}':{','.join(map(str, where))}" for gram, where in places.items())
+def canonical(text: str) -> str:
+    """The runs of a text with one space between them."""
+    return " ".join(runs(text))
 
 
-def query(text: str) -> str | None:
-    """A person's words as the literal of a tsquery that matches documents with each of them; None if there are none.
+def locate(lines: Sequence[str]) -> Canonical:
+    """The canonical form of a photo's lines.
 
-    Only letters and digits get into it, each n-gram quoted: nothing a person types is read as an operator.
+    A word that is hyphenated at the end of a line stands once more, whole, at the end.
     """
-    phrases = []
-    for run in dict.fromkeys(runs(text)):
-        if len(run) == 1:
-            phrases.append(f"'{run}':*A")
-        else:
-            grams = [f"'{run[start : start + 2]}':A" for start in range(len(run) - 1)]
-            phrases.append("(" + " <-> ".join(grams) + ")")
-    return " & ".join(phrases) or None
+    folded = [fold(line).replace("\n", " ") for line in lines]
+    text = "\n".join(folded)
+    line_of = [number for number, line in enumerate(folded) for _ in range(len(line) + 1)]
+    characters, places = [" "], [0]
+
+    def add(*spans: tuple[int, int]) -> None:
+        for start, end in spans:
+            for index in range(start, end):
+                if not text[index].isspace():
+                    characters.append(text[index])
+                    places.append(line_of[index])
+        characters.append(" ")
+        places.append(places[-1])
+
+    for match in _RUN.finditer(text):
+        add(match.span())
+    for match in _HYPHENATED.finditer(text):
+        add(match.span(1), match.span(2))
+    return Canonical("".join(characters), tuple(places))
+
+
+def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, marks: Sequence[str] = ()) -> Document:
+    """The lines of a photo as the document to be searched.
+
+    Args:
+        lines: in reading order.
+        heights: of the lines, as shares of the picture: large ones weigh A, then B and C. All A without.
+        marks: further lexemes, without a place.
+    """
+    whole = locate(lines)
+    form = whole.text[:_LONGEST_TEXT]
+    weights = ["A"] * (len(lines) or 1) if heights is None else [_weight(height) for height in heights] or ["A"]
+    places: dict[str, list[str]] = {character: [] for character in form if character != " "}
+    overflow = len(form) - 1 > _LAST_POSITION
+    for start in range(len(form) - 1):
+        where = places.setdefault(form[start : start + 2], [])
+        if start < _LAST_POSITION:
+            where.append(f"{start + 1}{weights[whole.lines[start + 1]]}")
+    for match in _WORD.finditer(form):  # whole words, where no n-gram of the same two letters stands
+        if len(match[0]) <= _LONGEST_WORD and match.end() < _LAST_POSITION:
+            places.setdefault(match[0], []).append(f"{match.end() + 1}D")
+    for where in places.values():
+        if len(where) > _MOST_POSITIONS:
+            overflow = True
+            del where[_MOST_POSITIONS:]
+    lexemes = [f"'{lexeme}'" + (":" + ",".join(where) if where else "") for lexeme, where in places.items()]
+    lexemes += [f"'{mark}'" for mark in (*marks, *([TOO_LONG] if overflow else []))]
+    return Document(" ".join(lexemes), form if overflow else None)
+
+
+def _weight(height: float) -> str:
+    return "A" if height >= _LARGE else "B" if height >= _MEDIUM else "C"

@@ -75,9 +75,12 @@ CREATE TABLE immich_indexer.photo (
     lines               jsonb,                          -- [[text, x1, y1, .. x4, y4, box score, text score, visible], ..]
     text                text NOT NULL DEFAULT '',       -- the visible lines, one a line
     document            tsvector NOT NULL DEFAULT '',
+    overflow            text,                           -- canonical form of a text too long for its document to tell of phrases
+    taken_at            timestamptz,                    -- asset."fileCreatedAt" when the document was made
     tokens_version      smallint NOT NULL DEFAULT 0,    -- which version of the tokeniser made the document
     indexed_at          timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE immich_indexer.photo ALTER document SET STORAGE MAIN;   -- read for each match: in the row, not in its TOAST
 CREATE INDEX photo_document ON immich_indexer.photo USING gin (document) WITH (fastupdate = off);
 CREATE INDEX photo_indexed_at ON immich_indexer.photo (indexed_at);
 CREATE INDEX photo_digest ON immich_indexer.photo (digest);

@@ -25,7 +25,7 @@ SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) 
 
 -- name: undone
 -- Photos whose results are missing from Immich's columns (wiped, truncated, restored), or whose document is of another
--- tokeniser ($3): found by what is not there, without reading vectors or texts.
+-- tokeniser ($3) or of another date: found by what is not there, without reading vectors or texts.
 WITH page AS (
     SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
 )
@@ -34,7 +34,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
       AND (page.clip IS NOT NULL AND NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id)
         OR page.lines IS NOT NULL AND (
-            page.tokens_version <> $3
+            page.tokens_version <> $3 OR page.taken_at IS DISTINCT FROM a."fileCreatedAt"
             OR jsonb_array_length(page.lines) > 0
                AND NOT EXISTS (SELECT FROM public.asset_ocr o WHERE o."assetId" = page.asset_id)
             OR page.text <> '' AND NOT EXISTS (SELECT FROM public.ocr_search s WHERE s."assetId" = page.asset_id AND s.text <> '')

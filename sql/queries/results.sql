@@ -31,13 +31,17 @@ ON CONFLICT (asset_id) DO UPDATE SET
     indexed_at = now();
 
 -- name: stored
-SELECT asset_id, lines, tokens_version, vector_dims(clip) AS dimensions FROM immich_indexer.photo
-WHERE asset_id = ANY ($1::uuid[]) ORDER BY asset_id FOR UPDATE;
+SELECT p.asset_id, p.lines, p.tokens_version, vector_dims(p.clip) AS dimensions, a."ownerId" AS owner,
+       a."fileCreatedAt" AS taken_at, p.taken_at IS DISTINCT FROM a."fileCreatedAt" AS moved
+FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
+WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
 
 -- name: set_text
 UPDATE immich_indexer.photo p SET
-    lines = new.lines, text = new.text, document = immich_indexer.document(new.text, new.ngrams), tokens_version = $5
-FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[]) AS new (asset_id, lines, text, ngrams)
+    lines = new.lines, text = new.text, document = immich_indexer.document(new.normal, new.ngrams), overflow = new.overflow,
+    taken_at = new.taken_at, tokens_version = $8
+FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+    AS new (asset_id, lines, text, normal, ngrams, overflow, taken_at)
 WHERE p.asset_id = new.asset_id;
 
 -- name: apply_vectors

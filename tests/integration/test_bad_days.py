@@ -17,7 +17,7 @@ from PIL import Image
 from indexer import images, results
 from indexer.demo.immich import OcrLine
 from indexer.text import immich as immich_text
-from indexer.text import tokens
+from indexer.text.query import parse
 from indexer.worker import Models
 from tests import stubs
 from tests.acceptance.proxy import Proxy
@@ -309,7 +309,7 @@ async def test_any_text_is_stored_and_found(database, immich, connection, owner)
         assert await lines_of(connection, assets[name]) == stored, name
         if query is not None:
             found = await connection.fetch(
-                "SELECT asset_id FROM immich_indexer.photo WHERE document @@ $1::text::tsquery", tokens.query(query)
+                "SELECT asset_id FROM immich_indexer.photo WHERE document @@ $1::text::tsquery", parse(query).literal
             )
             assert assets[name] in {row["asset_id"] for row in found}, name
 

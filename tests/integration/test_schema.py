@@ -18,6 +18,7 @@ from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.errors import SchemaError
 from indexer.text import tokens
+from indexer.text.query import parse
 from tests import stubs
 from tests.installs import install, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
@@ -504,6 +505,7 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
         "photo",
         "reprocess(uuid,text[])",
         "state",
+        "words(text)",
         "worker",
     ]
     assert (
@@ -531,18 +533,19 @@ def test_later_migrations_keep_the_rules():
 async def test_every_piece_of_a_text_finds_it(installed: str, connection: Connection):
     text = "增值税专用发票 No.12345678\n購買方：上海測試公司\nＡＢＣ cafe 88.00元，合计"
     document = "SELECT immich_indexer.document($1, $2)"
+    ngrams = tokens.document(text.split("\n")).ngrams
     pieces = [text[start : start + length] for length in (1, 2, 3, 5, 9, 20) for start in range(len(text) - length + 1)]
-    wanted = {query for piece in pieces if (query := tokens.query(piece)) is not None}
+    wanted = {query.literal for piece in pieces if (query := parse(piece))}
     missed = await connection.fetch(
         f"SELECT query FROM unnest($3::text[]) AS query WHERE NOT query::tsquery @@ ({document})",
         text,
-        tokens.document(text),
+        ngrams,
         sorted(wanted),
     )
     assert [row["query"] for row in missed] == []
     for absent in ("发标", "1235", "税票", "元合"):
         assert not await connection.fetchval(
-            f"SELECT ({document}) @@ $3::text::tsquery", text, tokens.document(text), tokens.query(absent)
+            f"SELECT ({document}) @@ $3::text::tsquery", text, ngrams, parse(absent).literal
         )
 
 

@@ -1,5 +1,6 @@
 """Text as it is searched: Immich's own tokens, one spelling for all, and n-grams that find every piece."""
 
+import re
 import sys
 
 import pytest
@@ -140,32 +141,39 @@ def test_runs(text: str, expected: list[str]):
 
 
 def test_a_document_has_every_pair_and_where_it_is():
-    assert tokens.document("发票 12") == "'发票':1 '票':2 '12':4 '2':5"
-    assert tokens.document("哈哈哈") == "'哈哈':1,2 '哈':3"
-    assert tokens.document("") == ""
+    assert tokens.document(["发票 12"]).ngrams == (
+        "'发' '票' '1' '2' ' 发':1A '发票':2A '票 ':3A ' 1':4A '12':5A,7D '2 ':6A"
+    )
+    assert tokens.document(["哈哈哈"]).ngrams == "'哈' ' 哈':1A '哈哈':2A,3A '哈 ':4A"
+    assert tokens.document([]).ngrams == tokens.document(["", "，"]).ngrams == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("' & | ! :* <-> ()", None),
-        ("票", "'票':*A"),
-        ("发票", "('发票':A)"),
-        ("增值税", "('增值':A <-> '值税':A)"),
-        ("發票 NO1 發票", "('发票':A) & ('no':A <-> 'o1':A)"),
-        ("a'b & c:*", "'a':*A & 'b':*A & 'c':*A"),
-        ("it\\'s", "('it':A) & 's':*A"),
-    ],
-)
-def test_a_query_is_made_of_letters_and_digits_alone(text: str, expected: str | None):
-    assert tokens.query(text) == expected
+def test_large_lines_weigh_more():
+    document = tokens.document(["，甲", "x", "丙"], heights=[0.01, 0.1, 0.03], marks=[" mark"]).ngrams
+    assert document == "'甲' 'x':5D '丙' ' 甲':1C '甲 ':2A ' x':3A 'x ':4B ' 丙':5B '丙 ':6B ' mark'"
 
 
-def test_a_very_long_text_keeps_to_what_a_tsvector_holds():
-    document = tokens.document("".join(chr(0x4E00 + number % 20000) for number in range(30000)))
-    positions = [int(position) for gram in document.split() for position in gram.rsplit(":", 1)[1].split(",")]
+def test_whole_words_are_those_of_other_scripts():
+    words = re.findall(r"'(\w+)':\d+D", tokens.document(["发票No123号 cafe"]).ngrams)
+    assert words == ["no123", "cafe"]
+
+
+def test_a_hyphenated_word_is_found_whole_and_in_pieces():
+    assert (
+        tokens.locate(["a well-", "known informa-", "tion"]).text == " a well known informa tion wellknown information "
+    )
+    assert tokens.locate(["1-", "2"]).text == " 1 2 "
+
+
+def test_a_text_too_long_for_a_tsvector_says_so():
+    long = tokens.document(["".join(chr(0x4E00 + number % 20000) for number in range(30000))])
+    positions = [int(place) for place in re.findall(r":(\d+)A", long.ngrams)]
     assert max(positions) == 16383
+    assert long.overflow is not None
+    assert len(long.overflow) == 30002
+    assert len(tokens.document(["长" * 100_000]).overflow or "") == 60_000
+    assert tokens.document(["哈" * 255]).overflow is None
+    assert tokens.document(["哈" * 257]).overflow is not None
 
 
 def test_no_character_breaks_out_of_its_quotes():

@@ -1,0 +1,145 @@
+"""What a person types: every word is looked for literally, "in quotes" in this order, and -word must be absent."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from indexer.errors import QueryError
+from indexer.text.normalise import clean
+from indexer.text.tokens import TOO_LONG, canonical, locate
+
+_LONGEST = 200  # characters; a pasted page is no query
+_FORGIVEN = 4  # characters from which on one misread one is forgiven
+_SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which holds the error
+
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
+_PIECE = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
+_HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=\S)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """Phrases in canonical form: each of `phrases` must be in a text, none of `excluded` may be."""
+
+    phrases: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.phrases)
+
+    @property
+    def literal(self) -> str:
+        """The tsquery that matches documents with all of `phrases` and none of `excluded`.
+
+        Of a document that is too long it is only a coarse sieve: its `overflow` tells.
+        """
+        return " & ".join([*map(_found, self.phrases), *map(_absent, self.excluded)])
+
+    @property
+    def ranking(self) -> str:
+        """The tsquery whose cover density ranks."""
+        return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in _grams(phrase, ":ABC")))
+
+    @property
+    def words(self) -> str:
+        """The tsquery of the whole words typed."""
+        return " | ".join(dict.fromkeys(f"'{word}':D" for phrase in self.phrases for word in phrase.split()))
+
+    @property
+    def forgiving(self) -> str | None:
+        """The tsquery of a superset of what `forgives`; None where no phrase is long enough."""
+        variants = []
+        for phrase in self.phrases:
+            if len(phrase) >= _FORGIVEN:
+                rest = [_found(other) for other in self.phrases if other != phrase]
+                size = -(-len(phrase) // _SEGMENTS)
+                for start in range(0, len(phrase), size):
+                    pieces = [piece for piece in (phrase[:start], phrase[start + size :]) if piece.strip()]
+                    variants.append("(" + " & ".join([*map(_found, pieces), *rest]) + ")")
+        return " & ".join([f"({' | '.join(variants)})", *map(_absent, self.excluded)]) if variants else None
+
+    def matches(self, text: str) -> bool:
+        """Whether a text (lines separated by newlines) holds what is asked for."""
+        return self._hit(locate(text.split("\n")).text, self._literals)
+
+    def forgives(self, text: str) -> bool:
+        """The same with at most one character of one phrase misread, missing or too many; a space counts as one."""
+        form = locate(text.split("\n")).text
+        return any(self._hit(form, patterns) for patterns in self._forgiving_patterns)
+
+    def lines(self, lines: Sequence[str], *, forgiven: bool = False) -> list[int]:
+        """Which of a photo's visible lines take part in a match, as indices; a match may span several lines."""
+        where = locate(lines)
+        for patterns in self._forgiving_patterns if forgiven else [self._literals]:
+            if self._hit(where.text, patterns):
+                spans = [match.span() for pattern in patterns for match in pattern.finditer(where.text)]
+                return sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
+        return []
+
+    def _hit(self, form: str, patterns: Iterable[re.Pattern[str]]) -> bool:
+        return all(pattern.search(form) for pattern in patterns) and not any(word in form for word in self.excluded)
+
+    @cached_property
+    def _literals(self) -> list[re.Pattern[str]]:
+        return [re.compile(re.escape(phrase)) for phrase in self.phrases]
+
+    @cached_property
+    def _forgiving_patterns(self) -> list[list[re.Pattern[str]]]:
+        """For each phrase that is long enough: patterns of which all must match."""
+        return [
+            [_forgiving(phrase) if at == number else literal for at, literal in enumerate(self._literals)]
+            for number, phrase in enumerate(self.phrases)
+            if len(phrase) >= _FORGIVEN
+        ]
+
+
+def parse(text: str) -> Query:
+    """What a person typed. A query without letters and digits has no phrases and is false.
+
+    Raises:
+        QueryError: it only says what must be absent, or it is longer than 200 characters.
+    """
+    text = unicodedata.normalize("NFKC", clean(text)).translate(_QUOTES)
+    phrases: dict[str, None] = {}
+    excluded: dict[str, None] = {}
+    for minus, quoted, word in _PIECE.findall(_HYPHENS.sub("-", text)):
+        form = canonical(quoted or word)
+        if form:
+            (excluded if minus else phrases)[form] = None
+    if sum(map(len, (*phrases, *excluded))) > _LONGEST:
+        raise QueryError(f"this is too long to search for: at most {_LONGEST} characters")
+    if excluded and not phrases:
+        raise QueryError("only words to leave out: say what to look for, too, as in `发票 -餐饮`")
+    return Query(tuple(phrases), tuple(excluded))
+
+
+def _grams(phrase: str, weights: str = "") -> list[str]:
+    """The lexemes of a phrase; those of two characters with `weights`."""
+    if len(phrase) == 1:
+        return [f"'{phrase}'"]
+    return [f"'{phrase[start : start + 2]}'{weights}" for start in range(len(phrase) - 1)]
+
+
+def _phrase(phrase: str) -> str:
+    return "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")" if len(phrase) > 1 else f"'{phrase}'"
+
+
+def _found(phrase: str) -> str:
+    if len(phrase) < 2:
+        return _phrase(phrase)
+    return f"({_phrase(phrase)} | '{TOO_LONG}' & {' & '.join(dict.fromkeys(_grams(phrase)))})"
+
+
+def _absent(phrase: str) -> str:
+    return f"!{_phrase(phrase)}" if len(phrase) < 2 else f"(!{_phrase(phrase)} | '{TOO_LONG}')"
+
+
+def _forgiving(phrase: str) -> re.Pattern[str]:
+    """One character replaced, missing or too many."""
+    variants = []
+    for at in range(len(phrase)):
+        head, rest, tail = (re.escape(part) for part in (phrase[:at], phrase[at:], phrase[at + 1 :]))
+        variants += [f"{head}.?{tail}", f"{head}.{rest}"]
+    return re.compile("|".join(variants))

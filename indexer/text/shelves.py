@@ -1,0 +1,69 @@
+"""Photos on shelves by the day they were taken, so that an index without order is asked for the newest first.
+
+A GIN index finds all matches or none in particular. So each document also holds a lexeme for each span of days it lies
+in: spans of 16, 64, 256, 1024 and 4096 days, aligned. A query for a window of days is the alternative of the few spans
+that make it up, and costs no more than the photos of that window.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_SPANS = (4096, 1024, 256, 64, 16)  # days
+_WINDOWS = (32, 128, 512, 2048, 8192)  # days, the newest first
+
+
+def marks(owner: UUID, taken: datetime) -> list[str]:
+    """The lexemes of a photo's document that say whose it is, and when it was taken."""
+    day = _day(taken)
+    return [_owner_mark(owner), *(_mark(span, day // span) for span in _SPANS)]
+
+
+def owned(owners: Iterable[UUID]) -> str:
+    """The tsquery of the photos of any of `owners`, and of few others."""
+    return "(" + " | ".join(f"'{_owner_mark(owner)}'" for owner in owners) + ")"
+
+
+def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
+    """The tsqueries of successive windows of days, newest first, that cover all days between `after` and `before`.
+
+    The last one, where there is no `after`, is all the rest. Both ends are a span too generous.
+    """
+    newest = _day(min(now, before) if before else now) // 16 * 16 + 32
+    oldest = _day(after) // 16 * 16 - 16 if after else None
+    seen: list[str] = []
+    end = newest
+    for days in _WINDOWS:
+        start = end - days if oldest is None else max(end - days, oldest)
+        if start >= end:
+            return
+        cover = list(_cover(start, end))
+        seen += cover
+        yield f"({' | '.join(cover)})"
+        end = start
+    if oldest is None:
+        # What lies after the newest day has a camera with a wrong clock.
+        yield " & ".join(f"!{mark}" for mark in seen)
+    elif oldest < end:
+        yield f"({' | '.join(_cover(oldest, end))})"
+
+
+def _cover(start: int, end: int) -> Iterator[str]:
+    """The fewest aligned spans that make up the days from `start` to before `end`, both multiples of 16."""
+    while start < end:
+        span = next(span for span in _SPANS if start % span == 0 and start + span <= end)
+        yield f"'{_mark(span, start // span)}'"
+        start += span
+
+
+def _owner_mark(owner: UUID) -> str:
+    return f" o{owner.hex[:8]}"
+
+
+def _mark(span: int, number: int) -> str:
+    return f" {span}/{number}"
+
+
+def _day(moment: datetime) -> int:
+    return moment.astimezone(UTC).date().toordinal() - _EPOCH
