@@ -4,11 +4,12 @@ import argparse
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed")
+NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "recall", "search")
 
 
 class Benchmark(Protocol):
@@ -34,6 +35,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
     parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")
     parser.add_argument("--clip", help="CLIP_MODEL for `pipeline`; a ViT-B-16 of random weights otherwise")
+    parser.add_argument("--corpus", type=Path, help="folder of text files for `recall`")
+    parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
     options = parser.parse_args()
     logs.configure("error", "auto")
     figures: dict[str, object] = {}

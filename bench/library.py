@@ -1,0 +1,93 @@
+"""A library of photos that say something, written as fast as PostgreSQL takes it: straight into the tables, by COPY."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+
+from indexer import schema
+from indexer.database import OwnConnection, connect_to_immich
+from indexer.demo.immich import StandIn
+from indexer.text import shelves, tokens
+from indexer.text.normalise import normalise
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo: its text, lines separated by newlines."""
+
+    asset_id: UUID
+    owner: UUID
+    taken_at: datetime
+    text: str
+
+
+_STAGE = """CREATE TEMP TABLE stage (id uuid, owner uuid, taken_at timestamptz, text text, normal text, ngrams text,
+    overflow text, lines jsonb)"""
+_ASSETS = """INSERT INTO public.asset (id, "ownerId", type, "originalPath", "originalFileName", checksum, "fileCreatedAt",
+        "fileModifiedAt", "localDateTime", "checksumAlgorithm")
+    SELECT id, owner, 'IMAGE', '/data/' || id || '.jpg', 'IMG_' || left(id::text, 8) || '.jpg', uuid_send(id), taken_at,
+        taken_at, taken_at, 'sha1' FROM stage"""
+_PHOTOS = """INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, digest, ocr_model, lines, text, document,
+        overflow, tokens_version, taken_at)
+    SELECT id, taken_at, uuid_send(id), 'bench', lines, text, immich_indexer.document(normal, ngrams), overflow,
+        $1::smallint, taken_at FROM stage"""
+
+
+async def prepare(url: str) -> OwnConnection:
+    """Immich's tables and ours in an empty database; the connection skips Immich's triggers and foreign keys."""
+    immich = await asyncpg.connect(url)
+    try:
+        await StandIn(immich, Path()).install()
+    finally:
+        await immich.close()
+    own = await connect_to_immich(url)
+    await schema.install(own)
+    await own.execute("SET session_replication_role = replica")
+    await own.execute("SET idle_in_transaction_session_timeout = 0")
+    await own.execute(_STAGE)
+    return own
+
+
+def rows(photos: Iterable[Photo]) -> bytes:
+    """The photos as COPY wants them."""
+    return "".join(_row(photo) for photo in photos).encode()
+
+
+def _row(photo: Photo) -> str:
+    lines = photo.text.split("\n")
+    document = tokens.document(lines, marks=shelves.marks(photo.owner, photo.taken_at))
+    boxes = [[line, 0.1, 0.1, 0.9, 0.1, 0.9, 0.13, 0.1, 0.13, 0.95, 0.97, True] for line in lines]
+    values = (
+        str(photo.asset_id),
+        str(photo.owner),
+        photo.taken_at.isoformat(),
+        photo.text,
+        normalise(photo.text),
+        document.ngrams,
+        document.overflow,
+        json.dumps(boxes, ensure_ascii=False),
+    )
+    return "\t".join("\\N" if value is None else _escaped(value) for value in values) + "\n"
+
+
+def _escaped(value: str) -> str:
+    for sign, escape in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        value = value.replace(sign, escape)
+    return value
+
+
+async def write(connection: OwnConnection, chunk: bytes) -> None:
+    """Write photos made by `rows`."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield chunk
+
+    await connection.copy_to_table("stage", source=source(), format="text")
+    await connection.execute(_ASSETS)
+    await connection.execute(_PHOTOS, tokens.VERSION)
+    await connection.execute("TRUNCATE stage")
