@@ -28,10 +28,10 @@ class Photo:
 
 _STAGE = """CREATE TEMP TABLE stage (id uuid, owner uuid, taken_at timestamptz, text text, normal text, ngrams text,
     overflow text, lines jsonb)"""
-_ASSETS = """INSERT INTO public.asset (id, "ownerId", type, "originalPath", "originalFileName", checksum, "fileCreatedAt",
-        "fileModifiedAt", "localDateTime", "checksumAlgorithm")
-    SELECT id, owner, 'IMAGE', '/data/' || id || '.jpg', 'IMG_' || left(id::text, 8) || '.jpg', uuid_send(id), taken_at,
-        taken_at, taken_at, 'sha1' FROM stage"""
+_ASSETS = """INSERT INTO public.asset (id, "ownerId", type, "originalPath", "originalFileName", checksum,
+        "checksumAlgorithm", "fileCreatedAt", "fileModifiedAt", "localDateTime")
+    SELECT id, owner, 'IMAGE', '/data/' || id || '.jpg', 'IMG_' || left(id::text, 8) || '.jpg', uuid_send(id),
+        'sha1', taken_at, taken_at, taken_at FROM stage"""
 _PHOTOS = """INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, digest, ocr_model, lines, text, document,
         overflow, tokens_version, taken_at)
     SELECT id, taken_at, uuid_send(id), 'bench', lines, text, immich_indexer.document(normal, ngrams), overflow,

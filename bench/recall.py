@@ -1,15 +1,15 @@
 """Whether a search finds just the documents that hold what was typed: recall and precision on any texts.
 
-The documents are the paragraphs of all files of a folder. Truth is that the normalised query is a piece of the normalised
-document. Words are sequences of 2 to 4 Chinese characters that stand together much more often than by chance; substrings
-are any 2 to 4 Chinese characters in a row; latin are any 3 to 8 letters or digits of a run of them; characters are single
-Chinese ones; other_script are the words as written in the other of traditional and simplified Chinese. All are drawn from
-the documents, the same ones each time. Recall and precision are means over the queries.
+The documents are the paragraphs of all files of a folder. Truth is that the normalised query is a piece of the
+normalised document. Words are sequences of 2 to 4 Chinese characters that stand together much more often than by
+chance; substrings are any 2 to 4 Chinese characters in a row; latin are any 3 to 8 letters or digits of a run of
+them; characters are single Chinese ones; other_script are the words as written in the other of traditional and
+simplified Chinese. All are drawn from the documents, the same ones each time. Recall and precision are means over
+the queries.
 """
 
 import argparse
 import asyncio
-import itertools
 import json
 import os
 import random
@@ -40,7 +40,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Returns `documents`, `zhparser` and, for each kind of query, its `recall`, `precision` and number of `queries`."""
+    """Returns `documents`, `zhparser` and, for each kind of query, `recall`, `precision` and `queries`, how many."""
     documents = _documents(options.corpus)
     if options.quick:
         documents = documents[:: max(1, len(documents) // 3_000)]
@@ -60,15 +60,19 @@ async def _measure(url: str, documents: list[str], *, quick: bool) -> dict[str, 
     connection = await library.prepare(url)
     try:
         ids = [uuid5(_OWNER, str(number)) for number in range(len(documents))]
-        days = (_NOW - timedelta(hours=number) for number in itertools.count())
-        photos = [library.Photo(*fields) for fields in zip(ids, itertools.repeat(_OWNER), days, documents, strict=False)]
+        photos = [
+            library.Photo(asset, _OWNER, _NOW - timedelta(hours=number), text)
+            for number, (asset, text) in enumerate(zip(ids, documents, strict=True))
+        ]
         for start in range(0, len(photos), _CHUNK):
             await library.write(connection, library.rows(photos[start : start + _CHUNK]))
         await connection.execute("VACUUM ANALYZE immich_indexer.photo")
         zhparser = await connection.fetchval("SELECT to_regnamespace('immich_indexer_zhparser') IS NOT NULL")
         search.BLOCK = len(documents) + 1  # all matches at once, in whatever order
         normal = [normalise(document) for document in documents]
-        figures = {kind: await _compare(connection, kind_queries, ids, normal) for kind, kind_queries in queries.items()}
+        figures = {
+            kind: await _compare(connection, kind_queries, ids, normal) for kind, kind_queries in queries.items()
+        }
     finally:
         await connection.close()
     return {"documents": len(documents), "zhparser": zhparser} | figures

@@ -97,11 +97,11 @@ async def candidates(
 
 
 async def _block(
-    connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int = BLOCK
+    connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int | None = None
 ) -> list[Candidate]:
     """The literal matches from number `start` on, newest first and then ranked."""
     phrases = [query.phrases, query.excluded]
-    return await _ranked(connection, query, query.literal, scope, phrases, (start, count), query.ranking)
+    return await _ranked(connection, query, query.literal, scope, phrases, (start, count or BLOCK), query.ranking)
 
 
 async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -> list[Candidate]:

@@ -11,7 +11,9 @@ from uuid import UUID
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _SPANS = (4096, 1024, 256, 64, 16)  # days
+_SHORT = _SPANS[-1]
 _WINDOWS = (32, 128, 512, 2048, 8192)  # days, the newest first
+_FUTURE = 16 * 4096
 
 
 def marks(owner: UUID, taken: datetime) -> list[str]:
@@ -22,35 +24,41 @@ def marks(owner: UUID, taken: datetime) -> list[str]:
 
 def owned(owners: Iterable[UUID]) -> str:
     """The tsquery of the photos of any of `owners`, and of few others."""
-    return "(" + " | ".join(f"'{_owner_mark(owner)}'" for owner in owners) + ")"
+    return _any(f"'{_owner_mark(owner)}'" for owner in owners)
 
 
 def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
-    """The tsqueries of successive windows of days, newest first, that cover all days between `after` and `before`.
+    """The tsqueries of successive windows of days that cover those from `after` to `before`, disjoint and newest first.
 
-    The last one, where there is no `after`, is all the rest. Both ends are a span too generous.
+    The last of them is the future, where cameras with a wrong clock take their photos; and what is left, where there is
+    no `after`. Both ends are a span too generous.
     """
-    newest = _day(min(now, before) if before else now) // 16 * 16 + 32
-    oldest = _day(after) // 16 * 16 - 16 if after else None
-    seen: list[str] = []
+    today = _day(now) // _SHORT * _SHORT + 2 * _SHORT
+    newest = today if before is None else min(today, _day(before) // _SHORT * _SHORT + 2 * _SHORT)
+    oldest = None if after is None else _day(after) // _SHORT * _SHORT - _SHORT
     end = newest
+    seen: list[str] = []
     for days in _WINDOWS:
         start = end - days if oldest is None else max(end - days, oldest)
-        if start >= end:
-            return
-        cover = list(_cover(start, end))
-        seen += cover
-        yield f"({' | '.join(cover)})"
-        end = start
+        if start < end:
+            seen += (cover := list(_cover(start, end)))
+            yield _any(cover)
+            end = start
     if oldest is None:
-        # What lies after the newest day has a camera with a wrong clock.
         yield " & ".join(f"!{mark}" for mark in seen)
-    elif oldest < end:
-        yield f"({' | '.join(_cover(oldest, end))})"
+    else:
+        if oldest < end:
+            yield _any(_cover(oldest, end))
+        if newest == today:
+            yield _any(_cover(max(oldest, today), max(oldest, today) + _FUTURE))
+
+
+def _any(marks: Iterable[str]) -> str:
+    return f"({' | '.join(marks)})"
 
 
 def _cover(start: int, end: int) -> Iterator[str]:
-    """The fewest aligned spans that make up the days from `start` to before `end`, both multiples of 16."""
+    """The fewest aligned spans that make up the days from `start` to before `end`, both multiples of the shortest."""
     while start < end:
         span = next(span for span in _SPANS if start % span == 0 and start + span <= end)
         yield f"'{_mark(span, start // span)}'"

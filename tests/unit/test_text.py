@@ -150,7 +150,7 @@ def test_a_document_has_every_pair_and_where_it_is():
 
 def test_large_lines_weigh_more():
     document = tokens.document(["，甲", "x", "丙"], heights=[0.01, 0.1, 0.03], marks=[" mark"]).ngrams
-    assert document == "'甲' 'x':5D '丙' ' 甲':1C '甲 ':2A ' x':3A 'x ':4B ' 丙':5B '丙 ':6B ' mark'"
+    assert document == "'甲' 'x':5D '丙' ' 甲':1C '甲 ':2C ' x':3A 'x ':4A ' 丙':5B '丙 ':6B ' mark'"
 
 
 def test_whole_words_are_those_of_other_scripts():
