@@ -9,7 +9,8 @@ from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "recall", "search")
+NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "search")
+ON_REQUEST = ("recall",)  # needs a corpus
 
 
 class Benchmark(Protocol):
@@ -30,7 +31,7 @@ def _load(name: str) -> Benchmark:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=(*NAMES, "all"))
+    parser.add_argument("name", choices=(*NAMES, *ON_REQUEST, "all"))
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
     parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")

@@ -1,8 +1,8 @@
 """Finds photos by pieces of the text in them, best first.
 
 Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
-ranked within their block. A query with more matches than that shows its newest thousand first, however well older ones
-match; no match is out of reach of `offset`.
+ranked within their block. A query with more matches than that shows five hundred of the newest first, however well older
+ones match; no match is out of reach of `offset`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from indexer.database import Connection, Pool, queries
 from indexer.text import shelves
 from indexer.text.query import Query, parse
 
-BLOCK = 1000
+BLOCK = 500
 _NEAR = 300  # photos looked at for a misread character
 _SQL = queries("search")
 
@@ -100,15 +100,16 @@ async def _block(
     connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int | None = None
 ) -> list[Candidate]:
     """The literal matches from number `start` on, newest first and then ranked."""
-    phrases = [query.phrases, query.excluded]
-    return await _ranked(connection, query, query.literal, scope, phrases, (start, count or BLOCK), query.ranking)
+    exact = None if query.sieved else query.literal
+    check = (exact, query.phrases, query.excluded)
+    return await _ranked(connection, query, scope, query.sieve, check, (start, count or BLOCK), query.ranking)
 
 
 async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -> list[Candidate]:
     if query.forgiving is None:
         return []
     ranking = query.ranking.replace(" & ", " | ")
-    near = await _ranked(connection, query, query.forgiving, scope, [(), ()], (0, _NEAR), ranking)
+    near = await _ranked(connection, query, scope, query.forgiving, (None, (), ()), (0, _NEAR), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
     forgiven = {row["asset_id"] for row in rows if query.forgives(row["text"])}
     return [replace(candidate, forgiven=True) for candidate in near if candidate.asset_id in forgiven]
@@ -117,9 +118,9 @@ async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -
 async def _ranked(
     connection: Connection | Pool,
     query: Query,
-    tsquery: str,
     scope: Scope,
-    phrases: Sequence[Sequence[str]],
+    tsquery: str,
+    check: tuple[str | None, Sequence[str], Sequence[str]],
     span: tuple[int, int],
     ranking: str,
 ) -> list[Candidate]:
@@ -133,7 +134,7 @@ async def _ranked(
         scope.before,
         ["timeline", "archive"] if scope.archived else ["timeline"],
         [f"{tsquery} & {window}" for window in windows],
-        *phrases,
+        *check,
         *span,
         ranking,
         query.words,

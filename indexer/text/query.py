@@ -8,10 +8,11 @@ from functools import cached_property
 
 from indexer.errors import QueryError
 from indexer.text.normalise import clean
-from indexer.text.tokens import TOO_LONG, canonical, locate
+from indexer.text.tokens import canonical, locate
 
 _LONGEST = 200  # characters; a pasted page is no query
 _FORGIVEN = 4  # characters from which on one misread one is forgiven
+_PLACELESS = 2  # a phrase up to so long is one lexeme
 _SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which holds the error
 
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
@@ -31,11 +32,19 @@ class Query:
 
     @property
     def literal(self) -> str:
-        """The tsquery that matches documents with all of `phrases` and none of `excluded`.
+        """The tsquery that matches documents with all of `phrases` and none of `excluded`."""
+        return " & ".join([*map(_phrase, self.phrases), *(f"!{_phrase(phrase)}" for phrase in self.excluded)])
 
-        Of a document that is too long it is only a coarse sieve: its `overflow` tells.
-        """
-        return " & ".join([*map(_found, self.phrases), *map(_absent, self.excluded)])
+    @property
+    def sieve(self) -> str:
+        """The tsquery of a superset: for an index, which does not know of places, and for texts too long for them."""
+        absent = (f"!{_phrase(phrase)}" for phrase in self.excluded if len(phrase) <= _PLACELESS)
+        return " & ".join([*map(_all, self.phrases), *absent])
+
+    @property
+    def sieved(self) -> bool:
+        """Whether `sieve` finds no more than `literal`."""
+        return all(len(phrase) <= _PLACELESS for phrase in (*self.phrases, *self.excluded))
 
     @property
     def ranking(self) -> str:
@@ -53,12 +62,12 @@ class Query:
         variants = []
         for phrase in self.phrases:
             if len(phrase) >= _FORGIVEN:
-                rest = [_found(other) for other in self.phrases if other != phrase]
+                rest = [_all(other) for other in self.phrases if other != phrase]
                 size = -(-len(phrase) // _SEGMENTS)
                 for start in range(0, len(phrase), size):
                     pieces = [piece for piece in (phrase[:start], phrase[start + size :]) if piece.strip()]
-                    variants.append("(" + " & ".join([*map(_found, pieces), *rest]) + ")")
-        return " & ".join([f"({' | '.join(variants)})", *map(_absent, self.excluded)]) if variants else None
+                    variants.append("(" + " & ".join([*map(_all, pieces), *rest]) + ")")
+        return f"({' | '.join(variants)})" if variants else None
 
     def matches(self, text: str) -> bool:
         """Whether a text (lines separated by newlines) holds what is asked for."""
@@ -116,24 +125,19 @@ def parse(text: str) -> Query:
 
 
 def _grams(phrase: str, weights: str = "") -> list[str]:
-    """The lexemes of a phrase; those of two characters with `weights`."""
+    """The lexemes of a phrase, with `weights`; a single character has no place in a document and so no weight."""
     if len(phrase) == 1:
         return [f"'{phrase}'"]
     return [f"'{phrase[start : start + 2]}'{weights}" for start in range(len(phrase) - 1)]
 
 
+def _all(phrase: str) -> str:
+    return " & ".join(dict.fromkeys(_grams(phrase)))
+
+
 def _phrase(phrase: str) -> str:
-    return "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")" if len(phrase) > 1 else f"'{phrase}'"
-
-
-def _found(phrase: str) -> str:
-    if len(phrase) < 2:
-        return _phrase(phrase)
-    return f"({_phrase(phrase)} | '{TOO_LONG}' & {' & '.join(dict.fromkeys(_grams(phrase)))})"
-
-
-def _absent(phrase: str) -> str:
-    return f"!{_phrase(phrase)}" if len(phrase) < 2 else f"(!{_phrase(phrase)} | '{TOO_LONG}')"
+    # Words among the lexemes must not pass for n-grams; one of two characters may, for it is no more than its n-gram.
+    return _all(phrase) if len(phrase) <= _PLACELESS else "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")"
 
 
 def _forgiving(phrase: str) -> re.Pattern[str]:

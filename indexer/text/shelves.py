@@ -12,7 +12,7 @@ from uuid import UUID
 _EPOCH = date(1970, 1, 1).toordinal()
 _SPANS = (4096, 1024, 256, 64, 16)  # days
 _SHORT = _SPANS[-1]
-_WINDOWS = (32, 128, 512, 2048, 8192)  # days, the newest first
+_WINDOWS = (32, 256, 2048)  # days, the newest first
 _FUTURE = 16 * 4096
 
 

@@ -15,9 +15,6 @@ from indexer.text.normalise import HAN, fold
 
 VERSION = 2  # raised when the same text would give another document: documents of an older version are made again
 
-# Lexemes that are no text: n-grams have two characters and words have no space.
-TOO_LONG = " long"  # its document lacks places: what a phrase cannot tell is looked up in the canonical form
-
 # What a tsvector can hold.
 _LAST_POSITION = 16383
 _MOST_POSITIONS = 255
@@ -44,7 +41,7 @@ class Document:
     """A text to be searched.
 
     `ngrams` is the literal of a tsvector. `overflow` is None, or the canonical form of a text that is too long or too
-    repetitive for one.
+    repetitive for one: its n-grams are all there, but not their places.
     """
 
     ngrams: str
@@ -93,7 +90,7 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
     Args:
         lines: in reading order.
         heights: of the lines, as shares of the picture: large ones weigh A, then B and C. All A without.
-        marks: further lexemes, without a place.
+        marks: further lexemes, without a place; they hold a space, so that no text has them, and are longer than two.
     """
     whole = locate(lines)
     form = whole.text[:_LONGEST_TEXT]
@@ -112,7 +109,7 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
             overflow = True
             del where[_MOST_POSITIONS:]
     lexemes = [f"'{lexeme}'" + (":" + ",".join(where) if where else "") for lexeme, where in places.items()]
-    lexemes += [f"'{mark}'" for mark in (*marks, *([TOO_LONG] if overflow else []))]
+    lexemes += [f"'{mark}'" for mark in marks]
     return Document(" ".join(lexemes), form if overflow else None)
 
 

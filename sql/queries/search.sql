@@ -2,10 +2,11 @@
 -- time), $4 the visibilities that count.
 
 -- name: ranked
--- Of the photos that a text query matches, those of at most $9 newest after the first $8, ranked. $5 holds the query once for
--- each window of days, newest first: the next window is looked into only while there are too few. A window's query is not known
--- when this is planned, so it always goes through the index, and the LIMIT bounds what is read from the table. $6, $7: phrases
--- that must and must not be in texts too long for their document to tell. $10, $11: what ranks, n-grams and words; $12 as typed.
+-- Of the photos that a text query matches, the $10 newest after the first $9, ranked. $5 holds a tsquery without places for each
+-- window of days, newest first: the next window is looked into only while there are too few. It is not known when this is
+-- planned, so it always goes through the index, and the LIMIT bounds what is read from the table. $6: the tsquery with places,
+-- null where $5 tells all. $7, $8: phrases that must and must not be in texts too long for their document to tell. $11, $12:
+-- what ranks, n-grams and words; $13 as typed.
 WITH found AS MATERIALIZED (
     SELECT hit.*
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
@@ -13,17 +14,17 @@ WITH found AS MATERIALIZED (
         SELECT p.asset_id, p.document
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
-          AND (p.overflow IS NULL
-               OR NOT EXISTS (SELECT FROM unnest($6::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
-              AND NOT EXISTS (SELECT FROM unnest($7::text[]) phrase WHERE position(phrase IN p.overflow) > 0))
+          AND CASE WHEN p.overflow IS NULL THEN $6::text IS NULL OR p.document @@ $6::text::tsquery
+                   ELSE NOT EXISTS (SELECT FROM unnest($7::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
+                    AND NOT EXISTS (SELECT FROM unnest($8::text[]) phrase WHERE position(phrase IN p.overflow) > 0) END
           AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility::text = ANY ($4::text[])
           AND ($1::uuid[] IS NULL OR a."ownerId" = ANY ($1::uuid[]))
           AND ($2::timestamptz IS NULL OR a."fileCreatedAt" >= $2) AND ($3::timestamptz IS NULL OR a."fileCreatedAt" <= $3)
-        LIMIT $8::integer + $9::integer
+        LIMIT $9::integer + $10::integer
     ) hit
-    OFFSET $8::integer LIMIT $9::integer
+    OFFSET $9::integer LIMIT $10::integer
 ), asked AS MATERIALIZED (
-    SELECT $10::text::tsquery AS ngrams, $11::text::tsquery || immich_indexer.words($12::text) AS words
+    SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
 )
 SELECT asset_id, (
         0.05
