@@ -1,8 +1,8 @@
 """Finds photos by pieces of the text in them, best first.
 
 Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
-ranked within their block. A query with more matches than that shows five hundred of the newest first, however well older
-ones match; no match is out of reach of `offset`.
+ranked within their block. A query with more matches than that shows five hundred of the newest first, however well
+older ones match; no match is out of reach of `offset`.
 """
 
 from collections.abc import Sequence
