@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
     `rare` words are in less than 0.05 % of a sample of 20,000 photos, `middling` in 0.1 to 1 %, `frequent` in 1 to
     10 %, `common` in at least 10 %; `characters` are single ones as they come in texts, `pieces` any 3 or 4 characters
-    in a row, `two_words` a frequent and a common word.
+    in a row, `two_words` a frequent and a common word, `misread` pieces of 4 to 8 characters one of which is wrong.
     """
     count = 20_000 if options.quick else options.documents
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None) as url:
@@ -169,9 +169,11 @@ def _queries() -> dict[str, list[str]]:
         share = sorted(word for word, seen in photos.items() if least <= seen / _SAMPLE < most)
         return chance.choices(share, k=_PER_CLASS)
 
+    texts = [photo.text.replace("\n", "") for photo in _photos(0, _CHUNK)]  # which are in the library
+
     def piece(length: int) -> str:
         while True:
-            run = "".join(chance.choice(sample))
+            run = chance.choice(texts)
             start = chance.randrange(len(run))
             if (found := run[start : start + length]).isalnum() and len(found) == length:
                 return found
@@ -186,4 +188,5 @@ def _queries() -> dict[str, list[str]]:
         "characters": [piece(1) for _ in range(_PER_CLASS)],
         "pieces": [piece(chance.randint(3, 4)) for _ in range(_PER_CLASS)],
         "two_words": [f"{a} {b}" for a, b in zip(frequent, common, strict=True)],
+        "misread": [f"{word[:2]}\u9f98{word[3:]}" for word in (piece(chance.randint(4, 8)) for _ in range(_PER_CLASS))],
     }

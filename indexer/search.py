@@ -79,7 +79,8 @@ async def candidates(
 ) -> list[Candidate]:
     """The photos that match from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
 
-    Where not one photo matches literally, those that do with one character misread: at most `BLOCK` are looked at.
+    Where not one photo matches literally, those that do with one character misread; only some of the newest that might
+    are looked at.
     """
     if not query or scope.owners == ():
         return []

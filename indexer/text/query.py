@@ -75,7 +75,7 @@ class Query:
 
     def forgives(self, text: str) -> bool:
         """The same with at most one character of one phrase misread, missing or too many; a space counts as one."""
-        form = locate(text.split("\n")).text
+        form = canonical(text)
         return any(self._hit(form, patterns) for patterns in self._forgiving_patterns)
 
     def lines(self, lines: Sequence[str], *, forgiven: bool = False) -> list[int]:
