@@ -62,6 +62,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         metrics.watch(gate)
     guard = Guard(settings, metrics)
     app = web.Application(middlewares=[guard.__call__])
+    app.on_response_prepare.append(guard.on_prepare)
     states: dict[str, Callable[[], Any]] = {}
     health = Health(models.text, pictures, library, states)
 
@@ -74,9 +75,12 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         await library.close()
 
     app.cleanup_ctx.append(running)
+    immich = _immich(settings)
+    if immich is not None:
+        app.cleanup_ctx.append(immich.running)
     if forward is None:
         elsewhere = forward = Elsewhere(settings, metrics)
-        recovery = _recovery(settings, library, elsewhere)
+        recovery = _recovery(settings, library, elsewhere, immich)
         app.cleanup_ctx.extend([elsewhere.running, recovery.running])
         states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}
         if settings.mt_photos_api_key is not None:
@@ -86,11 +90,15 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     return app
 
 
-def _recovery(settings: Settings, library: Library, elsewhere: Elsewhere) -> Recovery:
+def _immich(settings: Settings) -> Immich | None:
     key = settings.immich_api_key
+    return Immich(settings.immich_url, key.get_secret_value() if key else None) if settings.immich_url else None
+
+
+def _recovery(settings: Settings, library: Library, elsewhere: Elsewhere, immich: Immich | None) -> Recovery:
     return Recovery(
         lambda age: library.ask(lambda pool: forgotten.look(pool, older=age), patience=_SLOW),
-        Immich(settings.immich_url, key.get_secret_value()) if key and settings.immich_url else None,
+        immich if immich is not None and immich.has_key else None,
         elsewhere.upstreams,
         interval=settings.recovery_seconds,
     )

@@ -32,6 +32,27 @@ class MissingInputError(GatewayError):
     code = "bad_input"
 
 
+class ParameterError(GatewayError):
+    """A parameter of an address is missing or wrong; the text names it, and what it may be."""
+
+    status = 400
+    code = "bad_parameter"
+
+
+class UnauthorizedError(GatewayError):
+    """Nobody proved who is asking."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class ForbiddenError(GatewayError):
+    """Whoever is asking may not; the text says what is missing."""
+
+    status = 403
+    code = "forbidden"
+
+
 class TooLargeError(GatewayError):
     """More bytes, pixels or characters than we take."""
 

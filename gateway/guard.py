@@ -21,6 +21,11 @@ BODY = web.RequestKey("body", Body)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 _SMALL = 64 << 10  # bodies up to this size are always let in: searches go on while pictures queue
 
 
@@ -35,9 +40,15 @@ class Guard:
         self._token = None if token is None else token.get_secret_value().encode()
         self._metrics = metrics
 
+    @staticmethod
+    async def on_prepare(_request: web.Request, response: web.StreamResponse) -> None:
+        """A signal of the application: no answer is kept, taken for another type, or read by another site's page."""
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+
     @property
     def prefix(self) -> str:
-        """What every route begins with."""
+        """What every route begins with that does not itself ask who comes."""
         return "" if self._token is None else "/{token}"
 
     @web.middleware
@@ -74,8 +85,11 @@ class Guard:
             return answer(GatewayError("unexpected error, see the gateway's log"))
 
     def _check_token(self, request: web.Request) -> None:
-        given = request.match_info.get("token", "").encode(errors="surrogateescape")
-        if self._token is not None and not hmac.compare_digest(given, self._token):
+        """Of the routes that Immich and MT Photos ask, who cannot log in; those without the prefix ask who comes."""
+        given = request.match_info.get("token")
+        if given is None or self._token is None:
+            return
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), self._token):
             raise web.HTTPNotFound
 
     async def _with_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,15 +1,22 @@
-"""Immich's own API, as far as the gateway asks it for anything: starting its jobs."""
+"""Immich's own API, as far as the gateway asks it for anything: who somebody is, and starting its jobs."""
 
-from typing import Literal
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
 
 import aiohttp
+from aiohttp import web
 from yarl import URL
 
 from indexer.errors import IndexerError, SettingsError
 
 Queue = Literal["faceDetection", "duplicateDetection"]
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_LONGEST_ANSWER = 1 << 20  # bytes
 
 
 class ImmichError(IndexerError):
@@ -20,25 +27,113 @@ class ImmichBusyError(ImmichError):
     """That job is at work already."""
 
 
+class ImmichAwayError(ImmichError):
+    """Immich cannot be reached, or fails: later it may answer."""
+
+
+class ImmichRefusalError(ImmichError):
+    """Immich does not let them: `status` 401 (nobody it knows) or 403 (who may not), `reason` as it says it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"Immich refuses ({status}): {reason}")
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What proves to Immich who somebody is: a header. Its repr keeps the secret.
+
+    Immich notes with a session which browser used it last, so it is shown the very `agent` (User-Agent) that asked us.
+    """
+
+    header: Literal["x-api-key", "x-immich-user-token"]
+    secret: str = field(repr=False)
+    agent: str = field(default="", repr=False, compare=False)
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is an API key, which has permissions; a session may do all that its owner may."""
+        return self.header == "x-api-key"
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 to remember it by."""
+        return hashlib.sha256(f"{self.header}:{self.secret}".encode()).digest()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As Immich gets them."""
+        return {self.header: self.secret} | ({"User-Agent": self.agent} if self.agent else {})
+
+
+@dataclass(frozen=True)
+class Account:
+    """One of Immich's users."""
+
+    id: UUID
+    name: str
+    is_admin: bool
+
+
 class Immich:
-    """Immich's API.
+    """Immich's API; `close()` it, or let `running` do so.
 
     Args:
         url: Immich's address, with or without /api.
-        api_key: of an administrator, with the permission job.create.
+        api_key: our own, of an administrator, for what is not asked in somebody's name.
 
     Raises:
         SettingsError: `url` is no address.
     """
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str | None = None) -> None:
         try:
             self._url = URL(url.rstrip("/").removesuffix("/api"))
         except ValueError:
             self._url = URL()
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise SettingsError(f"IMMICH_URL: {url!r} is no address like http://immich-server:2283")
-        self._headers = {"x-api-key": api_key}
+        self._own = None if api_key is None else Credential("x-api-key", api_key)
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key of our own."""
+        return self._own is not None
+
+    async def running(self, _app: web.Application) -> AsyncIterator[None]:
+        """To go along with an application, in its `cleanup_ctx`."""
+        yield
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def account(self, credential: Credential) -> Account:
+        """Whose credential this is. A key needs the permission user.read for it.
+
+        Raises:
+            ImmichRefusalError: it is nobody's, or the key may not ask.
+            ImmichAwayError: no answer for now.
+            ImmichError: what answers at that address is no Immich.
+        """
+        answer = await self._read("api/users/me", credential)
+        try:
+            return Account(UUID(answer["id"]), str(answer["name"]), answer["isAdmin"] is True)
+        except (KeyError, TypeError, ValueError):
+            raise self._strange("api/users/me") from None
+
+    async def permissions(self, key: Credential) -> frozenset[str]:
+        """What an API key may do, such as `asset.read`, or `all`; any key may ask that. Errors as `account`."""
+        answer = await self._read("api/api-keys/me", key)
+        permissions = answer.get("permissions") if isinstance(answer, dict) else None
+        if not isinstance(permissions, list):
+            raise self._strange("api/api-keys/me")
+        return frozenset(map(str, permissions))
 
     async def start_missing(self, queue: Queue) -> None:
         """Have a job do what it has not done yet, as its button "Missing" does.
@@ -47,17 +142,10 @@ class Immich:
             ImmichBusyError: the job is at work already; Immich does not start it twice.
             ImmichError: Immich cannot be reached or refuses; the text says what to do.
         """
-        address = self._url / "api/jobs" / queue
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.put(address, json={"command": "start", "force": False}, headers=self._headers) as response,
-            ):
-                status, text = response.status, (await response.text(errors="replace"))[:300]
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ImmichError(
-                f"cannot reach Immich at {self._url}: {error or 'no answer'} (check IMMICH_URL)"
-            ) from error
+        if self._own is None:
+            raise ImmichError("IMMICH_API_KEY is not set")
+        path = f"api/jobs/{queue}"
+        status, text = await self._call("PUT", path, self._own, {"command": "start", "force": False})
         if status in (401, 403):
             raise ImmichError(
                 f"Immich refuses IMMICH_API_KEY ({status}): as an administrator make one with the permission job.create"
@@ -65,4 +153,41 @@ class Immich:
         if status == 400 and "already running" in text:
             raise ImmichBusyError(f"Immich's job {queue} is at work already")
         if status >= 300:
-            raise ImmichError(f"Immich answered {status} to {address.path}: {text} (check IMMICH_URL)")
+            raise ImmichError(f"Immich answered {status} to /{path}: {text[:300]} (check IMMICH_URL)")
+
+    async def _read(self, path: str, credential: Credential) -> Any:
+        status, text = await self._call("GET", path, credential)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if status in (401, 403):
+            reason = answer.get("message") if isinstance(answer, dict) else None
+            raise ImmichRefusalError(status, str(reason or "no reason given")[:300])
+        if status >= 500 or status == 429:
+            raise ImmichAwayError(f"Immich at {self._url} answered {status}")
+        if status != 200 or answer is None:
+            raise self._strange(path, status)
+        return answer
+
+    async def _call(self, method: str, path: str, credential: Credential, content: object = None) -> tuple[int, str]:
+        """Status and body."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+        try:
+            async with self._session.request(
+                method,
+                self._url / path,
+                json=content,
+                headers=credential.headers,
+                allow_redirects=False,  # a credential goes to IMMICH_URL and nowhere else
+            ) as response:
+                body = await response.content.read(_LONGEST_ANSWER)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ImmichAwayError(
+                f"cannot reach Immich at {self._url}: {error or 'no answer'} (check IMMICH_URL)"
+            ) from error
+        return response.status, body.decode(errors="replace")
+
+    def _strange(self, path: str, status: int = 200) -> ImmichError:
+        return ImmichError(f"what answers at {self._url} is no Immich: {status} to /{path} (check IMMICH_URL)")

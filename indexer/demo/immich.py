@@ -1,8 +1,11 @@
 """A stand-in for Immich: the part of its schema that we meet, and its writes, one by one, in its order."""
 
 import asyncio
+import base64
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -61,10 +64,45 @@ class StandIn:
                 await connection.execute(_SCHEMA_2_7)
             await connection.execute("INSERT INTO version_history (version) VALUES ($1)", f"{version}.0")
 
-    async def create_user(self, name: str) -> UUID:
+    # Who may what
+
+    async def create_user(self, name: str, *, admin: bool = False) -> UUID:
         """A person with an account."""
-        user: UUID = await self._value("insert_user", f"{name}@example.org", name)
+        user: UUID = await self._value("insert_user", f"{name}@example.org", name, admin)
         return user
+
+    async def delete_user(self, user: UUID) -> None:
+        """An administrator deletes an account: its photos stay for a week, and nobody sees them."""
+        await self._write("delete_user", user)
+
+    async def create_key(self, user: UUID, *permissions: str) -> str:
+        """An API key, with all permissions where none are named."""
+        key = _secret()
+        await self._write("insert_key", _hash(key), user, list(permissions or ("all",)))
+        return key
+
+    async def revoke_key(self, key: str) -> None:
+        """Deletes an API key."""
+        await self._write("delete_key", _hash(key))
+
+    async def log_in(self, user: UUID) -> str:
+        """A session: the token that a browser keeps in its cookie."""
+        token = _secret()
+        await self._write("insert_session", _hash(token), user)
+        return token
+
+    async def log_out(self, token: str) -> None:
+        """Ends a session."""
+        await self._write("delete_session", _hash(token))
+
+    async def share(self, by: UUID, to: UUID, *, in_timeline: bool = True) -> None:
+        """Makes somebody a partner, who then takes the other's photos into their timeline, or not."""
+        await self._write("insert_partner", by, to)
+        await self._write("update_partner", by, to, in_timeline)
+
+    async def stop_sharing(self, by: UUID, to: UUID) -> None:
+        """Ends that."""
+        await self._write("delete_partner", by, to)
 
     # What a person does
 
@@ -420,6 +458,15 @@ def _literal(vector: Sequence[float]) -> str:
 
 def _several(owners: UUID | Sequence[UUID]) -> list[UUID]:
     return [owners] if isinstance(owners, UUID) else list(owners)
+
+
+def _secret() -> str:
+    """Immich takes 32 random bytes in base 64 and leaves out what is neither letter nor digit."""
+    return re.sub(r"\W", "", base64.b64encode(secrets.token_bytes(32)).decode())
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
 
 
 def _thumbhash(picture: bytes) -> bytes:

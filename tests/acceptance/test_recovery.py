@@ -76,7 +76,9 @@ async def immich_api(library: Library) -> AsyncIterator[tuple[Api, Immich]]:
     app = web.Application()
     app.router.add_put("/api/jobs/{name}", api.start)
     async with TestServer(app) as server:
-        yield api, Immich(str(server.make_url("")), KEY)
+        immich = Immich(str(server.make_url("")), KEY)
+        yield api, immich
+        await immich.close()
 
 
 @contextlib.asynccontextmanager
@@ -238,8 +240,10 @@ async def test_what_immich_may_say():
         api.refuse = (404, "Cannot PUT /api/jobs/faceDetection")
         with pytest.raises(ImmichError, match=r"404.*check IMMICH_URL"):
             await immich.start_missing("faceDetection")
+    nobody = Immich(f"http://127.0.0.1:{unused_port()}/api/", KEY)
     with pytest.raises(ImmichError, match=r"cannot reach Immich.*IMMICH_URL"):
-        await Immich(f"http://127.0.0.1:{unused_port()}/api/", KEY).start_missing("faceDetection")
+        await nobody.start_missing("faceDetection")
+    await nobody.close()
     with pytest.raises(SettingsError, match="IMMICH_URL"):
         Immich("immich-server:2283", KEY)
 

@@ -121,6 +121,22 @@ CREATE INDEX api_key_key_idx ON api_key (key);
 CREATE INDEX "api_key_userId_idx" ON api_key ("userId");
 CREATE INDEX "api_key_updateId_idx" ON api_key ("updateId");
 
+CREATE TABLE session (
+    id                      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    token                   bytea NOT NULL,     -- SHA-256 of what the client sends
+    "createdAt"             timestamptz NOT NULL DEFAULT now(),
+    "updatedAt"             timestamptz NOT NULL DEFAULT now(),
+    "expiresAt"             timestamptz,
+    "userId"                uuid NOT NULL REFERENCES "user" ON UPDATE CASCADE ON DELETE CASCADE,
+    "deviceType"            varchar NOT NULL DEFAULT '',
+    "deviceOS"              varchar NOT NULL DEFAULT '',
+    "updateId"              uuid NOT NULL DEFAULT immich_uuid_v7(),
+    "pinExpiresAt"          timestamptz
+);
+CREATE INDEX session_token_idx ON session (token);
+CREATE INDEX "session_userId_idx" ON session ("userId");
+CREATE INDEX "session_updateId_idx" ON session ("updateId");
+
 CREATE TABLE partner (
     "sharedById"    uuid NOT NULL REFERENCES "user" ON DELETE CASCADE,
     "sharedWithId"  uuid NOT NULL REFERENCES "user" ON DELETE CASCADE,
@@ -374,6 +390,7 @@ CREATE INDEX "album_asset_assetId_idx" ON album_asset ("assetId");
 
 CREATE TRIGGER "user_updatedAt" BEFORE UPDATE ON "user" FOR EACH ROW EXECUTE FUNCTION updated_at();
 CREATE TRIGGER "api_key_updatedAt" BEFORE UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION updated_at();
+CREATE TRIGGER "session_updatedAt" BEFORE UPDATE ON session FOR EACH ROW EXECUTE FUNCTION updated_at();
 CREATE TRIGGER "partner_updatedAt" BEFORE UPDATE ON partner FOR EACH ROW EXECUTE FUNCTION updated_at();
 CREATE TRIGGER "asset_updatedAt" BEFORE UPDATE ON asset FOR EACH ROW EXECUTE FUNCTION updated_at();
 CREATE TRIGGER "asset_file_updatedAt" BEFORE UPDATE ON asset_file FOR EACH ROW EXECUTE FUNCTION updated_at();

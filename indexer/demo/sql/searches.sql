@@ -19,3 +19,16 @@ WHERE asset.visibility = 'timeline' AND asset."ownerId" = ANY ($1::uuid[]) AND a
   AND f_unaccent(ocr_search.text) %>> f_unaccent($2)
 ORDER BY asset."fileCreatedAt" DESC
 LIMIT $3;
+
+-- name: key
+SELECT k.id, k.name, k.permissions, k."createdAt", k."updatedAt", u.id AS user_id
+FROM api_key k JOIN "user" u ON u.id = k."userId" AND u."deletedAt" IS NULL WHERE k.key = $1;
+
+-- name: session
+SELECT s.id, u.id AS user_id
+FROM session s JOIN "user" u ON u.id = s."userId" AND u."deletedAt" IS NULL
+WHERE s.token = $1 AND (s."expiresAt" IS NULL OR s."expiresAt" > now());
+
+-- name: user
+SELECT id, email, name, "isAdmin", status, "storageLabel", "quotaSizeInBytes", "quotaUsageInBytes", "createdAt", "updatedAt"
+FROM "user" WHERE id = $1;

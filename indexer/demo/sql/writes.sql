@@ -1,7 +1,31 @@
 -- What Immich writes. Each statement is a transaction of its own unless immich.py puts several into one.
 
 -- name: insert_user
-INSERT INTO "user" (email, name) VALUES ($1, $2) RETURNING id;
+INSERT INTO "user" (email, name, "isAdmin") VALUES ($1, $2, $3) RETURNING id;
+
+-- name: delete_user
+UPDATE "user" SET status = 'deleted', "deletedAt" = clock_timestamp() WHERE id = $1;
+
+-- name: insert_key
+INSERT INTO api_key (name, key, "userId", permissions) VALUES ('API Key', $1, $2, $3);
+
+-- name: delete_key
+DELETE FROM api_key WHERE key = $1;
+
+-- name: insert_session
+INSERT INTO session (token, "userId") VALUES ($1, $2);
+
+-- name: delete_session
+DELETE FROM session WHERE token = $1;
+
+-- name: insert_partner
+INSERT INTO partner ("sharedById", "sharedWithId") VALUES ($1, $2);
+
+-- name: update_partner
+UPDATE partner SET "inTimeline" = $3 WHERE "sharedById" = $1 AND "sharedWithId" = $2;
+
+-- name: delete_partner
+DELETE FROM partner WHERE "sharedById" = $1 AND "sharedWithId" = $2;
 
 -- name: insert_asset
 INSERT INTO asset (id, "ownerId", type, "originalPath", "originalFileName", checksum, "checksumAlgorithm",
