@@ -13,6 +13,7 @@ from gateway import models
 from gateway.forward import Elsewhere
 from gateway.guard import Guard
 from gateway.health import Health
+from gateway.identity import Identity
 from gateway.immich import Immich
 from gateway.library import Library
 from gateway.metrics import Metrics
@@ -22,6 +23,7 @@ from gateway.pictures import Pictures
 from gateway.predict import Predict
 from gateway.recovery import Recovery
 from gateway.routes import Routes
+from gateway.search import Search
 from gateway.tasks import Task
 from gateway.text import Texts
 from indexer import forgotten, logs
@@ -78,6 +80,17 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     immich = _immich(settings)
     if immich is not None:
         app.cleanup_ctx.append(immich.running)
+    search = Search(
+        Identity(immich),
+        texts,
+        Library(settings.dsn),  # another one: no search takes the connections that Immich's requests need
+        metrics,
+        weight=settings.search_text_weight,
+        deadline=settings.gateway_deadline_seconds,
+    )
+    metrics.watch(search.gate)
+    app.cleanup_ctx.append(search.running)
+    app.add_routes(search.routes())
     if forward is None:
         elsewhere = forward = Elsewhere(settings, metrics)
         recovery = _recovery(settings, library, elsewhere, immich)

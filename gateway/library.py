@@ -15,7 +15,7 @@ import structlog
 from gateway.errors import UnavailableError
 from indexer import queue, results
 from indexer.database import Pool, explain, open_pool, queries
-from indexer.errors import SchemaError
+from indexer.errors import ColumnWidthError, SchemaError
 from indexer.queue import Counts
 from indexer.vectors import as_column
 
@@ -27,7 +27,7 @@ _PAUSE = 1.0  # seconds between two tries to reach a database that is away
 
 # asyncpg has no common base class for what it raises.
 _TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, SchemaError)
-_NOT_OURS = (
+NOT_OURS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedObjectError,
@@ -125,7 +125,7 @@ class Library:
         """
         try:
             row = await self.ask(lambda pool: pool.fetchrow(_SQL["stored"], digest, clip_model, ocr_model))
-        except _NOT_OURS:  # no indexer was ever installed here
+        except NOT_OURS:  # no indexer was ever installed here
             return Stored()
         assert row is not None  # noqa: S101 - a select without FROM always has a row
         return Stored(
@@ -142,7 +142,7 @@ class Library:
         some = None if among is None else list(among)
         try:
             rows = await self.ask(lambda pool: pool.fetch(_SQL["under_way"], some, self._lease))
-        except _NOT_OURS:
+        except NOT_OURS:
             return set()
         return {row["asset_id"] for row in rows}
 
@@ -150,7 +150,7 @@ class Library:
         """The indexer's queue; None where there is none, or the database is away."""
         try:
             return await self.ask(queue.counts)
-        except (AwayError, *_NOT_OURS):
+        except (AwayError, *NOT_OURS):
             return None
 
     async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
@@ -158,6 +158,7 @@ class Library:
 
         Raises:
             AwayError: the database does not answer, within `patience` seconds if given.
+            ColumnWidthError: the question found Immich's column too narrow.
             asyncpg.PostgresError: a table is not there, or not for us.
         """
         loop = asyncio.get_running_loop()
@@ -165,7 +166,7 @@ class Library:
             raise AwayError(self.trouble)
         try:
             answer = await self._within(patience or self._patience, self._connect_and(question))
-        except _NOT_OURS:
+        except (*NOT_OURS, ColumnWidthError):
             raise
         except _TROUBLE as error:  # TimeoutError is an OSError
             trouble = "it does not answer" if isinstance(error, TimeoutError) else explain(error)

@@ -29,20 +29,8 @@ def load(settings: Settings) -> Models:
         WeightsError: weights are missing or damaged; the text says which file to put where.
         SettingsError: the device is not there.
     """
-    from indexer.models.clip import load_clip  # torch takes seconds to import
-    from indexer.models.device import resolve_device
-
-    device = resolve_device(settings.device)
-    text = None
-    if "clip" in settings.tasks:
-        text = load_clip(
-            settings.clip_model,
-            device=device,
-            download_root=settings.clip_download_root,
-            precision=settings.clip_precision,
-            threads=settings.threads,
-            towers=("text",),
-        )
+    text = worker.load_text_tower(settings) if "clip" in settings.tasks else None
+    if text is not None:
         with ThreadPoolExecutor(1) as warming:  # a thread that ends, as in load_clip
             warming.submit(text.encode_texts, ["一家人在海边看日落"]).result()
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})

@@ -45,6 +45,11 @@ class Texts:
         # One call at a time, on all processors: a second one would only make both late.
         self._batcher: Batcher[str, Vector] = Batcher(self._encode, BATCH)
 
+    @property
+    def has_model(self) -> bool:
+        """Whether there is CLIP here."""
+        return self._model is not None
+
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"clip": vector}`. Raises GatewayError."""
         request.entry("clip", "textual")

@@ -7,22 +7,26 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 from uuid import UUID
 
 import click
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import indexer
 from indexer import doctor as doctor_module
-from indexer import logs, queue, schema
+from indexer import hybrid, logs, queue, schema
 from indexer import status as status_module
-from indexer.database import TROUBLE, Connection, connect_to_immich, explain
-from indexer.errors import IndexerError
+from indexer.database import TROUBLE, Connection, connect_to_immich, explain, open_pool
+from indexer.errors import IndexerError, WeightsError
+from indexer.hybrid import Mode, Wish
 from indexer.queue import Priority
 from indexer.settings import Settings
+from indexer.viewer import ADMINISTRATOR, find_user, viewer
 
 out = Console()
 err = Console(stderr=True)
@@ -118,7 +122,6 @@ async def _serve(settings: Settings) -> None:
 @_command
 async def backfill(settings: Settings, watch: bool) -> None:
     """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
-    from indexer.database import open_pool
     from indexer.reconcile import Reconciler
     from indexer.worker import model_names
 
@@ -275,23 +278,48 @@ async def reprocess(settings: Settings, assets: tuple[UUID, ...], ocr: bool, cli
 
 @main.command()
 @click.argument("text")
-@click.option("--limit", default=20, show_default=True, help="Photos to show at most.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="hybrid", help="By words, meaning or both.")
+@click.option("--user", metavar="EMAIL", help="What this user is shown, instead of everybody's photos.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Photos to show at most.")
 @_command
-async def search(settings: Settings, text: str, limit: int) -> None:
-    """Find photos by a piece of the text in them, of any owner."""
-    from indexer.search import find
-
-    connection = await connect_to_immich(settings.dsn)
+async def search(settings: Settings, text: str, mode: Mode, user: str | None, limit: int) -> None:
+    """Find photos by words in them and by what they show. `ocr:TEXT` is the same as --mode ocr."""
+    wish = Wish.parse(text, mode)
+    pool = await open_pool(settings.dsn, size=2)
     try:
-        await schema.require(connection)
-        hits = await find(connection, text, limit=limit)
+        async with pool.acquire() as connection:
+            await schema.require(connection)
+            eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
+        embed = await asyncio.to_thread(_text_tower, settings, wish)
+        vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wish.text))
+        page = await hybrid.find(pool, wish, eyes, vector, weight=settings.search_text_weight, limit=limit)
     finally:
-        await connection.close()
-    for hit in hits:
-        shown = hit.text.replace("\n", " / ")
-        out.print(f"{hit.asset_id}  {hit.file_name}  {shown}", highlight=False, markup=False, soft_wrap=True)
-    if not hits:
+        await pool.close()
+    for found in page.items:
+        shown = found.text.replace("\n", " / ") or "(by meaning)"
+        mark = " (one character misread)" if found.forgiven else ""
+        line = f"{found.asset_id}  {found.score:.3f}  {found.file_name}  {shown}{mark}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not page.items:
         out.print("nothing")
+
+
+def _text_tower(settings: Settings, wish: Wish) -> Callable[[str], npt.NDArray[np.float32]] | None:
+    """Makes vectors, where the wish wants one; None where only words can be searched for. Blocks for seconds."""
+    if not wish.by_meaning:
+        return None
+    try:
+        if "clip" not in settings.tasks:
+            raise WeightsError("TASKS leaves clip out")
+        from indexer.worker import load_text_tower
+
+        model = load_text_tower(settings)
+    except WeightsError as error:
+        if wish.mode == "clip":
+            raise
+        err.print(f"searching by words alone: {error}", highlight=False, markup=False, soft_wrap=True)
+        return None
+    return lambda text: model.encode_texts([text])[0]
 
 
 @main.command()

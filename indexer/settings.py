@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     gateway_megabytes_in_flight: int = Field(256, ge=1, description="Gateway: bodies held at once; more get 503")
     gateway_text_cache: int = Field(10_000, ge=0, description="Gateway: vectors of texts kept in memory")
 
+    search_text_weight: float = Field(
+        0.7, ge=0, le=1, description="Hybrid search: share of the words in a photo's score, the rest is the meaning's"
+    )
+
     immich_ml_url: str = Field(
         "",
         validation_alias=AliasChoices("immich_ml_url", "immich_api"),
@@ -108,10 +112,12 @@ class Settings(BaseSettings):
         Path("~/.insightface/models"), description="Folder of the face models, each in a folder of its name"
     )
     immich_url: str = Field(
-        "", description="Immich itself, `http://immich-server:2283`, to start its jobs for photos it has forgotten"
+        "",
+        description="Immich itself, `http://immich-server:2283`: tells who may search what, "
+        "and starts its jobs for photos it has forgotten",
     )
     immich_api_key: SecretStr | None = Field(
-        None, description="Key of one of its administrators, with the permission `job.create`"
+        None, description="Key of one of its administrators, with the permission `job.create`, for those jobs"
     )
     recovery_seconds: float = Field(3600, ge=60, description="Least time between two starts of the same job")
     mt_photos_api_key: SecretStr | None = Field(

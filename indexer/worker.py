@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 import structlog
@@ -26,6 +26,9 @@ from indexer.pipeline import Pipeline, within
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings
+
+if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
+    from indexer.models.clip import Clip
 
 log = structlog.get_logger()
 
@@ -64,7 +67,7 @@ def load_models(settings: Settings) -> Models:
         WeightsError: weights are missing or damaged; the text says which file to put where.
         SettingsError: the device is not there.
     """
-    from indexer.models.clip import load_clip  # torch takes seconds to import: only who needs it waits
+    from indexer.models.clip import load_clip
     from indexer.models.device import resolve_device
 
     device = resolve_device(settings.device)
@@ -82,6 +85,21 @@ def load_models(settings: Settings) -> Models:
     )
     ocr = _load_ocr(settings, device) if "ocr" in settings.tasks else None
     return Models(clip, ocr, device)
+
+
+def load_text_tower(settings: Settings) -> "Clip":
+    """Load what makes vectors of texts; blocks for seconds, errors as `load_models`."""
+    from indexer.models.clip import load_clip
+    from indexer.models.device import resolve_device
+
+    return load_clip(
+        settings.clip_model,
+        device=resolve_device(settings.device),
+        download_root=settings.clip_download_root,
+        precision=settings.clip_precision,
+        threads=settings.threads,
+        towers=("text",),
+    )
 
 
 def _load_ocr(settings: Settings, device: str) -> OcrModel:

@@ -142,8 +142,9 @@ class Client:
     ) -> Answer:
         return await self.send(request(form(entries, image, text), path))
 
-    async def get(self, path: str) -> Answer:
-        return await self.send(f"GET {path} HTTP/1.1\r\nhost: gateway\r\n\r\n".encode())
+    async def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        given = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        return await self.send(f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{given}\r\n".encode())
 
     async def send(self, raw: bytes, *, end: bool = False) -> Answer:
         """The answer to these bytes; `end`: after which we say nothing more."""

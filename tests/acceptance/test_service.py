@@ -100,7 +100,8 @@ async def test_the_service(command: Command, immich, connection, owner):
         assert right >= 0.9 * all_lines
         assert (await vector_of(connection, photo)).shape == (512,)
         assert str(photo) in await command("search", "发票")
-        assert "nothing" in await command("search", "没有这个")
+        assert str(photo) in await command("search", "--mode", "clip", "--user", "ann@example.org", "发票")
+        assert "nothing" in await command("search", "ocr:没有这个")
         assert await immich.ocr_filter(["发票"], owner) == [photo]
 
         # status

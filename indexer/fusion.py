@@ -1,0 +1,42 @@
+"""One order out of two: photos found by words and photos found by meaning.
+
+Each side's scores are stretched over its candidates and weighted. Unlike ranks, which are all that reciprocal rank
+fusion looks at, they tell a sign that says just what was asked from a page where it stands somewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from indexer.meaning import Near
+from indexer.search import Candidate
+
+_LITERAL = 0.5  # what the weakest of the literal matches is worth; the best is worth 1
+_FORGIVEN = 0.9  # a match with a misread character counts for less than the nearest photo
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A photo's score and what it is made of: words and meaning, 0 to 1 each; None where it was not found so."""
+
+    score: float
+    words: float | None
+    meaning: float | None
+
+
+def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> dict[UUID, Fused]:
+    """Both kinds of candidates (each best first), best first; `weight` is the share of the words, 0 to 1.
+
+    Among photos without these words the order is that of `nears`.
+    """
+    best = max((text.score for text in texts), default=0) or 1
+    words = {text.asset_id: _LITERAL + (1 - _LITERAL) * text.score / best for text in texts}
+    weights = {text.asset_id: _FORGIVEN * min(weight, 1 - weight) if text.forgiven else weight for text in texts}
+    top, bottom = (nears[0].similarity, nears[-1].similarity) if nears else (0, 0)
+    meaning = {near.asset_id: 1 - (top - near.similarity) / ((top - bottom) or 1) for near in nears}
+    fused = {}
+    for asset in dict.fromkeys([*words, *meaning]):
+        said, shown = words.get(asset), meaning.get(asset)
+        score = weights.get(asset, 0) * (said or 0) + (1 - weight) * (shown or 0)
+        fused[asset] = Fused(score, said, shown)
+    return dict(sorted(fused.items(), key=lambda item: -item[1].score))

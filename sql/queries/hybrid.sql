@@ -1,0 +1,15 @@
+-- Asked by indexer/hybrid.py.
+
+-- name: shown
+-- Those of $1 that user $2 (null: the administrator) is shown now, with photos of the owners $3 (null: everybody's), archived ones
+-- of their own only if $4. Whatever the queries for candidates may let through, this has the last word.
+SELECT a.id AS asset_id FROM public.asset a
+WHERE a.id = ANY ($1::uuid[])
+  AND a."deletedAt" IS NULL AND a.status = 'active'
+  AND (a.visibility = 'timeline' OR $4::boolean AND a.visibility = 'archive' AND ($2::uuid IS NULL OR a."ownerId" = $2::uuid))
+  AND ($3::uuid[] IS NULL OR a."ownerId" = ANY ($3::uuid[]));
+
+-- name: described
+SELECT a.id AS asset_id, a."originalFileName" AS file_name, p.lines
+FROM public.asset a LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+WHERE a.id = ANY ($1::uuid[]);

@@ -1,0 +1,29 @@
+-- Asked by indexer/meaning.py.
+
+-- name: prepare
+-- For this transaction: $1 good results from an HNSW index, also past what a filter takes away (where pgvector knows how, which is
+-- since 0.8; the vector makes sure that it is loaded); of VectorChord's lists as many as Immich itself looks into; and a plan that
+-- knows the parameters.
+SELECT set_config(wanted.name, wanted.value, true)
+FROM (SELECT '[0]'::vector) AS loaded
+CROSS JOIN LATERAL (
+    VALUES ('hnsw.ef_search', least(2 * $1::integer, 1000)::text),
+           ('hnsw.iterative_scan', 'strict_order'),
+           ('plan_cache_mode', 'force_custom_plan')
+    UNION ALL
+    SELECT 'vchordrq.probes', ceil(coalesce(substring(pg_get_indexdef(indexrelid) FROM 'lists = \[(\d+)')::integer, 1) / 8.0)::text
+    FROM pg_index WHERE indexrelid = to_regclass('public.clip_index') AND pg_get_indexdef(indexrelid) LIKE '%vchordrq%'
+) AS wanted (name, value)
+WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = wanted.name);
+
+-- name: nearest
+-- The $7 photos whose vectors are nearest to $1, in order: of the owners $2 (null: everybody), taken from $3 and up to $4 (null: any
+-- time), archived ones only if $5 and not where they are anybody's but $6 (null: the administrator).
+SELECT s."assetId" AS asset_id, 1 - (s.embedding <=> $1::text::vector) AS similarity
+FROM public.smart_search s JOIN public.asset a ON a.id = s."assetId"
+WHERE a."deletedAt" IS NULL AND a.status = 'active'
+  AND (a.visibility = 'timeline' OR $5::boolean AND a.visibility = 'archive' AND ($6::uuid IS NULL OR a."ownerId" = $6::uuid))
+  AND ($2::uuid[] IS NULL OR a."ownerId" = ANY ($2::uuid[]))
+  AND ($3::timestamptz IS NULL OR a."fileCreatedAt" >= $3) AND ($4::timestamptz IS NULL OR a."fileCreatedAt" <= $4)
+ORDER BY s.embedding <=> $1::text::vector
+LIMIT $7::integer;
