@@ -25,7 +25,8 @@ def test_links_lead_somewhere():
 
 def test_every_dependency_is_locked_to_the_version_that_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower().replace("_", "-").replace('"', "'")
+    files = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
+    lock = "".join(file.read_text(encoding="utf-8") for file in files).lower().replace("_", "-").replace('"', "'")
     for requirement in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
         assert requirement.lower().replace("_", "-") in lock.splitlines(), requirement
     assert project["version"] == indexer.__version__
