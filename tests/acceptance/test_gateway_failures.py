@@ -139,7 +139,7 @@ async def test_an_answer_that_takes_too_long(database, tmp_path):
         answer = await immich.ask(TEXT, text="猫")
         text.hold.set()
         assert (answer.status, answer.json["error"]) == (504, "deadline")
-        assert await waiting(immich) == {"texts": 0, "pictures": 0}
+        assert not any((await waiting(immich)).values())
 
 
 async def test_a_body_that_takes_too_long(database, tmp_path):
@@ -344,7 +344,7 @@ async def test_nothing_that_anybody_sends_does_harm(settings, examples):
         seen = await asyncio.to_thread(fuzz, immich.port, examples)
         assert {200, 400, 422} <= seen.keys(), seen
         assert time.perf_counter() - start < examples * 0.1
-        assert await waiting(immich) == {"texts": 0, "pictures": 0}
+        assert not any((await waiting(immich)).values())
         await eventually(lambda: _settled(tasks))
 
 
