@@ -1,5 +1,6 @@
 """The application, put together, and the command `immich-gateway`."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -49,7 +50,14 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     """
     metrics = Metrics()
     library = Library(settings.dsn, lease=settings.lease_seconds)
-    texts = Texts(models.text, library, metrics, queue=settings.gateway_text_queue, cache=settings.gateway_text_cache)
+    texts = Texts(
+        models.text,
+        library,
+        metrics,
+        queue=settings.gateway_text_queue,
+        cache=settings.gateway_text_cache,
+        word_weight=settings.lexical_weight,
+    )
     pictures = Pictures(
         library,
         metrics,
@@ -71,7 +79,9 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     async def running(_app: web.Application) -> AsyncIterator[None]:
         state = await health.look()
         (log.info if state["ready"] else log.warning)("answering", **state)
+        warming = asyncio.ensure_future(texts.warm())
         yield
+        warming.cancel()
         texts.close()
         pictures.close()
         await library.close()

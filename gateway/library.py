@@ -17,7 +17,6 @@ from indexer import queue, results
 from indexer.database import Pool, explain, open_pool, queries
 from indexer.errors import ColumnWidthError, SchemaError
 from indexer.queue import Counts
-from indexer.vectors import as_column
 
 log = structlog.get_logger()
 
@@ -27,6 +26,7 @@ _PAUSE = 1.0  # seconds between two tries to reach a database that is away
 
 # asyncpg has no common base class for what it raises.
 _TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, SchemaError)
+# What the database says where no indexer was ever installed, or not for us.
 NOT_OURS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -57,18 +57,17 @@ class Stored:
         return ("clip" not in wanted or self.vector is not None) and ("ocr" not in wanted or self.lines is not None)
 
 
-def fitted(vector: Vector, width: int) -> Vector:
-    """The vector as a column of that width holds it.
+def check_width(width: int, dimensions: int) -> None:
+    """See to it that Immich's column can hold the vectors of a model.
 
     Raises:
-        UnavailableError: the column is narrower than the vector.
+        UnavailableError: it is narrower.
     """
-    if width < len(vector):
+    if width < dimensions:
         raise UnavailableError(
-            f"Immich's vectors have {width} dimensions, our model's {len(vector)}: {results.width_advice(len(vector))}",
+            f"Immich's vectors have {width} dimensions, our model's {dimensions}: {results.width_advice(dimensions)}",
             retry_after=60,
         )
-    return as_column(vector, width)
 
 
 class Library:
@@ -211,9 +210,12 @@ class Library:
         task = asyncio.ensure_future(work)
         self._left.add(task)
         task.add_done_callback(self._forget)
-        done, _ = await asyncio.wait({task}, timeout=seconds)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=seconds)
+        finally:
+            if not task.done():  # too late, or whoever asked is gone
+                task.cancel()
         if not done:
-            task.cancel()
             raise TimeoutError
         return task.result()
 

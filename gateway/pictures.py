@@ -10,13 +10,14 @@ import structlog
 
 from gateway.errors import MissingInputError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import AwayError, Library, Stored, Vector, fitted
+from gateway.library import AwayError, Library, Stored, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
 from indexer.inference import Inference
-from indexer.results import stored_line
+from indexer.results import stored_line, visible_text
+from indexer.vectors import as_column, room
 
 log = structlog.get_logger()
 
@@ -77,10 +78,19 @@ class Pictures:
         found = await self.read(data, wanted)
         answer: dict[str, object] = {}
         if found.vector is not None and "clip" in wanted:
-            answer["clip"] = vector_answer(fitted(found.vector, await self._library.width()))
+            answer["clip"] = vector_answer(await self._column(data, found))
         if found.lines is not None and "ocr" in wanted:
             answer["ocr"] = ocr_answer(found.lines, min_box, min_text)
         return answer | {"imageWidth": width, "imageHeight": height}
+
+    async def _column(self, data: bytes, found: Stored) -> Vector:
+        """What the indexer writes into Immich's column: where it has room for words, what the picture says is in it."""
+        assert found.vector is not None  # noqa: S101 - asked by the caller
+        width, dimensions = await self._library.width(), len(found.vector)
+        check_width(width, dimensions)
+        if room(width, dimensions) and found.lines is None and self._ocr_model is not None:
+            return as_column(found.vector, width, visible_text(await self.lines(data)))
+        return as_column(found.vector, width, visible_text(found.lines or ()))
 
     async def vector(self, data: bytes) -> Vector:
         """The vector of the picture whose file is `data`, in the model's dimensions. Raises as `read`."""

@@ -1,16 +1,23 @@
 """Texts to vectors: the text tower stays warm, takes whatever waits as one batch, and remembers."""
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from gateway.batcher import Batcher
-from gateway.errors import UnsupportedError
+from gateway.errors import UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import Library, Vector, fitted
+from gateway.library import Library, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.protocol import PredictRequest, vector_answer
+from gateway.words import Words
+from indexer import lexical
+from indexer.vectors import as_query
 
+_NO_CLIP = "there is no CLIP here: TASKS leaves it out"
 BATCH = 32  # texts in one call of the model: more gain nothing
 
 
@@ -33,13 +40,25 @@ class Texts:
         metrics: where to count.
         queue: texts that may wait at once.
         cache: vectors to remember.
+        word_weight: how much nearer a photo comes that has the searched text in it, in terms of cosine similarity.
     """
 
-    def __init__(self, model: TextModel | None, library: Library, metrics: Metrics, *, queue: int, cache: int) -> None:
+    def __init__(
+        self,
+        model: TextModel | None,
+        library: Library,
+        metrics: Metrics,
+        *,
+        queue: int,
+        cache: int,
+        word_weight: float = 0,
+    ) -> None:
         self._model = model
         self.gate = Gate("texts", queue)
         self._library = library
         self._metrics = metrics
+        self._words = Words(library)
+        self._word_weight = np.float32(word_weight)
         self._size = cache
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
         # One call at a time, on all processors: a second one would only make both late.
@@ -54,9 +73,41 @@ class Texts:
         """`{"clip": vector}`. Raises GatewayError."""
         request.entry("clip", "textual")
         text = request.need_text()
+        words = lexical.words_only(text)
+        question = await (self._of_both(text) if words is None else self._of_words(words, text))
+        return {"clip": vector_answer(question)}
+
+    async def warm(self) -> None:
+        """Get to know the library, so that the first search is as good as the later ones."""
+        if self._model is not None:
+            with contextlib.suppress(UnavailableError):
+                await self._words.learn(await self._library.width(), self._model.dimensions)
+
+    async def _of_both(self, text: str) -> Vector:
+        """By meaning, and nearer where the very words are."""
         vector = await self.embed(text)
         # After the model, which wants every processor for itself; and so it is the width of now.
-        return {"clip": vector_answer(fitted(vector, await self._library.width()))}
+        width = await self._width(len(vector))
+        question = as_query(vector, width)
+        if self._word_weight:
+            words = await self._words.beside(text, width, len(vector))
+            if words is not None:
+                question += self._word_weight * words
+        return question
+
+    async def _of_words(self, words: str, text: str) -> Vector:
+        """By words alone, if there are any; by meaning where that is all that can be asked."""
+        if self._model is None:
+            raise UnsupportedError(_NO_CLIP)
+        dimensions = self._model.dimensions
+        width = await self._width(dimensions)
+        question = await self._words.only(words, width, dimensions)
+        return as_query(await self.embed(words.strip() or text), width) if question is None else question
+
+    async def _width(self, dimensions: int) -> int:
+        width = await self._library.width()
+        check_width(width, dimensions)
+        return width
 
     async def embed(self, text: str) -> Vector:
         """The model's own vector of `text`: (dimensions,) float32, of length 1.
@@ -66,7 +117,7 @@ class Texts:
             UnsupportedError: there is no CLIP here.
         """
         if self._model is None:
-            raise UnsupportedError("there is no CLIP here: TASKS leaves it out")
+            raise UnsupportedError(_NO_CLIP)
         key = self._model.name, text
         known = self._cache.get(key)
         if known is not None:
@@ -83,6 +134,7 @@ class Texts:
 
     def close(self) -> None:
         """Start nothing more."""
+        self._words.close()
         self._batcher.close()
 
     def _encode(self, texts: Sequence[str]) -> list[Vector]:

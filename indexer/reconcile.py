@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from indexer import results, schema
+from indexer import lexical, results, schema
 from indexer.database import Connection, Pool, connect_to_immich, is_transient, queries
 from indexer.text import tokens
 
@@ -81,7 +81,7 @@ class Reconciler:
     async def _compare(self, *, thorough: bool) -> Found:
         found = Found()
         found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
-        found.restored += await self._heal("undone", tokens.VERSION)
+        found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
         async with self._pool.acquire() as connection:
             width = await schema.vector_width(connection)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT

@@ -15,7 +15,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from indexer import photos
+from indexer import lexical, photos
 from indexer.database import Connection, Pool, queries
 from indexer.errors import ColumnWidthError
 from indexer.models.ocr import Line
@@ -24,7 +24,7 @@ from indexer.queue import Job, Queue
 from indexer.schema import vector_width
 from indexer.text import immich, shelves, tokens
 from indexer.text.normalise import clean, normalise
-from indexer.vectors import halved
+from indexer.vectors import as_column, halved, literal, mark, received
 
 _SQL = queries("results")
 
@@ -102,17 +102,18 @@ async def apply(connection: Connection, assets: Sequence[UUID], *, read: Sequenc
     if not assets:
         return
     rows = await connection.fetch(_SQL["stored"], assets)
-    width = await vector_width(connection)
-    for row in rows:
-        if row["dimensions"] is not None and row["dimensions"] > width:
-            raise ColumnWidthError(width, row["dimensions"], width_advice(row["dimensions"]))
-    await connection.execute(_SQL["apply_vectors"], assets, width)
     read_rows = [row for row in rows if row["lines"] is not None]
     if read_rows:
         await _apply_text(connection, read_rows, read)
+    await _apply_vectors(connection, assets)  # which hold the texts too
     unread = set(assets) - {row["asset_id"] for row in read_rows}
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
+
+
+def visible_text(lines: Iterable[Sequence[Any]]) -> str:
+    """What is to be seen of stored lines, one a line."""
+    return "\n".join(line[0] for line in lines if line[-1])
 
 
 def width_advice(needed: int) -> str:
@@ -132,13 +133,29 @@ async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
         [reading.photo.preview_updated_at if reading.photo else None for reading in readings],
         [reading.digest for reading in readings],
         [reading.clip_model for reading in readings],
-        [None if reading.vector is None else _literal(reading.vector) for reading in readings],
+        [None if reading.vector is None else literal(halved(reading.vector)) for reading in readings],
         [reading.ocr_model for reading in readings],
         [
             None if reading.lines is None else _dump([stored_line(line) for line in reading.lines])
             for reading in readings
         ],
     )
+
+
+async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None:
+    """Immich's column follows our vectors and visible texts. Raises ColumnWidthError."""
+    width = await vector_width(connection)
+    columns = []
+    for row in await connection.fetch(_SQL["vectors"], assets):
+        vector = received(row["clip"])
+        if len(vector) > width:
+            raise ColumnWidthError(width, len(vector), width_advice(len(vector)))
+        column = as_column(vector, width, row["text"])
+        columns.append((row["asset_id"], literal(column), mark(column)))
+    if columns:
+        ids, vectors, marks = zip(*columns, strict=True)
+        await connection.execute(_SQL["apply_vectors"], ids, vectors)
+        await connection.execute(_SQL["mark_vectors"], ids, marks, lexical.VERSION)
 
 
 async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID]) -> None:
@@ -156,7 +173,7 @@ async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], re
         shown = [line for line in lines if line[-1]]
         visible = [line[0] for line in shown]
         if asset in fresh or lines != before or row["tokens_version"] != tokens.VERSION or row["moved"]:
-            text = "\n".join(visible)
+            text = visible_text(lines)
             marks = shelves.marks(row["owner"], row["taken_at"])
             document = tokens.document(visible, heights=[_height(line[1:9]) for line in shown], marks=marks)
             changed.append(
@@ -178,11 +195,6 @@ async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], re
         await connection.execute(_SQL["drop_search_text"], empty)
     await connection.execute(_SQL["mark_read"], list(fresh), True)
     await connection.execute(_SQL["mark_read"], [asset for asset in assets if asset not in fresh], False)
-
-
-def _literal(vector: npt.NDArray[np.float32]) -> str:
-    """The vector in half precision, as pgvector reads it."""
-    return json.dumps(halved(vector).tolist())
 
 
 def stored_line(line: Line) -> list[Any]:

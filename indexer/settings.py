@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     gateway_text_queue: int = Field(256, ge=1, description="Gateway: texts waiting at once; more get 503")
     gateway_picture_queue: int = Field(64, ge=1, description="Gateway: pictures waiting at once; more get 503")
     gateway_megabytes_in_flight: int = Field(256, ge=1, description="Gateway: bodies held at once; more get 503")
+    lexical_weight: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Gateway: how much nearer a search brings photos that have its very words in them, in cosine "
+        "similarity; 0 leaves all to CLIP. Needs a wide column",
+    )
     gateway_text_cache: int = Field(10_000, ge=0, description="Gateway: vectors of texts kept in memory")
 
     search_text_weight: float = Field(

@@ -70,7 +70,7 @@ CREATE TABLE immich_indexer.photo (
     preview_updated_at  timestamptz NOT NULL,           -- asset_file."updatedAt" of the preview that was read
     digest              bytea NOT NULL,                 -- SHA-256 of that preview's bytes
     clip_model          text,                           -- which weights made the vector
-    clip                halfvec,                        -- L2-normalised; Immich's column holds the very same numbers
+    clip                halfvec,                        -- L2-normalised; Immich's column begins with the very same numbers
     ocr_model           text,                           -- which engine, models and settings made the lines
     lines               jsonb,                          -- [[text, x1, y1, .. x4, y4, box score, text score, visible], ..]
     text                text NOT NULL DEFAULT '',       -- the visible lines, one a line
@@ -78,6 +78,8 @@ CREATE TABLE immich_indexer.photo (
     overflow            text,                           -- canonical form of a text too long for its document to tell of phrases
     taken_at            timestamptz,                    -- asset."fileCreatedAt" when the document was made
     tokens_version      smallint NOT NULL DEFAULT 0,    -- which version of the tokeniser made the document
+    vector_mark         uuid,                           -- MD5 of what we wrote into Immich's column
+    vector_version      smallint NOT NULL DEFAULT 0,    -- which version of the lexical part is in it
     indexed_at          timestamptz NOT NULL DEFAULT now()
 );
 ALTER TABLE immich_indexer.photo ALTER document SET STORAGE MAIN;   -- read for each match: in the row, not in its TOAST

@@ -25,14 +25,16 @@ SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) 
 
 -- name: undone
 -- Photos whose results are missing from Immich's columns (wiped, truncated, restored), or whose document is of another
--- tokeniser ($3) or of another date: found by what is not there, without reading vectors or texts.
+-- tokeniser ($3) or of another date, or whose vector holds words by another version ($4): found by what is not there, without
+-- reading vectors or texts.
 WITH page AS (
     SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
 )
 SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
     SELECT page.asset_id FROM page JOIN public.asset a ON a.id = page.asset_id
     WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
-      AND (page.clip IS NOT NULL AND NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id)
+      AND (page.clip IS NOT NULL AND (page.vector_version <> $4
+               OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id))
         OR page.lines IS NOT NULL AND (
             page.tokens_version <> $3 OR page.taken_at IS DISTINCT FROM a."fileCreatedAt"
             OR jsonb_array_length(page.lines) > 0
@@ -43,7 +45,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 ) AS assets;
 
 -- name: altered
--- Photos whose vector in Immich's column is not ours, padded to width $3, or whose number of lines is not ours: another model
+-- Photos whose vector in Immich's column, of width $3, is not the one we wrote, or whose number of lines is not ours: another model
 -- answered (a fail-over URL, or Immich's own job), or two writers at once doubled the lines. Reads vectors, so most rounds ask
 -- only for photos indexed since $4, which Immich's own jobs may just have been at.
 WITH page AS (
@@ -54,8 +56,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     JOIN public.asset a ON a.id = page.asset_id
     LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
     WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
-      AND (CASE WHEN vector_dims(page.clip) <= $3
-                THEN s.embedding <> (page.clip::real[] || array_fill(0::real, ARRAY[$3 - vector_dims(page.clip)]))::vector END
+      AND (vector_dims(page.clip) <= $3 AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM page.vector_mark
         OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
             (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
     ORDER BY page.asset_id

@@ -31,7 +31,7 @@ ON CONFLICT (asset_id) DO UPDATE SET
     indexed_at = now();
 
 -- name: stored
-SELECT p.asset_id, p.lines, p.tokens_version, vector_dims(p.clip) AS dimensions, a."ownerId" AS owner,
+SELECT p.asset_id, p.lines, p.tokens_version, a."ownerId" AS owner,
        a."fileCreatedAt" AS taken_at, p.taken_at IS DISTINCT FROM a."fileCreatedAt" AS moved
 FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
 WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
@@ -44,13 +44,21 @@ FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[], $5::text[], $6::tex
     AS new (asset_id, lines, text, normal, ngrams, overflow, taken_at)
 WHERE p.asset_id = new.asset_id;
 
+-- name: vectors
+SELECT asset_id, halfvec_send(clip) AS clip, text FROM immich_indexer.photo
+WHERE asset_id = ANY ($1::uuid[]) AND clip IS NOT NULL ORDER BY asset_id;
+
 -- name: apply_vectors
--- Immich's column follows our copy, filled up with zeros to its width $2.
+-- Immich's column follows our copy. The vectors come in id order, in which everybody locks.
 INSERT INTO public.smart_search AS s ("assetId", embedding)
-SELECT p.asset_id, (p.clip::real[] || array_fill(0::real, ARRAY[$2 - vector_dims(p.clip)]))::vector
-FROM immich_indexer.photo p
-WHERE p.asset_id = ANY ($1::uuid[]) AND p.clip IS NOT NULL ORDER BY p.asset_id
+SELECT asset_id, embedding::vector FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, embedding)
 ON CONFLICT ("assetId") DO UPDATE SET embedding = excluded.embedding WHERE s.embedding <> excluded.embedding;
+
+-- name: mark_vectors
+-- What is in Immich's column by our hand, to recognise another's.
+UPDATE immich_indexer.photo p SET vector_mark = new.mark, vector_version = $3
+FROM unnest($1::uuid[], $2::uuid[]) AS new (asset_id, mark)
+WHERE p.asset_id = new.asset_id AND (p.vector_mark IS DISTINCT FROM new.mark OR p.vector_version <> $3);
 
 -- name: apply_lines
 -- Immich's lines follow ours where they differ in any way: missing, doubled, somebody else's, wrongly hidden or shown.
