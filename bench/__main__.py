@@ -10,7 +10,7 @@ from typing import Protocol
 from indexer import logs
 
 NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "search")
-ON_REQUEST = ("recall",)  # needs a corpus
+ON_REQUEST = ("recall", "lexical")  # need a corpus
 
 
 class Benchmark(Protocol):
@@ -36,8 +36,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
     parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")
     parser.add_argument("--clip", help="CLIP_MODEL for `pipeline`; a ViT-B-16 of random weights otherwise")
-    parser.add_argument("--corpus", type=Path, help="folder of text files for `recall`")
+    parser.add_argument("--corpus", type=Path, help="folder of text files for `recall` and `lexical`")
     parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
+    parser.add_argument("--assets", type=int, default=50_000, help="photos for `lexical`, a quarter of them with text")
+    parser.add_argument("--widths", default="1536,1024,512", help="of Immich's column, for `lexical`")
     options = parser.parse_args()
     logs.configure("error", "auto")
     figures: dict[str, object] = {}

@@ -54,8 +54,8 @@ class Background:
         kernel = white @ rows.T
         slack = _RIDGE * max(1.0, count / _FEWEST) ** 2 * np.trace(kernel) / count
         kernel[np.diag_indices(count)] += (slack / (count * share)).astype(np.float32)
-        reach = np.linalg.solve(kernel, np.ones(count, dtype=np.float32)).astype(np.float32)
-        return self.scaled(reach @ white, matches, owners)
+        direction = np.linalg.solve(kernel, np.ones(count)) @ white
+        return self.scaled(direction.astype(np.float32), matches, owners)
 
     def scaled(self, direction: Vector, matches: Matrix, owners: Sequence[Hashable]) -> Vector:
         """`direction` made so long that `matches` are 1 above the background on average; zeros where they are not."""

@@ -18,7 +18,7 @@ Vector = npt.NDArray[np.float32]
 
 # The squared length of what stands behind the model's part. Two photos of one scene with different texts are so much
 # further apart, and Immich calls a distance of 0.01 a duplicate; the precision of `ocr:` does not depend on it.
-SHARE = 1e-4
+SHARE = 1e-5
 
 
 def halved(vector: Vector) -> Vector:

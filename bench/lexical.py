@@ -1,0 +1,350 @@
+"""What `ocr:` finds in Immich's own search box: the gateway's questions, answered by Immich's own statements.
+
+The photos have random, clustered CLIP vectors, and a quarter of them a paragraph of real text. A photo is right where
+its text holds the query literally. On a server newer than PostgreSQL 16 incremental sorting is off, or Immich 3.1's
+statement could go through the HNSW index there.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+
+from bench.queue import on_database
+from gateway.library import Library
+from gateway.words import Words
+from indexer import results, schema
+from indexer.database import connect_to_immich, open_pool
+from indexer.demo.immich import StandIn, Version
+from indexer.schema import vector_width
+from indexer.text import tokens
+from indexer.vectors import Vector, as_column, as_query, halved, literal
+
+NAME = "lexical"
+DESCRIPTION = "`ocr:` through Immich's own searches, on texts of --corpus"
+
+WIDTHS = (1536, 1024, 512)
+_DIMENSIONS = 512
+_LONGEST = 200  # characters of a paragraph
+_FREQUENCIES = (
+    (1, 2),
+    (3, 9),
+    (10, 49),
+    (50, 299),
+    (300, 10**9),
+)  # documents that match, the same share of queries each
+_UNTOUCHED = ("SET hnsw.ef_search = 40", "SET hnsw.iterative_scan = off")
+_CHUNK = 250
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is typed, and the photos that say it."""
+
+    text: str
+    right: frozenset[UUID]
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Returns for each width its figures, and `duplicates_f1`, by kind of pair."""
+    if not options.corpus:
+        raise SystemExit("name a folder of text files with --corpus")
+    assets = options.assets or (5_000 if options.quick else 50_000)
+    widths = tuple(int(width) for width in options.widths.split(",")) if options.widths else WIDTHS
+    texts = paragraphs(Path(options.corpus), assets // 4)
+    with on_database(options.url or os.environ.get("TEST_DATABASE_URL")) as url:
+        figures = asyncio.run(_measure(url, texts, assets, 100 if options.quick else 300, widths))
+    return {**figures, "duplicates_f1": duplicates(texts)}
+
+
+def paragraphs(folder: Path, count: int) -> list[str]:
+    """Different Chinese paragraphs from the text files of a folder, cut to what a photo may say."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            for paragraph in re.split(r"\n\s*\n", path.read_text(encoding="utf-8", errors="replace")):
+                text = " ".join(paragraph.split())[:_LONGEST]
+                if len(re.findall(f"[{tokens.HAN}]", text)) >= 10:
+                    found.setdefault(_comparable(text), text)
+    texts = list(found.values())
+    random.Random(0).shuffle(texts)
+    if len(texts) < count:
+        raise SystemExit(f"the corpus has {len(texts)} Chinese paragraphs, {count} are needed: name fewer --assets")
+    return texts[:count]
+
+
+def clip_vectors(count: int, seed: int = 0) -> Vector:
+    """(count, 512), of length 1, in 500 clusters."""
+    choose = np.random.default_rng(seed)
+    centres = choose.standard_normal((500, _DIMENSIONS)).astype(np.float32)
+    vectors = centres[choose.integers(500, size=count)]
+    vectors += 0.7 * choose.standard_normal((count, _DIMENSIONS)).astype(np.float32)
+    unit: Vector = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def duplicates(texts: Sequence[str], width: int = 1024) -> dict[str, float]:
+    """F1 of the pairs within a cosine distance of 0.01, against those of the model's vectors alone."""
+    choose = np.random.default_rng(1)
+
+    def misread(text: str) -> str:
+        place = int(choose.integers(len(text)))
+        return text[:place] + "囗" + text[place + 1 :]
+
+    some = texts[:1000]
+    pairs = {
+        "bursts": [(text, text) for text in some],
+        "edited": [(text, text[: len(text) // 2]) for text in some],
+        "misread": [(text, misread(text)) for text in some],
+        "scans": list(zip(some, [*some[1:], some[0]], strict=True)),
+        "one_blank": [(text, "") for text in some],
+    }
+    figures = {}
+    for kind, sides in pairs.items():
+        first = clip_vectors(len(sides), seed=2)
+        # A distance of 0 to 0.02, evenly: half of the pairs are duplicates, and many are near the border.
+        away = choose.standard_normal(first.shape).astype(np.float32)
+        away -= (away * first).sum(axis=1, keepdims=True) * first
+        away /= np.linalg.norm(away, axis=1, keepdims=True)
+        cosine = 1 - choose.uniform(0, 0.02, size=(len(sides), 1)).astype(np.float32)
+        second = cosine * first + np.sqrt(1 - cosine**2) * away
+        before = np.array([_distance(halved(a), halved(b)) <= 0.01 for a, b in zip(first, second, strict=True)])
+        after = np.array(
+            [
+                _distance(as_column(a, width, x), as_column(b, width, y)) <= 0.01
+                for a, b, (x, y) in zip(first, second, sides, strict=True)
+            ]
+        )
+        figures[kind] = round(float(2 * (before & after).sum() / (before.sum() + after.sum())), 4)
+    return figures
+
+
+def choose_queries(texts: dict[UUID, str], count: int) -> list[Query]:
+    """Pieces of the texts of 2 to 4 Chinese characters, one in six 3 to 6 others, as many of each frequency."""
+    choose = random.Random(1)
+    comparable = {asset: _comparable(text) for asset, text in texts.items()}
+    sources = list(texts.values())
+    wanted = {bounds: count // len(_FREQUENCIES) for bounds in _FREQUENCIES}
+    seen: set[str] = set()
+    found = []
+    until = time.monotonic() + 60
+    while any(wanted.values()) and time.monotonic() < until:
+        latin = choose.random() < 1 / 6
+        pieces = re.findall("[a-z0-9]{3,}" if latin else f"[{tokens.HAN}]{{2,}}", _comparable(choose.choice(sources)))
+        if not pieces:
+            continue
+        piece = choose.choice(pieces)
+        length = min(len(piece), choose.randint(3, 6) if latin else choose.choice((2, 2, 2, 3, 4)))
+        start = choose.randint(0, len(piece) - length)
+        text = piece[start : start + length]
+        if text in seen:
+            continue
+        seen.add(text)
+        right = frozenset(asset for asset, content in comparable.items() if text in content)
+        bounds = next(bounds for bounds in _FREQUENCIES if bounds[0] <= len(right) <= bounds[1])
+        if wanted[bounds]:
+            wanted[bounds] -= 1
+            found.append(Query(text, right))
+    return found
+
+
+async def _measure(
+    url: str, texts: Sequence[str], assets: int, count: int, widths: Sequence[int]
+) -> dict[str, dict[str, object]]:
+    first = await asyncpg.connect(url)
+    try:
+        await StandIn(first, Path()).install()
+    finally:
+        await first.close()
+    connection = await connect_to_immich(url)
+    try:
+        immich = StandIn(connection, Path())
+        await schema.install(connection)
+        owner = await immich.create_user("bench")
+        written, vectors = await _fill(connection, owner, texts, assets)
+        queries = choose_queries(written, count)
+        figures = {}
+        for width in widths:
+            figures[str(width)] = await _at(url, connection, owner, width, queries, vectors)
+            print(width, figures[str(width)], file=sys.stderr)
+        return figures
+    finally:
+        await connection.close()
+
+
+async def _fill(
+    connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], assets: int
+) -> tuple[dict[UUID, str], dict[UUID, Vector]]:
+    """Photos of one person as our table has them, every fourth with a text. Returns the texts and all vectors."""
+    ids = await connection.fetch(
+        """INSERT INTO asset ("ownerId", type, "originalPath", "originalFileName", checksum, "checksumAlgorithm",
+               "fileCreatedAt", "fileModifiedAt", "localDateTime")
+           SELECT $1, 'IMAGE', '/data/' || i, i || '.jpg', decode(md5(i::text), 'hex'), 'sha1', now(), now(), now()
+           FROM generate_series(1, $2::int) AS i RETURNING id""",
+        owner,
+        assets,
+    )
+    vectors = {row["id"]: vector for row, vector in zip(ids, clip_vectors(assets), strict=True)}
+    written = {row["id"]: text for row, text in zip(ids[::4], texts, strict=False)}
+    for start in range(0, assets, _CHUNK):
+        some = [row["id"] for row in ids[start : start + _CHUNK]]
+        said = [written.get(asset, "") for asset in some]
+        await connection.execute(
+            """INSERT INTO immich_indexer.photo
+                   (asset_id, preview_updated_at, digest, clip_model, clip, text, document, tokens_version)
+               SELECT asset_id, now(), decode(md5(asset_id::text), 'hex'), 'bench', clip::halfvec, text,
+                   immich_indexer.document(text, document), 1
+               FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (asset_id, clip, text, document)""",
+            some,
+            [literal(vectors[asset]) for asset in some],
+            said,
+            [tokens.document(text) for text in said],
+        )
+    await connection.execute("VACUUM ANALYZE immich_indexer.photo")
+    return written, vectors
+
+
+async def _at(
+    url: str,
+    connection: asyncpg.Connection,
+    owner: UUID,
+    width: int,
+    queries: Sequence[Query],
+    vectors: dict[UUID, Vector],
+) -> dict[str, object]:
+    """The figures of one width: Immich changes its column, we fill it again, and people search."""
+    if await vector_width(connection) != width:
+        await StandIn(connection, Path()).change_clip_model(width)
+    await connection.execute("DROP INDEX clip_index")
+    start = time.perf_counter()
+    pool = await open_pool(url)
+    try:
+        ids = list(vectors)
+        for first in range(0, len(ids), _CHUNK):
+            await results.restore(pool, ids[first : first + _CHUNK])
+    finally:
+        await pool.close()
+    refill = time.perf_counter() - start
+    await connection.execute("SET maintenance_work_mem = '1GB'")
+    await connection.execute(
+        "CREATE INDEX clip_index ON smart_search USING hnsw (embedding vector_cosine_ops) "
+        "WITH (ef_construction = 300, m = 16)"
+    )
+    await connection.execute("VACUUM ANALYZE smart_search")
+    questions, seconds = await _questions(url, [query.text for query in queries], width)
+    some = [vector / np.linalg.norm(vector) for vector in clip_vectors(20, seed=3)]
+    kept = await _keeps_order(url, owner, [as_query(vector, width) for vector in some], vectors)
+    ways: tuple[tuple[str, Version, Sequence[str]], ...] = (
+        ("exact", "3.1", ()),
+        ("hnsw", "2.7", ()),
+        ("hnsw_untouched", "2.7", _UNTOUCHED),
+    )
+    asked = list(zip(queries, questions, strict=True))
+    measured = {name: await _judge(url, owner, version, settings, asked) for name, version, settings in ways}
+    return {
+        **measured.pop("exact"),
+        **measured,
+        "clip_order_kept": kept,
+        "question_p50_ms": round(1000 * statistics.median(seconds), 1),
+        "question_p95_ms": round(1000 * statistics.quantiles(seconds, n=20)[-1], 1),
+        "refill_s": round(refill, 1),
+        "table_mb": await connection.fetchval("SELECT pg_table_size('smart_search') >> 20"),
+    }
+
+
+async def _questions(url: str, texts: Sequence[str], width: int) -> tuple[list[Vector], list[float]]:
+    """What the gateway answers, and the seconds it takes without the model."""
+    library = Library(url)
+    try:
+        words = Words(library)
+        await words.learn(width, _DIMENSIONS)
+        found, seconds = [], []
+        for text in texts:
+            start = time.perf_counter()
+            question = await words.only(text, width, _DIMENSIONS)
+            seconds.append(time.perf_counter() - start)
+            found.append(np.ones(width, dtype=np.float32) if question is None else question)
+        return found, seconds
+    finally:
+        await library.close()
+
+
+async def _judge(
+    url: str, owner: UUID, version: Version, settings: Sequence[str], asked: Sequence[tuple[Query, Vector]]
+) -> dict[str, object]:
+    """Precision of the first 10, and R-precision of queries with at most 50 matches, in Immich's own order."""
+    connection = await _as_immich(url, settings)
+    try:
+        immich = StandIn(connection, Path())
+        tens: dict[tuple[int, int], list[float]] = {bounds: [] for bounds in _FREQUENCIES}
+        precisions = []
+        seconds = []
+        for query, question in asked:
+            start = time.perf_counter()
+            found = await immich.smart_search(question.tolist(), owner, version=version)
+            seconds.append(time.perf_counter() - start)
+            right = len(query.right)
+            bounds = next(bounds for bounds in _FREQUENCIES if bounds[0] <= right <= bounds[1])
+            first = min(10, right)
+            tens[bounds].append(len(query.right.intersection(found[:first])) / first)
+            if right <= 50:
+                precisions.append(len(query.right.intersection(found[:right])) / right)
+        return {
+            "p_at_10": round(statistics.mean(value for values in tens.values() for value in values), 4),
+            "r_precision_to_50": round(statistics.mean(precisions), 4),
+            "p_at_10_by_matches": [round(statistics.mean(values), 3) if values else None for values in tens.values()],
+            "search_p50_ms": round(1000 * statistics.median(seconds), 1),
+        }
+    finally:
+        await connection.close()
+
+
+async def _keeps_order(url: str, owner: UUID, questions: Sequence[Vector], vectors: dict[UUID, Vector]) -> bool:
+    """Whether Immich's order of photos is that of the model's vectors, but for what float32 cannot tell apart."""
+    ids = list(vectors)
+    matrix = np.stack([halved(vector) for vector in vectors.values()]).astype(np.float64)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    place = {asset: number for number, asset in enumerate(ids)}
+    connection = await _as_immich(url, ())
+    try:
+        immich = StandIn(connection, Path())
+        for question in questions:
+            found = await immich.smart_search(question.tolist(), owner, version="3.1")
+            scores = matrix @ question[:_DIMENSIONS].astype(np.float64)
+            ordered = scores[[place[asset] for asset in found]]
+            best = np.sort(scores)[::-1][: len(found)]
+            if np.abs(ordered - best).max() > 1e-6:
+                return False
+        return True
+    finally:
+        await connection.close()
+
+
+async def _as_immich(url: str, settings: Sequence[str]) -> asyncpg.Connection:
+    connection = await connect_to_immich(url)
+    if connection.get_server_version().major > 16:
+        await connection.execute("SET enable_incremental_sort = off")
+    await connection.fetchval("SELECT '[1]'::vector <-> '[1]'::vector")  # loads the library that has hnsw.*
+    for setting in settings:
+        await connection.execute(setting)
+    return connection
+
+
+def _comparable(text: str) -> str:
+    """Its runs, apart: what a query must be a piece of."""
+    return "\n".join(tokens.runs(text))
+
+
+def _distance(one: Vector, other: Vector) -> float:
+    return float(1 - one @ other / np.sqrt((one @ one) * (other @ other)))
