@@ -1,0 +1,195 @@
+"""Words in Immich's vector column: what is written, and what is asked."""
+
+import numpy as np
+import pytest
+
+from gateway.library import Library
+from gateway.words import Words
+from indexer import lexical, results
+from indexer.vectors import as_column, literal, received
+from indexer.worker import Models
+from tests import stubs
+from tests.installs import install
+from tests.stubs import StubClip, StubOcr
+from tests.workers import eventually, idle, settings_for, vector_of, working
+
+WIDTH = 1024
+
+
+@pytest.fixture
+async def library(database):
+    library = Library(database, patience=20)
+    yield library
+    await library.close()
+
+
+async def say(connection, asset, text: str, number: int) -> None:
+    """As if the indexer had read `text` in the photo."""
+    from indexer.text import tokens
+
+    await connection.execute(
+        """INSERT INTO immich_indexer.photo
+               (asset_id, preview_updated_at, digest, clip_model, clip, text, document, tokens_version)
+           VALUES ($1, now(), '', 'stub', $2::text::halfvec, $3, immich_indexer.document($3, $4), $5)""",
+        asset,
+        literal(stubs.expected_vector(number)),
+        text,
+        tokens.document(text),
+        tokens.VERSION,
+    )
+
+
+async def fill(database, connection, immich, owner, texts: list[str], start: int = 0) -> list:
+    assets = [await immich.upload(stubs.picture(1), owner=owner) for _ in texts]
+    for number, (asset, text) in enumerate(zip(assets, texts, strict=True)):
+        await say(connection, asset, text, start + number)
+    from indexer.database import open_pool
+
+    pool = await open_pool(database)
+    try:
+        await results.restore(pool, assets)
+    finally:
+        await pool.close()
+    return assets
+
+
+async def test_a_vector_follows_the_visible_text(database, immich, connection, owner):
+    await immich.change_clip_model(WIDTH)
+    said = ["上面的字", "下面的字"]
+    models = Models(StubClip(), StubOcr(say=lambda _: said), "cpu")
+    vector = stubs.expected_vector(1)
+    async with working(settings_for(database, immich.media.directory), models):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await idle(connection)
+        assert (await vector_of(connection, asset) == as_column(vector, WIDTH, "上面的字\n下面的字")).all()
+        await immich.edit(asset, crop=(0, 0, 8, 1))  # the second line stands below
+        await idle(connection)
+        assert (await vector_of(connection, asset) == as_column(vector, WIDTH, "上面的字")).all()
+        said[0] = "别的字"
+        await connection.execute("SELECT immich_indexer.reprocess($1, '{ocr}')", asset)
+        await idle(connection)
+        assert (await vector_of(connection, asset) == as_column(vector, WIDTH, "别的字")).all()
+    assert models.clip.calls == 1
+
+
+async def test_a_vector_with_words_by_an_older_version_is_written_again(
+    database, immich, connection, owner, monkeypatch
+):
+    await immich.change_clip_model(WIDTH)
+    with monkeypatch.context() as patch:
+        patch.setattr(lexical, "VERSION", 0)
+        patch.setattr(lexical, "weights", lambda text: {"old": 1} if text else {})
+        async with working(settings_for(database, immich.media.directory)):
+            asset = await immich.upload(stubs.picture(1), owner=owner)
+            await idle(connection)
+    old = await vector_of(connection, asset)
+    expected = as_column(stubs.expected_vector(1), WIDTH, stubs.expected_text(1))
+    assert not (old == expected).all()
+    async with working(settings_for(database, immich.media.directory)):
+
+        async def is_new() -> bool:
+            return bool((await vector_of(connection, asset) == expected).all())
+
+        await eventually(is_new)
+
+
+async def test_an_altered_lexical_part_is_found(database, immich, connection, owner):
+    await immich.change_clip_model(WIDTH)
+    expected = as_column(stubs.expected_vector(1), WIDTH, stubs.expected_text(1))
+    async with working(settings_for(database, immich.media.directory, reconcile_seconds=0.2)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await idle(connection)
+        await immich.immich_clip_job(asset, as_column(stubs.expected_vector(1), WIDTH).tolist())
+
+        async def is_right() -> bool:
+            return bool((await vector_of(connection, asset) == expected).all())
+
+        await eventually(is_right)
+
+
+async def test_what_vectors_on_their_way_look_like(connection):
+    column = as_column(stubs.expected_vector(1), WIDTH, "发票")
+    sent = await connection.fetchval("SELECT vector_send($1::text::vector)", literal(column))
+    assert (received(sent) == column).all()
+
+
+@pytest.mark.parametrize("width", [512, WIDTH])
+async def test_photos_with_the_words_come_first(database, immich, connection, owner, library, width):
+    await install(database)
+    await immich.change_clip_model(width)
+    texts = [f"第{number}页 一些别的内容" for number in range(40)]
+    for number in (3, 17, 30):
+        texts[number] += "增值税发票"
+    assets = await fill(database, connection, immich, owner, texts)
+    words = Words(library)
+    question = await words.only("发票", width, 512)
+    assert float(np.linalg.norm(question)) == pytest.approx(1, abs=1e-5)
+    found = await immich.smart_search(question.tolist(), owner)
+    assert set(found[:3]) == {assets[number] for number in (3, 17, 30)}
+    await words.learn(width, 512)
+    question = await words.only("发票", width, 512)
+    found = await immich.smart_search(question.tolist(), owner)
+    assert set(found[:3]) == {assets[number] for number in (3, 17, 30)}
+    words.close()
+
+
+async def test_nobody_learns_from_what_is_locked_or_gone(database, immich, connection, owner, library):
+    await install(database)
+    await immich.change_clip_model(WIDTH)
+    assets = await fill(database, connection, immich, owner, ["秘密发票", "秘密发票", "秘密发票", "别的"])
+    words = Words(library)
+    await immich.lock(assets[0])
+    await immich.hide(assets[1])
+    await immich.trash(assets[2])
+    assert await words.beside("秘密", WIDTH, 512) is None
+    question = await words.only("秘密", WIDTH, 512)
+    assert np.allclose(question[512:-1], lexical.question("秘密", WIDTH - 513)), "the words themselves, no photo's"
+    await words.learn(WIDTH, 512)
+    await immich.lock(assets[3])
+    assert await words.beside("别的", WIDTH, 512) is None
+    words.close()
+
+
+async def test_each_owner_is_learnt_from_alike(database, immich, connection, owner, library):
+    await install(database)
+    await immich.change_clip_model(WIDTH)
+    bob = await immich.create_user("bob")
+    await fill(database, connection, immich, owner, [f"发票 {number}" for number in range(250)])
+    theirs = await fill(database, connection, immich, bob, ["票据 发票", *["无关"] * 20], start=500)
+    words = Words(library)
+    await words.learn(WIDTH, 512)
+    rows, owners = await words._matches("发票", WIDTH, 512)
+    assert len(rows) == 200
+    assert owners.count(bob) == 1
+    question = await words.only("发票", WIDTH, 512)
+    assert (await immich.smart_search(question.tolist(), bob))[0] == theirs[0]
+    words.close()
+
+
+async def test_words_beside_the_meaning_do_not_disturb_its_order(database, immich, connection, owner, library):
+    await install(database)
+    await immich.change_clip_model(WIDTH)
+    assets = await fill(database, connection, immich, owner, ["发票", "收据", "", "", "车票"])
+    words = Words(library)
+    await words.learn(WIDTH, 512)
+    assert await words.beside("没有的字", WIDTH, 512) is None
+    beside = await words.beside("发票", WIDTH, 512)
+    assert not beside[:512].any()
+    rises = {asset: float(beside @ await vector_of(connection, asset)) for asset in assets}
+    rest = [rises[asset] for asset in assets[1:]]
+    assert rises[assets[0]] - max(rest) > 0.7
+    assert rises[assets[2]] == pytest.approx(rises[assets[3]], abs=1e-3), "photos without text keep their order"
+    assert await words.beside("发票", 512, 512) is None
+    words.close()
+
+
+async def test_without_a_database_the_words_themselves_are_asked(tmp_path):
+    library = Library(f"postgresql://nobody@/nowhere?host={tmp_path}")
+    words = Words(library)
+    assert await words.beside("发票", WIDTH, 512) is None
+    question = await words.only("发票", WIDTH, 512)
+    assert np.allclose(question[512:-1], lexical.question("发票", WIDTH - 513))
+    assert await words.only("!?", WIDTH, 512) is None
+    assert await words.only("发票", 512, 512) is None
+    words.close()
+    await library.close()

@@ -1,0 +1,82 @@
+import random
+
+import numpy as np
+import pytest
+
+from indexer import lexical
+from indexer.discriminant import Background
+
+SIZE = 511
+ALPHABET = [chr(0x4E00 + number) for number in range(300)]
+
+
+def library(seed: int, count: int, word: str = "", every: int = 1) -> np.ndarray:
+    """Texts of 40 characters drawn like words are, a few of them often; each `every`th says `word`."""
+    choose = random.Random(seed)
+    often = [1 / (rank + 3) for rank in range(len(ALPHABET))]
+    texts = ["".join(choose.choices(ALPHABET, often, k=40)) for _ in range(count)]
+    return np.stack(
+        [
+            lexical.part(text[:20] + word + text[20:] if not number % every else text, SIZE)
+            for number, text in enumerate(texts)
+        ]
+    )
+
+
+def found(question: np.ndarray, right: np.ndarray, wrong: np.ndarray, count: int) -> float:
+    """Of the first `count` photos, the part that is right."""
+    scores = np.concatenate([right, wrong]) @ question
+    return float((np.argsort(-scores)[:count] < len(right)).mean())
+
+
+@pytest.mark.parametrize("matches", [1, 5, 40, 150])
+def test_photos_that_match_come_first_also_in_a_library_that_has_grown(matches):
+    before, wrong = library(1, matches, "龘靐"), library(2, 3000)
+    background = Background.of(wrong[:1000], ["ann"] * 1000)
+    question = background.question(before, ["ann"] * matches)
+    assert found(question, before, wrong, min(10, matches)) == 1
+    grown = np.concatenate([before, library(3, matches // 2, "龘靐")]) if matches > 1 else before
+    more = np.concatenate([wrong, library(4, 1500)])
+    assert found(question, grown, more, min(10, matches)) == 1
+    if matches < 40:
+        return
+    page = set(np.argsort(-(np.concatenate([grown, more]) @ question))[:100])
+    new = set(range(matches, min(len(grown), 100)))
+    assert len(new & page) >= len(new) / 2, "most photos that came later are on the first page as well"
+
+
+def test_it_beats_the_plain_sum_of_directions():
+    right, wrong = library(1, 5, "龘靐"), library(2, 3000)
+    plain = lexical.question("龘靐", SIZE)
+    sharpened = Background.of(wrong[:1000], ["ann"] * 1000).question(right, ["ann"] * 5)
+    assert found(plain, right, wrong, 5) < found(sharpened, right, wrong, 5) == 1
+
+
+def test_scores_are_1_for_matches_and_0_for_the_rest():
+    right, wrong = library(1, 20, "龘靐"), library(2, 1000)
+    background = Background.of(wrong, ["ann"] * 1000)
+    question = background.question(right, ["ann"] * 20)
+    assert (right @ question).mean() - (wrong @ question).mean() == pytest.approx(1, abs=1e-3)
+
+
+def test_one_owner_does_not_decide_for_another():
+    """Bob's two photos are reached as surely beside Ann's two hundred as alone."""
+    ann, bob, wrong = library(1, 198, "龘靐"), library(2, 2, "龘靐"), library(3, 2000)
+    owners = ["ann"] * 198 + ["bob"] * 2
+    background = Background.of(wrong, ["ann"] * 1900 + ["bob"] * 100)
+    rows = np.concatenate([ann, bob])
+    fair = background.question(rows, owners)
+    unfair = background.question(rows, ["ann"] * 200)
+    assert found(fair, bob, wrong[1900:], 2) == 1
+    assert (bob @ fair).mean() / (ann @ fair).mean() > (bob @ unfair).mean() / (ann @ unfair).mean()
+
+
+def test_a_library_of_which_nothing_is_known():
+    right, wrong = library(1, 3, "龘靐"), library(2, 1000)
+    assert found(Background.unknown(SIZE).question(right, ["ann"] * 3), right, wrong, 3) == 1
+
+
+def test_a_library_of_photos_all_alike():
+    rows = np.tile(library(1, 1), (50, 1))
+    background = Background.of(rows, ["ann"] * 50)
+    assert np.isfinite(background.question(rows[:3], ["ann"] * 3)).all()

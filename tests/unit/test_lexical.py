@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer import lexical
+from indexer.vectors import SHARE, as_column, as_query, halved, literal, mark, received, room, scales
+
+
+def signs(token: str, size: int) -> str:
+    return "".join("-+"[int(x > 0)] for x in lexical.direction({token: 1}, size))
+
+
+def clip_vector(seed: int, dimensions: int = 512) -> np.ndarray:
+    vector = np.random.default_rng(seed).standard_normal(dimensions)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return float(one @ other / np.sqrt((one @ one) * (other @ other)))
+
+
+def test_directions_are_for_ever():
+    """Libraries are full of them: if this fails, the old directions are right."""
+    assert signs("发票", 24) == "+-+--+-+++-++-+++-+-+-+-"
+    assert signs("票", 24) == "-+++++--+-++-++-+++-+---"
+    assert signs("发票", 1023).startswith(signs("发票", 511))
+
+
+def test_what_a_text_weighs():
+    assert lexical.weights("发票NO12345 a") == {
+        **{"发": 2, "票": 2, "发票": 5},
+        **{"no1": 5, "o12": 5, "123": 5, "234": 5, "345": 5, "no12345": 5, "a": 5},
+    }
+
+
+@pytest.mark.parametrize(("one", "other"), [("發票", "发票"), ("ＡＢＣ１２", "abc12"), ("增值\n税", "增值税")])
+def test_one_text_in_two_spellings(one, other):
+    assert (lexical.part(one, 511) == lexical.part(other, 511)).all()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("ocr:发票", "发票"),
+        ("OCR：发票", "发票"),
+        (" Ｏｃｒ ： 发票 ", " 发票 "),
+        ("ocr:", ""),
+        ("ocr发票", None),
+        ("my ocr:发票", None),
+        ("发票", None),
+    ],
+)
+def test_the_prefix(query, words):
+    assert lexical.words_only(query) == words
+
+
+def test_a_question_is_nearest_to_what_says_it():
+    texts = ["增值税专用发票", "上海市出租汽车", "NO 0623 1234", "好", ""]
+    parts = np.stack([lexical.part(text, 511) for text in texts])
+    for query, right in [("发票", 0), ("出租", 1), ("062", 2), ("票", 0), ("好", 3)]:
+        assert (parts @ lexical.question(query, 511)).argmax() == right
+    assert not lexical.question("!?", 511).any()
+
+
+@pytest.mark.parametrize("text", ["", "发票", "x" * 5000, "\0\ud800😀"])
+@pytest.mark.parametrize("width", [512, 513, 514, 640, 1024, 1536])
+def test_the_stored_vectors_are_of_one_length(text, width):
+    vector = clip_vector(1)
+    column = as_column(vector, width, text).astype(np.float64)
+    head = halved(vector).astype(np.float64)
+    more = 1 + SHARE if room(width, 512) else 1
+    assert column @ column == pytest.approx(more * (head @ head), rel=1e-9)
+    assert (column[:512] == head).all()
+
+
+def test_a_vector_that_does_not_fit():
+    with pytest.raises(ValueError, match="does not fit"):
+        as_column(clip_vector(1, 768), 512, "x")
+
+
+@given(
+    texts=st.lists(st.text(alphabet="发票增值税abc123 ", max_size=40), min_size=2, max_size=20),
+    width=st.sampled_from([640, 1024, 1536]),
+    seed=st.integers(0, 1000),
+)
+def test_a_question_of_the_model_alone_ranks_as_the_model_does(texts, width, seed):
+    vectors = [clip_vector(seed * 100 + number) for number in range(len(texts))]
+    query = clip_vector(seed + 10**6)
+    alone = [cosine(as_query(query, 512), halved(vector)) for vector in vectors]
+    beside = [
+        cosine(as_query(query, width), as_column(vector, width, text))
+        for vector, text in zip(vectors, texts, strict=True)
+    ]
+    assert np.allclose(np.array(beside) * np.sqrt(1 + SHARE), alone, rtol=0, atol=1e-9)
+
+
+def test_duplicates_stay_duplicates():
+    """Immich calls photos within 0.01 duplicates: what they say moves them by a hundredth of that at most."""
+    vector = clip_vector(1)
+    one, other = as_column(vector, 1024, "第一页的文字"), as_column(vector, 1024, "another page")
+    assert 1 - cosine(one, other) < 1e-4
+
+
+def test_vectors_on_their_way():
+    column = as_column(clip_vector(1), 1024, "发票")
+    assert (np.array(literal(column)[1:-1].split(","), dtype=np.float32) == column).all()
+    sent = len(column).to_bytes(2, "big") + b"\0\0" + column.astype(">f4").tobytes()
+    assert (received(sent) == column).all()
+    half = halved(clip_vector(1))
+    assert (received((512).to_bytes(2, "big") + b"\0\0" + half.astype(">f2").tobytes()) == half).all()
+    assert mark(column) != mark(as_column(clip_vector(1), 1024, "发"))
+
+
+def test_scales_take_the_share_back():
+    column = as_column(clip_vector(1), 1024, "发票") * scales(1024, 512, 0.3)
+    assert np.linalg.norm(column[512:]) == pytest.approx(1, rel=1e-3)
+    assert np.linalg.norm(column[:512]) == pytest.approx(0.3, rel=1e-3)
+    assert (scales(512, 512, 0.3) == 1).all()
