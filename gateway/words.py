@@ -18,7 +18,7 @@ from indexer.vectors import received, room, scales
 log = structlog.get_logger()
 
 _SQL = queries("words")
-_PATIENCE = 0.1  # seconds for the index to name the matches; the arithmetic takes some 30 ms more
+_PATIENCE = 0.12  # seconds for the index to name the matches; the arithmetic takes some 20 ms more
 _LOOK = 1000  # matches looked at, which of a common word are not all
 _MATCHES = 200  # matches learnt from
 _MATCHES_WITHOUT_ROOM = 12  # a vector of CLIP's own width can point at no more, whatever they look like

@@ -15,8 +15,10 @@ from indexer.errors import IndexerError, PictureError, SettingsError, WeightsErr
 from indexer.media import Media, MediaError
 from indexer.results import MODEL_NAMES, width_advice
 from indexer.settings import Settings
+from indexer.vectors import room
 
 Verdict = Literal["ok", "advice", "fails"]
+_ROOMY = 500  # dimensions for words with which `ocr:` finds what it should
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
@@ -185,8 +187,18 @@ async def _width(connection: Connection, settings: Settings) -> Finding:
         return Finding(
             "vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}"
         )
-    rest = "" if width == needed else f", {width - needed} of them filled with zeros"
-    return Finding("vector width", "ok", f"{width} for {settings.clip_model}'s {needed}{rest} (Immich's {named}, ...)")
+    known = f"{width} for {settings.clip_model}'s {needed} (Immich's {named}, ...)"
+    words = room(width, needed)
+    if words >= _ROOMY:
+        return Finding("vector width", "ok", f"{known}: {words} hold the photos' words")
+    wider = ", ".join(f"{MODEL_NAMES[wide]} ({wide})" for wide in MODEL_NAMES if room(wide, needed) >= _ROOMY)
+    return Finding(
+        "vector width",
+        "advice",
+        f"{known}: {words or 'no'} dimensions are left for words, so `ocr:` in Immich's search box finds a dozen photos"
+        f" at most and other searches none by their words. In Immich, choose {wider or 'no other model'} as CLIP model;"
+        " Immich then empties its vectors, and a running indexer fills them again without reading any photo anew",
+    )
 
 
 async def _foreign(connection: Connection, settings: Settings) -> Finding:

@@ -36,7 +36,7 @@ MODEL_NAMES = {
     512: "ViT-B-32__openai",
     640: "ViT-B-16-plus-240__laion400m_e31",
     768: "ViT-L-14__openai",
-    1024: "ViT-H-14__laion2b-s32b-b79k",
+    1024: "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k",
     1152: "ViT-SO400M-16-SigLIP2-384__webli",
     1536: "ViT-gopt-16-SigLIP2-384__webli",
 }
