@@ -5,7 +5,9 @@ import pytest
 
 from gateway.library import Library
 from gateway.words import Words
-from indexer import lexical, results
+from indexer import doctor, lexical, results
+from indexer.database import open_pool
+from indexer.text import tokens
 from indexer.vectors import as_column, literal, received
 from indexer.worker import Models
 from tests import stubs
@@ -25,8 +27,6 @@ async def library(database):
 
 async def say(connection, asset, text: str, number: int) -> None:
     """As if the indexer had read `text` in the photo."""
-    from indexer.text import tokens
-
     await connection.execute(
         """INSERT INTO immich_indexer.photo
                (asset_id, preview_updated_at, digest, clip_model, clip, text, document, tokens_version)
@@ -43,8 +43,6 @@ async def fill(database, connection, immich, owner, texts: list[str], start: int
     assets = [await immich.upload(stubs.picture(1), owner=owner) for _ in texts]
     for number, (asset, text) in enumerate(zip(assets, texts, strict=True)):
         await say(connection, asset, text, start + number)
-    from indexer.database import open_pool
-
     pool = await open_pool(database)
     try:
         await results.restore(pool, assets)
@@ -193,3 +191,20 @@ async def test_without_a_database_the_words_themselves_are_asked(tmp_path):
     assert await words.only("发票", 512, 512) is None
     words.close()
     await library.close()
+
+
+@pytest.mark.parametrize(
+    ("width", "verdict", "says"),
+    [
+        (512, "advice", "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k (1024)"),
+        (768, "advice", "255 dimensions"),
+        (1024, "ok", "511 hold the photos' words"),
+        (1536, "ok", "1023 hold the photos' words"),
+    ],
+)
+async def test_doctor_says_which_model_leaves_room_for_words(database, immich, tmp_path, width, verdict, says):
+    await immich.change_clip_model(width)
+    findings = await doctor.examine(settings_for(database, tmp_path, tasks="clip"))
+    [found] = [finding for finding in findings if finding.check == "vector width"]
+    assert found.verdict == verdict
+    assert says in found.text
