@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _SQL = queries("words")
 _PATIENCE = 0.12  # seconds for the index to name the matches; the arithmetic takes some 20 ms more
-_LOOK = 1000  # matches looked at, which of a common word are not all
+_LOOK = 3000  # matches looked at, which of a common word are not all
 _MATCHES = 200  # matches learnt from
 _MATCHES_WITHOUT_ROOM = 12  # a vector of CLIP's own width can point at no more, whatever they look like
 _SAMPLE = 2000  # photos that stand for the library
@@ -115,7 +115,9 @@ class Words:
         self._keep_up(width, dimensions)
         limit = _MATCHES if room(width, dimensions) else _MATCHES_WITHOUT_ROOM
         try:
-            rows = await self._library.ask(lambda pool: _within(pool, _PATIENCE, "matches", query, _LOOK, limit))
+            rows = await self._library.ask(
+                lambda pool: _within(pool, _PATIENCE, "matches", query, _LOOK, limit, by_index=True)
+            )
         except (AwayError, *NOT_OURS):
             return None
         vectors = [(received(row["vector"]), row["owner"]) for row in rows]
@@ -157,11 +159,15 @@ def _learn(rows: Sequence[asyncpg.Record], width: int, dimensions: int, time: fl
     )
 
 
-async def _within(pool: Pool, seconds: float, name: str, *arguments: object) -> list[asyncpg.Record]:
+async def _within(
+    pool: Pool, seconds: float, name: str, *arguments: object, by_index: bool = False
+) -> list[asyncpg.Record]:
     """The rows of a question that may take so long; none if it takes longer."""
     try:
         async with pool.acquire() as connection, connection.transaction(readonly=True):
             await connection.execute(_SQL["patience"], str(int(1000 * seconds)))
+            if by_index:
+                await connection.execute(_SQL["by_index"])
             return list(await connection.fetch(_SQL[name], *arguments))
     except asyncpg.QueryCanceledError:
         log.debug("took too long", question=name, seconds=seconds)

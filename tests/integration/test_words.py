@@ -6,7 +6,7 @@ import pytest
 from gateway.library import Library
 from gateway.words import Words
 from indexer import doctor, lexical, results
-from indexer.database import open_pool
+from indexer.database import open_pool, queries
 from indexer.text import tokens
 from indexer.vectors import as_column, literal, received
 from indexer.worker import Models
@@ -208,3 +208,19 @@ async def test_doctor_says_which_model_leaves_room_for_words(database, immich, t
     [found] = [finding for finding in findings if finding.check == "vector width"]
     assert found.verdict == verdict
     assert says in found.text
+
+
+async def test_matches_are_found_by_indexes_alone(database, immich, connection, owner):
+    """Whatever the size of the library: the plan never reads a whole table."""
+    await install(database)
+    await fill(database, connection, immich, owner, ["发票"] * 5)
+    sql = queries("words")
+    await connection.execute("SET search_path = pg_catalog, public")
+    async with connection.transaction():
+        await connection.fetch(sql["by_index"])
+        statement = sql["matches"]
+        for number, value in enumerate((tokens.query("发票"), 1000, 200), 1):
+            statement = statement.replace(f"${number}", "'" + str(value).replace("'", "''") + "'")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}"))
+    assert "photo_document" in plan
+    assert "Seq Scan" not in plan
