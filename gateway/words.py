@@ -27,7 +27,7 @@ _SAMPLE_PATIENCE = 30.0
 _SAMPLE_AGE = 1800.0  # seconds
 # What the model's part counts beside the words in telling matches from others. Little, but it is what leads through an
 # HNSW index, whose graph follows the model's part.
-_SHARE_OF_MODEL = 0.3
+_SHARE_OF_MODEL = 3.0
 
 
 @dataclass(frozen=True)

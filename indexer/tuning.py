@@ -5,7 +5,7 @@ import json
 from indexer.database import Connection, queries
 
 # For Immich 2.7 to show more than 40 photos of a library.
-WANTED = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "strict_order"}
+WANTED = {"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}
 
 _SQL = queries("tuning")
 _KEY = "database_settings"

@@ -38,7 +38,7 @@ async def test_install_work_uninstall(
     name = urlsplit(database).path[1:]
     assert change.triggers
     assert (
-        f"the database's owner should run: ALTER DATABASE {name} SET hnsw.ef_search = '200'; "
+        f"the database's owner should run: ALTER DATABASE {name} SET hnsw.ef_search = '1000'; "
         f"ALTER DATABASE {name} SET hnsw.iterative_scan = 'strict_order'"
     ) in change.notes
     assert (await install(role)).triggers == []

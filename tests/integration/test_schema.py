@@ -87,7 +87,7 @@ async def test_an_install_says_what_it_did(database: str, connection: Connection
     assert len(change.triggers) == await connection.fetchval(
         "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'"
     )
-    assert any("hnsw.ef_search = 200" in note for note in change.notes)
+    assert any("hnsw.ef_search = 1000" in note for note in change.notes)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_immichs_own_role_may_install(immich_url: str, connection: Connect
     """The same login for both is what most people will use; here it is no superuser."""
     change = await install(immich_url)
     assert await schema.is_current(connection)
-    assert any("hnsw.ef_search = 200" in note for note in change.notes)
+    assert any("hnsw.ef_search = 1000" in note for note in change.notes)
     await uninstall(immich_url)
 
 
