@@ -62,10 +62,10 @@ def as_query(vector: Vector, width: int) -> Vector:
     return column
 
 
-def scales(width: int, dimensions: int, share_of_model: float) -> Vector:
-    """What to multiply the dimensions of a column by so that words and model weigh as 1 to `share_of_model`."""
+def scales(width: int, dimensions: int) -> Vector:
+    """What to multiply the dimensions of a column by, so that the model's part and the rest are of one length."""
     scale = np.full(width, 1 / math.sqrt(SHARE), dtype=np.float32)
-    scale[:dimensions] = share_of_model if room(width, dimensions) else 1
+    scale[:dimensions] = 1
     return scale
 
 

@@ -113,8 +113,8 @@ def test_vectors_on_their_way():
     assert mark(column) != mark(as_column(clip_vector(1), 1024, "发"))
 
 
-def test_scales_take_the_share_back():
-    column = as_column(clip_vector(1), 1024, "发票") * scales(1024, 512, 0.3)
+def test_scales_make_both_parts_of_one_length():
+    column = as_column(clip_vector(1), 1024, "发票") * scales(1024, 512)
     assert np.linalg.norm(column[512:]) == pytest.approx(1, rel=1e-3)
-    assert np.linalg.norm(column[:512]) == pytest.approx(0.3, rel=1e-3)
-    assert (scales(512, 512, 0.3) == 1).all()
+    assert np.linalg.norm(column[:512]) == pytest.approx(1, rel=1e-3)
+    assert (scales(512, 512) == 1).all()
