@@ -15,26 +15,28 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import asyncpg
 import numpy as np
 
+from bench import library
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.words import Words
-from indexer import results, schema
+from indexer import results
 from indexer.database import connect_to_immich, open_pool
 from indexer.demo.immich import StandIn, Version
 from indexer.schema import vector_width
 from indexer.text import tokens
+from indexer.text.normalise import HAN
 from indexer.vectors import Vector, as_column, as_query, halved, literal
 
 NAME = "lexical"
 DESCRIPTION = "`ocr:` through Immich's own searches, on texts of --corpus"
 
-WIDTHS = (1536, 1024, 512)
 _DIMENSIONS = 512
 _LONGEST = 200  # characters of a paragraph
 _FREQUENCIES = (
@@ -46,6 +48,7 @@ _FREQUENCIES = (
 )  # documents that match, the same share of queries each
 _UNTOUCHED = ("SET hnsw.ef_search = 40", "SET hnsw.iterative_scan = off")
 _CHUNK = 250
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ class Query:
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Returns for each width its figures, and `duplicates_f1`, by kind of pair."""
     if not options.corpus:
-        raise SystemExit("name a folder of text files with --corpus")
-    assets = options.assets or (5_000 if options.quick else 50_000)
-    widths = tuple(int(width) for width in options.widths.split(",")) if options.widths else WIDTHS
-    texts = paragraphs(Path(options.corpus), assets // 4)
+        raise SystemExit("lexical: --corpus DIR names a folder with text files, paragraphs separated by blank lines")
+    assets = 5_000 if options.quick else options.assets
+    widths = tuple(int(width) for width in options.widths.split(","))
+    texts = paragraphs(options.corpus, assets // 4)
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL")) as url:
         figures = asyncio.run(_measure(url, texts, assets, 100 if options.quick else 300, widths))
     return {**figures, "duplicates_f1": duplicates(texts)}
@@ -71,11 +74,11 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 def paragraphs(folder: Path, count: int) -> list[str]:
     """Different Chinese paragraphs from the text files of a folder, cut to what a photo may say."""
     found: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob("*.txt")):
         if path.is_file():
             for paragraph in re.split(r"\n\s*\n", path.read_text(encoding="utf-8", errors="replace")):
                 text = " ".join(paragraph.split())[:_LONGEST]
-                if len(re.findall(f"[{tokens.HAN}]", text)) >= 10:
+                if len(re.findall(f"[{HAN}]", text)) >= 10:
                     found.setdefault(_comparable(text), text)
     texts = list(found.values())
     random.Random(0).shuffle(texts)
@@ -141,7 +144,7 @@ def choose_queries(texts: dict[UUID, str], count: int) -> list[Query]:
     until = time.monotonic() + 60
     while any(wanted.values()) and time.monotonic() < until:
         latin = choose.random() < 1 / 6
-        pieces = re.findall("[a-z0-9]{3,}" if latin else f"[{tokens.HAN}]{{2,}}", _comparable(choose.choice(sources)))
+        pieces = re.findall("[a-z0-9]{3,}" if latin else f"[{HAN}]{{2,}}", _comparable(choose.choice(sources)))
         if not pieces:
             continue
         piece = choose.choice(pieces)
@@ -162,16 +165,9 @@ def choose_queries(texts: dict[UUID, str], count: int) -> list[Query]:
 async def _measure(
     url: str, texts: Sequence[str], assets: int, count: int, widths: Sequence[int]
 ) -> dict[str, dict[str, object]]:
-    first = await asyncpg.connect(url)
+    connection = await library.prepare(url)
     try:
-        await StandIn(first, Path()).install()
-    finally:
-        await first.close()
-    connection = await connect_to_immich(url)
-    try:
-        immich = StandIn(connection, Path())
-        await schema.install(connection)
-        owner = await immich.create_user("bench")
+        owner = await StandIn(connection, Path()).create_user("bench")
         written, vectors = await _fill(connection, owner, texts, assets)
         queries = choose_queries(written, count)
         figures = {}
@@ -187,29 +183,18 @@ async def _fill(
     connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], assets: int
 ) -> tuple[dict[UUID, str], dict[UUID, Vector]]:
     """Photos of one person as our table has them, every fourth with a text. Returns the texts and all vectors."""
-    ids = await connection.fetch(
-        """INSERT INTO asset ("ownerId", type, "originalPath", "originalFileName", checksum, "checksumAlgorithm",
-               "fileCreatedAt", "fileModifiedAt", "localDateTime")
-           SELECT $1, 'IMAGE', '/data/' || i, i || '.jpg', decode(md5(i::text), 'hex'), 'sha1', now(), now(), now()
-           FROM generate_series(1, $2::int) AS i RETURNING id""",
-        owner,
-        assets,
-    )
-    vectors = {row["id"]: vector for row, vector in zip(ids, clip_vectors(assets), strict=True)}
-    written = {row["id"]: text for row, text in zip(ids[::4], texts, strict=False)}
+    ids = [uuid5(owner, str(number)) for number in range(assets)]
+    vectors = dict(zip(ids, clip_vectors(assets), strict=True))
+    written = dict(zip(ids[::4], texts, strict=False))
     for start in range(0, assets, _CHUNK):
-        some = [row["id"] for row in ids[start : start + _CHUNK]]
-        said = [written.get(asset, "") for asset in some]
+        some = ids[start : start + _CHUNK]
+        chunk = [library.Photo(asset, owner, _NOW, written.get(asset, "")) for asset in some]
+        await library.write(connection, library.rows(chunk))
         await connection.execute(
-            """INSERT INTO immich_indexer.photo
-                   (asset_id, preview_updated_at, digest, clip_model, clip, text, document, tokens_version)
-               SELECT asset_id, now(), decode(md5(asset_id::text), 'hex'), 'bench', clip::halfvec, text,
-                   immich_indexer.document(text, document), 1
-               FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (asset_id, clip, text, document)""",
+            """UPDATE immich_indexer.photo p SET clip_model = 'bench', clip = new.clip::halfvec, lines = NULL
+               FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, clip) WHERE p.asset_id = new.asset_id""",
             some,
             [literal(vectors[asset]) for asset in some],
-            said,
-            [tokens.document(text) for text in said],
         )
     await connection.execute("VACUUM ANALYZE immich_indexer.photo")
     return written, vectors
@@ -265,9 +250,9 @@ async def _at(
 
 async def _questions(url: str, texts: Sequence[str], width: int) -> tuple[list[Vector], list[float]]:
     """What the gateway answers, and the seconds it takes without the model."""
-    library = Library(url)
+    asked = Library(url)
     try:
-        words = Words(library)
+        words = Words(asked)
         await words.learn(width, _DIMENSIONS)
         found, seconds = [], []
         for text in texts:
@@ -277,7 +262,7 @@ async def _questions(url: str, texts: Sequence[str], width: int) -> tuple[list[V
             found.append(np.ones(width, dtype=np.float32) if question is None else question)
         return found, seconds
     finally:
-        await library.close()
+        await asked.close()
 
 
 async def _judge(

@@ -1,7 +1,7 @@
 """What to ask for photos with words in them: `ocr:` in Immich's search box, and the words of any other search."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -10,16 +10,19 @@ import structlog
 
 from gateway.library import NOT_OURS, AwayError, Library, Vector
 from indexer import lexical
-from indexer.database import Pool, queries
+from indexer.database import Connection, Pool, queries
 from indexer.discriminant import Background
-from indexer.text import tokens
+from indexer.errors import QueryError
+from indexer.text import shelves
+from indexer.text.query import Query, parse
 from indexer.vectors import received, room, scales
 
 log = structlog.get_logger()
 
 _SQL = queries("words")
 _PATIENCE = 0.12  # seconds for the index to name the matches; the arithmetic takes some 20 ms more
-_LOOK = 3000  # matches looked at, which of a common word are not all
+_OWNERS = 32  # people, whose photos are looked at
+_LOOK = 1000  # matches looked at, of all of them together
 _MATCHES = 200  # matches learnt from
 _MATCHES_WITHOUT_ROOM = 12  # a vector of CLIP's own width can point at no more, whatever they look like
 _SAMPLE = 2000  # photos that stand for the library
@@ -97,7 +100,7 @@ class Words:
         question = np.zeros(width, dtype=np.float32)
         words = room(width, dimensions)
         if words:
-            question[dimensions:-1] = lexical.question(text, words)
+            question[dimensions:-1] = lexical.question(" ".join(_parsed(text).phrases), words)
         return question
 
     def _background(self, width: int, dimensions: int) -> Background:
@@ -108,15 +111,13 @@ class Words:
 
     async def _matches(self, text: str, width: int, dimensions: int) -> tuple[Vector, list[object]] | None:
         """Photos with that text as the column has them, (photos, width), and whose they are; None if none are known."""
-        query = tokens.query(text)
-        if query is None:
+        query = _parsed(text)
+        if not query:
             return None
         self._keep_up(width, dimensions)
         limit = _MATCHES if room(width, dimensions) else _MATCHES_WITHOUT_ROOM
         try:
-            rows = await self._library.ask(
-                lambda pool: _within(pool, _PATIENCE, "matches", query, _LOOK, limit, by_index=True)
-            )
+            rows = await self._library.ask(lambda pool: _within(pool, _PATIENCE, lambda own: _find(own, query, limit)))
         except (AwayError, *NOT_OURS):
             return None
         vectors = [(received(row["vector"]), row["owner"]) for row in rows]
@@ -135,7 +136,8 @@ class Words:
         """Take a sample of the library; without one the questions are a little worse. Nothing where it is away."""
         try:
             rows = await self._library.ask(
-                lambda pool: _within(pool, _SAMPLE_PATIENCE, "sample", _SAMPLE), patience=_SAMPLE_PATIENCE + 5
+                lambda pool: _within(pool, _SAMPLE_PATIENCE, lambda own: own.fetch(_SQL["sample"], _SAMPLE)),
+                patience=_SAMPLE_PATIENCE + 5,
             )
         except (AwayError, *NOT_OURS):
             return
@@ -158,16 +160,40 @@ def _learn(rows: Sequence[asyncpg.Record], width: int, dimensions: int, time: fl
     )
 
 
+def _parsed(text: str) -> Query:
+    try:
+        return parse(text)
+    except QueryError:  # nobody is told; it is a search by meaning
+        return Query(())
+
+
+async def _find(connection: Connection, query: Query, limit: int) -> list[asyncpg.Record]:
+    await connection.execute(_SQL["by_index"])
+    owners = [row["id"] for row in await connection.fetch(_SQL["owners"], _OWNERS)]
+    if not owners:
+        return []
+    return list(
+        await connection.fetch(
+            _SQL["matches"],
+            owners,
+            [f"{query.sieve} & {shelves.owned([owner])}" for owner in owners],
+            None if query.sieved else query.literal,
+            list(query.phrases),
+            list(query.excluded),
+            min(limit, _LOOK // len(owners)),
+            limit,
+        )
+    )
+
+
 async def _within(
-    pool: Pool, seconds: float, name: str, *arguments: object, by_index: bool = False
+    pool: Pool, seconds: float, question: Callable[[Connection], Awaitable[list[asyncpg.Record]]]
 ) -> list[asyncpg.Record]:
-    """The rows of a question that may take so long; none if it takes longer."""
+    """The rows of a question whose statements may take so long; none if one takes longer."""
     try:
         async with pool.acquire() as connection, connection.transaction(readonly=True):
             await connection.execute(_SQL["patience"], str(int(1000 * seconds)))
-            if by_index:
-                await connection.execute(_SQL["by_index"])
-            return list(await connection.fetch(_SQL[name], *arguments))
+            return await question(connection)
     except asyncpg.QueryCanceledError:
-        log.debug("took too long", question=name, seconds=seconds)
+        log.debug("took too long", seconds=seconds)
         return []

@@ -7,7 +7,8 @@ from gateway.library import Library
 from gateway.words import Words
 from indexer import doctor, lexical, results
 from indexer.database import open_pool, queries
-from indexer.text import tokens
+from indexer.text import shelves, tokens
+from indexer.text.query import parse
 from indexer.vectors import as_column, literal, received
 from indexer.worker import Models
 from tests import stubs
@@ -27,15 +28,20 @@ async def library(database):
 
 async def say(connection, asset, text: str, number: int) -> None:
     """As if the indexer had read `text` in the photo."""
+    owner, taken_at = await connection.fetchrow('SELECT "ownerId", "fileCreatedAt" FROM asset WHERE id = $1', asset)
+    document = tokens.document([text], marks=shelves.marks(owner, taken_at))
     await connection.execute(
         """INSERT INTO immich_indexer.photo
-               (asset_id, preview_updated_at, digest, clip_model, clip, text, document, tokens_version)
-           VALUES ($1, now(), '', 'stub', $2::text::halfvec, $3, immich_indexer.document($3, $4), $5)""",
+               (asset_id, preview_updated_at, digest, clip_model, clip, text, document, overflow, tokens_version,
+                taken_at)
+           VALUES ($1, now(), '', 'stub', $2::text::halfvec, $3, immich_indexer.document($3, $4), $5, $6, $7)""",
         asset,
         literal(stubs.expected_vector(number)),
         text,
-        tokens.document(text),
+        document.ngrams,
+        document.overflow,
         tokens.VERSION,
+        taken_at,
     )
 
 
@@ -213,14 +219,16 @@ async def test_doctor_says_which_model_leaves_room_for_words(database, immich, t
 async def test_matches_are_found_by_indexes_alone(database, immich, connection, owner):
     """Whatever the size of the library: the plan never reads a whole table."""
     await install(database)
-    await fill(database, connection, immich, owner, ["发票"] * 5)
+    await fill(database, connection, immich, owner, ["发票抬头"] * 5)
     sql = queries("words")
     await connection.execute("SET search_path = pg_catalog, public")
     async with connection.transaction():
         await connection.fetch(sql["by_index"])
-        statement = sql["matches"]
-        for number, value in enumerate((tokens.query("发票"), 1000, 200), 1):
-            statement = statement.replace(f"${number}", "'" + str(value).replace("'", "''") + "'")
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}"))
+        query = parse("发票抬头")
+        await connection.execute(f"PREPARE matches AS {sql['matches']}")
+        owned = f"{query.sieve} & {shelves.owned([owner])}".replace("'", "''")
+        literally = query.literal.replace("'", "''")
+        arguments = f"ARRAY['{owner}'::uuid], ARRAY['{owned}'], '{literally}', ARRAY['发票抬头'], '{{}}', 200, 200"
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE matches ({arguments})"))
     assert "photo_document" in plan
     assert "Seq Scan" not in plan
