@@ -85,6 +85,7 @@ def _session(search_path: str | None = None, *, durable: bool = True) -> dict[st
     # than the server's deadlock_timeout: in a conflict with Immich, as when it restores a backup, we are who gives way.
     session = {"application_name": "immich-indexer", "lock_timeout": LOCK_TIMEOUT}
     session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
+    session["jit"] = "off"  # our queries are short, and compiling one takes longer than any of them
     if search_path is not None:
         session["search_path"] = search_path
     if not durable:

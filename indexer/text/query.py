@@ -8,7 +8,7 @@ from functools import cached_property
 
 from indexer.errors import QueryError
 from indexer.text.normalise import clean
-from indexer.text.tokens import canonical, locate
+from indexer.text.tokens import canonical, locate, triples
 
 _LONGEST = 200  # characters; a pasted page is no query
 _FORGIVEN = 4  # characters from which on one misread one is forgiven
@@ -132,7 +132,10 @@ def _grams(phrase: str, weights: str = "") -> list[str]:
 
 
 def _all(phrase: str) -> str:
-    return " & ".join(dict.fromkeys(_grams(phrase)))
+    found = triples(phrase)
+    covered = {pair for triple in found for pair in (triple[:2], triple[1:])}
+    pairs = (gram for gram in _grams(phrase) if gram[1:-1] not in covered)
+    return " & ".join(dict.fromkeys([*(f"'{triple}'" for triple in found), *pairs]))
 
 
 def _phrase(phrase: str) -> str:

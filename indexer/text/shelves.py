@@ -1,8 +1,9 @@
 """Photos on shelves by the day they were taken, so that an index without order is asked for the newest first.
 
-A GIN index finds all matches or none in particular. So each document also holds a lexeme for each span of days it lies
-in: spans of 16, 64, 256, 1024 and 4096 days, aligned. A query for a window of days is the alternative of the few spans
-that make it up, and costs no more than the photos of that window.
+A GIN index finds all matches or none in particular. So each document also holds a lexeme for the shelf it stands on:
+aligned spans of 32 days, and of 256, and of 2048. Windows are two neighbouring shelves of a size, less the window of
+the size below; the index intersects them with what is searched for, and reads little more than the smaller of both.
+Each lexeme of a query costs a look-up for each match, so windows are made of few.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,67 +11,66 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_SPANS = (4096, 1024, 256, 64, 16)  # days
-_SHORT = _SPANS[-1]
-_WINDOWS = (32, 256, 2048)  # days, the newest first
-_FUTURE = 16 * 4096
+_FIRST = date(1826, 1, 1).toordinal() - _EPOCH  # the oldest photograph there is
+_SIZES = (32, 256, 2048)  # days
+_FUTURE = 12  # of the largest: how far a camera's clock may be wrong where there is an `after`
 
 
 def marks(owner: UUID, taken: datetime) -> list[str]:
     """The lexemes of a photo's document that say whose it is, and when it was taken."""
     day = _day(taken)
-    return [_owner_mark(owner), *(_mark(span, day // span) for span in _SPANS)]
+    return [_owner_mark(owner), *(_mark(size, day // size) for size in _SIZES)]
 
 
 def owned(owners: Iterable[UUID]) -> str:
     """The tsquery of the photos of any of `owners`, and of few others."""
-    return _any(f"'{_owner_mark(owner)}'" for owner in owners)
+    return _any(_owner_mark(owner) for owner in owners)
 
 
 def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
-    """The tsqueries of successive windows of days that cover those from `after` to `before`, disjoint and newest first.
+    """The tsqueries of windows of days that cover at least those from `after` to `before`, disjoint, newest first.
 
-    The last of them is the future, where cameras with a wrong clock take their photos; and what is left, where there is
-    no `after`. Both ends are a span too generous.
+    The future, where cameras with a wrong clock take their photos, is in the last of them.
     """
-    today = _day(now) // _SHORT * _SHORT + 2 * _SHORT
-    newest = today if before is None else min(today, _day(before) // _SHORT * _SHORT + 2 * _SHORT)
-    oldest = None if after is None else _day(after) // _SHORT * _SHORT - _SHORT
-    end = newest
-    seen: list[str] = []
-    for days in _WINDOWS:
-        start = end - days if oldest is None else max(end - days, oldest)
-        if start < end:
-            seen += (cover := list(_cover(start, end)))
-            yield _any(cover)
-            end = start
-    if oldest is None:
-        yield " & ".join(f"!{mark}" for mark in seen)
+    past = before is not None and before < now
+    newest = _day(before if past and before is not None else now)
+    oldest = _day(after) if after is not None else _FIRST
+    inner: list[str] = []
+    for size in _SIZES:
+        number = newest // size
+        shelves = [_mark(size, number), _mark(size, number - 1)]
+        yield " & ".join([_any(shelves), *_none(inner)])
+        inner = shelves
+        if oldest >= (number - 1) * size:
+            break
     else:
-        if oldest < end:
-            yield _any(_cover(oldest, end))
-        if newest == today:
-            yield _any(_cover(max(oldest, today), max(oldest, today) + _FUTURE))
+        number -= 2
+        if past:
+            if older := [_mark(size, n) for n in range(number, oldest // size - 1, -1)]:
+                yield _any(older)
+        else:
+            yield " & ".join(_none(inner))
+            return
+    if not past:
+        first = max(newest, oldest)
+        future = [_mark(_SIZES[-1], first // _SIZES[-1] + n) for n in range(_FUTURE)]
+        yield " & ".join([_any(future), *_none(inner)])
 
 
 def _any(marks: Iterable[str]) -> str:
-    return f"({' | '.join(marks)})"
+    return "(" + " | ".join(f"'{mark}'" for mark in marks) + ")"
 
 
-def _cover(start: int, end: int) -> Iterator[str]:
-    """The fewest aligned spans that make up the days from `start` to before `end`, both multiples of the shortest."""
-    while start < end:
-        span = next(span for span in _SPANS if start % span == 0 and start + span <= end)
-        yield f"'{_mark(span, start // span)}'"
-        start += span
+def _none(marks: Iterable[str]) -> list[str]:
+    return [f"!'{mark}'" for mark in marks]
 
 
 def _owner_mark(owner: UUID) -> str:
     return f" o{owner.hex[:8]}"
 
 
-def _mark(span: int, number: int) -> str:
-    return f" {span}/{number}"
+def _mark(size: int, number: int) -> str:
+    return f" {size}/{number}"
 
 
 def _day(moment: datetime) -> int:

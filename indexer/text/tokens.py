@@ -3,8 +3,8 @@
 A run is a stretch of letters and digits of any script. The canonical form of a text is its runs with one space between
 them: punctuation and white space all look alike. A document is the tsvector of every two neighbouring characters of the
 canonical form, spaces included, each pair at its place; so a piece of n >= 2 characters is the phrase of its n - 1
-pairs. Single characters stand in it too, without places. Chinese is written without spaces, so white space between two
-Chinese characters (a line that wraps) does not end a run.
+pairs. Single characters stand in it too, and three in a row of words and numbers, without places. Chinese is written
+without spaces, so white space between two Chinese characters (a line that wraps) does not end a run.
 """
 
 import re
@@ -58,6 +58,11 @@ def canonical(text: str) -> str:
     return " ".join(runs(text))
 
 
+def triples(text: str) -> list[str]:
+    """Every three characters in a row that are not Chinese: pairs of digits are too common to find numbers by."""
+    return [word[at : at + 3] for word in _WORD.findall(text) for at in range(len(word) - 2)]
+
+
 def locate(lines: Sequence[str]) -> Canonical:
     """The canonical form of a photo's lines.
 
@@ -101,7 +106,10 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
         where = places.setdefault(form[start : start + 2], [])
         if start < _LAST_POSITION:
             where.append(f"{start + 1}{weights[whole.lines[start + 1]]}")
-    for match in _WORD.finditer(form):  # whole words, where no n-gram of the same two letters stands
+    for match in _WORD.finditer(form):
+        for triple in triples(match[0]):
+            places.setdefault(triple, [])
+        # Its place is where no pair of the same two letters stands.
         if len(match[0]) <= _LONGEST_WORD and match.end() < _LAST_POSITION:
             places.setdefault(match[0], []).append(f"{match.end() + 1}D")
     for where in places.values():

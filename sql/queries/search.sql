@@ -7,11 +7,17 @@
 -- planned, so it always goes through the index, and the LIMIT bounds what is read from the table. $6: the tsquery with places,
 -- null where $5 tells all. $7, $8: phrases that must and must not be in texts too long for their document to tell. $11, $12:
 -- what ranks, n-grams and words; $13 as typed.
-WITH found AS MATERIALIZED (
+WITH asked AS MATERIALIZED (
+    SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
+), found AS (
     SELECT hit.*
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
     CROSS JOIN LATERAL (
-        SELECT p.asset_id, p.document
+        SELECT p.asset_id, (
+                0.05
+                + ln(1 + ts_rank_cd('{0, 0.25, 0.5, 1}', p.document, (SELECT ngrams FROM asked)))
+                + 0.5 * (ts_rank('{1, 0, 0, 0}', p.document, (SELECT words FROM asked)) > 0)::integer
+            )::float8 / (1 + ln(1 + length(p.document))) AS score
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
           AND CASE WHEN p.overflow IS NULL THEN $6::text IS NULL OR p.document @@ $6::text::tsquery
@@ -23,16 +29,8 @@ WITH found AS MATERIALIZED (
         LIMIT $9::integer + $10::integer
     ) hit
     OFFSET $9::integer LIMIT $10::integer
-), asked AS MATERIALIZED (
-    SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
 )
-SELECT asset_id, (
-        0.05
-        + ln(1 + ts_rank_cd('{0, 0.25, 0.5, 1}', document, asked.ngrams))
-        + 0.5 * (ts_rank('{1, 0, 0, 0}', document, asked.words) > 0)::integer
-    )::float8 / (1 + ln(1 + length(document))) AS score
-FROM found, asked
-ORDER BY score DESC, asset_id;
+SELECT asset_id, score FROM found ORDER BY score DESC, asset_id;
 
 -- name: described
 SELECT p.asset_id, a."originalFileName" AS file_name, p.text
