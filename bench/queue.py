@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def on_database(url: str | None) -> Iterator[str]:
-    """A database to use up: on the server given, or on one of our own with its usual durability."""
+def on_database(url: str | None, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A database to use up: on the server given, or on one of our own with its usual durability and `settings`."""
     name = f"bench_{uuid4().hex}"
     with contextlib.ExitStack() as stack:
         if url is None:
-            url = stack.enter_context(EmbeddedServer()).url()
+            url = stack.enter_context(EmbeddedServer(settings=settings)).url()
         asyncio.run(_execute(url, f"CREATE DATABASE {name}"))
         try:
             yield on_server(url, name)

@@ -32,6 +32,7 @@ from indexer.database import OwnConnection
 NAME = "search"
 DESCRIPTION = "the first 50 ranked of a million photos; takes some ten minutes, most of it to write them"
 
+_SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
 _CHUNK = 5_000
 _OWNERS = (UUID(int=1), UUID(int=2))
 _SAMPLE = 20_000  # photos looked at to know how frequent words are
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     in a row, `two_words` a frequent and a common word, `misread` pieces of 4 to 8 characters one of which is wrong.
     """
     count = 20_000 if options.quick else options.documents
-    with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None) as url:
+    with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, _SETTINGS) as url:
         return asyncio.run(_measure(url, count))
 
 

@@ -15,7 +15,7 @@ from indexer.text import shelves
 from indexer.text.query import Query, parse
 
 BLOCK = 500
-_NEAR = 300  # photos looked at for a misread character
+_NEAR = 200  # photos looked at for a misread character
 _SQL = queries("search")
 
 

@@ -14,10 +14,9 @@ WITH asked AS MATERIALIZED (
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
     CROSS JOIN LATERAL (
         SELECT p.asset_id, (
-                0.05
-                + ln(1 + ts_rank_cd('{0, 0.25, 0.5, 1}', p.document, (SELECT ngrams FROM asked)))
-                + 0.5 * (ts_rank('{1, 0, 0, 0}', p.document, (SELECT words FROM asked)) > 0)::integer
-            )::float8 / (1 + ln(1 + length(p.document))) AS score
+                ln(1.05::float8 + ts_rank_cd('{0, 0.25, 0.5, 1}', p.document, (SELECT ngrams FROM asked)))
+                + CASE WHEN ts_rank('{1, 0, 0, 0}', p.document, (SELECT words FROM asked)) > 0 THEN 0.5::float8 ELSE 0 END
+            ) / (1 + ln(1 + length(p.document))) AS score
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
           AND CASE WHEN p.overflow IS NULL THEN $6::text IS NULL OR p.document @@ $6::text::tsquery
