@@ -496,6 +496,7 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
     )
     assert [row[0].removeprefix("immich_indexer.") for row in objects] == [
         "document(text,text)",
+        "heard",
         "inbox",
         "job",
         "migration",
@@ -504,7 +505,9 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
         "on_preview_write()",
         "photo",
         "reprocess(uuid,text[])",
+        "reprocess_all(uuid[],text[])",
         "state",
+        "tagged",
         "words(text)",
         "worker",
     ]
@@ -547,15 +550,6 @@ async def test_every_piece_of_a_text_finds_it(installed: str, connection: Connec
         assert not await connection.fetchval(
             f"SELECT ({document}) @@ $3::text::tsquery", text, ngrams, parse(absent).literal
         )
-
-
-async def test_a_person_may_ask_by_sql(installed: str, connection: Connection, asset: uuid.UUID):
-    await inbox(connection)
-    await connection.execute("SELECT immich_indexer.reprocess($1, '{ocr}')", asset)
-    assert await inbox(connection) == [("ocr",)]
-    for nonsense in ("'{}'", "'{faces}'", "NULL"):
-        with pytest.raises(asyncpg.InvalidParameterValueError, match="tasks must be some of"):
-            await connection.execute(f"SELECT immich_indexer.reprocess($1, {nonsense})", asset)
 
 
 async def test_connections_find_pgvector_wherever_it_is(installed: str, connection: Connection):
