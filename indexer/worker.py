@@ -16,7 +16,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
-from indexer import schema
+from indexer import requests, schema
 from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.inference import ClipModel, Inference, OcrModel
@@ -243,6 +243,7 @@ class Worker:
             asyncio.create_task(self._beat(queue), name="heartbeat"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool), name="reconciler"),
+            asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
         ]
         work = asyncio.create_task(pipeline.run(self.listener.rung, self._idle), name="pipeline")
         stop = asyncio.create_task(self._stop.wait(), name="stop")

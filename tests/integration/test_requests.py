@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from indexer import queue
 from indexer.demo.immich import StandIn
@@ -301,6 +303,71 @@ async def test_what_is_not_indexed_is_left_out(installed, immich, connection, ow
     assert await queue.request(connection, [seen, hidden, trashed, offline, unready, seen]) == 1
     assert set(await wishes(connection)) == {seen}
     unknown = [uuid4() for _ in range(5)]
-    with pytest.raises(RequestError, match="there is no photo .* and 2 more"):
+    with pytest.raises(RequestError, match=r"there is no photo .* and 2 more"):
         await queue.request(connection, [seen, *unknown])
     assert await wishes(connection) == {}
+
+
+# By NOTIFY
+
+
+async def notify(connection: Connection, message: str) -> None:
+    await connection.execute("SELECT pg_notify('immich_indexer_reprocess', $1)", message)
+
+
+async def test_a_script_asks_by_notify_and_once_is_enough(installed, immich, connection, owner):
+    (asset,) = await photos(immich, owner, 1)
+    await idle_after_indexing(installed, immich, connection)
+    settings = settings_for(installed, immich.media.directory)
+    models = Models(stubs.StubClip(), stubs.StubOcr(), "cpu")
+
+    async def read(clip: int, ocr: int) -> bool:
+        return (models.clip.calls, models.ocr.calls) == (clip, ocr)
+
+    with capture_logs() as logs:
+        async with working(settings, models), working(settings, models):
+            await notify(connection, f'{{"assetId":"{asset}","tasks":["ocr"]}}')
+            await eventually(lambda: read(0, 1))
+            await notify(connection, f'{{"assetId": "{asset}"}}')
+            await eventually(lambda: read(1, 2))
+            await notify(connection, "both have heard the others when both say what is wrong with this one")
+            await eventually(lambda: refusals(logs, 2))
+            await idle(connection)
+    assert await read(1, 2)
+
+
+async def refusals(logs: list[Any], count: int) -> bool:
+    return len([entry for entry in logs if entry["event"] == "a request by NOTIFY came to nothing"]) >= count
+
+
+async def test_a_message_that_makes_no_sense_is_logged_with_what_is_wrong(installed, immich, connection, owner):
+    (asset,) = await photos(immich, owner, 1)
+    unready = await immich.receive(owner=owner)
+    await idle_after_indexing(installed, immich, connection)
+    messages = {
+        "": "message: Invalid JSON",
+        "read it again": "message: Invalid JSON",
+        f'"{asset}"': "message: Input should be an object",
+        '{"tasks": ["ocr"]}': "assetId: Field required",
+        '{"assetId": "1234"}': "assetId: Input should be a valid UUID",
+        '{"assetId": null}': "assetId: ",
+        f'{{"assetId": "{asset}", "tasks": ["faces"]}}': "tasks.0: Input should be 'clip' or 'ocr'",
+        f'{{"assetId": "{asset}", "tasks": "ocr"}}': "tasks: Input should be a valid array",
+        f'{{"assetId": "{asset}", "task": ["ocr"]}}': "task: Extra inputs are not permitted",
+        f'{{"assetId": "{uuid4()}"}}': "there is no photo ",
+        f'{{"assetId": "{unready}"}}': "the photo is hidden, offline, in the trash, or has no preview yet",
+    }
+    before = await connection.fetch("SELECT * FROM immich_indexer.photo")
+    models = Models(stubs.StubClip(), stubs.StubOcr(), "cpu")
+    with capture_logs() as logs:
+        async with working(settings_for(installed, immich.media.directory), models):
+            for message in messages:
+                await notify(connection, message)
+            await eventually(lambda: refusals(logs, len(messages)))
+            await idle(connection)
+    said = {entry["message"]: entry["reason"] for entry in logs if "message" in entry}
+    assert set(said) == set(messages)
+    for message, reason in messages.items():
+        assert reason in said[message]
+    assert await connection.fetch("SELECT * FROM immich_indexer.photo") == before
+    assert (models.clip.calls, models.ocr.calls) == (0, 0)

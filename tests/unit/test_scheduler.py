@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -277,15 +278,19 @@ async def test_what_is_urgent_goes_first_and_by_itself():
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError, RuntimeError])
 async def test_an_urgent_one_that_ends_badly_holds_nobody_up(end):
-    double_up = Stage("double", double)
-    schedule = Scheduler(1, [double_up])
-    with pytest.raises(end), schedule.hurry():
-        asked = asyncio.ensure_future(schedule(double_up, 1))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert not asked.done()
-        raise end
-    assert await asked == 2
+    stage = Stage("double", double)
+    schedule = Scheduler(1, [stage])
+
+    async def fail() -> asyncio.Future[int]:
+        with suppress(end), schedule.hurry():
+            asked = asyncio.ensure_future(schedule(stage, 1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not asked.done()
+            raise end
+        return asked
+
+    assert await (await fail()) == 2
     schedule.close()
 
 
