@@ -503,6 +503,7 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
         "on_asset_update()",
         "on_ocr_search_write()",
         "on_preview_write()",
+        "on_tag_write()",
         "photo",
         "reprocess(uuid,text[])",
         "reprocess_all(uuid[],text[])",
