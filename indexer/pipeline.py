@@ -115,8 +115,9 @@ class Pipeline:
 
     async def _claim(self, rung: asyncio.Event, idle: Callable[[], float]) -> bool:
         """Claim and start what there is room for. False: there is nothing to do, or no room."""
-        await self._claim_requests(rung)
+        await self._take_in(rung)
         if self._load >= self._batch:
+            await self._claim_requests()
             return False
         jobs = await self._queue.claim(self._batch)
         if not jobs:
@@ -129,15 +130,19 @@ class Pipeline:
             await self._clear(rung, idle)
         return True
 
-    async def _claim_requests(self, rung: asyncio.Event) -> None:
-        """Take in what was wished for, and start what persons wait for, whether there is room or not."""
-        heard = not self._room.is_set() or rung.is_set()
+    async def _take_in(self, rung: asyncio.Event) -> None:
+        """Put what was wished for into the queue, when it rang or when there is room."""
+        heard = rung.is_set()
         rung.clear()  # before looking: what comes, or ends, while we look rings again
         self._room.clear()
         if heard or self._load < self._batch:
             while await self._queue.fold() >= 10_000:
                 pass
+        if heard:
             await self._promote()
+
+    async def _claim_requests(self) -> None:
+        """Start what persons wait for, whether there is room or not."""
         room = _REQUESTS - sum(job.urgent for job in self._under_way.values())
         if room > 0 and (jobs := await self._queue.claim_requests(room)):
             await self._start_all(jobs)
@@ -165,7 +170,8 @@ class Pipeline:
         """Until nothing is under way any more; what persons wait for is still taken in."""
         while self._load and not self._stopping.is_set():
             await self._wait(rung, idle())
-            await self._claim_requests(rung)
+            await self._take_in(rung)
+            await self._claim_requests()
         await self._drain()
 
     async def _drain(self) -> None:
@@ -176,9 +182,11 @@ class Pipeline:
     async def _wait(self, rung: asyncio.Event, idle: float) -> None:
         """Until something rings, or something has ended, or it is time to look anyway."""
         tasks = [asyncio.ensure_future(event.wait()) for event in (self._room, self._stopping, rung)]
-        await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+        if not done:
+            rung.set()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
