@@ -21,7 +21,7 @@ from indexer.models.ocr import Detection, Line
 from indexer.worker import Models, Worker
 from tests import stubs
 from tests.installs import install
-from tests.workers import eventually, idle, settings_for, working
+from tests.workers import eventually, idle, settings_for, vector_of, working
 
 Connection = asyncpg.Connection
 
@@ -240,6 +240,27 @@ async def test_only_what_is_asked_for_is_read_again(installed, immich, connectio
         await queue.wish(connection, [asset], ["clip", "ocr"], queue.Priority.UPLOAD)
         await idle(connection)
         assert (models.clip.calls, models.ocr.calls) == (0, 1), "nobody asked: it is what it was"
+
+
+async def test_new_words_reach_the_vector_where_it_carries_words(installed, immich, connection, owner):
+    await immich.change_clip_model(1024)
+    (asset,) = await photos(immich, owner, 1)
+    say = ["旧的发票"]
+    models = Models(stubs.StubClip(), stubs.StubOcr(say=lambda _: say), "cpu")
+    async with working(settings_for(installed, immich.media.directory), models):
+        await idle(connection)
+        before = await vector_of(connection, asset)
+        say[:] = ["新的收据"]
+        await queue.request(connection, [asset], ["ocr"])
+        await eventually(lambda: no_job(connection, asset))
+        after = await vector_of(connection, asset)
+    assert models.clip.calls == 1
+    assert np.any(before[stubs.DIMENSIONS :])
+    assert np.any(after[stubs.DIMENSIONS :])
+    assert not np.allclose(before[stubs.DIMENSIONS :], after[stubs.DIMENSIONS :])
+    kept = before[: stubs.DIMENSIONS] @ after[: stubs.DIMENSIONS]
+    norms = np.linalg.norm(before[: stubs.DIMENSIONS]) * np.linalg.norm(after[: stubs.DIMENSIONS])
+    assert kept / norms > 0.9999, "what the photo shows is what it was"
 
 
 # What may be asked for
