@@ -100,7 +100,7 @@ def _alone(previews: list[bytes], raw: RawModels) -> float:
 async def _piped(pool: "asyncpg.Pool[asyncpg.Record]", assets: list[UUID]) -> float:
     """Photos a second: a person asks for all of them again, so that nothing is taken from what is known."""
     start = time.perf_counter()
-    await wish(pool, assets, ("clip", "ocr"), Priority.REQUEST)
+    await wish(pool, assets, ("clip!", "ocr!"), Priority.BACKFILL)
     await _idle(pool)
     return len(assets) / (time.perf_counter() - start)
 

@@ -21,6 +21,10 @@ class SchemaError(IndexerError):
     """The database does not look as it must; the text says what to run."""
 
 
+class RequestError(IndexerError):
+    """What a person asked for cannot be done; the text says what is wrong with it."""
+
+
 class ColumnWidthError(SchemaError):
     """Immich's vector column cannot hold the model's vectors."""
 

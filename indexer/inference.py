@@ -6,7 +6,7 @@ Knows nothing of the database; the pipeline feeds it with previews, the gateway 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from indexer import images
 from indexer.errors import PictureError
 from indexer.images import Picture
 from indexer.models.ocr import Detection, Line
-from indexer.scheduler import Scheduler, Stage
+from indexer.scheduler import Hurry, Scheduler, Stage
 
 Vector = npt.NDArray[np.float32]
 
@@ -47,19 +47,23 @@ class OcrModel(Protocol):
 
 
 class Budget:
-    """Lets in holders of at most `total` units; one that wants more comes in alone. First come, first in."""
+    """Lets in holders of at most `total` units; one that wants more comes in alone. First come, first in.
+
+    An urgent one comes in at once, though that overdraws the budget; the next urgent one when it is paid back.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._free = total
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._urgent: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def __call__(self, units: int) -> AsyncIterator[None]:
+    async def __call__(self, units: int, *, urgent: bool = False) -> AsyncIterator[None]:
         """Hold `units` for as long as the block lasts; waits until there are as many."""
         units = min(units, self._total)
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((units, admitted))
+        (self._urgent if urgent else self._waiting).append((units, admitted))
         self._admit()
         try:
             await admitted
@@ -71,14 +75,14 @@ class Budget:
             self._admit()
 
     def _admit(self) -> None:
-        while self._waiting:
-            units, admitted = self._waiting[0]
+        while line := self._urgent or self._waiting:
+            units, admitted = line[0]
             if not admitted.done():
-                if units > self._free:
+                if self._free < (0 if line is self._urgent else units):
                     return
                 self._free -= units
                 admitted.set_result(None)
-            self._waiting.popleft()
+            line.popleft()
 
 
 class Inference:
@@ -124,20 +128,23 @@ class Inference:
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
         self._schedule = Scheduler(threads, stages, modest=modest)
 
-    async def read(self, data: bytes, *, clip: bool, ocr: bool) -> tuple[Vector | None, list[Line] | None]:
-        """What is wanted of the picture whose file is `data`: its vector, its lines.
+    async def read(
+        self, data: bytes, *, clip: bool, ocr: bool, urgent: bool = False
+    ) -> tuple[Vector | None, list[Line] | None]:
+        """What is wanted of the picture whose file is `data`: its vector, its lines; `urgent` before all others.
 
         Raises:
             PictureError: it cannot be decoded, or the CLIP model makes no vector of it.
             Exception: whatever a model raises.
         """
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
-        async with self._budget(width * height):
-            picture = await self._schedule(self._decode, data)
+        async with self._budget(width * height, urgent=urgent):
             try:
-                async with asyncio.TaskGroup() as group:
-                    vector = group.create_task(self._vector(picture)) if clip else None
-                    lines = group.create_task(self._lines(picture)) if ocr else None
+                with self._schedule.hurry() if urgent else nullcontext() as hurry:
+                    picture = await self._schedule(self._decode, data, hurry)
+                    async with asyncio.TaskGroup() as group:
+                        vector = group.create_task(self._vector(picture, hurry)) if clip else None
+                        lines = group.create_task(self._lines(picture, hurry)) if ocr else None
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None  # one reason is enough, and readable
         return vector.result() if vector else None, lines.result() if lines else None
@@ -146,14 +153,16 @@ class Inference:
         """Start nothing more."""
         self._schedule.close()
 
-    async def _vector(self, picture: Picture) -> Vector:
-        vector = await self._schedule(self._encode, await self._schedule(self._prepare, picture))
+    async def _vector(self, picture: Picture, hurry: Hurry | None) -> Vector:
+        prepared = await self._schedule(self._prepare, picture, hurry)
+        vector = await self._schedule(self._encode, prepared, hurry)
         if not np.isfinite(vector).all():  # Immich's search would fall over it, and PostgreSQL refuses it
             raise PictureError("the CLIP model answered with something that is no number")
         return vector
 
-    async def _lines(self, picture: Picture) -> list[Line]:
-        return await self._schedule(self._recognise, await self._schedule(self._detect, picture))
+    async def _lines(self, picture: Picture, hurry: Hurry | None) -> list[Line]:
+        detection = await self._schedule(self._detect, picture, hurry)
+        return await self._schedule(self._recognise, detection, hurry)
 
     def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
         return [images.decode(data, max_pixels=self._max_pixels) for data in items]

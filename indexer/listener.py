@@ -3,6 +3,8 @@
 A doorbell carries nothing; whoever waits looks into the queue. So a lost one costs time and never a photo. The probe
 measures that notifications really arrive (Oban calls it a sonar): asyncpg does not notice a dead peer by itself, and
 behind a pooler in transaction mode LISTEN succeeds and hears nothing.
+
+A second channel is for scripts, whose messages do carry something: a photo to be read again.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ from indexer.database import TROUBLE, OwnConnection, connect, explain
 log = structlog.get_logger()
 
 CHANNEL = "immich_indexer"
+REQUESTS = f"{CHANNEL}_reprocess"
 _PROBE = f"{CHANNEL}_probe"
+_MESSAGES = 1000  # of them kept until somebody takes them
 
 
 class Listener:
@@ -34,6 +38,7 @@ class Listener:
         self.rung = asyncio.Event()
         self.listening = asyncio.Event()  # set while a connection listens; for those who must not miss a beat
         self.came_back = asyncio.Event()  # set whenever a connection begins to listen, for others to clear
+        self.messages: asyncio.Queue[str] = asyncio.Queue(_MESSAGES)  # what was said on the channel for requests
         self._dsn = dsn
         self._probe_seconds = probe_seconds
         self._patience = patience_seconds
@@ -76,6 +81,7 @@ class Listener:
         async with asyncio.timeout(self._patience):
             await connection.add_listener(CHANNEL, self._on_bell)
             await connection.add_listener(_PROBE, self._on_probe)
+            await connection.add_listener(REQUESTS, self._on_message)
         self.listening.set()
         self.came_back.set()
         self.rung.set()  # LISTEN first, then look: what came before is found by looking
@@ -111,6 +117,12 @@ class Listener:
 
     def _on_bell(self, *_: Any) -> None:
         self.rung.set()
+
+    def _on_message(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            self.messages.put_nowait(str(payload))
+        except asyncio.QueueFull:
+            log.warning("too many requests at once: this one is lost", message=payload, advice="use reprocess_all")
 
     def _on_probe(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         if payload == self._token:

@@ -1,6 +1,7 @@
 """Immich's folder of previews, which may lie on a disk or a network that stalls."""
 
 import asyncio
+import contextlib
 import os
 import threading
 from concurrent.futures import Future
@@ -47,15 +48,15 @@ class Media:
             timeout=settings.read_timeout_seconds,
         )
 
-    async def read(self, immich_path: str) -> bytes:
-        """The file that Immich calls `immich_path`.
+    async def read(self, immich_path: str, *, urgent: bool = False) -> bytes:
+        """The file that Immich calls `immich_path`; `urgent` does not wait for others.
 
         Raises:
             PictureError: the file is missing, unreadable, empty or too large.
             MediaError: the folder is not there, or the file does not come in time.
         """
         path = self._path_map(immich_path)
-        async with self._places:
+        async with contextlib.nullcontext() if urgent else self._places:
             if path in self._hanging:
                 raise MediaError(f"an earlier read of {path} has not ended yet: is its disk there?")
             if len(self._hanging) >= _MOST_HANGING:
@@ -68,11 +69,9 @@ class Media:
                 async with asyncio.timeout(self._timeout):
                     return await asyncio.wrap_future(future)
             except TimeoutError:
+                self._hanging.add(path)
+                future.add_done_callback(lambda _: self._hanging.discard(path))  # at once, if it has just ended
                 raise MediaError(f"{path} did not come within {self._timeout:g} s: is its disk there?") from None
-            finally:
-                if not future.done():
-                    self._hanging.add(path)
-                    future.add_done_callback(lambda _: self._hanging.discard(path))  # at once, if it has just ended
 
     def _run(self, path: Path, future: "Future[bytes]") -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from indexer.errors import PictureError, SchemaError
 from indexer.inference import Inference
 from indexer.media import Media, MediaError
 from indexer.photos import Photo
-from indexer.queue import Job, Priority, Queue
+from indexer.queue import Job, Queue
 from indexer.results import Reading
 from indexer.text.normalise import clean
 
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
+_REQUESTS = 8  # photos that persons wait for, under way beyond all others
 _LOOKS = 8  # tries of a write that met a change of Immich's
 _SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
 
@@ -35,7 +37,7 @@ class Pipeline:
         queue: this worker's view of the queue.
         inference: the models.
         media: where previews are.
-        batch: photos claimed at once; up to twice as many are under way.
+        batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
     """
 
     def __init__(
@@ -54,7 +56,8 @@ class Pipeline:
         self._media = media
         self._batch = batch
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._finished: asyncio.Queue[Reading] = asyncio.Queue()
+        self._finished: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._unwritten: dict[Job, None] = {}
         self._room = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -91,18 +94,17 @@ class Pipeline:
         sure = False  # that we hold just what we know of: an answer may have been lost with its connection
         trouble = ""
         while not self._stopping.is_set():
-            rung.clear()  # before looking: what comes, or ends, while we look rings again
-            self._room.clear()
             try:
                 if not sure:
                     await self._queue.release_all(but=[*self._under_way.values(), *self._unwritten])
                     sure = True
-                claimed = await self._claim()
+                claimed = await self._claim(rung, idle)
             except TROUBLE as error:
                 if explain(error) != trouble:  # the same line once a second tells nobody anything
                     trouble = explain(error)
                     log.warning("cannot claim", error=trouble)
                 sure = False
+                rung.set()  # what it told of was perhaps not looked at
                 await self._pause(1)
                 continue
             if trouble:
@@ -111,33 +113,66 @@ class Pipeline:
             if not claimed:
                 await self._wait(rung, idle())
 
-    async def _claim(self) -> bool:
-        """Claim and start a batch if there is room. False: there is nothing to do, or no room."""
+    async def _claim(self, rung: asyncio.Event, idle: Callable[[], float]) -> bool:
+        """Claim and start what there is room for. False: there is nothing to do, or no room."""
+        await self._take_in(rung)
         if self._load >= self._batch:
+            await self._claim_requests()
             return False
-        while await self._queue.fold() >= 10_000:
-            pass
         jobs = await self._queue.claim(self._batch)
         if not jobs:
             return False
         alone = any(job.alone for job in jobs)
         if alone:
-            await self._drain()
-        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
-        for job in jobs:
-            self._start(job, known.get(job.asset_id))
+            await self._clear(rung, idle)
+        await self._start_all(jobs)
         if alone:
-            await self._drain()
+            await self._clear(rung, idle)
         return True
 
-    def _start(self, job: Job, photo: Photo | None) -> None:
-        task = self._tasks.create_task(self._one(job, photo))
-        self._under_way[task] = job
-        task.add_done_callback(self._ended)
+    async def _take_in(self, rung: asyncio.Event) -> None:
+        """Put what was wished for into the queue, when it rang or when there is room."""
+        heard = rung.is_set()
+        rung.clear()  # before looking: what comes, or ends, while we look rings again
+        self._room.clear()
+        if heard or self._load < self._batch:
+            while await self._queue.fold() >= 10_000:
+                pass
+        if heard:
+            await self._promote()
+
+    async def _claim_requests(self) -> None:
+        """Start what persons wait for, whether there is room or not."""
+        room = _REQUESTS - sum(job.urgent for job in self._under_way.values())
+        if room > 0 and (jobs := await self._queue.claim_requests(room)):
+            await self._start_all(jobs)
+
+    async def _promote(self) -> None:
+        """Begin anew, before all others, what waits its turn here and a person asks for now."""
+        ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.urgent}
+        asked = await self._queue.asked_meanwhile(list(ahead)) if ahead else []
+        # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
+        if stopped := [asset for asset in asked if ahead[asset].cancel()]:
+            await self._start_all(await self._queue.promote(stopped))
+
+    async def _start_all(self, jobs: Sequence[Job]) -> None:
+        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
+        for job in jobs:
+            task = self._tasks.create_task(self._one(job, known.get(job.asset_id)))
+            self._under_way[task] = job
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
         self._room.set()
+
+    async def _clear(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
+        """Until nothing is under way any more; what persons wait for is still taken in."""
+        while self._load and not self._stopping.is_set():
+            await self._wait(rung, idle())
+            await self._take_in(rung)
+            await self._claim_requests()
+        await self._drain()
 
     async def _drain(self) -> None:
         while self._load:
@@ -145,13 +180,13 @@ class Pipeline:
             await self._room.wait()
 
     async def _wait(self, rung: asyncio.Event, idle: float) -> None:
-        """Until something rings, or there is room again, or it is time to look anyway."""
-        full = self._load >= self._batch
-        waits = [self._room.wait(), self._stopping.wait(), *([] if full else [rung.wait()])]
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
-        await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+        """Until something rings, or something has ended, or it is time to look anyway."""
+        tasks = [asyncio.ensure_future(event.wait()) for event in (self._room, self._stopping, rung)]
+        done, _ = await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+        if not done:
+            rung.set()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -172,23 +207,23 @@ class Pipeline:
             await self._failed(job, f"{type(error).__name__}: {error}")
         else:
             self._unwritten[job] = None
-            self._finished.put_nowait(reading)
+            self._finished.put_nowait((not job.urgent, next(self._numbers), reading))
 
     async def _read(self, job: Job, photo: Photo | None) -> Reading:
-        wanted = {"clip", "ocr"} & job.tasks
+        again = {task.removesuffix("!") for task in job.tasks if task.endswith("!")}
+        wanted = {"clip", "ocr"} & (job.tasks | again)
         if photo is None or not photo.eligible or photo.path is None or not wanted:
             return Reading(job, photo)
-        data = await self._media.read(photo.path)
+        data = await self._media.read(photo.path, urgent=job.urgent)
         digest = hashlib.sha256(data).digest()
         clip, ocr = self._inference.clip, self._inference.ocr
-        # The same picture, read by the same model, reads the same: only a person's request reads it again regardless.
+        # The same picture, read by the same model, reads the same: only who asks for it has it read again regardless.
         stale = digest != photo.digest
-        asked = wanted if job.priority <= Priority.REQUEST else frozenset()
-        read_clip = clip is not None and (stale or "clip" in asked or photo.clip_model != clip.name)
-        read_ocr = ocr is not None and (stale or "ocr" in asked or photo.ocr_model != ocr.name)
+        read_clip = clip is not None and (stale or "clip" in again or photo.clip_model != clip.name)
+        read_ocr = ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name)
         vector, lines = None, None
         if read_clip or read_ocr:
-            vector, lines = await self._inference.read(data, clip=read_clip, ocr=read_ocr)
+            vector, lines = await self._inference.read(data, clip=read_clip, ocr=read_ocr, urgent=job.urgent)
         return Reading(
             job,
             photo,
@@ -212,9 +247,9 @@ class Pipeline:
 
     async def _write_all(self) -> None:
         while True:
-            batch = [await self._finished.get()]
+            batch = [(await self._finished.get())[-1]]
             while len(batch) < WRITE_BATCH and not self._finished.empty():
-                batch.append(self._finished.get_nowait())
+                batch.append(self._finished.get_nowait()[-1])
             await self._write(batch)
             for reading in batch:
                 self._unwritten.pop(reading.job, None)

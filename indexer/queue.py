@@ -3,22 +3,30 @@
 A job is an asset id with the tasks wanted for it; what they mean is not the queue's business.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
+import asyncpg
+
 from indexer.database import Connection, Pool, queries
+from indexer.errors import RequestError
 
 _SQL = queries("queue")
+_REFRESHED = 20  # photos of one run of refreshed thumbnails that are read again
+_QUIET = 600.0  # seconds without any after which a run has ended
+_ONCE = 5.0  # seconds within which the same message counts once
 
 
 class Priority(IntEnum):
-    """Lowest first."""
+    """Lowest first. What a person asks for many photos at once must not hold up those just uploaded."""
 
     REQUEST = 0
     UPLOAD = 10
+    BULK = 15
     BACKFILL = 20
 
 
@@ -36,6 +44,11 @@ class Job:
     def alone(self) -> bool:
         """Whether it must run by itself, having failed before."""
         return self.attempts > 1
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a person waits for it."""
+        return self.priority <= Priority.REQUEST
 
 
 @dataclass(frozen=True)
@@ -115,15 +128,24 @@ class Queue:
 
     async def fold(self, limit: int = 10_000) -> int:
         """Merge up to `limit` wishes into the queue. Returns how many there were."""
-        return int(await self._pool.fetchval(_SQL["fold"], limit))
+        return int(await self._pool.fetchval(_SQL["fold"], limit, _REFRESHED, _QUIET))
 
     async def claim(self, limit: int) -> list[Job]:
         """Claim up to `limit` jobs; one alone if it failed before."""
-        rows = await self._pool.fetch(_SQL["claim"], self.worker, limit)
-        return [
-            Job(row["asset_id"], frozenset(row["tasks"]), row["priority"], row["generation"], row["attempts"])
-            for row in rows
-        ]
+        return _jobs(await self._pool.fetch(_SQL["claim"], self.worker, limit))
+
+    async def claim_requests(self, limit: int) -> list[Job]:
+        """Claim up to `limit` jobs that a person waits for, none that failed before."""
+        return _jobs(await self._pool.fetch(_SQL["claim_requests"], self.worker, limit))
+
+    async def asked_meanwhile(self, assets: Sequence[UUID]) -> list[UUID]:
+        """Those of `assets`, which we hold, that a person asked for since we claimed them."""
+        rows = await self._pool.fetch(_SQL["asked_meanwhile"], self.worker, assets)
+        return [row["asset_id"] for row in rows]
+
+    async def promote(self, assets: Sequence[UUID]) -> list[Job]:
+        """Claim those anew, with all that is wanted of them now. What came of the first claim must not be completed."""
+        return _jobs(await self._pool.fetch(_SQL["promote"], self.worker, assets))
 
     async def hold(self, connection: Connection, jobs: Iterable[Job]) -> set[UUID]:
         """Lock, in this transaction, those of `jobs` that are still ours: results may be written for these only."""
@@ -160,9 +182,50 @@ class Queue:
         await self._pool.execute(_SQL["release"], self.worker, [job.asset_id for job in jobs], pause)
 
 
+def _jobs(rows: Iterable[asyncpg.Record]) -> list[Job]:
+    return [
+        Job(row["asset_id"], frozenset(row["tasks"]), row["priority"], row["generation"], row["attempts"])
+        for row in rows
+    ]
+
+
 async def wish(connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str], priority: Priority) -> None:
     """Ask for `tasks` on `assets`, durably; whoever listens is told."""
     await connection.execute(_SQL["wish"], assets, sorted(tasks), priority)
+
+
+async def request(connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str] | None = None) -> int:
+    """A person asks for `assets` again, durably; `tasks`: clip, ocr, or both (None). Returns how many will be read.
+
+    A few go before everything else, many behind new uploads. Those that are not indexed are left out.
+
+    Raises:
+        RequestError: there is no such photo, or no such task.
+    """
+    with _refusal():
+        return int(await connection.fetchval(_SQL["request"], assets, _sorted(tasks)))
+
+
+async def hear(connection: Connection | Pool, message: str, asset: UUID, tasks: Iterable[str] | None) -> bool | None:
+    """The same for one photo, of which a message told that other workers hear too.
+
+    Returns whether the photo will be read again; None where another worker was first. Raises as `request`.
+    """
+    with _refusal():
+        taken: bool | None = await connection.fetchval(_SQL["hear"], asset, _sorted(tasks), message, _ONCE)
+        return taken
+
+
+@contextlib.contextmanager
+def _refusal() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.InvalidParameterValueError as error:
+        raise RequestError(str(error)) from None
+
+
+def _sorted(tasks: Iterable[str] | None) -> list[str] | None:
+    return None if tasks is None else sorted(tasks)
 
 
 async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from indexer import lexical, results, schema
+from indexer import lexical, results, schema, tags
 from indexer.database import Connection, Pool, connect_to_immich, is_transient, queries
 from indexer.text import tokens
 
@@ -86,7 +86,7 @@ class Reconciler:
             width = await schema.vector_width(connection)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
-        found.queued = await self.enqueue_missing()
+        found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
         if found:
             log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
         return found

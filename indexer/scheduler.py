@@ -6,17 +6,32 @@ asked to do two things at once.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class Hurry:
+    """One urgent item on its way through several stages; `calls` are those it now waits for."""
+
+    calls: int = 0
+
+
+@dataclass(eq=False)
+class _Call(Generic[T, R]):
+    item: T
+    result: asyncio.Future[R]
+    hurry: Hurry | None
 
 
 @dataclass(eq=False)
@@ -27,7 +42,8 @@ class Stage(Generic[T, R]):
     run: Callable[[Sequence[T]], Sequence[R]]
     size: int = 1
     limit: int = 1_000_000
-    _waiting: deque[tuple[T, asyncio.Future[R]]] = field(default_factory=deque, repr=False)
+    _waiting: deque[_Call[T, R]] = field(default_factory=deque, repr=False)
+    _urgent: deque[_Call[T, R]] = field(default_factory=deque, repr=False)
     _running: int = field(default=0, repr=False)
 
     @property
@@ -38,6 +54,10 @@ class Stage(Generic[T, R]):
     def _full(self) -> bool:
         return self._ready and len(self._waiting) >= self.size
 
+    @property
+    def _pressing(self) -> bool:
+        return bool(self._urgent) and self._running < self.limit
+
 
 class Scheduler:
     """Runs the items of several stages on `threads` threads.
@@ -45,6 +65,9 @@ class Scheduler:
     A thread that becomes free takes a full batch if there is one, of the stage furthest on; else it feeds the first
     stage that has anything, so that batches further on fill up. Nothing waits while a thread is idle. Threads
     that are `modest` leave the processors to whoever else in this process wants them.
+
+    What is urgent goes before everything that has not begun, in calls of its own, and nothing else is begun while it is
+    on its way from one stage to the next: it waits for the calls under way and for no others.
     """
 
     def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]], *, modest: bool = False) -> None:
@@ -55,16 +78,35 @@ class Scheduler:
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._hurries: list[Hurry] = []
 
-    async def __call__(self, stage: Stage[T, R], item: T) -> R:
+    async def __call__(self, stage: Stage[T, R], item: T, hurry: Hurry | None = None) -> R:
         """The result of `stage` for `item`. Raises what the stage raises for this item by itself."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
-        stage._waiting.append((item, future))
-        if not self._scheduled:  # once everything that is ready in this turn of the loop has joined
+        call: _Call[T, R] = _Call(item, asyncio.get_running_loop().create_future(), hurry)
+        if hurry is None:
+            stage._waiting.append(call)
+        else:
+            hurry.calls += 1
+            stage._urgent.append(call)
+        self._soon()
+        return await call.result
+
+    @contextlib.contextmanager
+    def hurry(self) -> Iterator[Hurry]:
+        """For an urgent item: to be given to each of its calls, of which there is always one or the next to come."""
+        hurry = Hurry()
+        self._hurries.append(hurry)
+        try:
+            yield hurry
+        finally:
+            self._hurries.remove(hurry)
+            self._soon()
+
+    def _soon(self) -> None:
+        """Begin what can be begun, once everything that is ready in this turn of the loop has joined."""
+        if not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self._dispatch)
-        return await future
+            asyncio.get_running_loop().call_soon(self._dispatch)
 
     def close(self) -> None:
         """Start nothing more. Work in a thread cannot be stopped: it ends by itself."""
@@ -73,16 +115,14 @@ class Scheduler:
     def _dispatch(self) -> None:
         self._scheduled = False
         while self._free:
-            stage = next((s for s in reversed(self._stages) if s._full), None) or next(
-                (s for s in self._stages if s._ready), None
-            )
+            stage, waiting = self._next()
             if stage is None:
                 return
-            batch: list[tuple[Any, asyncio.Future[Any]]] = []
-            while stage._waiting and len(batch) < stage.size:
-                entry = stage._waiting.popleft()
-                if not entry[1].done():  # whoever asked may have gone
-                    batch.append(entry)
+            batch: list[_Call[Any, Any]] = []
+            while waiting and len(batch) < stage.size:
+                call = waiting.popleft()
+                if not call.result.done():  # whoever asked may have gone
+                    batch.append(call)
             if not batch:
                 continue
             self._free -= 1
@@ -91,25 +131,38 @@ class Scheduler:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, stage: Stage[Any, Any], batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+    def _next(self) -> tuple[Stage[Any, Any] | None, deque[_Call[Any, Any]]]:
+        """What to begin now, and which of its calls; None where nothing is to be."""
+        if urgent := next((s for s in reversed(self._stages) if s._pressing), None):
+            return urgent, urgent._urgent
+        if any(not hurry.calls for hurry in self._hurries):  # on its way to the next stage
+            return None, deque()
+        stage = next((s for s in reversed(self._stages) if s._full), None) or next(
+            (s for s in self._stages if s._ready), None
+        )
+        return stage, stage._waiting if stage else deque()
+
+    async def _run(self, stage: Stage[Any, Any], batch: list[_Call[Any, Any]]) -> None:
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._executor, outcomes_of, stage.run, [item for item, _ in batch]
+                self._executor, outcomes_of, stage.run, [call.item for call in batch]
             )
         except BaseException as error:  # the executor is closed, or this task cancelled
             outcomes = [error] * len(batch)
         finally:
             self._free += 1
             stage._running -= 1
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if future.done():
+        for call, outcome in zip(batch, outcomes, strict=True):
+            if call.hurry is not None:
+                call.hurry.calls -= 1
+            if call.result.done():
                 continue
             if isinstance(outcome, BaseException):
-                future.set_exception(
+                call.result.set_exception(
                     outcome if isinstance(outcome, Exception) else asyncio.CancelledError(str(outcome))
                 )
             else:
-                future.set_result(outcome)
+                call.result.set_result(outcome)
         self._dispatch()
 
 

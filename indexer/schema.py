@@ -30,6 +30,8 @@ TABLES = (
     "smart_search",
     "asset_ocr",
     "ocr_search",
+    "tag",
+    "tag_asset",
 )
 LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to queue behind us, at worst
 LOCK_PATIENCE = 120.0  # seconds to go on trying

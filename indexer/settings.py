@@ -120,11 +120,13 @@ class Settings(BaseSettings):
     )
     immich_url: str = Field(
         "",
-        description="Immich itself, `http://immich-server:2283`: tells who may search what, "
-        "and starts its jobs for photos it has forgotten",
+        description="Immich itself, `http://immich-server:2283`: tells who may search what, starts its jobs for photos "
+        "it has forgotten, and takes the tag `reindex` off",
     )
     immich_api_key: SecretStr | None = Field(
-        None, description="Key of one of its administrators, with the permission `job.create`, for those jobs"
+        None,
+        description="Key of one of its administrators, with the permissions `job.create`, for those jobs, "
+        "and `tag.asset`",
     )
     recovery_seconds: float = Field(3600, ge=60, description="Least time between two starts of the same job")
     mt_photos_api_key: SecretStr | None = Field(

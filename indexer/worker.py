@@ -16,7 +16,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
-from indexer import schema
+from indexer import requests, schema
 from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.inference import ClipModel, Inference, OcrModel
@@ -26,6 +26,7 @@ from indexer.pipeline import Pipeline, within
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings
+from indexer.tags import Tags, Untagger
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
     from indexer.models.clip import Clip
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 _GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
+_UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
 
@@ -158,6 +160,8 @@ class Worker:
         self._models = models
         self._id = uuid4()
         self._stop = asyncio.Event()
+        url, key = settings.immich_url, settings.immich_api_key
+        self._tags = Tags(url, key.get_secret_value()) if url and key else None
         self.listener = Listener(settings.dsn)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
@@ -243,7 +247,10 @@ class Worker:
             asyncio.create_task(self._beat(queue), name="heartbeat"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool), name="reconciler"),
+            asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
         ]
+        if self._tags is not None:
+            side.append(asyncio.create_task(Untagger(pool, self._tags).run(_UNTAG), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.rung, self._idle), name="pipeline")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         # A failure of any of them is a failure of all: better to be restarted than to limp.

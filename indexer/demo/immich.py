@@ -231,15 +231,20 @@ class StandIn:
         """The file of an external library is back."""
         await self._write("come_online", asset)
 
-    async def tag(self, asset: UUID, value: str) -> None:
-        """Tags a photo through Immich's API, which writes the tag into the metadata as well."""
-        tag = await self._value("upsert_tag", asset, value)
-        await self._write("insert_tag_asset", asset, tag)
-        await self._write("update_exif_tags", asset)
-        owner = await self._value("owner", asset)
-        sidecar = f"{self.media.prefix}/upload/{owner}/{asset}.xmp"
-        await self._write("upsert_files", asset, ["sidecar"], [sidecar], False)
-        await self.refresh_metadata(asset)
+    async def tag(self, assets: UUID | Sequence[UUID], value: str) -> UUID:
+        """Tags one person's photos through Immich's API, all in one statement. Returns the tag."""
+        photos = _several(assets)
+        tag: UUID = await self._value("upsert_tag", photos[0], value)
+        await self._write("insert_tag_assets", photos, tag)
+        for asset in photos:
+            await self._tags_changed(asset)
+        return tag
+
+    async def untag(self, assets: UUID | Sequence[UUID], tag: UUID) -> None:
+        """Takes a tag off photos through Immich's API."""
+        await self._write("delete_tag", tag, _several(assets))
+        for asset in _several(assets):
+            await self._tags_changed(asset)
 
     async def edit(self, asset: UUID, crop: Crop | None = None, rotate: int | None = None) -> None:
         """Crops a photo, rotates it, or both: no ML request follows, only what lies inside stays visible."""
@@ -373,6 +378,14 @@ class StandIn:
         """Photos whose searchable text contains the tokens well enough for Immich, the newest first."""
         rows = await self.database.fetch(_SEARCHES["ocr_filter"], _several(owners), " ".join(query_tokens), size)
         return [row["id"] for row in rows]
+
+    async def _tags_changed(self, asset: UUID) -> None:
+        """Immich writes the tags into the metadata as well, and reads them again from there."""
+        await self._write("update_exif_tags", asset)
+        owner = await self._value("owner", asset)
+        sidecar = f"{self.media.prefix}/upload/{owner}/{asset}.xmp"
+        await self._write("upsert_files", asset, ["sidecar"], [sidecar], False)
+        await self.refresh_metadata(asset)
 
     async def _show(self, asset: UUID, visibility: Visibility) -> None:
         await self._write("set_visibility", asset, visibility)

@@ -1,13 +1,16 @@
--- An asset became eligible: restored from the trash, unhidden, back online. Immich updates this table often and mostly for
--- nothing we care about, so the comparison comes first.
+-- An asset became eligible: restored from the trash, unhidden, back online. Or it was edited for the first time, or its edits
+-- were removed, which no other event tells of where a crop had cut all text away. Immich updates this table often and mostly
+-- for nothing we care about, so the comparison comes first.
 CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT n.id, '{clip,ocr}'::text[], 10
-    FROM new_rows n JOIN old_rows o ON o.id = n.id
+    SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10
+    FROM new_rows n
+    JOIN (SELECT *, "deletedAt" IS NULL AND status = 'active' AND visibility <> 'hidden' AND NOT "isOffline" AS eligible
+          FROM old_rows) AS o ON o.id = n.id
     WHERE n."deletedAt" IS NULL AND n.status = 'active' AND n.visibility <> 'hidden' AND NOT n."isOffline"
-      AND NOT (o."deletedAt" IS NULL AND o.status = 'active' AND o.visibility <> 'hidden' AND NOT o."isOffline");
+      AND (NOT o.eligible OR n."isEdited" <> o."isEdited");
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;

@@ -4,7 +4,8 @@
 CREATE SCHEMA IF NOT EXISTS immich_indexer;
 COMMENT ON SCHEMA immich_indexer IS 'immich-indexer: safe to drop with `immich-indexer uninstall`';
 
--- What install changed outside our schema and uninstall takes back (settings of the database, an extension).
+-- What does not fit elsewhere: what install changed outside our schema and uninstall takes back (settings of the database),
+-- and how many photos had their thumbnails refreshed of late.
 CREATE TABLE immich_indexer.state (
     key     text PRIMARY KEY,
     value   jsonb NOT NULL
@@ -20,8 +21,11 @@ CREATE TABLE immich_indexer.migration (
 -- transactions write into it. No index, no key: an insert costs as little as an insert can.
 CREATE TABLE immich_indexer.inbox (
     asset_id    uuid NOT NULL,
-    tasks       text[] NOT NULL,            -- clip, ocr: run the model; text: bring the searchable text in line with the lines
-    priority    smallint NOT NULL
+    -- clip, ocr: read what is new, the picture or the model; clip!, ocr!: read again though nothing is; text: bring the
+    -- searchable text in line with the lines; refreshed: somebody refreshed the thumbnails, which fold makes something of
+    tasks       text[] NOT NULL,
+    priority    smallint NOT NULL,
+    tag_id      uuid                        -- the tag that asks for it
 ) WITH (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000,
@@ -33,7 +37,7 @@ CREATE TABLE immich_indexer.job (
     asset_id    uuid PRIMARY KEY,
     tasks       text[] NOT NULL,                        -- wanted, and not yet claimed
     running     text[] NOT NULL DEFAULT '{}',           -- claimed
-    priority    smallint NOT NULL,                      -- 0 a person asked, 10 an upload, 20 backfill: lowest first
+    priority    smallint NOT NULL,                      -- 0 a person asked, 10 an upload, 15 a person asked for many, 20 backfill
     generation  bigint NOT NULL DEFAULT 1,              -- raised by every new wish, also while the job is claimed
     attempts    smallint NOT NULL DEFAULT 0,            -- counted when claimed, so that a killed process counts too
     queued_at   timestamptz NOT NULL DEFAULT now(),
@@ -50,6 +54,19 @@ CREATE TABLE immich_indexer.job (
 CREATE INDEX job_ready ON immich_indexer.job (priority, not_before) WHERE worker IS NULL AND NOT dead;
 CREATE INDEX job_held ON immich_indexer.job (worker) WHERE worker IS NOT NULL;
 CREATE INDEX job_dead ON immich_indexer.job (failed_at) WHERE dead;
+
+-- Which rows of tag_asset were taken as a wish: the others were missed, and these are taken off when the photo is read.
+CREATE TABLE immich_indexer.tagged (
+    asset_id    uuid NOT NULL,
+    tag_id      uuid NOT NULL,
+    PRIMARY KEY (asset_id, tag_id)
+);
+
+-- What was heard on the channel immich_indexer_reprocess in the last seconds: every worker hears it, once is enough.
+CREATE TABLE immich_indexer.heard (
+    message     text PRIMARY KEY,
+    at          timestamptz NOT NULL DEFAULT now()
+);
 
 -- Living workers. A worker that has not been seen for a lease loses its jobs.
 CREATE TABLE immich_indexer.worker (

@@ -3,13 +3,35 @@
 -- name: fold
 -- Takes up to $1 wishes out of the inbox and merges them into the queue. Returns how many were taken. A wish for a job that is
 -- being worked on raises its generation, so that it runs once more; a wish for a dead one revives it.
+-- Photos whose thumbnails somebody refreshed are read again as a person's request, the first $2 of a run: a run ends after $3
+-- seconds without any. An administrator's "all thumbnails" is one run, however slow the server.
 WITH taken AS (
     DELETE FROM immich_indexer.inbox
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer.inbox LIMIT $1 FOR UPDATE SKIP LOCKED))
-    RETURNING asset_id, tasks, priority
+    RETURNING asset_id, tasks, priority, tag_id
+), refreshed AS (
+    SELECT asset_id, row_number() OVER () AS place, count(*) OVER () AS of_all
+    FROM (SELECT DISTINCT asset_id FROM taken WHERE 'refreshed' = ANY (tasks)) AS photos
+), run AS (
+    INSERT INTO immich_indexer.state AS s (key, value)
+    SELECT 'refreshed', jsonb_build_object('photos', count(*), 'at', now()) FROM refreshed HAVING count(*) > 0
+    ON CONFLICT (key) DO UPDATE SET value = jsonb_build_object(
+        'photos', (excluded.value->>'photos')::bigint
+            + CASE WHEN (s.value->>'at')::timestamptz > now() - make_interval(secs => $3) THEN (s.value->>'photos')::bigint ELSE 0 END,
+        'at', now())
+    RETURNING (value->>'photos')::bigint AS photos
 ), wanted AS (
     SELECT asset_id, array_agg(DISTINCT task ORDER BY task) AS tasks, min(priority) AS priority
-    FROM taken, unnest(tasks) AS task GROUP BY asset_id
+    FROM (
+        SELECT asset_id, task, priority FROM taken, unnest(tasks) AS task WHERE task <> 'refreshed'
+        UNION ALL
+        SELECT asset_id, task, 0 FROM refreshed, run, unnest('{clip!,ocr!}'::text[]) AS task
+        WHERE run.photos - of_all + place <= $2
+    ) AS wishes
+    GROUP BY asset_id
+), remembered AS (
+    INSERT INTO immich_indexer.tagged (asset_id, tag_id)
+    SELECT DISTINCT asset_id, tag_id FROM taken WHERE tag_id IS NOT NULL ON CONFLICT DO NOTHING
 ), merged AS (
     INSERT INTO immich_indexer.job AS job (asset_id, tasks, priority)
     SELECT asset_id, tasks, priority FROM wanted ORDER BY asset_id
@@ -39,6 +61,29 @@ WITH ready AS MATERIALIZED (
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM chosen WHERE job.asset_id = chosen.asset_id
 RETURNING job.asset_id, running AS tasks, priority, generation, attempts;
+
+-- name: claim_requests
+-- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that failed before is left to `claim`.
+UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
+FROM (
+    SELECT asset_id FROM immich_indexer.job
+    WHERE worker IS NULL AND NOT dead AND priority <= 0 AND attempts = 0 AND not_before <= now()
+    ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
+) AS chosen
+WHERE job.asset_id = chosen.asset_id
+RETURNING job.asset_id, running AS tasks, priority, generation, attempts;
+
+-- name: asked_meanwhile
+-- Those of $2 that worker $1 holds and that a person has asked for since it claimed them.
+SELECT asset_id FROM immich_indexer.job
+WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= 0 AND cardinality(tasks) > 0;
+
+-- name: promote
+-- Those, claimed anew with all that is wanted of them.
+UPDATE immich_indexer.job SET
+    running = ARRAY(SELECT DISTINCT task FROM unnest(running || tasks) AS task ORDER BY task), tasks = '{}'
+WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= 0 AND cardinality(tasks) > 0
+RETURNING asset_id, running AS tasks, priority, generation, attempts;
 
 -- name: hold
 -- Locks those of $2 that worker $1 still holds, in id order, for the rest of the transaction.
@@ -141,6 +186,22 @@ WITH wished AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3 RETURNING 1
 )
 SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM wished) AS all_of_them;
+
+-- name: request
+-- A person's wish for the photos $1, tasks $2 (null: all). Returns how many photos will be read.
+SELECT immich_indexer.reprocess_all($1::uuid[], $2::text[]);
+
+-- name: hear
+-- The same for one photo, $1, told on a channel that every worker listens to: the first to say so within $4 seconds of the
+-- same message $3 gets true.
+WITH forgotten AS (
+    DELETE FROM immich_indexer.heard WHERE at < now() - make_interval(secs => $4) AND message <> $3
+), first AS (
+    INSERT INTO immich_indexer.heard AS h (message) VALUES ($3)
+    ON CONFLICT (message) DO UPDATE SET at = now() WHERE h.at < now() - make_interval(secs => $4)
+    RETURNING 1
+)
+SELECT immich_indexer.reprocess_all(ARRAY[$1::uuid], $2::text[]) > 0 FROM first;
 
 -- name: counts
 SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS waiting,

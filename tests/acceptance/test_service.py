@@ -124,7 +124,14 @@ async def test_the_service(command: Command, immich, connection, owner):
         # one photo again
         again = await command("reprocess", str(photo), "--ocr")
         assert drawn.lines[0] in again
-        assert "no such photo" in await command("reprocess", "00000000-0000-0000-0000-000000000000", expect=1)
+        await command("reprocess", "00000000-0000-0000-0000-000000000000", expect=1)
+        assert "there is no photo 00000000" in command.output[-1]
+        await command("reprocess", "--no-text", "--after", "2000-01-01", expect=0)  # there is none, nothing to ask
+        await command("reprocess", "--after", "2000-01-01", expect=1)
+        assert "this would read 2 photos again: say --yes" in command.output[-1]
+        assert "nothing to do" in await command("reprocess", "--other-model", "--yes")
+        assert "queued 2 of 2 photos" in await command("reprocess", "--after", "2000-01-01", "--yes")
+        await idle(connection)
         await connection.execute("DELETE FROM immich_indexer.photo WHERE asset_id = $1", bad)
         assert "queued 1 photo" in await command("backfill")
         assert await connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo")

@@ -185,7 +185,7 @@ async def test_of_a_backup_from_before_us(
             await install(url)
         await make_role(database)
     change = await install(url)
-    assert len(change.triggers) == 6
+    assert len(change.triggers) == 8
     async with working(settings_for(url, immich.media.directory)):
         await eventually(seen(database, INDEXED, asset))
         await eventually(

@@ -315,7 +315,7 @@ async def test_uninstall_waits_for_a_busy_immich(installed: str, immich_url: str
 async def test_triggers_stand_in_the_way_of_nothing(installed: str, connection: Connection):
     """Statement-level, no WHEN, no UPDATE OF: either would block Immich's own later changes of those columns."""
     triggers = await connection.fetch("SELECT * FROM pg_trigger WHERE tgname ~ 'immich_indexer'")
-    assert len(triggers) == 6
+    assert len(triggers) == 8
     for trigger in triggers:
         assert trigger["tgqual"] is None
         assert trigger["tgattr"] in ("", [], None)
@@ -333,7 +333,7 @@ async def test_functions_are_safe_to_run_with_our_rights(installed: str, connect
         assert "search_path=pg_catalog, pg_temp" in function["proconfig"], function["proname"]
         if function["trigger"]:
             assert function["prosecdef"], function["proname"]
-    assert sum(function["trigger"] for function in functions) == 3
+    assert sum(function["trigger"] for function in functions) == 4
 
 
 BROKEN = [
@@ -409,11 +409,11 @@ async def test_what_is_asked_for(installed: str, immich: StandIn, connection: Co
     await immich.immich_ocr_job(asset, [OcrLine("text")])
     assert await inbox(connection) == [text]
     await immich.regenerate_thumbnails(asset)
-    assert await inbox(connection) == [text]
+    assert await inbox(connection) == [("text", "refreshed")]
     await immich.edit(asset, crop=(0, 0, 4, 4))
-    assert await inbox(connection) == [text, text]  # the lines, and the edited preview
+    assert await inbox(connection) == [text] * 3  # the asset, the lines, and the edited preview
     await immich.remove_edits(asset)
-    assert await inbox(connection) == [text]
+    assert await inbox(connection) == [text] * 2
     await immich.immich_ocr_job(asset, [])
     assert await inbox(connection) == [text]
     await immich.ocr_all()
@@ -496,15 +496,19 @@ async def test_the_first_schema_has_just_these_objects(installed: str, connectio
     )
     assert [row[0].removeprefix("immich_indexer.") for row in objects] == [
         "document(text,text)",
+        "heard",
         "inbox",
         "job",
         "migration",
         "on_asset_update()",
         "on_ocr_search_write()",
         "on_preview_write()",
+        "on_tag_write()",
         "photo",
         "reprocess(uuid,text[])",
+        "reprocess_all(uuid[],text[])",
         "state",
+        "tagged",
         "words(text)",
         "worker",
     ]
@@ -547,15 +551,6 @@ async def test_every_piece_of_a_text_finds_it(installed: str, connection: Connec
         assert not await connection.fetchval(
             f"SELECT ({document}) @@ $3::text::tsquery", text, ngrams, parse(absent).literal
         )
-
-
-async def test_a_person_may_ask_by_sql(installed: str, connection: Connection, asset: uuid.UUID):
-    await inbox(connection)
-    await connection.execute("SELECT immich_indexer.reprocess($1, '{ocr}')", asset)
-    assert await inbox(connection) == [("ocr",)]
-    for nonsense in ("'{}'", "'{faces}'", "NULL"):
-        with pytest.raises(asyncpg.InvalidParameterValueError, match="tasks must be some of"):
-            await connection.execute(f"SELECT immich_indexer.reprocess($1, {nonsense})", asset)
 
 
 async def test_connections_find_pgvector_wherever_it_is(installed: str, connection: Connection):

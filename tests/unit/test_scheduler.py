@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -250,3 +251,75 @@ async def test_readers_that_are_cancelled_leave_room_for_others():
     assert vector is not None
     assert lines is None
     inference.close()
+
+
+async def test_what_is_urgent_goes_first_and_by_itself():
+    held, order = Held(), []
+    gate = Stage("gate", held)
+    early = Stage("early", lambda items: order.append(("early", list(items))) or items)
+    late = Stage("late", lambda items: order.append(("late", list(items))) or items, size=2)
+    schedule = Scheduler(1, [gate, early, late])
+
+    async def through() -> None:
+        with schedule.hurry() as hurry:
+            for stage in (early, late):
+                await schedule(stage, "urgent", hurry)
+
+    first = asyncio.ensure_future(schedule(gate, 0))
+    await held.begun()
+    asked = [asyncio.ensure_future(schedule(stage, 1)) for stage in (early, late, late, late)]
+    urgent = asyncio.ensure_future(through())
+    await asyncio.sleep(0)
+    held.let_go()
+    await asyncio.gather(first, urgent, *asked)
+    assert order == [("early", ["urgent"]), ("late", ["urgent"]), ("late", [1, 1]), ("early", [1]), ("late", [1])]
+    schedule.close()
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError, RuntimeError])
+async def test_an_urgent_one_that_ends_badly_holds_nobody_up(end):
+    stage = Stage("double", double)
+    schedule = Scheduler(1, [stage])
+
+    async def fail() -> asyncio.Future[int]:
+        with suppress(end), schedule.hurry():
+            asked = asyncio.ensure_future(schedule(stage, 1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not asked.done()
+            raise end
+        return asked
+
+    assert await (await fail()) == 2
+    schedule.close()
+
+
+async def test_an_urgent_holder_of_the_budget_comes_in_at_once_and_only_one_too_many():
+    budget = Budget(10)
+    inside: list[str] = []
+    leave = {name: asyncio.Event() for name in ("first", "waiting", "urgent", "another")}
+
+    async def hold(name: str, urgent: bool) -> None:
+        async with budget(8, urgent=urgent):
+            inside.append(name)
+            await leave[name].wait()
+
+    async def settle() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for name, urgent in (("first", False), ("waiting", False), ("urgent", True), ("another", True)):
+            group.create_task(hold(name, urgent))
+        await settle()
+        assert inside == ["first", "urgent"]
+        leave["urgent"].set()
+        await settle()
+        assert inside == ["first", "urgent", "another"]
+        leave["another"].set()
+        await settle()
+        assert inside[3:] == []
+        leave["first"].set()
+        await settle()
+        assert inside[3:] == ["waiting"]
+        leave["waiting"].set()

@@ -165,8 +165,11 @@ UPDATE ocr_search SET text = $2 WHERE "assetId" = $1;
 INSERT INTO tag ("userId", value) SELECT "ownerId", $2 FROM asset WHERE id = $1
 ON CONFLICT ("userId", value) DO UPDATE SET value = excluded.value RETURNING id;
 
--- name: insert_tag_asset
-INSERT INTO tag_asset ("assetId", "tagId") VALUES ($1, $2) ON CONFLICT DO NOTHING;
+-- name: insert_tag_assets
+INSERT INTO tag_asset ("assetId", "tagId") SELECT asset, $2 FROM unnest($1::uuid[]) AS asset ON CONFLICT DO NOTHING;
+
+-- name: delete_tag
+DELETE FROM tag_asset WHERE "tagId" = $1 AND "assetId" = ANY ($2::uuid[]);
 
 -- name: update_exif_tags
 UPDATE asset_exif SET

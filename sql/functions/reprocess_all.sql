@@ -1,0 +1,37 @@
+-- A person asks for photos again: tasks clip, ocr or both, which is what null and '{}' mean. Those that are not indexed (hidden,
+-- offline, in the trash, without a preview) are left out; returns how many will be read. A few go before everything else;
+-- more than 20 at once go after new uploads, which they must not hold up, and before backfill.
+CREATE OR REPLACE FUNCTION immich_indexer.reprocess_all(asset_ids uuid[], tasks text[] DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unknown text[];
+    wanted uuid[];
+BEGIN
+    IF NOT tasks <@ '{clip,ocr}'::text[] THEN
+        RAISE EXCEPTION 'tasks may be clip and ocr, not %', array_to_string(tasks, ', ', 'null')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF asset_ids IS NULL OR array_position(asset_ids, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'which photo? null is none' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT array_agg(DISTINCT id::text) INTO unknown FROM unnest(asset_ids) AS wished (id)
+    WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = wished.id);
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'there is no photo %', array_to_string(unknown[:3], ', ')
+            || CASE WHEN cardinality(unknown) > 3 THEN format(' and %s more', cardinality(unknown) - 3) ELSE '' END
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT coalesce(array_agg(a.id), '{}') INTO wanted FROM public.asset a
+    WHERE a.id = ANY (asset_ids) AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden'
+      AND NOT a."isOffline" AND EXISTS (
+        SELECT FROM public.asset_file f WHERE f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited");
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+    SELECT id, ARRAY(SELECT DISTINCT task || '!' FROM unnest(coalesce(nullif(tasks, '{}'), '{clip,ocr}')) AS task),
+        CASE WHEN cardinality(wanted) > 20 THEN 15 ELSE 0 END
+    FROM unnest(wanted) AS id;
+    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('immich_indexer', '');
+    END IF;
+    RETURN cardinality(wanted);
+END
+$$;

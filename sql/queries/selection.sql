@@ -1,0 +1,21 @@
+-- Asked by indexer/selection.py.
+
+-- name: albums
+-- Albums that are called $1, or whose id it is.
+SELECT id FROM public.album WHERE "deletedAt" IS NULL AND ("albumName" = $1 OR id::text = lower($1)) ORDER BY id;
+
+-- name: chosen
+-- Indexed photos for which all holds that is asked: in album $1; taken at $2 or later, before $3, by the clock where it was
+-- taken; read without finding text ($4); made with other models than $5 and $6 (null: that task is off) if $7; failed ($8).
+SELECT a.id FROM public.asset a
+JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+  AND ($1::uuid IS NULL OR EXISTS (SELECT FROM public.album_asset x WHERE x."albumId" = $1 AND x."assetId" = a.id))
+  AND ($2::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' >= $2)
+  AND ($3::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' < $3)
+  AND (NOT $4 OR p.lines IS NOT NULL AND jsonb_array_length(p.lines) = 0)
+  AND (NOT $7 OR p.clip IS NOT NULL AND p.clip_model <> $5 OR p.lines IS NOT NULL AND p.ocr_model <> $6)
+  AND (NOT $8 OR EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = a.id AND j.error IS NOT NULL
+      AND (j.dead OR j.attempts > 0)))
+ORDER BY a."localDateTime" DESC, a.id;

@@ -1,0 +1,34 @@
+-- Asked by indexer/tags.py: the tags reindex, reindex/ocr and reindex/clip.
+
+-- name: missed
+-- Tagged photos whose wish was not taken yet (a backup was restored, a trigger failed): wishes for them. Returns how many.
+WITH missing AS (
+    SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
+    FROM public.tag t JOIN public.tag_asset x ON x."tagId" = t.id
+    WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
+      AND NOT EXISTS (SELECT FROM immich_indexer.tagged d WHERE d.asset_id = x."assetId" AND d.tag_id = x."tagId")
+      AND NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = x."assetId" AND i.tag_id = x."tagId")
+), wished AS (
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
+    SELECT asset_id,
+        CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[], 15, tag_id
+    FROM missing RETURNING 1
+)
+SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM wished HAVING count(*) > 0;
+
+-- name: forget
+-- Tags that were taken off, by whomever.
+DELETE FROM immich_indexer.tagged d
+WHERE NOT EXISTS (SELECT FROM public.tag_asset x WHERE x."assetId" = d.asset_id AND x."tagId" = d.tag_id);
+
+-- name: done
+-- Up to $2 photos a tag that were read and still bear it, but for the tags $1. One that failed keeps its tag.
+SELECT tag_id, assets[:$2] AS assets FROM (
+    SELECT d.tag_id, array_agg(d.asset_id ORDER BY d.asset_id) AS assets
+    FROM immich_indexer.tagged d
+    JOIN public.tag_asset x ON x."assetId" = d.asset_id AND x."tagId" = d.tag_id
+    WHERE d.tag_id <> ALL ($1::uuid[])
+      AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = d.asset_id)
+      AND NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = d.asset_id)
+    GROUP BY d.tag_id
+) AS tags;
