@@ -32,7 +32,12 @@ WITH asked AS MATERIALIZED (
 SELECT asset_id, score FROM found ORDER BY score DESC, asset_id;
 
 -- name: described
-SELECT p.asset_id, a."originalFileName" AS file_name, p.text
+-- OFFSET 0: each by its key, whatever the planner thinks of the sizes of the tables.
+SELECT p.asset_id, p.file_name, p.text
 FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (id, nth)
-JOIN immich_indexer.photo p ON p.asset_id = wanted.id JOIN public.asset a ON a.id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT p.asset_id, a."originalFileName" AS file_name, p.text
+    FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
+    WHERE p.asset_id = wanted.id AND a.id = wanted.id OFFSET 0
+) p
 ORDER BY wanted.nth;
