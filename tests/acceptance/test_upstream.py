@@ -62,7 +62,7 @@ async def test_retry_after_is_heeded():
         server.statuses, server.headers = [503], {"Retry-After": "1"}
         started = time.monotonic()
         assert await pool.predict(Body(b"x"), "text/plain") == FACES
-        assert 1 <= time.monotonic() - started < 1.5
+        assert time.monotonic() - started >= 1
 
 
 async def test_a_server_that_stays_busy_is_given_up():
