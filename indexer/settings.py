@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8080, ge=0, le=65535, description="Gateway: port; 0 takes any that is free")
     gateway_token: SecretStr | None = Field(
         None,
-        description="Gateway: if set, all addresses begin with it: `http://gateway:8080/TOKEN` in Immich",
+        description="Gateway: if set, what Immich asks for begins with it: `http://gateway:8080/TOKEN/` in Immich 3, "
+        "with the last slash; Immich 2 knows no such address",
     )
     gateway_deadline_seconds: float = Field(
         240, gt=0, description="Gateway: a request not answered by then gets 504; Immich itself gives up after 300"
