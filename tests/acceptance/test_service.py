@@ -158,6 +158,21 @@ async def test_a_database_that_is_not_there_is_named_without_its_password(comman
     assert "Traceback" not in text
 
 
+async def test_a_newer_schema_is_refused(command: Command, connection):
+    """Another machine was upgraded: this one must not work on what it does not know."""
+    command.environment["TASKS"] = "ocr"
+    await command("install")
+    await connection.execute("INSERT INTO immich_indexer.migration (version, name) VALUES (999, 'of the future')")
+    for name in ("run", "install", "status", "backfill"):
+        await command(name, expect=1)
+        said = [line for line in command.output[-1].splitlines() if line.startswith("error: ")]
+        assert len(said) == 1, command.output[-1]
+        assert "has schema version 999, this immich-indexer knows" in said[0]
+        assert said[0].endswith("upgrade immich-indexer")
+        assert "Traceback" not in command.output[-1]
+    assert "upgrade immich-indexer" in await command("doctor", expect=1)
+
+
 async def test_wrong_settings_are_named(command: Command):
     command.environment["DEVICE"] = "abacus"
     await command("run", expect=1)
