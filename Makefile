@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-role soak check format tables bench clean
+.PHONY: install demo test soak check format tables bench clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -18,9 +18,6 @@ demo: install ## watch photos being uploaded, read and found
 
 test: install ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest -m "not soak"
-
-test-role: install ## the acceptance tests, our services with the rights of sql/role.sql alone
-	TEST_ROLE=least $(BIN)/python -m pytest -m "not soak" tests/acceptance
 
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -85,7 +85,7 @@ async def superuser_url(server_url: str, templates: dict[Version, str], immich_v
 
 @pytest.fixture
 def database(superuser_url: str) -> str:
-    """The same database as our services connect to it. As superuser, but in acceptance tests with `TEST_ROLE=least`."""
+    """The same database as our services connect to it: as superuser, but in acceptance tests (see their conftest)."""
     return superuser_url
 
 

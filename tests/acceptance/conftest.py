@@ -1,4 +1,4 @@
-"""With `TEST_ROLE=least` our services connect as the role of sql/role.sql, as those of an installation should."""
+"""Our services have the rights of sql/role.sql alone, as in an installation; with `TEST_ROLE=superuser` all rights."""
 
 import os
 
@@ -7,9 +7,9 @@ import pytest
 from indexer.demo.immich import StandIn
 from tests.installs import make_role
 
-ROLE = os.environ.get("TEST_ROLE", "superuser")
-if ROLE not in ("superuser", "least"):
-    raise pytest.UsageError(f"TEST_ROLE is superuser or least, not {ROLE}")
+ROLE = os.environ.get("TEST_ROLE", "least")
+if ROLE not in ("least", "superuser"):
+    raise pytest.UsageError(f"TEST_ROLE is least or superuser, not {ROLE}")
 
 
 @pytest.fixture
