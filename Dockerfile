@@ -5,7 +5,9 @@
 #   docker build -t immich-indexer:cuda --build-arg VARIANT=cuda .          for NVIDIA GPUs
 #
 # Where the big registries are slow, name mirrors:
-#   --build-arg PYTHON_IMAGE=... --build-arg PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple
+#   --build-arg PYTHON_IMAGE=docker.m.daocloud.io/library/python:3.12-slim-bookworm
+#   --build-arg DEBIAN_MIRROR=mirrors.tuna.tsinghua.edu.cn
+#   --build-arg PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple
 #   --build-arg TORCH_CPU_INDEX_URL=https://mirrors.aliyun.com/pytorch-wheels/cpu
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
@@ -44,9 +46,11 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title=immich-indexer \
       org.opencontainers.image.description="Chinese search for Immich: indexer and gateway" \
       org.opencontainers.image.licenses=MIT
+ARG DEBIAN_MIRROR=deb.debian.org
 # libgomp, of the distribution's one version: what onnxruntime and torch run their threads with.
 # hadolint ignore=DL3008
-RUN apt-get update \
+RUN sed --in-place "s|//deb.debian.org|//${DEBIAN_MIRROR}|" /etc/apt/sources.list.d/debian.sources \
+    && apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --home-dir /var/lib/immich-indexer indexer \
@@ -66,4 +70,6 @@ USER 1000
 WORKDIR /var/lib/immich-indexer
 VOLUME /models
 EXPOSE 8080
+# Of the indexer; a container that runs the gateway asks `python -m gateway.ping` (deploy/services.yaml).
+HEALTHCHECK --interval=60s --timeout=20s --start-period=5m CMD ["python", "-m", "indexer.ping"]
 CMD ["immich-indexer", "run"]

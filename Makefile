@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test soak check format bench clean
+.PHONY: install demo test soak check format tables bench clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -31,6 +31,9 @@ check: install ## lint, types, layers, format
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+tables: install ## write the settings into both READMEs
+	$(BIN)/python -m docs.tables
 
 bench: install ## every benchmark; one with `python -m bench NAME --json`
 	$(BIN)/python -m bench all

@@ -163,6 +163,12 @@ async def _pgvector(connection: Connection, _: Settings) -> Finding:
 
 
 async def _zhparser(connection: Connection, _: Settings) -> Finding:
+    if await schema.has_lost_zhparser(connection):
+        return Finding(
+            "zhparser",
+            "fails",
+            "this server has it no longer, which makes Immich's backups fail: run `immich-indexer install`",
+        )
     if await connection.fetchval(schema.SQL["has_zhparser_configuration"]):
         return Finding("zhparser", "ok", "ranks Chinese words")
     rows = {row["name"]: row for row in await connection.fetch(schema.SQL["extension_versions"])}

@@ -135,7 +135,12 @@ async def is_current(connection: Connection) -> bool:
     """Whether schema and triggers are all as this program wants them."""
     if await version(connection) != known_version() or await missing_triggers(connection):
         return False
-    return bool(await connection.fetchval(SQL["is_whole"]))
+    return bool(await connection.fetchval(SQL["is_whole"])) and not await has_lost_zhparser(connection)
+
+
+async def has_lost_zhparser(connection: Connection) -> bool:
+    """Whether our Chinese configuration asks for zhparser, and the server has it no longer."""
+    return bool(await connection.fetchval(SQL["has_lost_zhparser"]))
 
 
 async def install(connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE) -> Change:
@@ -298,7 +303,9 @@ async def _functions(connection: Connection) -> None:
 
 
 async def _zhparser(connection: Connection, change: Change) -> None:
-    """Make the Chinese configuration where zhparser is installed, or can be."""
+    """Make the Chinese configuration where zhparser is installed, or can be; take it back where zhparser is gone."""
+    if await has_lost_zhparser(connection):  # pg_dump asks the parser for its token types: Immich's backups would fail
+        await connection.execute(sql("without_zhparser.sql"))
     if await connection.fetchval(SQL["has_zhparser_configuration"]):
         return
     rows = {row["name"]: row for row in await connection.fetch(SQL["extension_versions"])}

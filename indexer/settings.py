@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -79,7 +81,8 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8080, ge=0, le=65535, description="Gateway: port; 0 takes any that is free")
     gateway_token: SecretStr | None = Field(
         None,
-        description="Gateway: if set, all addresses begin with it: `http://gateway:8080/TOKEN` in Immich",
+        description="Gateway: if set, what Immich asks for begins with it: `http://gateway:8080/TOKEN/` in Immich 3, "
+        "with the last slash; Immich 2 knows no such address",
     )
     gateway_deadline_seconds: float = Field(
         240, gt=0, description="Gateway: a request not answered by then gets 504; Immich itself gives up after 300"
@@ -210,18 +213,26 @@ class Settings(BaseSettings):
         return PathMap.parse(self.media_path_map)
 
 
-def settings_table() -> str:
-    """The settings as a Markdown table; the README contains exactly this."""
-    rows = ["| variable | default | what it does |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = field.default
+def settings_table(
+    descriptions: Mapping[str, str] = MappingProxyType({}),
+    head: tuple[str, str, str] = ("variable", "default", "what it does"),
+) -> str:
+    """The settings as a Markdown table.
+
+    Args:
+        descriptions: by variable, what to say instead of our own words.
+        head: the titles of the three columns.
+    """
+    rows = [f"| {' | '.join(head)} |", "|---|---|---|"]
+    for field_name, field in Settings.model_fields.items():
+        name, default = field_name.upper(), field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        description = (field.description or "").replace("|", "\\|")
-        rows.append(f"| `{name.upper()}` | {f'`{shown}`' if shown else ''} | {description} |")
+        description = descriptions.get(name, field.description or "").replace("|", "\\|")
+        rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {description} |")
     return "\n".join(rows)
 
 
 if __name__ == "__main__":
-    print(settings_table())  # noqa: T201 - for the README
+    print(settings_table())  # noqa: T201 - for a person

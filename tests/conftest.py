@@ -73,7 +73,7 @@ def immich_version() -> Version:
 
 
 @pytest.fixture
-async def database(server_url: str, templates: dict[Version, str], immich_version: Version) -> AsyncIterator[str]:
+async def superuser_url(server_url: str, templates: dict[Version, str], immich_version: Version) -> AsyncIterator[str]:
     """A fresh Immich database as superuser."""
     if immich_version not in templates:
         templates[immich_version] = await make_template(server_url, immich_version)
@@ -84,9 +84,15 @@ async def database(server_url: str, templates: dict[Version, str], immich_versio
 
 
 @pytest.fixture
-def immich_url(database: str) -> str:
+def database(superuser_url: str) -> str:
+    """The same database as our services connect to it: as superuser, but in acceptance tests (see their conftest)."""
+    return superuser_url
+
+
+@pytest.fixture
+def immich_url(superuser_url: str) -> str:
     """The same database as Immich's own role: it owns the database and every table, and is no superuser."""
-    return on_server(database, urlsplit(database).path[1:], IMMICH_USER)
+    return on_server(superuser_url, urlsplit(superuser_url).path[1:], IMMICH_USER)
 
 
 @pytest.fixture
@@ -103,9 +109,9 @@ async def owner(immich: StandIn) -> UUID:
 
 
 @pytest.fixture
-async def connection(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def connection(superuser_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A superuser's connection to look with."""
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(superuser_url)
     yield connection
     await connection.close()
 

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 
@@ -32,10 +32,10 @@ async def uninstall(url: str, **options: Any) -> list[str]:
         await connection.close()
 
 
-async def make_role(url: str) -> str:
+async def make_role(url: str, password: str = "it's secret") -> str:
     """Runs role.sql as the superuser in the address; returns the same database's address as the new role."""
-    await run(url, "psql", "--no-psqlrc", "--quiet", "--set", "password=it's secret", script=sql("role.sql"))
-    return on_server(url, urlsplit(url).path[1:], "immich_indexer:it%27s%20secret")
+    await run(url, "psql", "--no-psqlrc", "--quiet", "--set", f"password={password}", script=sql("role.sql"))
+    return on_server(url, urlsplit(url).path[1:], f"immich_indexer:{quote(password, safe='')}")
 
 
 async def restore(database: str, immich_url: str, path: Path) -> None:

@@ -13,5 +13,7 @@ BEGIN
         RETURN ngrams::tsvector || setweight(to_tsvector('immich_indexer_zhparser.words', content), 'D');
     END IF;
     RETURN ngrams::tsvector;
+EXCEPTION WHEN undefined_file THEN  -- zhparser's library is gone: a data directory on Immich's stock image again
+    RETURN ngrams::tsvector;
 END
 $$;

@@ -12,5 +12,7 @@ BEGIN
         RETURN plainto_tsquery('immich_indexer_zhparser.words', content);
     END IF;
     RETURN '';
+EXCEPTION WHEN undefined_file THEN  -- as in document.sql
+    RETURN '';
 END
 $$;

@@ -35,6 +35,10 @@ WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 -- name: has_zhparser_configuration
 SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'words' AND cfgnamespace = to_regnamespace('immich_indexer_zhparser'));
 
+-- name: has_lost_zhparser
+SELECT to_regnamespace('immich_indexer_zhparser') IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'zhparser');
+
 -- name: is_superuser
 SELECT rolsuper FROM pg_roles WHERE rolname = current_user;
 

@@ -248,27 +248,27 @@ async def test_what_immich_may_say():
         Immich("immich-server:2283", KEY)
 
 
-async def test_what_is_forgotten_as_the_database_has_it(immich_url, immich: StandIn, tmp_path, database):
-    await install(immich_url)
+async def test_what_is_forgotten_as_the_database_has_it(immich: StandIn, tmp_path, database, connection):
+    await install(database)
     settings = settings_for(database, tmp_path / "media")
     owner = await immich.create_user("anna")
     async with working(settings):
         photos = [await immich.upload(stubs.picture(number), owner=owner) for number in range(4)]
-        connection = await connect_to_immich(immich_url)
+        own = await connect_to_immich(database)
         try:
-            await eventually(lambda: connection.fetchval("SELECT count(*) = 4 FROM smart_search"))
+            await eventually(lambda: own.fetchval("SELECT count(*) = 4 FROM smart_search"))
             now = timedelta(seconds=-1)
-            assert await forgotten.look(connection, older=now) == Forgotten(faces=4, duplicates=4)
-            assert await forgotten.look(connection) == Forgotten(), "Immich has its time"
+            assert await forgotten.look(own, older=now) == Forgotten(faces=4, duplicates=4)
+            assert await forgotten.look(own) == Forgotten(), "Immich has its time"
             await immich.immich_faces_job(photos[0])
             await immich.trash(photos[1])
             await immich.hide(photos[2])
             await connection.execute(
                 'UPDATE asset_job_status SET "duplicatesDetectedAt" = now() WHERE "assetId" = $1', photos[3]
             )
-            assert await forgotten.look(connection, older=now) == Forgotten(faces=1, duplicates=1)
+            assert await forgotten.look(own, older=now) == Forgotten(faces=1, duplicates=1)
             await connection.execute("UPDATE asset_file SET \"createdAt\" = now() - interval '1 hour'")
-            [advice] = (await status.look(connection)).advice
+            [advice] = (await status.look(own)).advice
             assert "faces in 1 photo and" in advice
         finally:
-            await connection.close()
+            await own.close()

@@ -355,10 +355,10 @@ async def test_the_token_guards_immichs_routes_and_not_those_that_ask_who_comes(
         assert (await gateway.client.get("/correct-horse/api/search?q=a", {"x-api-key": key})).status == 404
 
 
-async def test_with_the_least_privileged_role(database, own, immich: StandIn, owner: UUID, photo: Photo):
+async def test_with_the_least_privileged_role(superuser_url, own, immich: StandIn, owner: UUID, photo: Photo):
     invoice = await photo("发票")
     await immich.edit(invoice, crop=(0, 0, 8, 4))
-    async with asked(await make_role(database), immich, await immich.create_key(owner)) as gateway:
+    async with asked(await make_role(superuser_url), immich, await immich.create_key(owner)) as gateway:
         for mode in ("hybrid", "ocr", "clip"):
             assert await gateway.ids("发票", mode=mode) == [invoice]
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,11 +14,9 @@ import pytest
 
 from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
-from indexer.demo.server import on_server
 from indexer.models.small import write_small_checkpoint
+from tests.installs import make_role
 from tests.workers import eventually, idle, lines_of, vector_of
-
-PASSWORD = "hunter2-with-%25-and-%40"  # as it stands in a URL
 
 
 @dataclass
@@ -53,14 +50,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def command(database, connection, immich, checkpoint) -> AsyncIterator[Command]:
-    """With a password to keep secret."""
-    name = urlsplit(database).path[1:]
-    role = name.replace("immich", "indexer")
-    await connection.execute(f"CREATE ROLE {role} SUPERUSER LOGIN PASSWORD 'hunter2-with-%-and-@'")
-    yield Command(
+async def command(superuser_url, immich, checkpoint) -> Command:
+    """As the least-privileged role, with a password to keep secret."""
+    return Command(
         {
-            "DB_URL": on_server(database, name, f"{role}:{PASSWORD}"),
+            "DB_URL": await make_role(superuser_url, "hunter2-with-%-and-@"),
             "MEDIA_PATH_MAP": f"/data={immich.media.directory}",
             "CLIP_MODEL": str(checkpoint),
             "RETRY_SECONDS": "0.05",
@@ -70,8 +64,6 @@ async def command(database, connection, immich, checkpoint) -> AsyncIterator[Com
             "COLUMNS": "200",
         }
     )
-    await connection.execute(f"DROP OWNED BY {role} CASCADE")
-    await connection.execute(f"DROP ROLE {role}")
 
 
 @pytest.mark.timeout(180)
@@ -164,6 +156,21 @@ async def test_a_database_that_is_not_there_is_named_without_its_password(comman
     assert text.count("nowhere") >= 5
     assert "hunter2" not in text
     assert "Traceback" not in text
+
+
+async def test_a_newer_schema_is_refused(command: Command, connection):
+    """Another machine was upgraded: this one must not work on what it does not know."""
+    command.environment["TASKS"] = "ocr"
+    await command("install")
+    await connection.execute("INSERT INTO immich_indexer.migration (version, name) VALUES (999, 'of the future')")
+    for name in ("run", "install", "status", "backfill"):
+        await command(name, expect=1)
+        said = [line for line in command.output[-1].splitlines() if line.startswith("error: ")]
+        assert len(said) == 1, command.output[-1]
+        assert "has schema version 999, this immich-indexer knows" in said[0]
+        assert said[0].endswith("upgrade immich-indexer")
+        assert "Traceback" not in command.output[-1]
+    assert "upgrade immich-indexer" in await command("doctor", expect=1)
 
 
 async def test_wrong_settings_are_named(command: Command):

@@ -20,7 +20,7 @@ from indexer.errors import SchemaError
 from indexer.text import tokens
 from indexer.text.query import parse
 from tests import stubs
-from tests.installs import install, schema_of, uninstall
+from tests.installs import install, make_role, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
 
 Connection = asyncpg.Connection
@@ -551,6 +551,28 @@ async def test_every_piece_of_a_text_finds_it(installed: str, connection: Connec
         assert not await connection.fetchval(
             f"SELECT ({document}) @@ $3::text::tsquery", text, ngrams, parse(absent).literal
         )
+
+
+async def test_a_server_that_has_lost_zhparser(database: str, connection: Connection):
+    """As after going back to Immich's stock image; the parser is not the one that was lost, but nothing asks it."""
+    if await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'zhparser'"):
+        pytest.skip("the server has zhparser")
+    role = await make_role(database)
+    await install(role)
+    whole = await schema_of(database)
+    await connection.execute(
+        "CREATE SCHEMA immich_indexer_zhparser AUTHORIZATION immich_indexer;"
+        " CREATE TEXT SEARCH CONFIGURATION immich_indexer_zhparser.words (PARSER = pg_catalog.default)"
+    )
+    own = await connect_to_immich(role)
+    try:
+        assert await schema.has_lost_zhparser(own)
+        assert not await schema.is_current(own), "a running indexer puts it right"
+        assert "this server has no zhparser: search works on n-grams alone" in (await install(role)).notes
+        assert await schema.is_current(own)
+    finally:
+        await own.close()
+    assert await schema_of(database) == whole
 
 
 async def test_connections_find_pgvector_wherever_it_is(installed: str, connection: Connection):

@@ -1,18 +1,25 @@
 """Chinese words by zhparser, on servers that have it: skipped elsewhere."""
 
+import asyncio
+import re
+import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from indexer import schema
 from indexer.demo import backup
 from indexer.demo.immich import StandIn
+from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
+from indexer.errors import IndexerError
 from indexer.text import tokens
 from indexer.text.query import parse
 from indexer.worker import Models
 from tests import stubs
-from tests.conftest import execute
+from tests.conftest import IMMICH_USER, execute, make_template
 from tests.installs import install, make_role, restore, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
 
@@ -153,3 +160,35 @@ async def test_a_backup_from_before_the_server_had_zhparser(database: str, immic
             assert "D" in (await weights(connection, "北京大学"))["北京大学"]
         finally:
             await connection.close()
+
+
+@pytest.mark.parametrize("installer", ["superuser", "role"])
+async def test_a_backup_onto_a_server_without_zhparser(
+    installer: str, database: str, immich_url: str, immich: StandIn, owner: UUID, connection: Connection, tmp_path: Path
+):
+    """By the README's own command."""
+    url = database if installer == "superuser" else await make_role(database)
+    ocr = stubs.StubOcr(say=lambda _: ["CREATE zhparser 发票;"])
+    async with working(settings_for(url, immich.media.directory), Models(stubs.StubClip(), ocr, "cpu")):
+        await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer.photo WHERE text <> ''"))
+    await backup.dump(immich_url, tmp_path / "with.sql")
+    (command,) = re.findall(r"^gunzip .*", (Path(__file__).parents[2] / "README.md").read_text("utf-8"), re.MULTILINE)
+    command = f"gzip --stdout with.sql > BACKUP.sql.gz && {command} && gunzip --stdout WITHOUT.sql.gz > without.sql"
+    await asyncio.to_thread(subprocess.run, command, shell=True, cwd=tmp_path, check=True)
+
+    with EmbeddedServer(settings=THROWAWAY) as server:
+        elsewhere = on_server(server.url(), await make_template(server.url(), "3.1"))
+        theirs = on_server(elsewhere, urlsplit(elsewhere).path[1:], IMMICH_USER)
+        await execute(elsewhere, "CREATE ROLE immich_indexer")
+        with pytest.raises(IndexerError, match="zhparser"):
+            await restore(elsewhere, theirs, tmp_path / "with.sql")
+        await restore(elsewhere, theirs, tmp_path / "without.sql")
+        url = elsewhere if installer == "superuser" else await make_role(elsewhere)
+        await install(url)
+        looking = await asyncpg.connect(elsewhere)
+        try:
+            assert await looking.fetchval("SELECT text FROM immich_indexer.photo") == "CREATE zhparser 发票;"
+            assert await schema.is_current(looking)
+        finally:
+            await looking.close()

@@ -1,0 +1,50 @@
+"""`make tables`: writes the settings tables of README.md and README.zh-CN.md."""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from indexer.settings import Settings, settings_table
+
+ROOT = Path(__file__).parents[1]
+HEAD = {"README.md": ("variable", "default", "what it does"), "README.zh-CN.md": ("变量", "默认值", "作用")}
+_MARKED = re.compile(r"(?<=<!-- settings: made by `make tables` -->\n).*?(?=<!-- /settings -->)", flags=re.DOTALL)
+
+
+def translations() -> dict[str, str]:
+    """The Chinese descriptions by variable.
+
+    Raises:
+        ValueError: one is missing, or was made of another description than the code's.
+    """
+    found = yaml.safe_load((ROOT / "docs/settings.zh-CN.yaml").read_text(encoding="utf-8"))
+    said = {name.upper(): field.description for name, field in Settings.model_fields.items()}
+    stale = {name for name in said.keys() | found.keys() if found.get(name, {}).get("en") != said.get(name)}
+    if stale:
+        raise ValueError(f"docs/settings.zh-CN.yaml: translate anew {', '.join(sorted(stale))}")
+    return {name: entry["zh"] for name, entry in found.items()}
+
+
+def table(name: str) -> str:
+    """The table of that README, as it stands between its marks."""
+    made = settings_table(translations() if name == "README.zh-CN.md" else {}, HEAD[name])
+    return f"{made}\n"
+
+
+def write(name: str) -> None:
+    """Put the table into that README."""
+    path = ROOT / name
+    text = path.read_text(encoding="utf-8")
+    if not _MARKED.search(text):
+        raise ValueError(f"{name} has no marks for the settings")
+    path.write_text(_MARKED.sub(lambda _: table(name), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    try:
+        for readme in HEAD:
+            write(readme)
+    except ValueError as error:
+        sys.exit(str(error))
