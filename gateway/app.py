@@ -122,7 +122,7 @@ def _recovery(settings: Settings, library: Library, elsewhere: Elsewhere, immich
     return Recovery(
         lambda age: library.ask(lambda pool: forgotten.look(pool, older=age), patience=_SLOW),
         immich if immich is not None and immich.has_key else None,
-        elsewhere.upstreams,
+        elsewhere,
         interval=settings.recovery_seconds,
     )
 

@@ -56,6 +56,8 @@ class Forwarded:
 class Elsewhere:
     """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
 
+    `came_back` is set whenever, after none of the servers was well, one is again; whoever waits for it clears it.
+
     Raises:
         SettingsError: IMMICH_ML_URL is wrong.
     """
@@ -75,6 +77,7 @@ class Elsewhere:
         self.faces: Forwarded | LocalFaces = (
             Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings)
         )
+        self.came_back = self.upstreams.came_back if self.upstreams else asyncio.Event()
         self._settings = settings
         if self.upstreams is not None:
             metrics.watch_upstreams(self.upstreams.servers)
@@ -91,13 +94,16 @@ class Elsewhere:
             async with self.upstreams:
                 yield
             return
-        try:
-            await asyncio.to_thread(face_weights.find, self._settings.face_model, self._settings.face_download_root)
-        except WeightsError as error:
-            log.warning("faces cannot be answered", reason=str(error))
+        if missing := self._missing_weights():
+            log.warning("faces cannot be answered", reason=missing)
         yield
         if isinstance(self.faces, LocalFaces):
             self.faces.close()
+
+    @property
+    def well(self) -> bool:
+        """Whether anybody would answer now for faces."""
+        return self.upstreams.well if self.upstreams is not None else not self._missing_weights()
 
     def state(self) -> dict[str, Any]:
         """For `health`: the servers and how they are, or the model here."""
@@ -112,6 +118,13 @@ class Elsewhere:
                 for server in self.upstreams.servers
             ]
         }
+
+    def _missing_weights(self) -> str:
+        try:
+            face_weights.find(self._settings.face_model, self._settings.face_download_root)
+        except WeightsError as error:
+            return str(error)
+        return ""
 
 
 def _local(settings: Settings) -> LocalFaces:

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
 
 from gateway.immich import Immich, ImmichBusyError, ImmichError, Queue
-from gateway.upstream import Upstreams
 from indexer.forgotten import Forgotten
 
 log = structlog.get_logger()
@@ -33,44 +32,54 @@ class _Job:
     trouble: str = ""
 
 
+class Answering(Protocol):
+    """Whoever answers for faces; `gateway.forward.Elsewhere` is one. `came_back` is set when they do so again."""
+
+    came_back: asyncio.Event
+
+    @property
+    def well(self) -> bool:
+        """Whether they would now."""
+
+
 class Recovery:
-    """Looks after every recovery of the upstreams, and now and then, and starts what is needed.
+    """Looks after every recovery of who answers for faces, and now and then, and starts what is needed.
 
     Args:
         look: what is forgotten, of photos ready for longer than the time given; may raise while the database is away.
         immich: to start its jobs; None: without a key there is only advice.
-        upstreams: who answers; None: always somebody does.
+        faces: who answers for them; None: always somebody does.
         interval: least seconds between two starts of a job. One that brings nothing is started ever more rarely.
         settle: seconds after a recovery until the answers under way have reached the database.
-        retry: seconds until Immich is asked again that could not start a job.
+        look_again: seconds between two looks, and until Immich is asked again that could not start a job.
     """
 
     def __init__(
         self,
         look: Callable[[timedelta], Awaitable[Forgotten]],
         immich: Immich | None,
-        upstreams: Upstreams | None,
+        faces: Answering | None,
         *,
         interval: float = 3600,
         settle: float = 60,
-        retry: float = 300,
+        look_again: float = 300,
     ) -> None:
         self.forgotten = Forgotten()
         self._look = look
         self._immich = immich
-        self._upstreams = upstreams
+        self._faces = faces
         self._interval = interval
         self._settle = settle
-        self._retry = retry
+        self._pause = min(interval, look_again)
         self._jobs: dict[Queue, _Job] = {"faceDetection": _Job(interval), "duplicateDetection": _Job(interval)}
 
     async def run(self) -> None:
         """Go on for ever."""
         while True:
             await asyncio.sleep(self._settle)
-            done = await self._round()
+            await self._round()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval if done else self._retry):
+                async with asyncio.timeout(self._pause):
                     await self._recovered()
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
@@ -87,31 +96,29 @@ class Recovery:
         return asdict(self.forgotten) | {"advice": self.forgotten.advice if by_hand else [], "trouble": troubles}
 
     async def _recovered(self) -> None:
-        if self._upstreams is None:
+        if self._faces is None:
             await asyncio.Event().wait()
         else:
-            await self._upstreams.came_back.wait()
-            self._upstreams.came_back.clear()
+            await self._faces.came_back.wait()
+            self._faces.came_back.clear()
 
-    async def _round(self) -> bool:
-        """Whether everything was done that may be done now."""
+    async def _round(self) -> None:
         try:
             self.forgotten = await self._look(timedelta(seconds=self._settle))
         except Exception as error:  # whatever a database raises
             log.debug("cannot see what Immich forgot", reason=str(error))
-            return False
-        answered = self._upstreams is None or self._upstreams.well
-        faces = not answered or await self._start_if_due("faceDetection", self.forgotten.faces)
-        return await self._start_if_due("duplicateDetection", self.forgotten.duplicates) and faces
+            return
+        if self._faces is None or self._faces.well:
+            await self._start_if_due("faceDetection", self.forgotten.faces)
+        await self._start_if_due("duplicateDetection", self.forgotten.duplicates)
 
-    async def _start_if_due(self, queue: Queue, photos: int) -> bool:
-        """False where Immich could not start it."""
+    async def _start_if_due(self, queue: Queue, photos: int) -> None:
         job, now = self._jobs[queue], asyncio.get_running_loop().time()
         if not photos:
             job.trouble, job.left, job.pause = "", 0, self._interval
-            return True
+            return
         if self._immich is None or now < job.not_before:
-            return True
+            return
         try:
             await self._immich.start_missing(queue)
         except ImmichError as error:
@@ -120,9 +127,8 @@ class Recovery:
             (log.debug if busy else log.warning)(
                 "cannot start Immich's job", job=queue, photos=photos, reason=str(error)
             )
-            return False
+            return
         log.info("started Immich's job for what it forgot", job=queue, photos=photos)
         helped = not job.left or photos < job.left
         job.pause = self._interval if helped else min(2 * job.pause, _LONGEST_PAUSE)
         job.not_before, job.left, job.trouble = now + job.pause, photos, ""
-        return True

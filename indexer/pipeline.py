@@ -49,7 +49,7 @@ class Pipeline:
         *,
         batch: int = 8,
     ) -> None:
-        self.photos = 0  # finished since the start
+        self.photos = 0  # read since the start
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -261,7 +261,7 @@ class Pipeline:
             async for attempt in _patiently():
                 with attempt:
                     await results.write(self._pool, self._queue, batch)
-            self.photos += len(batch)
+            self.photos += sum(reading.digest is not None for reading in batch)
         except SchemaError as error:
             log.error("Immich's tables are not as they must be", error=str(error))
             await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)

@@ -65,6 +65,11 @@ class Reconciler:
             finally:
                 await guard.execute("SELECT pg_advisory_unlock($1)", _ADVISORY)
 
+    async def vectors_file(self) -> int | None:
+        """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
+        number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
+        return number
+
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
         async with self._pool.acquire() as connection:

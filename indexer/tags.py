@@ -4,7 +4,9 @@ Only Immich may take it off, through its API: it keeps tags in files too, and wr
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from uuid import UUID
 
@@ -83,7 +85,7 @@ class Tags:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise IndexerError(f"Immich refuses IMMICH_API_KEY ({status}): give it the permission tag.asset")
         if status == HTTPStatus.BAD_REQUEST:  # what Immich says of what is not one's own
-            raise ForeignTagError(text[:300])
+            raise ForeignTagError(_reason(text))
         try:
             outcomes = _OUTCOMES.validate_json(text if status < HTTPStatus.MULTIPLE_CHOICES else "")
         except ValidationError:
@@ -91,6 +93,13 @@ class Tags:
         if any(outcome.error == "no_permission" for outcome in outcomes):
             raise ForeignTagError("no_permission")
         return sum(outcome.success for outcome in outcomes)
+
+
+def _reason(text: str) -> str:
+    """What Immich says, without the JSON around it."""
+    with suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(text)["message"])[:300]
+    return text[:300]
 
 
 class Untagger:

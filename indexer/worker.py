@@ -36,6 +36,7 @@ log = structlog.get_logger()
 _GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
 _UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
+_WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
 
@@ -318,18 +319,32 @@ class Worker:
         reconciler = Reconciler(pool, self._settings.dsn, clip.name if clip else None, ocr.name if ocr else None)
         rounds = 0
         while True:
-            pause = self._settings.reconcile_seconds
+            pause, file = self._settings.reconcile_seconds, None
             self.listener.came_back.clear()
             try:
+                file = await reconciler.vectors_file()  # before the round, which may be late for what comes after
                 if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
                     rounds += 1
             except _TROUBLE as error:
                 log.warning("cannot reconcile", error=explain(error))
                 pause = min(pause, 5)  # a restored backup is found in the middle of it
-            # Whoever cut our connections may have restored a backup, and our triggers are gone: look at once.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
+                    await self._reason_to_look(reconciler, file)
+
+    async def _reason_to_look(self, reconciler: Reconciler, file: int | None) -> None:
+        """Until there is one.
+
+        Whoever cut our connections may have restored a backup, and our triggers are gone. And where Immich's CLIP model
+        is changed, its vectors are emptied, which no trigger can tell of without standing in the way of just that.
+        """
+        while not self.listener.came_back.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH):
                     await self.listener.came_back.wait()
+            with contextlib.suppress(*_TROUBLE):
+                if await reconciler.vectors_file() != file:
+                    return
 
 
 async def _check_width(connection: Connection, clip: ClipModel) -> None:

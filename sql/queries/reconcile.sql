@@ -71,6 +71,10 @@ DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a 
 SELECT count(*) FROM public.smart_search s WHERE NOT EXISTS (
     SELECT FROM immich_indexer.photo p WHERE p.asset_id = s."assetId" AND p.clip IS NOT NULL);
 
+-- name: vectors_file
+-- Where the rows of Immich's vectors are: another file once the table was emptied by TRUNCATE, or its column made wider.
+SELECT pg_relation_filenode(to_regclass('public.smart_search'));
+
 -- name: progress
 -- Photos to be indexed, and those that are, by the models $1 and $2 (null: any, the task is off).
 SELECT count(*) AS total,

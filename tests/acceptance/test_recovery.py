@@ -10,7 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from yarl import URL
 
+from gateway.forward import Elsewhere
 from gateway.immich import Immich, ImmichBusyError, ImmichError
+from gateway.metrics import Metrics
 from gateway.recovery import Recovery
 from gateway.upstream import Upstreams
 from indexer import forgotten, status
@@ -18,6 +20,7 @@ from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import SettingsError
 from indexer.forgotten import Forgotten
+from indexer.models import face_weights
 from tests import stubs
 from tests.acceptance.upstreams import MlServer, ml_servers, until
 from tests.installs import install
@@ -165,6 +168,23 @@ async def test_at_every_interval_while_it_helps():
         assert started - looked_before >= 0.05
 
 
+async def test_nobody_who_could_answer_for_faces(tmp_path, database):
+    library = Library(faces=3, duplicates=1)
+    weights = tmp_path / "buffalo_l"
+    elsewhere = Elsewhere(settings_for(database, tmp_path, face_download_root=tmp_path), Metrics())
+    async with (
+        immich_api(library) as (api, immich),
+        recovering(Recovery(library.look, immich, elsewhere, interval=0.05, settle=0.01)),
+    ):
+        await until(lambda: api.started == ["duplicateDetection"])
+        await looked(library, 1)
+        assert api.started == ["duplicateDetection"], "faces are asked for, and nobody is there to look for them"
+        weights.mkdir()
+        for file in face_weights.files_of("buffalo_l"):
+            (weights / file.name).touch()
+        await until(lambda: api.started == ["duplicateDetection", "faceDetection"])
+
+
 async def test_an_upstream_that_comes_and_goes_starts_nothing_twice():
     library, server = Library(faces=100), MlServer()
     library.helps = 1
@@ -187,7 +207,7 @@ async def test_immich_is_asked_again_when_it_could_not(refuse):
     library = Library(faces=1)
     async with immich_api(library) as (api, immich):
         api.refuse = refuse
-        recovery = Recovery(library.look, immich, None, settle=0.01, retry=0.1)
+        recovery = Recovery(library.look, immich, None, settle=0.01, look_again=0.1)
         async with recovering(recovery):
             await until(lambda: api.refused >= 2)  # it went on asking, and has read the first answer
             assert api.started == []
@@ -202,7 +222,7 @@ async def test_a_database_that_is_away_is_asked_again():
     library.away = True
     async with (
         immich_api(library) as (api, immich),
-        recovering(Recovery(library.look, immich, None, settle=0.01, retry=0.05)),
+        recovering(Recovery(library.look, immich, None, settle=0.01, look_again=0.05)),
     ):
         await looked(library, 1)
         library.away = False

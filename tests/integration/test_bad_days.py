@@ -396,6 +396,28 @@ async def test_a_vector_column_that_changes_in_flight(database, immich, connecti
     assert await failures(connection) == {}
 
 
+@pytest.mark.parametrize("width", [512, 1536])
+async def test_vectors_that_immich_empties_are_there_again_at_once(
+    database, immich, connection, owner, width, monkeypatch
+):
+    """At a change of its CLIP model it queues nothing, and until somebody fills them no search finds anything."""
+    monkeypatch.setattr("indexer.worker._WATCH", 0.1)
+    read = [0]
+
+    def count() -> None:
+        read[0] += 1
+
+    models = Models(StubClip(before=count), StubOcr(), "cpu")
+    async with working(settings_for(database, immich.media.directory), models):
+        photos = [await immich.upload(stubs.picture(number), owner=owner) for number in range(3)]
+        await idle(connection)
+        before = read[0]
+        await immich.change_clip_model(width)
+        filled = f"SELECT count(*) = {len(photos)} FROM smart_search WHERE vector_dims(embedding) = {width}"
+        await eventually(lambda: connection.fetchval(filled))
+    assert read[0] == before, "from our own copy, without reading a photo"
+
+
 async def test_a_vector_column_that_is_half_changed(database, immich, connection, owner, gate, monkeypatch):
     """Between Immich's two transactions a CHECK demands the new width of a column that still has the old one."""
     tried = asyncio.Event()

@@ -80,9 +80,11 @@ async def test_the_same_preview_is_not_read_twice(database, immich, connection, 
         await immich.trash(asset)
         await immich.restore(asset)
         await idle(connection)
+        assert models.clip.calls == models.ocr.calls == 1
         await immich.change_preview_format(asset, "webp")
         await idle(connection)
-    assert models.clip.calls == models.ocr.calls <= 2
+    # Another file; and its refreshed thumbnails are a wish of their own, if that comes only after the file was read.
+    assert models.clip.calls == models.ocr.calls <= 3
 
 
 async def test_a_wiped_text_is_healed(database, immich, connection, owner):
