@@ -180,6 +180,25 @@ class Library:
         self.trouble = None
         return answer
 
+    async def need(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
+        """The same for somebody who cannot be answered without it.
+
+        Raises:
+            UnavailableError: there is no answer; the text says why, and what to do.
+        """
+        try:
+            return await self.ask(question, patience=patience)
+        except ColumnWidthError as error:
+            raise UnavailableError(str(error), 60) from error
+        except AwayError as error:
+            if isinstance(error.__cause__, SchemaError):
+                raise UnavailableError(str(error.__cause__), 60) from error
+            raise UnavailableError(f"the database does not answer: {error}") from error
+        except NOT_OURS as error:
+            raise UnavailableError(
+                "immich-indexer is not installed in this database, or may not read it: see `immich-indexer doctor`", 60
+            ) from error
+
     async def close(self) -> None:
         """Hang up."""
         if self._pool is not None:
