@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 import indexer
 from indexer import doctor as doctor_module
@@ -194,7 +192,7 @@ async def status(settings: Settings, as_json: bool) -> None:
     out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
     if state.vector_advice:
-        out.print(f"  {state.vector_advice}", highlight=False)
+        out.print(f"  {state.vector_advice}", highlight=False, soft_wrap=True)
     for row in state.models:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:
@@ -207,13 +205,12 @@ async def status(settings: Settings, as_json: bool) -> None:
         out.print("no indexer is running: start `immich-indexer run`")
     for advice in state.advice:
         out.print(advice, highlight=False)
-    if state.failures:
-        table = Table("photo", "file", "attempts", "", "reason")
-        for failure in state.failures:
-            verdict = "given up" if failure.dead else "retrying"
-            cells = (str(failure.asset_id), failure.file_name or "", str(failure.attempts), verdict, failure.error)
-            table.add_row(*map(Text, cells))  # names and reasons are no markup
-        out.print(table)
+    for failure in state.failures:
+        name = failure.file_name or "(no name)"
+        verdict = "given up" if failure.dead else "will be tried again"
+        attempts = "1 attempt" if failure.attempts == 1 else f"{failure.attempts} attempts"
+        line = f"failed: {failure.asset_id}  {name}  {verdict} after {attempts}: {failure.error}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

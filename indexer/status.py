@@ -132,10 +132,9 @@ async def look(
             return await look(one, owner=owner, failures=failures, lease=lease)
     version = await schema.require(connection)
     models = await in_use(connection)
-    done = await connection.fetchrow(
-        _SQL["progress"], owner, models.clip if models else None, models.ocr if models else None
-    )
-    assert done is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
+    names = (models.clip, models.ocr) if models else (None, None)
+    made = await connection.fetch(_SQL["progress"], owner, *names)
+    done = {name: sum(row[name] for row in made) for name in ("total", "indexed", "with_text", "last_minute")}
     workers = await queue.workers(connection)
     alive = [worker for worker in workers if worker.seen_seconds <= lease]
     rate = sum(worker.photos_per_minute for worker in alive) if owner is None else float(done["last_minute"])
@@ -151,7 +150,7 @@ async def look(
         workers=workers,
         alive=len(alive),
         failures=await queue.failures(connection, failures, owner),
-        models=[dict(row) for row in await connection.fetch(_SQL["models"], owner)],
+        models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
         advice=(await forgotten.look(connection)).advice if owner is None else [],
     )
