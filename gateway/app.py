@@ -41,6 +41,7 @@ from indexer.settings import Settings
 log = structlog.get_logger()
 
 _GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
+_PERSONS = 10.0  # seconds that a database under load may take to answer somebody
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
 
 
@@ -115,7 +116,8 @@ def _serve_people(
 ) -> None:
     """Adds the routes of those who say who they are: no token in them."""
     identity = Identity(immich)
-    library = Library(settings.dsn)  # others: nobody takes the connections that Immich's requests need
+    # Others than Immich's requests use, so that nobody takes their connections; persons are patient.
+    library = Library(settings.dsn, patience=_PERSONS)
     figures = Library(settings.dsn)
     search = Search(
         identity,

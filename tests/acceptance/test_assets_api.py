@@ -494,7 +494,10 @@ async def test_text_and_vector_are_read_again_and_waited_for(
 
     async with work(ocr, StubClip("other clip")):  # which reads all anew
         await idle(own)
-    await own.execute("UPDATE immich_indexer.photo SET clip = (-clip::vector)::halfvec")
+    await own.execute(
+        "UPDATE immich_indexer.photo SET clip = (SELECT array_agg(-x ORDER BY n)"
+        " FROM unnest(clip::real[]) WITH ORDINALITY AS v (x, n))::halfvec"
+    )
     async with work(ocr):
         reply = await ann.post(f"/api/assets/{asset}/reprocess", {"tasks": ["clip"], "wait": 60})
     assert reply.json["vector"] == {"changed": True, "cosine": -1.0}

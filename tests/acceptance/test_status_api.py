@@ -1,11 +1,13 @@
 """`/api/status` and its events over a real socket: whose photos count, and how streams begin, go on and end."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import aiohttp
@@ -23,6 +25,7 @@ from tests.people import House, Person, house
 from tests.workers import eventually, idle, settings_for, working
 
 PICTURE = stubs.picture(1, form="JPEG")
+Listen = Callable[..., Awaitable["Stream"]]
 FIGURES = {
     "scope",
     "total",
@@ -212,7 +215,7 @@ async def test_figures_are_made_once_for_all_who_ask_at_once(home, ann, boss, ow
         return await look(connection, **options)
 
     monkeypatch.setattr("gateway.overview._FRESH", 60)
-    monkeypatch.setattr("gateway.overview.status.look", slow)
+    monkeypatch.setattr("gateway.overview.status", SimpleNamespace(look=slow))
     asking = [asyncio.create_task(ann.get("/api/status")) for _ in range(10)]
     asking += [asyncio.create_task(boss.get("/api/status", scope="all")) for _ in range(10)]
     await eventually(lambda: asyncio.sleep(0, len(made) == 2))
@@ -234,10 +237,6 @@ class Stream:
     """A stream of events as a page reads it."""
 
     response: aiohttp.ClientResponse
-
-    @classmethod
-    async def open(cls, person: Person, **parameters: str) -> Self:
-        return cls(await person.session.get("/api/status/events", headers=person.headers, params=parameters))
 
     async def next(self) -> tuple[str, Any]:
         """The next event; a comment is ("", None), the end ("end", None)."""
@@ -261,8 +260,23 @@ class Stream:
         self.response.close()
 
 
-async def test_a_stream_tells_at_once_and_when_something_changes(ann, immich: StandIn, owner: UUID, own, work):
-    stream = await Stream.open(ann)
+@pytest.fixture
+async def listen() -> AsyncIterator[Listen]:
+    """Opens streams, which are closed at the end."""
+    streams: list[Stream] = []
+
+    async def listen(person: Person, **parameters: str) -> Stream:
+        response = await person.session.get("/api/status/events", headers=person.headers, params=parameters)
+        streams.append(Stream(response))
+        return streams[-1]
+
+    yield listen
+    for stream in streams:
+        stream.close()
+
+
+async def test_a_stream_tells_at_once_and_when_something_changes(ann, immich: StandIn, owner: UUID, own, work, listen):
+    stream = await listen(ann)
     assert stream.response.status == 200
     assert stream.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert stream.response.headers["Cache-Control"] == "no-store"
@@ -275,12 +289,11 @@ async def test_a_stream_tells_at_once_and_when_something_changes(ann, immich: St
         await stream.until(lambda figures: figures["workersAlive"] == 1)
         done = await stream.until(lambda figures: figures["indexed"] == 1 and figures["failed"] == 1)
     assert [failure["fileName"] for failure in done["failures"]] == ["broken.jpg"]
-    stream.close()
 
 
-async def test_a_stream_shows_ones_own_and_an_administrator_everything(ann, boss, immich: StandIn, owner: UUID):
+async def test_a_stream_shows_ones_own_and_an_administrator_everything(ann, boss, immich: StandIn, owner: UUID, listen):
     bob = await immich.create_user("bob")
-    mine, everything = await Stream.open(ann), await Stream.open(boss, scope="all")
+    mine, everything = await listen(ann), await listen(boss, scope="all")
     assert (await everything.next())[1]["scope"] == "all"
     await immich.upload(PICTURE, owner=bob)
     await everything.until(lambda figures: figures["total"] == 1)
@@ -290,22 +303,21 @@ async def test_a_stream_shows_ones_own_and_an_administrator_everything(ann, boss
         0,
         1,
     ]
-    mine.close()
-    everything.close()
 
 
-async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, monkeypatch):
+async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, monkeypatch, listen):
     monkeypatch.setattr("gateway.events._HEARTBEAT", 0.1)
-    stream = await Stream.open(ann)
+    stream = await listen(ann)
     assert (await stream.next())[0] == "status"
     assert [await stream.next() for _ in range(3)] == [("", None)] * 3
-    stream.close()
 
 
-async def test_a_stream_ends_when_the_key_is_revoked(home: House, immich: StandIn, owner: UUID, own, monkeypatch):
+async def test_a_stream_ends_when_the_key_is_revoked(
+    home: House, immich: StandIn, owner: UUID, own, monkeypatch, listen
+):
     monkeypatch.setattr("gateway.events._CHECK", 0)
     key = await immich.create_key(owner)
-    stream = await Stream.open(home.with_key(key))
+    stream = await listen(home.with_key(key))
     assert (await stream.next())[0] == "status"
     await immich.revoke_key(key)
     event, error = await stream.next()
@@ -313,46 +325,48 @@ async def test_a_stream_ends_when_the_key_is_revoked(home: House, immich: StandI
     assert (await stream.next())[0] == "end"
 
 
-async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, connection, own, monkeypatch):
+async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, connection, own, monkeypatch, listen):
     monkeypatch.setattr("gateway.events._CHECK", 0)
-    stream = await Stream.open(boss, scope="all")
+    stream = await listen(boss, scope="all")
     await stream.next()
     await connection.execute('UPDATE "user" SET "isAdmin" = false')
     event, error = await stream.next()
     assert (event, error["error"], (await stream.next())[0]) == ("error", "forbidden", "end")
 
 
-async def test_a_stream_ends_when_the_database_is_away(own_immich, private_server, monkeypatch):
+async def test_a_stream_ends_when_the_database_is_away(own_immich, private_server, monkeypatch, listen):
     url, immich = own_immich
     await install(url)
     async with house(url, immich) as home:
-        stream = await Stream.open(await home.person(await immich.create_user("ann")))
+        stream = await listen(await home.person(await immich.create_user("ann")))
         await stream.next()
         private_server.stop()
         event, error = await stream.next()
         assert (event, error["error"], (await stream.next())[0]) == ("error", "unavailable", "end")
 
 
-async def test_a_stream_ends_when_the_gateway_stops(database: str, own, immich: StandIn, owner: UUID, monkeypatch):
+async def test_a_stream_ends_when_the_gateway_stops(
+    database: str, own, immich: StandIn, owner: UUID, monkeypatch, listen
+):
     monkeypatch.setattr("gateway.events._PERIOD", 3600)
     async with house(database, immich) as home:
-        stream = await Stream.open(await home.person(owner))
+        stream = await listen(await home.person(owner))
         await stream.next()
         ending = asyncio.create_task(stream.next())
         await home.stop()
         assert await ending == ("end", None), "rightly, not cut off"
 
 
-async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, boss: Person, monkeypatch):
-    streams = [await Stream.open(ann) for _ in range(gateway.events._OF_ONE)]
-    refused = await Stream.open(ann)
+async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, boss: Person, monkeypatch, listen):
+    streams = [await listen(ann) for _ in range(gateway.events._OF_ONE)]
+    refused = await listen(ann)
     assert refused.response.status == 503
     assert refused.response.headers["Retry-After"] == "15"
-    assert (await Stream.open(boss)).response.status == 200, "others are not kept out by one"
+    assert (await listen(boss)).response.status == 200, "others are not kept out by one"
     streams.pop().close()
 
     async def again() -> bool:
-        stream = await Stream.open(ann)
+        stream = await listen(ann)
         streams.append(stream)
         return stream.response.status == 200
 
@@ -366,7 +380,7 @@ async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, b
     await eventually(none_is_open)
 
 
-async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, boss: Person, monkeypatch):
+async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, boss: Person, monkeypatch, listen):
     monkeypatch.setattr("gateway.events._SLOW", 0.5)
     look, number = status.look, 0
 
@@ -376,12 +390,12 @@ async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, bo
         found = await look(connection, **options)
         return status.Status(**{**vars(found), "advice": [f"{number}" + "x" * 200_000]})
 
-    monkeypatch.setattr("gateway.overview.status.look", changing)
+    monkeypatch.setattr("gateway.overview.status", SimpleNamespace(look=changing))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(home.address.rpartition(":")[2]), limit=1024)
     key = ann.headers["x-api-key"]
     writer.write(f"GET /api/status/events HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
-    stream = await Stream.open(boss)
+    stream = await listen(boss)
     for _ in range(5):
         assert (await stream.next())[0] == "status"
     stream.close()
@@ -390,4 +404,7 @@ async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, bo
         return b'immich_gateway_waiting{queue="event streams"} 0.0' in (await home.nobody().get("/metrics")).body
 
     await eventually(hung_up)
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(1 << 16):  # what was on its way; then it is over
+            pass
     writer.close()
