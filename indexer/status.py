@@ -81,7 +81,11 @@ class Status:
                 for row in self.models
             ],
             "failures": [
-                {"assetId": str(failure.asset_id), "fileName": failure.file_name, "own": failure.owner == viewer}
+                {
+                    "assetId": str(failure.asset_id),
+                    "fileName": failure.file_name,
+                    "own": failure.owner is not None and failure.owner == viewer,
+                }
                 | as_json(failure)
                 for failure in self.failures
             ],

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +150,37 @@ async def test_everybody_sees_their_own(
         assert {name: everything[name] for name in FIGURES - changing} == {
             name: same[name] for name in FIGURES - changing
         }
+
+
+async def test_the_command_line_shows_the_same(database: str, boss: Person, immich: StandIn, owner: UUID, own, work):
+    await immich.upload(PICTURE, owner=owner)
+    bad = await immich.upload(b"no picture", owner=owner, file_name="[bold]broken[/bold].jpg")
+    async with work(max_attempts=1):
+        await idle(own)
+
+    async def command(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "indexer.cli", "status", *arguments),
+            env=os.environ | {"DB_URL": database, "COLUMNS": "80"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        return said.decode()
+
+    printed = json.loads(await command("--json"))
+    figures = (await boss.get("/api/status", scope="all")).json
+    assert printed.keys() == FIGURES
+    for changing in ("photosPerMinute", "oldestSeconds"):
+        del printed[changing], figures[changing]
+    assert [failure.pop("own") for failure in printed["failures"] + figures["failures"]] == [False, False]
+    assert printed == figures
+    lines = (await command()).splitlines()
+    assert "indexed 1 of 2 photos, 1 with text" in lines
+    [failed] = [line for line in lines if line.startswith("failed: ")]
+    assert failed.startswith(f"failed: {bad}  [bold]broken[/bold].jpg  given up after 1 attempt: ")
+    assert f"  {figures['vector']['advice']}" in lines
+    assert "no indexer is running: start `immich-indexer run`" in lines
 
 
 async def test_what_waits_is_counted_for_whoever_it_belongs_to(ann, boss, immich: StandIn, owner: UUID, own, work):
