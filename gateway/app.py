@@ -11,29 +11,37 @@ from aiohttp import web
 
 import indexer
 from gateway import models
+from gateway.assets import Assets
+from gateway.events import Events
 from gateway.forward import Elsewhere
 from gateway.guard import Guard
 from gateway.health import Health
 from gateway.identity import Identity
 from gateway.immich import Immich
 from gateway.library import Library
+from gateway.me import Me
 from gateway.metrics import Metrics
 from gateway.models import Models
 from gateway.mt_photos import MtPhotos, Sources
+from gateway.overview import Overview, StatusRoute
 from gateway.pictures import Pictures
 from gateway.predict import Predict
 from gateway.recovery import Recovery
+from gateway.reprocess import Reprocess
 from gateway.routes import Routes
 from gateway.search import Search
 from gateway.tasks import Task
 from gateway.text import Texts
+from gateway.thumbnails import Thumbnails
 from indexer import forgotten, logs
+from indexer.endings import Endings
 from indexer.errors import IndexerError
 from indexer.settings import Settings
 
 log = structlog.get_logger()
 
 _GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
+_PERSONS = 10.0  # seconds that a database under load may take to answer somebody
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
 
 
@@ -90,17 +98,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     immich = _immich(settings)
     if immich is not None:
         app.cleanup_ctx.append(immich.running)
-    search = Search(
-        Identity(immich),
-        texts,
-        Library(settings.dsn),  # another one: no search takes the connections that Immich's requests need
-        metrics,
-        weight=settings.search_text_weight,
-        deadline=settings.gateway_deadline_seconds,
-    )
-    metrics.watch(search.gate)
-    app.cleanup_ctx.append(search.running)
-    app.add_routes(search.routes())
+    _serve_people(app, settings, immich, texts, metrics)
     if forward is None:
         elsewhere = forward = Elsewhere(settings, metrics)
         recovery = _recovery(settings, library, elsewhere, immich)
@@ -111,6 +109,43 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     predict = Predict(settings.tasks, texts, pictures, forward, metrics)
     app.add_routes(Routes(predict, health, metrics, library, settings.gateway_deadline_seconds).under(guard.prefix))
     return app
+
+
+def _serve_people(
+    app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics
+) -> None:
+    """Adds the routes of those who say who they are: no token in them."""
+    identity = Identity(immich)
+    # Others than Immich's requests use, so that nobody takes their connections; persons are patient.
+    library = Library(settings.dsn, patience=_PERSONS)
+    figures = Library(settings.dsn)
+    search = Search(
+        identity,
+        texts,
+        library,
+        metrics,
+        weight=settings.search_text_weight,
+        deadline=settings.gateway_deadline_seconds,
+    )
+    assets = Assets(identity, library, metrics, settings.immich_pages)
+    thumbnails = Thumbnails(identity, immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
+    reprocess = Reprocess(identity, library, Endings(settings.dsn), metrics)
+    overview = Overview(figures, metrics, lease=settings.lease_seconds)
+    events = Events(identity, overview)
+    for gated in (search, assets, thumbnails, reprocess, overview, events):
+        metrics.watch(gated.gate)
+    for answering in (Me(identity, settings.immich_pages), search, assets, thumbnails, reprocess):
+        app.add_routes(answering.routes())
+    app.add_routes([*StatusRoute(identity, overview).routes(), *events.routes()])
+
+    async def running(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        overview.close()
+        await library.close()
+        await figures.close()
+
+    app.cleanup_ctx.append(running)
+    app.on_shutdown.append(events.close)
 
 
 def _immich(settings: Settings) -> Immich | None:

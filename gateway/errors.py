@@ -53,6 +53,13 @@ class ForbiddenError(GatewayError):
     code = "forbidden"
 
 
+class ConflictError(GatewayError):
+    """It cannot be done as things are; the text says how they are."""
+
+    status = 409
+    code = "conflict"
+
+
 class TooLargeError(GatewayError):
     """More bytes, pixels or characters than we take."""
 

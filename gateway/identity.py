@@ -10,9 +10,24 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.errors import ForbiddenError, UnauthorizedError, UnavailableError, UpstreamError
+from gateway.errors import (
+    ForbiddenError,
+    GatewayError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+    UpstreamError,
+)
 from gateway.gate import Gate
-from gateway.immich import Account, Credential, Immich, ImmichAwayError, ImmichError, ImmichRefusalError
+from gateway.immich import (
+    Account,
+    Credential,
+    Immich,
+    ImmichAwayError,
+    ImmichError,
+    ImmichMissingError,
+    ImmichRefusalError,
+)
 
 COOKIE = "immich_access_token"
 
@@ -135,16 +150,21 @@ async def _ask(immich: Immich, credential: Credential) -> Person:
             return Person(await immich.account(credential), None, credential)
         permissions = await immich.permissions(credential)
         return Person(await immich.account(credential), permissions, credential)
-    except ImmichRefusalError as error:
+    except ImmichError as error:
+        raise told(error, credential) from error
+
+
+def told(error: ImmichError, credential: Credential) -> GatewayError:
+    """What Immich answered to somebody's credential, as we tell them."""
+    if isinstance(error, ImmichRefusalError):
         if error.status == 401:
             what = "API key" if credential.is_key else "session"
-            raise UnauthorizedError(f"Immich does not know this {what}: {error.reason}") from error
+            return UnauthorizedError(f"Immich does not know this {what}: {error.reason}")
         missing = _MISSING.fullmatch(error.reason)
-        raise _lacking(missing[1]) if missing else ForbiddenError(str(error)) from error
-    except ImmichAwayError as error:
-        raise UnavailableError(str(error), 5) from error
-    except ImmichError as error:
-        raise UpstreamError(str(error)) from error
+        return _lacking(missing[1]) if missing else ForbiddenError(str(error))
+    if isinstance(error, ImmichMissingError):
+        return NotFoundError(str(error))
+    return UnavailableError(str(error), 5) if isinstance(error, ImmichAwayError) else UpstreamError(str(error))
 
 
 def _lacking(permission: str) -> ForbiddenError:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
@@ -16,6 +17,7 @@ from indexer.errors import IndexerError, SettingsError
 Queue = Literal["faceDetection", "duplicateDetection"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_FILE_TIMEOUT = aiohttp.ClientTimeout(total=120, sock_connect=5, sock_read=15)
 _LONGEST_ANSWER = 1 << 20  # bytes
 
 
@@ -29,6 +31,10 @@ class ImmichBusyError(ImmichError):
 
 class ImmichAwayError(ImmichError):
     """Immich cannot be reached, or fails: later it may answer."""
+
+
+class ImmichMissingError(ImmichError):
+    """There is no such thing, or not for whoever asks."""
 
 
 class ImmichRefusalError(ImmichError):
@@ -73,6 +79,7 @@ class Account:
 
     id: UUID
     name: str
+    email: str
     is_admin: bool
 
 
@@ -123,7 +130,7 @@ class Immich:
         """
         answer = await self._read("api/users/me", credential)
         try:
-            return Account(UUID(answer["id"]), str(answer["name"]), answer["isAdmin"] is True)
+            return Account(UUID(answer["id"]), str(answer["name"]), str(answer["email"]), answer["isAdmin"] is True)
         except (KeyError, TypeError, ValueError):
             raise self._strange("api/users/me") from None
 
@@ -134,6 +141,27 @@ class Immich:
         if not isinstance(permissions, list):
             raise self._strange("api/api-keys/me")
         return frozenset(map(str, permissions))
+
+    @asynccontextmanager
+    async def open(
+        self, path: str, credential: Credential, *, query: Mapping[str, str], etag: str | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A file, 200, to be read while it arrives; or 304, if it is still the one that had the tag `etag`.
+
+        Raises:
+            ImmichRefusalError: they may not have it.
+            ImmichMissingError: there is no such thing, or not for them.
+            ImmichAwayError: no answer for now.
+            ImmichError: what answers at that address is no Immich.
+        """
+        headers = credential.headers | {"Accept-Encoding": "identity"} | ({"If-None-Match": etag} if etag else {})
+        async with self._request("GET", path, headers=headers, params=query, timeout=_FILE_TIMEOUT) as response:
+            if response.status not in (200, 304):
+                text = (await response.content.read(_LONGEST_ANSWER)).decode(errors="replace")
+                if response.status in (400, 404):  # Immich's words for "not yours", too
+                    raise ImmichMissingError(f"Immich has no /{path} for them")
+                raise self._refusal(path, response.status, text)
+            yield response
 
     async def start_missing(self, queue: Queue) -> None:
         """Have a job do what it has not done yet, as its button "Missing" does.
@@ -161,33 +189,42 @@ class Immich:
             answer = json.loads(text)
         except ValueError:
             answer = None
-        if status in (401, 403):
-            reason = answer.get("message") if isinstance(answer, dict) else None
-            raise ImmichRefusalError(status, str(reason or "no reason given")[:300])
-        if status >= 500 or status == 429:
-            raise ImmichAwayError(f"Immich at {self._url} answered {status}")
         if status != 200 or answer is None:
-            raise self._strange(path, status)
+            raise self._refusal(path, status, text)
         return answer
+
+    def _refusal(self, path: str, status: int, text: str) -> ImmichError:
+        """What an answer other than the one asked for means."""
+        if status in (401, 403):
+            try:
+                answer = json.loads(text)
+            except ValueError:
+                answer = None
+            reason = answer.get("message") if isinstance(answer, dict) else None
+            return ImmichRefusalError(status, str(reason or "no reason given")[:300])
+        if status >= 500 or status == 429:
+            return ImmichAwayError(f"Immich at {self._url} answered {status}")
+        return self._strange(path, status)
 
     async def _call(self, method: str, path: str, credential: Credential, content: object = None) -> tuple[int, str]:
         """Status and body."""
+        async with self._request(method, path, headers=credential.headers, json=content) as response:
+            body = await response.content.read(_LONGEST_ANSWER)
+        return response.status, body.decode(errors="replace")
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Raises ImmichAwayError also for what fails while the answer is read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
         try:
-            async with self._session.request(
-                method,
-                self._url / path,
-                json=content,
-                headers=credential.headers,
-                allow_redirects=False,  # a credential goes to IMMICH_URL and nowhere else
-            ) as response:
-                body = await response.content.read(_LONGEST_ANSWER)
+            # No redirects: a credential goes to IMMICH_URL and nowhere else.
+            async with self._session.request(method, self._url / path, allow_redirects=False, **options) as response:
+                yield response
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ImmichAwayError(
                 f"cannot reach Immich at {self._url}: {error or 'no answer'} (check IMMICH_URL)"
             ) from error
-        return response.status, body.decode(errors="replace")
 
     def _strange(self, path: str, status: int = 200) -> ImmichError:
         return ImmichError(f"what answers at {self._url} is no Immich: {status} to /{path} (check IMMICH_URL)")

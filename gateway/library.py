@@ -71,7 +71,7 @@ def check_width(width: int, dimensions: int) -> None:
 
 
 class Library:
-    """Immich's database, read only.
+    """Immich's database, to ask it and to leave wishes in the queue; no results are written from here.
 
     Args:
         dsn: where it is.
@@ -179,6 +179,25 @@ class Library:
             raise AwayError(trouble) from error
         self.trouble = None
         return answer
+
+    async def need(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
+        """The same for somebody who cannot be answered without it.
+
+        Raises:
+            UnavailableError: there is no answer; the text says why, and what to do.
+        """
+        try:
+            return await self.ask(question, patience=patience)
+        except ColumnWidthError as error:
+            raise UnavailableError(str(error), 60) from error
+        except AwayError as error:
+            if isinstance(error.__cause__, SchemaError):
+                raise UnavailableError(str(error.__cause__), 60) from error
+            raise UnavailableError(f"the database does not answer: {error}") from error
+        except NOT_OURS as error:
+            raise UnavailableError(
+                "immich-indexer is not installed in this database, or may not read it: see `immich-indexer doctor`", 60
+            ) from error
 
     async def close(self) -> None:
         """Hang up."""

@@ -1,12 +1,12 @@
 """What Immich asks, and what those ask who run the gateway."""
 
 import asyncio
-import json
 
 from aiohttp import web
 
 import indexer
 from gateway import protocol
+from gateway.answers import as_json
 from gateway.errors import DeadlineError
 from gateway.guard import BODY
 from gateway.health import Health
@@ -36,7 +36,7 @@ class Routes:
         ]
 
     async def _root(self, _request: web.Request) -> web.Response:
-        return _json({"message": "immich-indexer gateway", "version": indexer.__version__})
+        return as_json({"message": "immich-indexer gateway", "version": indexer.__version__})
 
     async def _ping(self, _request: web.Request) -> web.Response:
         # Immich asks a server that is not well last: honest while another one of its list may know better.
@@ -45,7 +45,7 @@ class Routes:
 
     async def _look(self, _request: web.Request) -> web.Response:
         state = await self._health.look()
-        return _json(state, 200 if state["ready"] else 503)
+        return as_json(state, 200 if state["ready"] else 503)
 
     async def _measure(self, _request: web.Request) -> web.Response:
         text = self._metrics.text(await self._library.backlog())
@@ -55,10 +55,6 @@ class Routes:
         try:
             async with asyncio.timeout(self._deadline):
                 asked = await protocol.receive(request[BODY], request.headers.get("Content-Type", ""))
-                return _json(await self._predict(asked))
+                return as_json(await self._predict(asked))
         except TimeoutError:
             raise DeadlineError(f"no answer within {self._deadline:g} s") from None
-
-
-def _json(content: object, status: int = 200) -> web.Response:
-    return web.Response(text=json.dumps(content, ensure_ascii=False), status=status, content_type="application/json")

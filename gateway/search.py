@@ -1,9 +1,8 @@
 """`GET /api/search`: photos by words and by meaning, for whoever proves who they are, and only what they are shown."""
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
@@ -11,15 +10,17 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.errors import ParameterError, UnavailableError
+from gateway.answers import as_json
+from gateway.errors import ParameterError
 from gateway.gate import Gate
 from gateway.identity import Identity
-from gateway.library import NOT_OURS, AwayError, Library
+from gateway.library import Library
 from gateway.metrics import Metrics
+from gateway.parameters import parameters
 from gateway.text import Texts
 from indexer import hybrid
 from indexer.database import Pool
-from indexer.errors import ColumnWidthError, QueryError
+from indexer.errors import QueryError
 from indexer.hybrid import Found, Mode, Page, Wish
 from indexer.viewer import viewer
 
@@ -62,11 +63,6 @@ class Search:
         self._weight = weight
         self._deadline = deadline
 
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """To go along with an application, in its `cleanup_ctx`."""
-        yield
-        await self._library.close()
-
     def routes(self) -> list[web.RouteDef]:
         """To be added to an application. No token in them: whoever asks says who they are."""
         return [web.get("/api/search", self._search)]
@@ -85,7 +81,7 @@ class Search:
             "textMatches": page.matches,
             "notes": notes,
         }
-        return web.Response(text=json.dumps(answer, ensure_ascii=False), content_type="application/json")
+        return as_json(answer)
 
     async def _find(self, user: UUID, asked: Asked) -> tuple[Page, list[str]]:
         vector, notes = None, []
@@ -102,15 +98,7 @@ class Search:
             )
 
         try:
-            return await self._library.ask(question, patience=self._deadline), notes
-        except ColumnWidthError as error:
-            raise UnavailableError(str(error), 60) from error
-        except AwayError as error:
-            raise UnavailableError(f"the database does not answer: {error}") from error
-        except NOT_OURS as error:
-            raise UnavailableError(
-                "immich-indexer is not installed in this database, or may not read it: see `immich-indexer doctor`", 60
-            ) from error
+            return await self._library.need(question, patience=self._deadline), notes
         finally:
             if vector is not None:
                 vector.cancel()
@@ -126,12 +114,7 @@ def _item(found: Found) -> dict[str, Any]:
 
 
 def _parse(request: web.Request) -> Asked:
-    given = request.query
-    for name in given:
-        if name not in _NAMES:
-            raise ParameterError(f"there is no parameter {name[:50]!r}: use {', '.join(_NAMES)}")
-        if len(given.getall(name)) > 1:
-            raise ParameterError(f"{name} is given more than once")
+    given = parameters(request, _NAMES)
     text = given.get("q", "").strip()
     if not text:
         raise ParameterError("q: say what to look for, as in ?q=发票")

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 import indexer
 from indexer import doctor as doctor_module
@@ -151,14 +150,14 @@ async def _watch(connection: Connection) -> None:
         task: TaskID | None = None
         while True:
             state = await status_module.look(connection, failures=0)
-            left = state.queue.waiting + state.queue.retrying + state.queue.running + state.queue.inbox
+            left = state.left
             if task is None:
                 task = progress.add_task("indexing", total=left)
                 total = left
             total = max(total, left)
             rate = (
                 f"{state.photos_per_minute:.0f}/min"
-                if state.workers
+                if state.alive
                 else "no indexer is running: start `immich-indexer run`"
             )
             progress.update(task, total=total, completed=total - left, description=f"indexing, {rate}")
@@ -176,7 +175,7 @@ async def status(settings: Settings, as_json: bool) -> None:
     """Show the queue, the rates, who is at work, and what failed and why."""
     connection = await connect_to_immich(settings.dsn)
     try:
-        state = await status_module.look(connection)
+        state = await status_module.look(connection, lease=settings.lease_seconds)
     finally:
         await connection.close()
     if as_json:
@@ -192,6 +191,8 @@ async def status(settings: Settings, as_json: bool) -> None:
     eta = "" if state.eta_seconds is None else f", done in {_duration(state.eta_seconds)}"
     out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
+    if state.vector_advice:
+        out.print(f"  {state.vector_advice}", highlight=False, soft_wrap=True)
     for row in state.models:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:
@@ -200,17 +201,16 @@ async def status(settings: Settings, as_json: bool) -> None:
             f"indexer {worker.name} on {worker.device}: {worker.photos} photos, "
             f"seen {worker.seen_seconds:.0f} s ago{deaf}"
         )
-    if not state.workers:
+    if not state.alive:
         out.print("no indexer is running: start `immich-indexer run`")
     for advice in state.advice:
         out.print(advice, highlight=False)
-    if state.failures:
-        table = Table("photo", "attempts", "", "reason")
-        for failure in state.failures:
-            table.add_row(
-                str(failure.asset_id), str(failure.attempts), "given up" if failure.dead else "retrying", failure.error
-            )
-        out.print(table)
+    for failure in state.failures:
+        name = failure.file_name or "(no name)"
+        verdict = "given up" if failure.dead else "will be tried again"
+        attempts = "1 attempt" if failure.attempts == 1 else f"{failure.attempts} attempts"
+        line = f"failed: {failure.asset_id}  {name}  {verdict} after {attempts}: {failure.error}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:

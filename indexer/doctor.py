@@ -10,15 +10,15 @@ import aiohttp
 import asyncpg
 
 from indexer import ml_servers, photos, reconcile, schema, tuning
+from indexer import width as widths
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.media import Media, MediaError
-from indexer.results import MODEL_NAMES, width_advice
+from indexer.results import MODEL_NAMES
 from indexer.settings import Settings
 from indexer.vectors import room
 
 Verdict = Literal["ok", "advice", "fails"]
-_ROOMY = 500  # dimensions for words with which `ocr:` finds what it should
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
@@ -189,22 +189,11 @@ async def _width(connection: Connection, settings: Settings) -> Finding:
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
     needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
-    if width < needed:
-        return Finding(
-            "vector width", "fails", f"{width}, but {settings.clip_model} needs {needed}: {width_advice(needed)}"
-        )
-    known = f"{width} for {settings.clip_model}'s {needed} (Immich's {named}, ...)"
-    words = room(width, needed)
-    if words >= _ROOMY:
-        return Finding("vector width", "ok", f"{known}: {words} hold the photos' words")
-    wider = ", ".join(f"{MODEL_NAMES[wide]} ({wide})" for wide in MODEL_NAMES if room(wide, needed) >= _ROOMY)
-    return Finding(
-        "vector width",
-        "advice",
-        f"{known}: {words or 'no'} dimensions are left for words, so `ocr:` in Immich's search box finds a dozen photos"
-        f" at most and other searches none by their words. In Immich, choose {wider or 'no other model'} as CLIP model;"
-        " Immich then empties its vectors, and a running indexer fills them again without reading any photo anew",
-    )
+    advice = widths.advice(width, needed)
+    if advice is None:
+        words = f"{room(width, needed)} hold the photos' words"
+        return Finding("vector width", "ok", f"{widths.known(width, needed)}: {words}")
+    return Finding("vector width", "fails" if width < needed else "advice", advice)
 
 
 async def _foreign(connection: Connection, settings: Settings) -> Finding:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -65,13 +66,26 @@ class Counts:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed, and why."""
+    """A job that failed, and why; whose photo it is and what it is called, where that was asked for."""
 
     asset_id: UUID
     error: str
     failed_at: datetime
     attempts: int
     dead: bool
+    owner: UUID | None = None
+    file_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand with a photo that has something to be done.
+
+    `failed`: its last attempt failed, as `failure` says, and nothing but time has to pass until the next, if any.
+    """
+
+    state: Literal["waiting", "running", "failed"]
+    failure: Failure | None
 
 
 @dataclass(frozen=True)
@@ -235,16 +249,16 @@ async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = N
     return [row["asset_id"] for row in rows]
 
 
-async def counts(connection: Connection | Pool) -> Counts:
-    """How much there is to do."""
-    row = await connection.fetchrow(_SQL["counts"])
+async def counts(connection: Connection | Pool, owner: UUID | None = None) -> Counts:
+    """How much there is to do; for the photos of one owner that they are shown, or (None) for all."""
+    row = await connection.fetchrow(*((_SQL["counts"],) if owner is None else (_SQL["counts_of"], owner)))
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
     return Counts(**dict(row))
 
 
-async def failures(connection: Connection | Pool, limit: int = 50) -> list[Failure]:
-    """What failed, the given-up ones first, newest first."""
-    return [Failure(**dict(row)) for row in await connection.fetch(_SQL["failures"], limit)]
+async def failures(connection: Connection | Pool, limit: int = 50, owner: UUID | None = None) -> list[Failure]:
+    """What failed, the given-up ones first, newest first; of the photos that one owner is shown, or (None) of all."""
+    return [Failure(**dict(row)) for row in await connection.fetch(_SQL["failures"], limit, owner)]
 
 
 async def workers(connection: Connection | Pool) -> list[WorkerState]:
@@ -256,3 +270,18 @@ async def pending(connection: Connection | Pool, assets: Sequence[UUID]) -> dict
     """Which of `assets` still have something to be done; a dead one with its failure."""
     rows = await connection.fetch(_SQL["pending"], assets)
     return {row["asset_id"]: Failure(**{**dict(row)}) if row["dead"] else None for row in rows}
+
+
+async def standing(connection: Connection | Pool, asset: UUID) -> Standing | None:
+    """How things stand with a photo; None: there is nothing to be done."""
+    row = await connection.fetchrow(_SQL["standing"], asset)
+    if row is None:
+        return None
+    failure = None
+    if row["error"] is not None and (row["dead"] or row["attempts"] > 0):
+        failure = Failure(asset, row["error"], row["failed_at"], row["attempts"], row["dead"])
+    if row["running"]:
+        return Standing("running", failure)
+    if row["wished"] or failure is None:
+        return Standing("waiting", failure)
+    return Standing("failed", failure)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -130,18 +129,6 @@ class Reconciler:
             with attempt:
                 return await results.restore(self._pool, assets)
         return 0
-
-
-async def progress(connection: Connection | Pool, clip_model: str | None, ocr_model: str | None) -> asyncpg.Record:
-    """Columns `total`, `indexed`, `with_text`: photos to be indexed, done by these models, and with any text."""
-    row: asyncpg.Record | None = await connection.fetchrow(_SQL["progress"], clip_model, ocr_model)
-    assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
-    return row
-
-
-async def models(connection: Connection | Pool) -> list[asyncpg.Record]:
-    """Columns `clip_model`, `ocr_model`, `photos`: what the photos were made with."""
-    return list(await connection.fetch(_SQL["models"]))
 
 
 async def foreign_vectors(connection: Connection | Pool) -> int:

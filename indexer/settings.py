@@ -126,6 +126,11 @@ class Settings(BaseSettings):
         description="Immich itself, `http://immich-server:2283`: tells who may search what, starts its jobs for photos "
         "it has forgotten, and takes the tag `reindex` off",
     )
+    immich_public_url: str = Field(
+        "",
+        description="Where people's browsers find Immich, `https://photos.example`: links lead there; without it to "
+        "`IMMICH_URL`",
+    )
     immich_api_key: SecretStr | None = Field(
         None,
         description="Key of one of its administrators, with the permissions `job.create`, for those jobs, "
@@ -160,6 +165,13 @@ class Settings(BaseSettings):
             return None
         if not re.fullmatch(r"[A-Za-z0-9._~-]{8,}", value.get_secret_value()):
             raise ValueError("use at least 8 letters and digits, of the English alphabet")
+        return value
+
+    @field_validator("immich_public_url")
+    @classmethod
+    def _check_link(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/]\S*", value):
+            raise ValueError("not an address like https://photos.example")
         return value
 
     @field_validator("media_path_map")
@@ -207,6 +219,11 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """CPU threads for the models: the setting, or as many as this process may run on."""
         return self.cpu_threads or len(os.sched_getaffinity(0))
+
+    @property
+    def immich_pages(self) -> str:
+        """The address of Immich's pages, without a slash at its end; empty where it is not known."""
+        return (self.immich_public_url or self.immich_url).rstrip("/").removesuffix("/api")
 
     def path_map(self) -> PathMap:
         """Where the paths in Immich's database are on this machine."""

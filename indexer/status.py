@@ -1,74 +1,164 @@
-"""The figures that `status`, and later the console, show."""
+"""The figures that `status` and the console show: of everything, or of one person's photos."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
-from indexer import forgotten, queue, reconcile, schema
-from indexer.database import Connection, Pool
+from indexer import forgotten, queue, schema, width
+from indexer.database import Connection, Pool, queries
 from indexer.queue import Counts, Failure, WorkerState
+
+_SQL = queries("status")
+
+
+@dataclass(frozen=True)
+class InUse:
+    """The models that make vectors and read text now, and how many dimensions the vectors have."""
+
+    clip: str | None
+    ocr: str | None
+    dimensions: int | None
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the indexing as a whole."""
+    """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
 
+    `photos_per_minute` and `queue` are those photos', `workers` and `advice` everybody's.
+    """
+
+    owner: UUID | None
     schema_version: int
     vector_width: int
+    vector_dimensions: int | None
     total: int
     indexed: int
     with_text: int
     queue: Counts
     workers: list[WorkerState]
+    alive: int
     failures: list[Failure]
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
 
     @property
+    def left(self) -> int:
+        """Photos that something is still to be done for, those given up left out."""
+        return self.queue.waiting + self.queue.retrying + self.queue.running + self.queue.inbox
+
+    @property
     def eta_seconds(self) -> float | None:
-        """Seconds until the queue is empty at the present rate; None while nothing moves."""
-        left = self.queue.waiting + self.queue.retrying + self.queue.running + self.queue.inbox
-        if not left:
+        """Seconds until nothing is left at the present rate; None while nothing moves."""
+        if not self.left:
             return 0.0
-        return left / self.photos_per_minute * 60 if self.photos_per_minute else None
+        return self.left / self.photos_per_minute * 60 if self.photos_per_minute else None
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything, as JSON's types."""
-        plain = asdict(self) | {"eta_seconds": self.eta_seconds}
-        for failure in plain["failures"]:
-            failure["asset_id"] = str(failure["asset_id"])
-            failure["failed_at"] = failure["failed_at"].isoformat()
-        return plain
+    @property
+    def vector_advice(self) -> str | None:
+        """What to do about the width of Immich's vector column; None where it is well, or no vector was made yet."""
+        return None if self.vector_dimensions is None else width.advice(self.vector_width, self.vector_dimensions)
+
+    def as_json(self, viewer: UUID | None = None) -> dict[str, Any]:
+        """As JSON's types; of one person's photos it tells nothing of other people's. `viewer`: who asks."""
+        whole = self.owner is None
+        return {
+            "scope": "all" if whole else "own",
+            "total": self.total,
+            "indexed": self.indexed,
+            "withText": self.with_text,
+            "waiting": self.queue.waiting + self.queue.inbox,
+            "running": self.queue.running,
+            "retrying": self.queue.retrying,
+            "failed": self.queue.dead,
+            "oldestSeconds": self.queue.oldest_seconds,
+            "photosPerMinute": round(self.photos_per_minute, 1),
+            "etaSeconds": None if self.eta_seconds is None else round(self.eta_seconds),
+            "models": [
+                {"clipModel": row["clip_model"], "ocrModel": row["ocr_model"], "photos": row["photos"]}
+                for row in self.models
+            ],
+            "failures": [
+                {
+                    "assetId": str(failure.asset_id),
+                    "fileName": failure.file_name,
+                    "own": failure.owner is not None and failure.owner == viewer,
+                }
+                | as_json(failure)
+                for failure in self.failures
+            ],
+            "vector": {
+                "width": self.vector_width,
+                "dimensions": self.vector_dimensions,
+                "advice": self.vector_advice,
+            },
+            "workersAlive": self.alive,
+            "workers": [_camel(asdict(worker)) for worker in self.workers] if whole else [],
+            "advice": self.advice,
+            "schemaVersion": self.schema_version,
+        }
 
 
-async def look(connection: Connection | Pool, *, failures: int = 20) -> Status:
-    """The status now, with up to `failures` reasons.
+def as_json(failure: Failure) -> dict[str, Any]:
+    """Why something failed, as JSON's types."""
+    return {
+        "error": failure.error,
+        "failedAt": failure.failed_at.isoformat(),
+        "attempts": failure.attempts,
+        "givenUp": failure.dead,
+    }
+
+
+async def in_use(connection: Connection | Pool) -> InUse | None:
+    """The models in use, as the photo read last tells; None where none was read yet."""
+    row = await connection.fetchrow(_SQL["in_use"])
+    return None if row is None else InUse(row["clip_model"], row["ocr_model"], row["dimensions"])
+
+
+async def look(
+    connection: Connection | Pool, *, owner: UUID | None = None, failures: int = 20, lease: float = 10
+) -> Status:
+    """The status now.
+
+    Args:
+        connection: to Immich's database.
+        owner: whose photos; None: everybody's.
+        failures: reasons to be told at most.
+        lease: seconds after which an indexer that was not seen is taken for dead.
 
     Raises:
         SchemaError: not installed.
     """
     if isinstance(connection, asyncpg.Pool):
         async with connection.acquire() as one:
-            return await look(one, failures=failures)
+            return await look(one, owner=owner, failures=failures, lease=lease)
     version = await schema.require(connection)
-    made_with = await reconcile.models(connection)
-    current = made_with[0] if made_with else None
-    done = await reconcile.progress(
-        connection, current["clip_model"] if current else None, current["ocr_model"] if current else None
-    )
+    models = await in_use(connection)
+    names = (models.clip, models.ocr) if models else (None, None)
+    made = await connection.fetch(_SQL["progress"], owner, *names)
+    done = {name: sum(row[name] for row in made) for name in ("total", "indexed", "with_text", "last_minute")}
     workers = await queue.workers(connection)
+    alive = [worker for worker in workers if worker.seen_seconds <= lease]
+    rate = sum(worker.photos_per_minute for worker in alive) if owner is None else float(done["last_minute"])
     return Status(
+        owner=owner,
         schema_version=version,
         vector_width=await schema.vector_width(connection),
+        vector_dimensions=models.dimensions if models else None,
         total=done["total"],
         indexed=done["indexed"],
         with_text=done["with_text"],
-        queue=await queue.counts(connection),
+        queue=await queue.counts(connection, owner),
         workers=workers,
-        failures=await queue.failures(connection, failures),
-        models=[dict(row) for row in made_with],
-        photos_per_minute=sum(worker.photos_per_minute for worker in workers),
-        advice=(await forgotten.look(connection)).advice,
+        alive=len(alive),
+        failures=await queue.failures(connection, failures, owner),
+        models=[dict(row) for row in made if row["photos"]],
+        photos_per_minute=rate,
+        advice=(await forgotten.look(connection)).advice if owner is None else [],
     )
+
+
+def _camel(row: dict[str, Any]) -> dict[str, Any]:
+    return {(head + "".join(map(str.title, rest))): row[name] for name in row for head, *rest in [name.split("_")]}

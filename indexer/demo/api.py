@@ -3,34 +3,40 @@
 import hashlib
 import json
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from aiohttp import web
 
 from indexer.database import Connection, Pool
+from indexer.demo.media import MediaRoot, extension
 from indexer.demo.statements import SQL, statements
 
 _SEARCHES = statements(SQL / "searches.sql")
 
 
 class Api:
-    """Answers as Immich does to whoever has an API key or a session; 2.7 and 3.1 do not differ in it."""
+    """Answers as Immich does to whoever has an API key or a session; 2.7 and 3.1 do not differ in it.
 
-    def __init__(self, database: Connection | Pool) -> None:
+    Args:
+        database: Immich's.
+        media: its files; without them it has no pictures to show.
+    """
+
+    def __init__(self, database: Connection | Pool, media: MediaRoot | None = None) -> None:
         self._database = database
+        self._media = media
 
     def application(self) -> web.Application:
         """To be served."""
         app = web.Application()
         app.router.add_get("/api/users/me", self._user)
         app.router.add_get("/api/api-keys/me", self._key)
+        app.router.add_get("/api/assets/{id}/thumbnail", self._thumbnail)
         return app
 
     async def _user(self, request: web.Request) -> web.Response:
-        key, session = await self._authenticate(request)
-        if key is not None and not {"all", "user.read"} & set(key["permissions"]):
-            raise _error(web.HTTPForbidden, "Missing required permission: user.read")
-        found = await self._database.fetchrow(_SEARCHES["user"], (key or session)["user_id"])
+        found = await self._database.fetchrow(_SEARCHES["user"], await self._permitted(request, "user.read"))
         assert found is not None  # noqa: S101 - its key or session was found just now
         return web.json_response({name: _plain(value) for name, value in found.items()})
 
@@ -39,6 +45,30 @@ class Api:
         if key is None:
             raise _error(web.HTTPForbidden, "Not authenticated with an API Key")
         return web.json_response({name: _plain(value) for name, value in key.items() if name != "user_id"})
+
+    async def _thumbnail(self, request: web.Request) -> web.Response:
+        user = await self._permitted(request, "asset.view")
+        size, edited = request.query.get("size", "thumbnail"), request.query.get("edited") == "true"
+        found = await self._database.fetchrow(
+            _SEARCHES["thumbnail"], UUID(request.match_info["id"]), user, size, edited
+        )
+        if found is None:
+            raise _error(web.HTTPBadRequest, "Not found or no asset.view access")
+        if found["path"] is None or self._media is None or not self._media.on_disk(found["path"]).is_file():
+            raise _error(web.HTTPNotFound, "Asset media not found")
+        content = self._media.read(found["path"])
+        headers = {"ETag": f'W/"{hashlib.sha256(content).hexdigest()[:16]}"', "Cache-Control": "private, max-age=86400"}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=content, content_type=f"image/{extension(content)}", headers=headers)
+
+    async def _permitted(self, request: web.Request, permission: str) -> UUID:
+        """Whose key or session it is, if it has that permission."""
+        key, session = await self._authenticate(request)
+        if key is not None and not {"all", permission} & set(key["permissions"]):
+            raise _error(web.HTTPForbidden, f"Missing required permission: {permission}")
+        user: UUID = (key or session)["user_id"]
+        return user
 
     async def _authenticate(self, request: web.Request) -> tuple[asyncpg.Record | None, Any]:
         """The key or the session; where there are both, Immich takes the session."""

@@ -246,19 +246,23 @@ class StandIn:
         for asset in _several(assets):
             await self._tags_changed(asset)
 
-    async def edit(self, asset: UUID, crop: Crop | None = None, rotate: int | None = None) -> None:
-        """Crops a photo, rotates it, or both: no ML request follows, only what lies inside stays visible."""
-        edits: list[tuple[str, dict[str, int]]] = []
+    async def edit(
+        self, asset: UUID, crop: Crop | None = None, rotate: int | None = None, mirror: media.Mirror | None = None
+    ) -> None:
+        """Crops a photo, turns it clockwise, mirrors it: no ML request follows, only what lies inside stays visible."""
+        edits: list[tuple[str, dict[str, int | str]]] = []
         if crop is not None:
-            edits.append(("crop", dict(zip(("x", "y", "width", "height"), crop, strict=True))))
+            edits.append(("crop", {**dict(zip(("x", "y", "width", "height"), crop, strict=True))}))
         if rotate is not None:
             edits.append(("rotate", {"angle": rotate}))
+        if mirror is not None:
+            edits.append(("mirror", {"axis": mirror}))
         async with self._transaction() as connection:
             await connection.execute(_WRITES["delete_edits"], asset)
             for sequence, (action, parameters) in enumerate(edits):
                 await connection.execute(_WRITES["insert_edit"], asset, sequence, action, json.dumps(parameters))
         path = await self._value("preview", asset)
-        content = media.cropped(self.media.read(path), crop)
+        content = media.edited(self.media.read(path), crop, rotate, mirror)
         await self._revise_visible_lines(asset)
         files = {"preview": content, "thumbnail": content, "fullsize": content}
         await self._write_files(asset, files, media.extension(content), edited=True)

@@ -2,9 +2,17 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from PIL import Image
+from PIL.Image import Transpose
+
+#: Which way a picture is mirrored: left and right change places, or top and bottom.
+Mirror = Literal["horizontal", "vertical"]
+
+_TURNS = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}  # Pillow's go the other way
+_MIRRORS = {"horizontal": Transpose.FLIP_LEFT_RIGHT, "vertical": Transpose.FLIP_TOP_BOTTOM}
 
 
 class MediaRoot:
@@ -62,12 +70,21 @@ def converted(picture: bytes, extension: str) -> bytes:
     return _encode(Image.open(BytesIO(picture)), extension)
 
 
-def cropped(picture: bytes, box: tuple[int, int, int, int] | None) -> bytes:
-    """What is left of a picture inside of ``(x, y, width, height)`` pixels."""
+def edited(
+    picture: bytes,
+    crop: tuple[int, int, int, int] | None = None,
+    rotate: int | None = None,
+    mirror: Mirror | None = None,
+) -> bytes:
+    """What is left of a picture inside of ``(x, y, width, height)`` pixels, turned clockwise and then mirrored."""
     image: Image.Image = Image.open(BytesIO(picture))
-    if box is not None:
-        x, y, width, height = box
+    if crop is not None:
+        x, y, width, height = crop
         image = image.crop((x, y, x + width, y + height))
+    if rotate:
+        image = image.transpose(_TURNS[rotate])
+    if mirror is not None:
+        image = image.transpose(_MIRRORS[mirror])
     return _encode(image, extension(picture))
 
 

@@ -90,7 +90,8 @@ RETURNING asset_id, running AS tasks, priority, generation, attempts;
 SELECT asset_id FROM immich_indexer.job WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) ORDER BY asset_id FOR UPDATE;
 
 -- name: complete
--- Worker $1 is done with jobs $2, claimed at generations $3. Those wished for again meanwhile stay, for another run.
+-- Worker $1 is done with jobs $2, claimed at generations $3. Those wished for again meanwhile stay, for another run. The end of
+-- what a person asked for is told, since they may be waiting; a commit that notifies is one at a time, so no others are.
 WITH done AS (
     SELECT * FROM unnest($2::uuid[], $3::bigint[]) AS done (asset_id, generation)
 ), again AS (
@@ -100,24 +101,33 @@ WITH done AS (
 ), finished AS (
     DELETE FROM immich_indexer.job USING done
     WHERE job.asset_id = done.asset_id AND job.worker = $1 AND job.generation = done.generation
-    RETURNING 1
+    RETURNING job.asset_id, priority
+), told AS (
+    SELECT pg_notify('immich_indexer_done', asset_id::text) FROM finished
+    WHERE priority <= 0 AND pg_notification_queue_usage() < 0.5
 )
-SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again;
+SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM told) AS told;
 
 -- name: fail
 -- Worker $1 failed job $2, claimed at generation $6, for reason $3; $4 attempts are allowed; the next one after $5 seconds.
 -- A job wished for again while it was failing is a new job.
-UPDATE immich_indexer.job SET
-    worker = NULL,
-    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
-    running = '{}',
-    error = $3,
-    failed_at = now(),
-    attempts = CASE WHEN generation = $6 THEN attempts ELSE 0 END,
-    dead = generation = $6 AND attempts >= $4,
-    not_before = CASE WHEN generation = $6 THEN now() + make_interval(secs => $5) ELSE now() END
-WHERE asset_id = $2 AND worker = $1
-RETURNING dead;
+WITH failed AS (
+    UPDATE immich_indexer.job SET
+        worker = NULL,
+        tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+        running = '{}',
+        error = $3,
+        failed_at = now(),
+        attempts = CASE WHEN generation = $6 THEN attempts ELSE 0 END,
+        dead = generation = $6 AND attempts >= $4,
+        not_before = CASE WHEN generation = $6 THEN now() + make_interval(secs => $5) ELSE now() END
+    WHERE asset_id = $2 AND worker = $1
+    RETURNING asset_id, priority, dead
+), told AS (
+    SELECT pg_notify('immich_indexer_done', asset_id::text) FROM failed
+    WHERE priority <= 0 AND pg_notification_queue_usage() < 0.5
+)
+SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
 
 -- name: release
 -- Worker $1 gives back $2 untouched (it stops, or the trouble was not the photos'): the attempt does not count.
@@ -212,9 +222,37 @@ SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS w
        (SELECT count(*) FROM immich_indexer.inbox) AS inbox
 FROM immich_indexer.job;
 
+-- name: counts_of
+-- The same of the photos of owner $1, outside the trash and the locked folder.
+WITH own AS (
+    SELECT id FROM public.asset
+    WHERE "ownerId" = $1 AND "deletedAt" IS NULL AND status = 'active' AND visibility IN ('timeline', 'archive')
+)
+SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS waiting,
+       count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts > 0) AS retrying,
+       count(*) FILTER (WHERE worker IS NOT NULL) AS running,
+       count(*) FILTER (WHERE dead) AS dead,
+       extract(epoch FROM now() - min(queued_at) FILTER (WHERE NOT dead))::float AS oldest_seconds,
+       (SELECT count(*) FROM immich_indexer.inbox JOIN own ON own.id = asset_id) AS inbox
+FROM immich_indexer.job JOIN own ON own.id = asset_id;
+
 -- name: failures
-SELECT asset_id, error, failed_at, attempts, dead FROM immich_indexer.job
-WHERE error IS NOT NULL AND (dead OR attempts > 0) ORDER BY dead DESC, failed_at DESC LIMIT $1;
+-- Up to $1, of the photos of owner $2 outside the trash and the locked folder, or (null) of all. A locked photo has no name here.
+SELECT j.asset_id, j.error, j.failed_at, j.attempts, j.dead, a."ownerId" AS owner,
+       CASE WHEN a.visibility <> 'locked' THEN a."originalFileName" END AS file_name
+FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
+WHERE j.error IS NOT NULL AND (j.dead OR j.attempts > 0)
+  AND ($2::uuid IS NULL
+       OR a."ownerId" = $2 AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive'))
+ORDER BY j.dead DESC, j.failed_at DESC LIMIT $1;
+
+-- name: standing
+-- How things stand with photo $1; no row where nothing is to be done.
+SELECT $1::uuid AS asset_id, j.error, j.failed_at, coalesce(j.attempts, 0) AS attempts, coalesce(j.dead, false) AS dead,
+       j.worker IS NOT NULL AS running, i.wished
+FROM (SELECT EXISTS (SELECT FROM immich_indexer.inbox WHERE asset_id = $1 AND tasks <> '{text}') AS wished) AS i
+LEFT JOIN immich_indexer.job j ON j.asset_id = $1
+WHERE i.wished OR j.asset_id IS NOT NULL;
 
 -- name: workers
 SELECT name, version, device, photos, photos_per_minute, deaf, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds

@@ -75,18 +75,3 @@ SELECT count(*) FROM public.smart_search s WHERE NOT EXISTS (
 -- Where the rows of Immich's vectors are: another file once the table was emptied by TRUNCATE, or its column made wider.
 SELECT pg_relation_filenode(to_regclass('public.smart_search'));
 
--- name: progress
--- Photos to be indexed, and those that are, by the models $1 and $2 (null: any, the task is off).
-SELECT count(*) AS total,
-       count(*) FILTER (WHERE ($1::text IS NULL OR p.clip IS NOT NULL AND p.clip_model = $1)
-                          AND ($2::text IS NULL OR p.lines IS NOT NULL AND p.ocr_model = $2)
-                          AND p.asset_id IS NOT NULL) AS indexed,
-       count(*) FILTER (WHERE p.text <> '') AS with_text
-FROM public.asset a
-JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
-LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
-WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline";
-
--- name: models
--- What the photos were made with.
-SELECT clip_model, ocr_model, count(*) AS photos FROM immich_indexer.photo GROUP BY 1, 2 ORDER BY 3 DESC;

@@ -98,13 +98,16 @@ async def test_the_service(command: Command, immich, connection, owner):
 
         # status
         state = json.loads(await command("status", "--json"))
-        assert (state["total"], state["indexed"], state["with_text"]) == (2, 1, 1)
-        assert state["queue"]["dead"] == 1
+        assert (state["scope"], state["total"], state["indexed"], state["withText"]) == ("all", 2, 1, 1)
+        assert (state["failed"], state["workersAlive"]) == (1, 1)
         assert [worker["device"] for worker in state["workers"]]
         (failure,) = state["failures"]
-        assert failure["asset_id"] == str(bad)
+        assert (failure["assetId"], failure["fileName"], failure["givenUp"]) == (str(bad), "IMG_0001.jpg", True)
         assert "not a readable picture" in failure["error"]
-        assert "not a readable picture" in await command("status")
+        shown = await command("status")
+        assert "not a readable picture" in shown
+        assert "IMG_0001.jpg" in shown
+        assert state["vector"]["advice"] in shown, "a column of 512 dimensions has no room for words"
 
         # the bad preview is made well on disk, where no event tells of it
         path = await connection.fetchval("SELECT path FROM asset_file WHERE \"assetId\" = $1 AND type = 'preview'", bad)

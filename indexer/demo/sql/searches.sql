@@ -32,3 +32,14 @@ WHERE s.token = $1 AND (s."expiresAt" IS NULL OR s."expiresAt" > now());
 -- name: user
 SELECT id, email, name, "isAdmin", status, "storageLabel", "quotaSizeInBytes", "quotaUsageInBytes", "createdAt", "updatedAt"
 FROM "user" WHERE id = $1;
+
+-- What a person who is no administrator may open without a PIN: their own assets, also trashed ones; of partners, in whose
+-- timeline or not, those that are neither archived nor locked nor in the trash.
+-- name: thumbnail
+SELECT f.path FROM asset a LEFT JOIN asset_file f ON f."assetId" = a.id AND f.type = $3
+WHERE a.id = $1
+  AND (a."ownerId" = $2 AND a.visibility <> 'locked'
+       OR a."deletedAt" IS NULL AND a.visibility IN ('timeline', 'hidden') AND a."ownerId" IN (
+           SELECT p."sharedById" FROM partner p JOIN "user" u ON u.id = p."sharedById" AND u."deletedAt" IS NULL
+           WHERE p."sharedWithId" = $2))
+ORDER BY CASE WHEN $4::boolean THEN NOT f."isEdited" ELSE f."isEdited" END LIMIT 1;

@@ -1,0 +1,114 @@
+"""`GET /api/status`: how far the indexing is, of one's own photos; of everybody's for an administrator of Immich."""
+
+import asyncio
+from uuid import UUID
+
+from aiohttp import web
+
+from gateway.answers import as_json
+from gateway.errors import ForbiddenError, ParameterError
+from gateway.gate import Gate
+from gateway.identity import Identity, Person
+from gateway.library import Library
+from gateway.metrics import Metrics
+from gateway.parameters import parameters
+from indexer import status
+from indexer.status import Status
+
+_SCOPES = ("own", "all")
+_FRESH = 0.9  # seconds that figures are good for, and
+_SHARE = 10  # times as long as they took to make: they cost a tenth of one connection's time at most
+_PATIENCE = 30.0  # seconds that they may take, in a large library
+_AT_ONCE = 32
+_KEPT = 1000  # persons
+
+
+class Overview:
+    """Makes the figures, once for all who ask for the same ones at the same time and soon after.
+
+    Args:
+        library: Immich's database, used by nobody who is in more of a hurry.
+        metrics: where to count.
+        lease: seconds after which an indexer that was not seen is taken for dead.
+    """
+
+    def __init__(self, library: Library, metrics: Metrics, *, lease: float) -> None:
+        self.gate = Gate("figures", _AT_ONCE)
+        self._library = library
+        self._metrics = metrics
+        self._lease = lease
+        self._made: dict[UUID | None, asyncio.Task[Status]] = {}
+        self._until: dict[UUID | None, float] = {}
+
+    async def __call__(self, owner: UUID | None) -> Status:
+        """The figures of one person's photos, or (None) of all.
+
+        Raises:
+            BusyError: too many are being made.
+            UnavailableError: the database does not answer.
+        """
+        made = self._made.get(owner)
+        if made is None or (made.done() and not self._is_good(owner, made)):
+            while len(self._made) >= _KEPT:
+                oldest = next(iter(self._made))
+                self._made.pop(oldest)
+                self._until.pop(oldest, None)
+            self._made.pop(owner, None)
+            made = self._made[owner] = asyncio.create_task(self._make(owner))
+            made.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, whoever is still there
+        return await asyncio.shield(made)
+
+    def _is_good(self, owner: UUID | None, made: asyncio.Task[Status]) -> bool:
+        failed = made.cancelled() or made.exception() is not None
+        return not failed and asyncio.get_running_loop().time() < self._until.get(owner, 0)
+
+    async def _make(self, owner: UUID | None) -> Status:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        with self.gate(), self._metrics.timed("status"):
+            found = await self._library.need(
+                lambda pool: status.look(pool, owner=owner, lease=self._lease), patience=_PATIENCE
+            )
+        end = loop.time()
+        self._until[owner] = end + max(_FRESH, _SHARE * (end - start))
+        return found
+
+    def close(self) -> None:
+        """Make nothing more."""
+        for made in self._made.values():
+            made.cancel()
+
+
+class StatusRoute:
+    """Answers with the figures; `identity` tells who is asking."""
+
+    def __init__(self, identity: Identity, overview: Overview) -> None:
+        self._identity = identity
+        self._overview = overview
+
+    def routes(self) -> list[web.RouteDef]:
+        """To be added to an application."""
+        return [web.get("/api/status", self._status)]
+
+    async def _status(self, request: web.Request) -> web.Response:
+        person = await self._identity(request)
+        owner = scope_of(request, person)
+        return as_json((await self._overview(owner)).as_json(person.account.id))
+
+
+def scope_of(request: web.Request, person: Person) -> UUID | None:
+    """Whose photos the figures are to be of; None: everybody's.
+
+    Raises:
+        ForbiddenError: everybody's, and they are no administrator; or their key may not read photos.
+        ParameterError: there is no such scope.
+    """
+    person.need("asset.read")
+    scope = parameters(request, ("scope",)).get("scope", "own")
+    if scope not in _SCOPES:
+        raise ParameterError(f"scope: one of {', '.join(_SCOPES)}")
+    if scope == "own":
+        return person.account.id
+    if not person.account.is_admin:
+        raise ForbiddenError("the whole queue is shown only to administrators of Immich")
+    return None

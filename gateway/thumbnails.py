@@ -1,0 +1,118 @@
+"""`GET /api/assets/{id}/thumbnail`: a photo's picture, passed on from Immich, asked in the name of whoever asks us."""
+
+import asyncio
+import re
+
+import aiohttp
+from aiohttp import web
+
+from gateway.errors import NotFoundError, ParameterError, UnavailableError, UpstreamError
+from gateway.gate import Gate
+from gateway.identity import Identity, told
+from gateway.immich import Immich, ImmichError
+from gateway.library import Library
+from gateway.metrics import Metrics
+from gateway.parameters import asset_of, parameters
+from indexer import shown
+
+_SIZES = ("thumbnail", "preview")
+_TYPES = ("image/jpeg", "image/webp", "image/png", "image/avif", "image/gif")  # that no browser runs anything in
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
+_AT_ONCE = 64
+_SLOW = 30.0  # seconds that a client may take for one piece
+_HEADERS = {
+    # Small ones for a minute; previews are asked for each time, for boxes are drawn over them.
+    "thumbnail": {"Cache-Control": "private, max-age=60"},
+    "preview": {"Cache-Control": "private, no-cache"},
+}
+# A browser that keeps a picture for one person must not show it to the next.
+_VARY = "x-api-key, Authorization, x-immich-user-token, x-immich-session-token, Cookie"
+
+
+class Thumbnails:
+    """Passes pictures on, piece by piece.
+
+    Args:
+        identity: tells who is asking.
+        immich: where the pictures are; None where IMMICH_URL is not set.
+        library: Immich's database.
+        metrics: where to count.
+        max_bytes: larger files are not passed on.
+    """
+
+    def __init__(
+        self, identity: Identity, immich: Immich | None, library: Library, metrics: Metrics, *, max_bytes: int
+    ) -> None:
+        self.gate = Gate("thumbnails", _AT_ONCE)
+        self._identity = identity
+        self._immich = immich
+        self._library = library
+        self._metrics = metrics
+        self._max_bytes = max_bytes
+
+    def routes(self) -> list[web.RouteDef]:
+        """To be added to an application."""
+        return [web.get("/api/assets/{id}/thumbnail", self._thumbnail, allow_head=False)]
+
+    async def _thumbnail(self, request: web.Request) -> web.StreamResponse:
+        person = await self._identity(request)
+        person.need("asset.view")
+        asset = asset_of(request)
+        size = parameters(request, ("size",)).get("size", "thumbnail")
+        if size not in _SIZES:
+            raise ParameterError(f"size: one of {', '.join(_SIZES)}")
+        if self._immich is None:
+            raise UnavailableError("IMMICH_URL is not set", 60)
+        with self.gate(), self._metrics.timed("thumbnail"):
+            # The picture that the lines of `/api/assets/{id}` are placed on, whatever Immich's default is.
+            edited = await self._library.need(lambda pool: shown.is_edited(pool, person.account.id, asset))
+            if edited is None:
+                raise NotFoundError("there is no such photo")
+            try:
+                async with self._immich.open(
+                    f"api/assets/{asset}/thumbnail",
+                    person.credential,
+                    query={"size": size, "edited": "true" if edited else "false"},
+                    etag=_etag(request.headers.get("If-None-Match")),
+                ) as picture:
+                    return await self._pass_on(request, picture, size)
+            except ImmichError as error:
+                raise told(error, person.credential) from error
+
+    async def _pass_on(self, request: web.Request, picture: aiohttp.ClientResponse, size: str) -> web.StreamResponse:
+        headers = _HEADERS[size] | {"Vary": _VARY}
+        if etag := _etag(picture.headers.get("ETag")):
+            headers["ETag"] = etag
+        if picture.status == 304:
+            return web.Response(status=304, headers=headers)
+        if picture.content_type not in _TYPES:
+            raise UpstreamError("what Immich sent is no picture")
+        if (picture.content_length or 0) > self._max_bytes:
+            raise UpstreamError(f"the picture has more than {self._max_bytes} bytes")
+        response = web.StreamResponse(headers=headers | {"Content-Type": picture.content_type})
+        if "Content-Encoding" not in picture.headers:
+            response.content_length = picture.content_length
+        await response.prepare(request)
+        try:
+            await self._copy(picture, response)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # Half of it is gone, and no error can be told any more: the client must not take it for the whole.
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionError("broke off in the middle of a picture") from error
+        return response
+
+    async def _copy(self, picture: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        copied = 0
+        async for piece in picture.content.iter_any():
+            copied += len(piece)
+            if copied > self._max_bytes:
+                raise aiohttp.ClientPayloadError(f"more than {self._max_bytes} bytes")
+            async with asyncio.timeout(_SLOW):
+                await response.write(piece)
+        await response.write_eof()
+
+
+def _etag(given: str | None) -> str | None:
+    """A single tag of the form that Immich gives; anything else is left out."""
+    return given if given is not None and _ETAG.fullmatch(given) else None

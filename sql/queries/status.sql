@@ -1,0 +1,21 @@
+-- Asked by indexer/status.py. $1 is an owner, whose photos outside the locked folder count, or null: everybody's.
+
+-- name: in_use
+-- The models that the photo read last was made with.
+SELECT clip_model, ocr_model, vector_dims(clip) AS dimensions FROM immich_indexer.photo ORDER BY indexed_at DESC LIMIT 1;
+
+-- name: progress
+-- Photos to be indexed, by what they were made with: `photos` of them were read, `indexed` by the models $2 and $3
+-- (null: any, the task is off), `with_text`, in the `last_minute`.
+SELECT p.clip_model, p.ocr_model, count(*) AS total, count(p.asset_id) AS photos,
+       count(*) FILTER (WHERE p.asset_id IS NOT NULL
+                          AND ($2::text IS NULL OR p.clip IS NOT NULL AND p.clip_model = $2)
+                          AND ($3::text IS NULL OR p.lines IS NOT NULL AND p.ocr_model = $3)) AS indexed,
+       count(*) FILTER (WHERE p.text <> '') AS with_text,
+       count(*) FILTER (WHERE p.indexed_at > now() - interval '1 minute') AS last_minute
+FROM public.asset a
+JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+  AND ($1::uuid IS NULL OR a."ownerId" = $1 AND a.visibility <> 'locked')
+GROUP BY 1, 2 ORDER BY photos DESC;

@@ -1,0 +1,149 @@
+"""Every address that the gateway has: what somebody else's key, and none, get of a person's photos there: nothing."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import pytest
+
+from gateway.app import create_app
+from indexer.database import connect_to_immich
+from indexer.demo.immich import StandIn
+from indexer.worker import Models
+from tests import stubs
+from tests.gateways import stub_models
+from tests.installs import install
+from tests.people import House, Person, house
+from tests.stubs import StubClip, StubOcr
+from tests.workers import idle, settings_for, working
+
+SECRET, NAME = "秘密的文字", "secret-name"
+PICTURE = stubs.picture(1, form="JPEG")
+KEY = "mt-photos-key"
+
+
+@dataclass(frozen=True)
+class Route:
+    """How an address is asked, `{id}` being a photo.
+
+    Attributes:
+        whose: `person`: of whoever proves who they are; `machine`: knows no persons, and answers from what it is sent
+            and with figures; `page`: the same for everybody.
+        found: status that somebody else gets.
+        parameters: in the address.
+    """
+
+    whose: str
+    found: int = 200
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+# A new address has to be entered here, with what others may get of it.
+ROUTES = {
+    ("GET", "/"): Route("machine"),
+    ("GET", "/ping"): Route("machine"),
+    ("GET", "/health"): Route("machine"),
+    ("GET", "/metrics"): Route("machine"),
+    ("POST", "/predict"): Route("machine", 422),
+    ("POST", "/check"): Route("machine", 401),
+    ("POST", "/ocr"): Route("machine", 401),
+    ("POST", "/clip/img"): Route("machine", 401),
+    ("POST", "/clip/txt"): Route("machine", 401),
+    ("POST", "/represent"): Route("machine", 401),
+    ("GET", "/api/search"): Route("person", 200, (("q", "秘密"),)),
+    ("GET", "/api/me"): Route("person"),
+    ("GET", "/api/assets/{id}"): Route("person", 404, (("q", "秘密"),)),
+    ("GET", "/api/assets/{id}/thumbnail"): Route("person", 404, (("size", "preview"),)),
+    ("POST", "/api/assets/{id}/reprocess"): Route("person", 404),
+    ("POST", "/api/assets/{id}/retry"): Route("person", 404),
+    ("GET", "/api/status"): Route("person"),
+    ("GET", "/api/status/events"): Route("person"),
+}
+
+
+@pytest.fixture
+async def photos(database: str, immich: StandIn, owner: UUID) -> list[UUID]:
+    """One that says something, one that could not be read; both of the same person."""
+    await install(database)
+    asset = await immich.upload(PICTURE, owner=owner, file_name=f"{NAME}.jpg")
+    bad = await immich.upload(b"no picture", owner=owner, file_name=f"{NAME}-bad.jpg")
+    models = Models(StubClip(), StubOcr(say=lambda _: [SECRET]), "cpu")
+    connection = await connect_to_immich(database)
+    try:
+        async with working(settings_for(database, immich.media.directory, max_attempts=1), models):
+            await idle(connection)
+    finally:
+        await connection.close()
+    return [asset, bad]
+
+
+@pytest.fixture
+async def home(database: str, immich: StandIn, photos: list[UUID]) -> AsyncIterator[House]:
+    async with house(database, immich, forward=None, mt_photos_api_key=KEY) as home:
+        yield home
+
+
+async def ask(person: Person, method: str, path: str, asset: UUID) -> tuple[int, bytes]:
+    """Status and, of a stream that does not end, the first event."""
+    route = ROUTES[method, path]
+    address = path.replace("{id}", str(asset))
+    async with person.session.request(
+        method, address, headers=person.headers, params=dict(route.parameters)
+    ) as response:
+        if response.content_type == "text/event-stream":
+            return response.status, await response.content.readuntil(b"\n\n")
+        return response.status, await response.read()
+
+
+def shows(body: bytes, photos: list[UUID]) -> list[str]:
+    """What of a person's photos is in an answer."""
+    secrets = {text: text.encode() for text in (SECRET, NAME, "ann", *map(str, photos))} | {"the picture": PICTURE}
+    return [name for name, secret in secrets.items() if secret in body]
+
+
+async def test_every_address_is_entered(database: str, tmp_path):
+    settings = settings_for(database, tmp_path, mt_photos_api_key=KEY, immich_url="http://immich")
+    app = create_app(settings, stub_models()[0])
+    there = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
+    there -= {("HEAD", path) for method, path in there if method == "GET"}
+    assert there == ROUTES.keys()
+
+
+async def test_whose_they_are(home: House, immich: StandIn, owner: UUID, photos: list[UUID]):
+    ann = await home.person(owner)
+    seen = {
+        path: shows((await ask(ann, method, path, photos[0]))[1], photos) for method, path in ROUTES if method == "GET"
+    }
+    assert {SECRET, NAME} <= set(seen["/api/search"] + seen["/api/assets/{id}"]), "or there would be nothing to hide"
+    assert seen["/api/assets/{id}/thumbnail"] == ["the picture"]
+    assert seen["/api/me"] == ["ann"]
+    assert NAME in seen["/api/status"]
+    assert NAME in seen["/api/status/events"]
+
+
+async def test_nobody_and_somebody_else_see_nothing_of_them(home: House, immich: StandIn, photos: list[UUID]):
+    eve = await home.person(await immich.create_user("eve"))
+    boss = await home.person(await immich.create_user("boss", admin=True))
+    for (method, path), route in ROUTES.items():
+        for asset in photos:
+            for person in (home.nobody(), home.with_key("wrong"), eve, boss):
+                status, body = await ask(person, method, path, asset)
+                wanted = 401 if route.whose == "person" and person not in (eve, boss) else route.found
+                assert (path, status) == (path, wanted)
+                assert (path, shows(body, [] if "{id}" in path else photos)) == (path, [])
+            if "{id}" in path:
+                unknown = await ask(eve, method, path, uuid4())
+                assert await ask(eve, method, path, asset) == unknown, "not even that there is such a photo"
+
+
+async def test_what_is_asked_for_without_a_right_is_not_done(
+    home: House, database, immich: StandIn, photos: list[UUID]
+):
+    eve = await home.person(await immich.create_user("eve"))
+    connection = await connect_to_immich(database)
+    try:
+        for path in ("reprocess", "retry"):
+            await eve.post(f"/api/assets/{photos[1]}/{path}", {})
+        assert await connection.fetchval("SELECT count(*) FROM immich_indexer.inbox") == 0
+    finally:
+        await connection.close()
