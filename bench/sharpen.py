@@ -82,6 +82,7 @@ async def _fill(url: str, count: int) -> None:
         await connection.executemany(
             """INSERT INTO "user" (id, email, name) VALUES ($1, $2, $2)""", [(one, str(one)) for one in search.OWNERS]
         )
+        await connection.execute("DROP INDEX clip_index")  # this path does not use it
         await connection.execute(f"ALTER TABLE smart_search ALTER embedding TYPE vector({_WIDTH})")
         # Not what the column is derived from: only that there is something says that a photo was read.
         await connection.execute("UPDATE immich_indexer.photo SET clip_model = 'bench', clip = '[1]'::halfvec")
