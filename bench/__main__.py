@@ -9,7 +9,7 @@ from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "search")
+NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "search", "sharpen", "width")
 ON_REQUEST = ("recall", "lexical")  # need a corpus
 
 

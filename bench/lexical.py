@@ -269,7 +269,7 @@ async def _judge(
     url: str, owner: UUID, version: Version, settings: Sequence[str], asked: Sequence[tuple[Query, Vector]]
 ) -> dict[str, object]:
     """Precision of the first 10, and R-precision of queries with at most 50 matches, in Immich's own order."""
-    connection = await _as_immich(url, settings)
+    connection = await as_immich(url, settings)
     try:
         immich = StandIn(connection, Path())
         tens: dict[tuple[int, int], list[float]] = {bounds: [] for bounds in _FREQUENCIES}
@@ -301,7 +301,7 @@ async def _keeps_order(url: str, owner: UUID, questions: Sequence[Vector], vecto
     matrix = np.stack([halved(vector) for vector in vectors.values()]).astype(np.float64)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     place = {asset: number for number, asset in enumerate(ids)}
-    connection = await _as_immich(url, ())
+    connection = await as_immich(url, ())
     try:
         immich = StandIn(connection, Path())
         for question in questions:
@@ -316,7 +316,8 @@ async def _keeps_order(url: str, owner: UUID, questions: Sequence[Vector], vecto
         await connection.close()
 
 
-async def _as_immich(url: str, settings: Sequence[str]) -> asyncpg.Connection:
+async def as_immich(url: str, settings: Sequence[str]) -> asyncpg.Connection:
+    """A connection on which Immich's statements are planned as on Immich's own server."""
     connection = await connect_to_immich(url)
     if connection.get_server_version().major > 16:
         await connection.execute("SET enable_incremental_sort = off")

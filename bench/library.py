@@ -1,19 +1,21 @@
 """A library of photos that say something, written as fast as PostgreSQL takes it: straight into the tables, by COPY."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+import numpy as np
 
 from indexer import schema
 from indexer.database import OwnConnection, connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.text import shelves, tokens
 from indexer.text.normalise import normalise
+from indexer.vectors import Vector
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,21 @@ async def write(connection: OwnConnection, chunk: bytes) -> None:
     await connection.execute(_ASSETS)
     await connection.execute(_PHOTOS, tokens.VERSION)
     await connection.execute("TRUNCATE stage")
+
+
+async def write_vectors(connection: OwnConnection, assets: Sequence[UUID], vectors: Vector) -> None:
+    """Write `vectors` (assets, width) into Immich's column, as they are, in COPY's binary form."""
+    width = vectors.shape[1]
+    sent = np.dtype([("dimensions", ">u2"), ("unused", ">u2"), ("numbers", ">f4", (width,))])
+    row = np.dtype([("fields", ">u2"), ("id_size", ">i4"), ("id", "V16"), ("size", ">i4"), ("vector", sent)])
+    table = np.zeros(len(assets), dtype=row)
+    table["fields"], table["id_size"], table["size"] = 2, 16, sent.itemsize
+    table["id"] = np.array([asset.bytes for asset in assets], dtype="V16")
+    table["vector"]["dimensions"], table["vector"]["numbers"] = width, vectors
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"PGCOPY\n\xff\r\n\0" + bytes(8)
+        yield table.tobytes()
+        yield b"\xff\xff"
+
+    await connection.copy_to_table("smart_search", source=source(), format="binary")

@@ -32,9 +32,9 @@ from indexer.database import OwnConnection
 NAME = "search"
 DESCRIPTION = "the first 50 ranked of a million photos; takes some ten minutes, most of it to write them"
 
-_SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
+SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
 _CHUNK = 5_000
-_OWNERS = (UUID(int=1), UUID(int=2))
+OWNERS = (UUID(int=1), UUID(int=2))
 _SAMPLE = 20_000  # photos looked at to know how frequent words are
 _WORDS = 50_000
 _PER_CLASS = 100
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     in a row, `two_words` a frequent and a common word, `misread` pieces of 4 to 8 characters one of which is wrong.
     """
     count = 20_000 if options.quick else options.documents
-    with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, _SETTINGS) as url:
+    with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, SETTINGS) as url:
         return asyncio.run(_measure(url, count))
 
 
@@ -56,13 +56,13 @@ async def _measure(url: str, count: int) -> dict[str, object]:
     connection = await library.prepare(url)
     try:
         start = time.perf_counter()
-        await _fill(connection, count)
+        await fill(connection, count)
         filled = time.perf_counter() - start
-        queries = _queries()
+        asked = queries()
         chance = random.Random(3)
-        order = [(kind, query) for kind, some in queries.items() for query in some]
+        order = [(kind, query) for kind, some in asked.items() for query in some]
         chance.shuffle(order)
-        times: dict[str, list[float]] = {kind: [] for kind in queries}
+        times: dict[str, list[float]] = {kind: [] for kind in asked}
         for kind, query in order[: len(order) // 10] + order:
             begin = time.perf_counter()
             await search.find(connection, query, limit=50)
@@ -73,12 +73,12 @@ async def _measure(url: str, count: int) -> dict[str, object]:
         )
     finally:
         await connection.close()
-    every = [ms for kind, some in queries.items() for ms in times[kind][-len(some) :]]
+    every = [ms for kind, some in asked.items() for ms in times[kind][-len(some) :]]
     return {
         "documents": count,
         "p95_ms": _p95(every),
         "p50_ms": round(statistics.median(every), 1),
-        "classes": {kind: _figures(times[kind][-len(some) :]) for kind, some in queries.items()},
+        "classes": {kind: _figures(times[kind][-len(some) :]) for kind, some in asked.items()},
         **dict(sizes),
         "fill_s": round(filled),
     }
@@ -92,7 +92,7 @@ def _p95(times: list[float]) -> float:
     return round(sorted(times)[int(len(times) * 0.95)], 1)
 
 
-async def _fill(connection: OwnConnection, count: int) -> None:
+async def fill(connection: OwnConnection, count: int) -> None:
     """Writes the photos, made by two processes, and then builds the index."""
     indexes = [row["indexdef"] for row in await connection.fetch(_INDEXES)]
     for row in await connection.fetch(_INDEXES):
@@ -129,7 +129,7 @@ def _photos(start: int, count: int) -> Iterator[library.Photo]:
         text = "".join(words)
         lines = [text[at : at + 12] for at in range(0, len(text), 12)]
         taken = now - timedelta(days=min(chance.expovariate(1 / 1500), 5500))
-        yield library.Photo(UUID(int=chance.getrandbits(128)), _OWNERS[chance.random() < 0.1], taken, "\n".join(lines))
+        yield library.Photo(UUID(int=chance.getrandbits(128)), OWNERS[chance.random() < 0.1], taken, "\n".join(lines))
 
 
 def _texts(chance: random.Random) -> list[str]:
@@ -161,7 +161,8 @@ def _vocabulary() -> tuple[list[str], list[float]]:
     return list(words), list(itertools.accumulate(1 / (rank + 12) for rank in range(_WORDS)))
 
 
-def _queries() -> dict[str, list[str]]:
+def queries() -> dict[str, list[str]]:
+    """What is asked, by class."""
     sample = [_texts(random.Random(-number)) for number in range(1, _SAMPLE)]
     photos = Counter(word for words in sample for word in {w.strip(" ，。") for w in words} if len(word) > 1)
     chance = random.Random(2)

@@ -100,7 +100,7 @@ class Words:
         question = np.zeros(width, dtype=np.float32)
         words = room(width, dimensions)
         if words:
-            question[dimensions:-1] = lexical.question(" ".join(_parsed(text).phrases), words)
+            question[dimensions:-1] = lexical.question(_apart(_parsed(text)), words)
         return question
 
     def _background(self, width: int, dimensions: int) -> Background:
@@ -165,6 +165,11 @@ def _parsed(text: str) -> Query:
         return parse(text)
     except QueryError:  # nobody is told; it is a search by meaning
         return Query(())
+
+
+def _apart(query: Query) -> str:
+    """All its runs: one that ends before a space does not go on behind it, as Chinese would in a text."""
+    return ",".join(query.phrases).replace(" ", ",")
 
 
 async def _find(connection: Connection, query: Query, limit: int) -> list[asyncpg.Record]:

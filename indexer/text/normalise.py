@@ -6,12 +6,20 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+# Unicode's Default_Ignorable_Code_Point: zero-width characters, variation selectors (also of ideographs), fillers.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 # Python strings may hold what PostgreSQL's text cannot: NUL, and halves of surrogate pairs.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-HAN = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # and kana
-_WRAP = re.compile(f"(?<=[{HAN}])\\s+(?=[{HAN}])")
+# Characters of Chinese, and kana; no punctuation.
+HAN = (
+    "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af"
+)
+_WRAP = re.compile(f"(?<=[{HAN}])\\s+|\\s+(?=[{HAN}])")
 _SPACES = re.compile(r"\s+")
 
 
@@ -42,7 +50,7 @@ def fold(text: str) -> str:
 def normalise(text: str) -> str:
     """The form in which texts are compared: folded, and white space as it matters.
 
-    Chinese and Japanese are written without spaces, so white space between two of their characters (a line that wraps)
-    means nothing and goes; any other is one space.
+    Chinese and Japanese are written without spaces, so white space beside one of their characters (a line that wraps,
+    the air around a number, two boxes) means nothing and goes; any other is one space.
     """
     return _SPACES.sub(" ", _WRAP.sub("", fold(text))).strip()

@@ -16,8 +16,9 @@ _PLACELESS = 2  # a phrase up to so long is one lexeme
 _SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which holds the error
 
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
-_PIECE = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
-_HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=\S)")
+_PIECE = re.compile(r'((?:(?<!\S)-)?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
+# What keyboards make of a minus; two of them are the dash of Chinese texts.
+_HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[^\s\u2010-\u2015\u2212])")
 
 
 @dataclass(frozen=True)

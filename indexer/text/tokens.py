@@ -4,7 +4,8 @@ A run is a stretch of letters and digits of any script. The canonical form of a 
 them: punctuation and white space all look alike. A document is the tsvector of every two neighbouring characters of the
 canonical form, spaces included, each pair at its place; so a piece of n >= 2 characters is the phrase of its n - 1
 pairs. Single characters stand in it too, and three in a row of words and numbers, without places. Chinese is written
-without spaces, so white space between two Chinese characters (a line that wraps) does not end a run.
+without spaces, so white space beside a Chinese character (a line that wraps, the air around a number, two boxes) does
+not end a run.
 """
 
 import re
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 
 from indexer.text.normalise import HAN, fold
 
-VERSION = 2  # raised when the same text would give another document: documents of an older version are made again
+VERSION = 3  # raised when the same text would give another document: documents of an older version are made again
 
 # What a tsvector can hold.
 _LAST_POSITION = 16383
 _MOST_POSITIONS = 255
 _LONGEST_WORD = 64
-_LONGEST_TEXT = 60_000  # characters: some 1 MB, the largest tsvector; no photo says more
+_LONGEST_TEXT = 150_000  # bytes, whose lexemes always fit into 1 MB, the largest tsvector; no photo says more
 
-_RUN = re.compile(f"(?:[^\\W_]|(?<=[{HAN}])\\s+(?=[{HAN}]))+")
+_RUN = re.compile(f"[^\\W_]+(?:(?:(?<=[{HAN}])\\s+|\\s+(?=[{HAN}]))[^\\W_]+)*")
 _WORD = re.compile(f"[^\\W_{HAN}]+")
 _LATIN = "a-z\u00df-\u024f"
 _HYPHENATED = re.compile(f"([{_LATIN}]+)[-\u2010][ \t]*\n[ \t]*([{_LATIN}]+)")
@@ -98,7 +99,7 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
         marks: further lexemes, without a place; they hold a space, so that no text has them, and are longer than two.
     """
     whole = locate(lines)
-    form = whole.text[:_LONGEST_TEXT]
+    form = whole.text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
     weights = ["A"] * (len(lines) or 1) if heights is None else [_weight(height) for height in heights] or ["A"]
     places: dict[str, list[str]] = {character: [] for character in form if character != " "}
     overflow = len(form) - 1 > _LAST_POSITION

@@ -27,6 +27,9 @@ from indexer.text.tokens import canonical
         ("发票 -餐饮 －住宿", ("发票",), ("餐饮", "住宿")),
         ('发票 -"two words" e-mail --x', ("发票", "e mail"), ("two words", "x")),
         ("发票 - 餐饮", ("发票", "餐饮"), ()),
+        ("发票 —餐饮", ("发票",), ("餐饮",)),  # made of a minus by a keyboard
+        ("——鲁迅", ("鲁迅",), ()),
+        ('"甲"-乙', ("甲", "乙"), ()),
     ],
 )
 def test_parsing(text: str, phrases: tuple[str, ...], excluded: tuple[str, ...]):
