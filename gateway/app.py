@@ -17,7 +17,6 @@ from gateway.forward import Elsewhere
 from gateway.guard import Guard
 from gateway.health import Health
 from gateway.identity import Identity
-from gateway.immich import Immich
 from gateway.library import Library
 from gateway.me import Me
 from gateway.metrics import Metrics
@@ -36,6 +35,7 @@ from gateway.thumbnails import Thumbnails
 from indexer import forgotten, logs
 from indexer.endings import Endings
 from indexer.errors import IndexerError
+from indexer.immich import Immich
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -97,7 +97,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     app.cleanup_ctx.append(running)
     immich = _immich(settings)
     if immich is not None:
-        app.cleanup_ctx.append(immich.running)
+        app.on_cleanup.append(lambda _app: immich.close())
     _serve_people(app, settings, immich, texts, metrics)
     if forward is None:
         elsewhere = forward = Elsewhere(settings, metrics)

@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.gate import Gate
-from gateway.immich import (
+from indexer.immich import (
     Account,
     Credential,
     Immich,

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
-from gateway.immich import Immich, ImmichBusyError, ImmichError, Queue
 from indexer.forgotten import Forgotten
+from indexer.immich import Immich, ImmichBusyError, ImmichError, Queue
 
 log = structlog.get_logger()
 

@@ -9,11 +9,11 @@ from aiohttp import web
 from gateway.errors import NotFoundError, ParameterError, UnavailableError, UpstreamError
 from gateway.gate import Gate
 from gateway.identity import Identity, told
-from gateway.immich import Immich, ImmichError
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.parameters import asset_of, parameters
 from indexer import shown
+from indexer.immich import Immich, ImmichError
 
 _SIZES = ("thumbnail", "preview")
 _TYPES = ("image/jpeg", "image/webp", "image/png", "image/avif", "image/gif")  # that no browser runs anything in

@@ -13,12 +13,14 @@ from indexer import ml_servers, photos, reconcile, schema, tuning
 from indexer import width as widths
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
+from indexer.immich import Immich, ImmichRefusalError
 from indexer.media import Media, MediaError
 from indexer.results import MODEL_NAMES
 from indexer.settings import Settings
 from indexer.vectors import room
 
 Verdict = Literal["ok", "advice", "fails"]
+_PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
@@ -37,6 +39,7 @@ async def examine(settings: Settings) -> list[Finding]:
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
     findings.append(await _faces(settings))
+    findings.append(await _immich(settings))
     try:
         connection = await connect(settings.dsn)
     except TROUBLE as error:
@@ -129,6 +132,37 @@ def _local_faces(settings: Settings) -> Finding:
     return Finding("faces", "ok", f"{model}, {root / model}")
 
 
+async def _immich(settings: Settings) -> Finding:
+    name = "Immich itself"
+    if not settings.immich_url:
+        return Finding(
+            name,
+            "advice",
+            "IMMICH_URL is not set: nobody can search over HTTP, for only Immich tells who is asking, and its jobs and"
+            " the tag `reindex` are left to people. Set IMMICH_URL=http://immich-server:2283",
+        )
+    key = settings.immich_api_key
+    try:
+        async with Immich(settings.immich_url, key.get_secret_value() if key else None) as immich:
+            await immich.ping()
+            permissions = await immich.own_permissions() if immich.has_key else None
+    except ImmichRefusalError as error:
+        return Finding(name, "fails", f"{error}: make IMMICH_API_KEY anew in Immich, Account Settings > API Keys")
+    except IndexerError as error:
+        return Finding(name, "fails", str(error))
+    if permissions is None:
+        return Finding(
+            name,
+            "advice",
+            "answers; without IMMICH_API_KEY the tag `reindex` stays on photos that were read, and `status` says which"
+            " of Immich's jobs to press",
+        )
+    lacking = [wanted for wanted in _PERMISSIONS if not permissions & {"all", wanted}]
+    if lacking:
+        return Finding(name, "advice", f"answers; IMMICH_API_KEY lacks the permission {' and '.join(lacking)}")
+    return Finding(name, "ok", "answers, and IMMICH_API_KEY may do what is asked in its name")
+
+
 async def _tables(connection: Connection, _: Settings) -> Finding:
     rows = await connection.fetch(schema.SQL["tables_present"], list(schema.TABLES))
     missing = [row["name"] for row in rows if not row["present"]]
@@ -212,11 +246,11 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
 
 async def _settings(connection: Connection, _: Settings) -> Finding:
     lines = await tuning.missing(connection)
-    if lines:
+    if lines and await connection.fetchval(schema.SQL["search_uses_index"]):
         return Finding(
             "database settings",
             "advice",
-            "Immich 2.7 shows at most 40 results until the database's owner runs: " + "; ".join(lines),
+            "Immich shows at most 40 results until the database's owner runs: " + "; ".join(lines),
         )
     return Finding("database settings", "ok", "as Immich's search wants them")
 

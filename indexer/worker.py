@@ -19,6 +19,7 @@ import indexer
 from indexer import requests, schema
 from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool
 from indexer.errors import ColumnWidthError, IndexerError
+from indexer.immich import Immich
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
 from indexer.media import Media
@@ -26,7 +27,7 @@ from indexer.pipeline import Pipeline, within
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings
-from indexer.tags import Tags, Untagger
+from indexer.tags import Untagger
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
     from indexer.models.clip import Clip
@@ -162,7 +163,7 @@ class Worker:
         self._id = uuid4()
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
-        self._tags = Tags(url, key.get_secret_value()) if url and key else None
+        self._immich = Immich(url, key.get_secret_value()) if url and key else None
         self.listener = Listener(settings.dsn)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
@@ -189,6 +190,8 @@ class Worker:
                     pool.terminate()
         finally:
             stopped.cancel()
+            if self._immich is not None:
+                await self._immich.close()
 
     @staticmethod
     async def _until_stopped(work: Coroutine[Any, Any, Pool], stopped: "asyncio.Task[bool]") -> Pool | None:
@@ -250,8 +253,8 @@ class Worker:
             asyncio.create_task(self._reconcile(pool), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
         ]
-        if self._tags is not None:
-            side.append(asyncio.create_task(Untagger(pool, self._tags).run(_UNTAG), name="untagger"))
+        if self._immich is not None:
+            side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.rung, self._idle), name="pipeline")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         # A failure of any of them is a failure of all: better to be restarted than to limp.

@@ -30,10 +30,14 @@ class Api:
     def application(self) -> web.Application:
         """To be served."""
         app = web.Application()
+        app.router.add_get("/api/server/ping", self._ping)
         app.router.add_get("/api/users/me", self._user)
         app.router.add_get("/api/api-keys/me", self._key)
         app.router.add_get("/api/assets/{id}/thumbnail", self._thumbnail)
         return app
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        return web.json_response({"res": "pong"})
 
     async def _user(self, request: web.Request) -> web.Response:
         found = await self._database.fetchrow(_SEARCHES["user"], await self._permitted(request, "user.read"))

@@ -1,11 +1,14 @@
-"""What the doctor says of faces: who would answer Immich for them."""
+"""What the doctor says of other servers: who would answer Immich for faces, and whether Immich itself does."""
 
 import asyncio
 import hashlib
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from indexer import doctor
+from indexer.demo.api import Api
+from indexer.demo.immich import StandIn
 from indexer.doctor import Finding
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from tests.acceptance.upstreams import MlServer, ml_servers
@@ -92,3 +95,51 @@ async def test_a_model_that_nobody_knows(of_faces):
     found = await of_faces(face_model="buffalo_x")
     assert found.verdict == "fails"
     assert "unknown FACE_MODEL" in found.text
+
+
+@pytest.fixture
+async def of_immich(immich: StandIn, owner, tmp_path):
+    async def examine(*permissions: str, key: str | None = None) -> Finding:
+        key = await immich.create_key(owner, *permissions) if permissions else key
+        async with TestServer(Api(immich.database).application()) as server:
+            settings = settings_for(
+                NO_DATABASE, tmp_path, tasks="ocr", immich_url=str(server.make_url("")), immich_api_key=key
+            )
+            (found,) = [found for found in await doctor.examine(settings) if found.check == "Immich itself"]
+            return found
+
+    return examine
+
+
+@pytest.mark.parametrize("permissions", [["all"], ["tag.asset", "job.create"]])
+async def test_a_key_that_may(of_immich, permissions):
+    assert (await of_immich(*permissions)).verdict == "ok"
+
+
+async def test_a_key_that_lacks_something(of_immich):
+    found = await of_immich("tag.asset", "asset.read")
+    assert found.verdict == "advice"
+    assert "lacks the permission job.create" in found.text
+
+
+async def test_a_key_that_immich_does_not_know(of_immich):
+    found = await of_immich(key="nonsense")
+    assert found.verdict == "fails"
+    assert "IMMICH_API_KEY" in found.text
+    assert "nonsense" not in found.text
+
+
+async def test_immich_without_a_key(of_immich):
+    found = await of_immich()
+    assert found.verdict == "advice"
+    assert "without IMMICH_API_KEY" in found.text
+
+
+@pytest.mark.parametrize(
+    ("url", "verdict"), [("", "advice"), ("immich:2283", "fails"), ("http://127.0.0.1:9", "fails")]
+)
+async def test_an_immich_that_cannot_be_asked(tmp_path, url, verdict):
+    findings = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks="ocr", immich_url=url))
+    (found,) = [found for found in findings if found.check == "Immich itself"]
+    assert found.verdict == verdict
+    assert "IMMICH_URL" in found.text

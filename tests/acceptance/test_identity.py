@@ -13,9 +13,9 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from gateway.errors import GatewayError, answer
 from gateway.identity import COOKIE, Identity
-from gateway.immich import Immich
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
+from indexer.immich import Immich
 
 ALL = "everything"
 

@@ -11,7 +11,6 @@ from aiohttp.test_utils import TestServer, unused_port
 from yarl import URL
 
 from gateway.forward import Elsewhere
-from gateway.immich import Immich, ImmichBusyError, ImmichError
 from gateway.metrics import Metrics
 from gateway.recovery import Recovery
 from gateway.upstream import Upstreams
@@ -20,6 +19,7 @@ from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import SettingsError
 from indexer.forgotten import Forgotten
+from indexer.immich import Immich, ImmichBusyError, ImmichError
 from indexer.models import face_weights
 from tests import stubs
 from tests.acceptance.upstreams import MlServer, ml_servers, until

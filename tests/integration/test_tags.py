@@ -14,7 +14,8 @@ from indexer import queue, tags
 from indexer.database import Pool, open_pool
 from indexer.demo.immich import StandIn
 from indexer.errors import IndexerError, SettingsError
-from indexer.tags import Tags, Untagger
+from indexer.immich import Immich
+from indexer.tags import Untagger
 from indexer.worker import Models
 from tests import stubs
 from tests.installs import install, make_role
@@ -209,8 +210,13 @@ async def test_a_tag_that_no_event_told_of_is_found(pool, immich, connection, ph
     assert await connection.fetchval("SELECT count(*) FROM immich_indexer.tagged") == 0
 
 
-async def test_one_that_failed_keeps_its_tag(pool, immich, connection, photos, api: Api):
-    untagger = Untagger(pool, Tags(api.url, "ann"))
+@pytest.fixture
+async def untagger(pool, api: Api) -> AsyncIterator[Untagger]:
+    async with Immich(api.url, "ann") as ann:
+        yield Untagger(pool, ann)
+
+
+async def test_one_that_failed_keeps_its_tag(pool, immich, connection, photos, untagger):
     tag = await immich.tag(photos[:3], "reindex")
     assert await untagger.round() == 0, "not even in the queue yet"
     worker = queue.Queue(pool, tag, queue.Policy(1, 0, 60))
@@ -225,13 +231,12 @@ async def test_one_that_failed_keeps_its_tag(pool, immich, connection, photos, a
     assert [row["assetId"] for row in rows] == [third.asset_id]
 
 
-async def test_the_tag_of_another_person_stays(pool, immich, connection, photos, api: Api):
+async def test_the_tag_of_another_person_stays(pool, immich, connection, photos, api: Api, untagger):
     bob = await immich.create_user("bob")
     his = await immich.upload(stubs.picture(100), owner=bob)
     await immich.tag(photos[0], "reindex")
     foreign = await immich.tag(his, "reindex")
     await finish_all(pool)
-    untagger = Untagger(pool, Tags(api.url, "ann"))
     with capture_logs() as logs:
         assert await untagger.round() == 1
         asked = len(api.calls)
@@ -259,8 +264,9 @@ async def finish_all(pool: Pool) -> None:
 async def test_a_key_that_may_not_is_named(pool, immich, connection, photos, api: Api, key, message):
     await immich.tag(photos[0], "reindex")
     await finish_all(pool)
-    with pytest.raises(IndexerError, match=message):
-        await Untagger(pool, Tags(api.url, key)).round()
+    async with Immich(api.url, key) as somebody:
+        with pytest.raises(IndexerError, match=message):
+            await Untagger(pool, somebody).round()
     assert not await no_tags(connection)
 
 
@@ -274,13 +280,14 @@ async def test_answers_that_make_no_sense_are_trouble_and_no_success(photos, sta
 
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", answer)
-    async with TestServer(app) as server:
+    async with TestServer(app) as server, Immich(str(server.make_url("/api")), "key") as somebody:
         with pytest.raises(IndexerError, match=rf"Immich answered {status} to /api/tags/.*\(check IMMICH_URL\)"):
-            await Tags(str(server.make_url("/api")), "key").take_off(photos[0], photos[:1])
+            await somebody.take_off(photos[0], photos[:1])
 
 
 async def test_an_address_that_is_none_or_where_nobody_is(photos):
     with pytest.raises(SettingsError, match="IMMICH_URL"):
-        Tags("immich:2283", "key")
-    with pytest.raises(IndexerError, match=r"cannot reach Immich at http://127.0.0.1:9"):
-        await Tags("http://127.0.0.1:9", "key").take_off(photos[0], photos[:1])
+        Immich("immich:2283", "key")
+    async with Immich("http://127.0.0.1:9", "key") as nobody:
+        with pytest.raises(IndexerError, match=r"cannot reach Immich at http://127.0.0.1:9"):
+            await nobody.take_off(photos[0], photos[:1])

@@ -1,15 +1,15 @@
-"""Immich's own API, as far as the gateway asks it for anything: who somebody is, and starting its jobs."""
+"""Immich's own API, as far as we ask it for anything: who somebody is, pictures, starting its jobs, taking tags off."""
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import aiohttp
-from aiohttp import web
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from yarl import URL
 
 from indexer.errors import IndexerError, SettingsError
@@ -44,6 +44,20 @@ class ImmichRefusalError(ImmichError):
         super().__init__(f"Immich refuses ({status}): {reason}")
         self.status = status
         self.reason = reason
+
+
+class ForeignTagError(ImmichError):
+    """The tag is of another person than the API key, and may not be taken off with it."""
+
+
+class _Outcome(BaseModel):
+    """What Immich says of one photo that a tag was to be taken off."""
+
+    success: bool
+    error: str | None = None
+
+
+_OUTCOMES = TypeAdapter(list[_Outcome])
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ class Account:
 
 
 class Immich:
-    """Immich's API; `close()` it, or let `running` do so.
+    """Immich's API; `close()` it, or use it as an asynchronous context manager.
 
     Args:
         url: Immich's address, with or without /api.
@@ -109,9 +123,10 @@ class Immich:
         """Whether there is a key of our own."""
         return self._own is not None
 
-    async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """To go along with an application, in its `cleanup_ctx`."""
-        yield
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -142,6 +157,14 @@ class Immich:
             raise self._strange("api/api-keys/me")
         return frozenset(map(str, permissions))
 
+    async def own_permissions(self) -> frozenset[str]:
+        """What our own key may do. Errors as `account`."""
+        return await self.permissions(self._key())
+
+    async def ping(self) -> None:
+        """See whether Immich answers. Errors as `account`."""
+        await self._read("api/server/ping", None)
+
     @asynccontextmanager
     async def open(
         self, path: str, credential: Credential, *, query: Mapping[str, str], etag: str | None = None
@@ -170,10 +193,8 @@ class Immich:
             ImmichBusyError: the job is at work already; Immich does not start it twice.
             ImmichError: Immich cannot be reached or refuses; the text says what to do.
         """
-        if self._own is None:
-            raise ImmichError("IMMICH_API_KEY is not set")
         path = f"api/jobs/{queue}"
-        status, text = await self._call("PUT", path, self._own, {"command": "start", "force": False})
+        status, text = await self._call("PUT", path, self._key(), {"command": "start", "force": False})
         if status in (401, 403):
             raise ImmichError(
                 f"Immich refuses IMMICH_API_KEY ({status}): as an administrator make one with the permission job.create"
@@ -183,7 +204,33 @@ class Immich:
         if status >= 300:
             raise ImmichError(f"Immich answered {status} to /{path}: {text[:300]} (check IMMICH_URL)")
 
-    async def _read(self, path: str, credential: Credential) -> Any:
+    async def take_off(self, tag: UUID, assets: Sequence[UUID]) -> int:
+        """Take `tag` off `assets`. Returns off how many.
+
+        Raises:
+            ForeignTagError: it is of another person, or the photos are.
+            ImmichError: Immich cannot be reached or refuses; the text says what to do.
+        """
+        path = f"api/tags/{tag}/assets"
+        status, text = await self._call("DELETE", path, self._key(), {"ids": [str(asset) for asset in assets]})
+        if status in (401, 403):
+            raise ImmichError(f"Immich refuses IMMICH_API_KEY ({status}): give it the permission tag.asset")
+        if status == 400:  # what Immich says of what is not one's own
+            raise ForeignTagError(_reason(text))
+        try:
+            outcomes = _OUTCOMES.validate_json(text if status < 300 else "")
+        except ValidationError:
+            raise ImmichError(f"Immich answered {status} to /{path}: {text[:300]} (check IMMICH_URL)") from None
+        if any(outcome.error == "no_permission" for outcome in outcomes):
+            raise ForeignTagError("no_permission")
+        return sum(outcome.success for outcome in outcomes)
+
+    def _key(self) -> Credential:
+        if self._own is None:
+            raise ImmichError("IMMICH_API_KEY is not set")
+        return self._own
+
+    async def _read(self, path: str, credential: Credential | None) -> Any:
         status, text = await self._call("GET", path, credential)
         try:
             answer = json.loads(text)
@@ -196,19 +243,17 @@ class Immich:
     def _refusal(self, path: str, status: int, text: str) -> ImmichError:
         """What an answer other than the one asked for means."""
         if status in (401, 403):
-            try:
-                answer = json.loads(text)
-            except ValueError:
-                answer = None
-            reason = answer.get("message") if isinstance(answer, dict) else None
-            return ImmichRefusalError(status, str(reason or "no reason given")[:300])
+            return ImmichRefusalError(status, _reason(text))
         if status >= 500 or status == 429:
             return ImmichAwayError(f"Immich at {self._url} answered {status}")
         return self._strange(path, status)
 
-    async def _call(self, method: str, path: str, credential: Credential, content: object = None) -> tuple[int, str]:
+    async def _call(
+        self, method: str, path: str, credential: Credential | None, content: object = None
+    ) -> tuple[int, str]:
         """Status and body."""
-        async with self._request(method, path, headers=credential.headers, json=content) as response:
+        headers = {} if credential is None else credential.headers
+        async with self._request(method, path, headers=headers, json=content) as response:
             body = await response.content.read(_LONGEST_ANSWER)
         return response.status, body.decode(errors="replace")
 
@@ -228,3 +273,13 @@ class Immich:
 
     def _strange(self, path: str, status: int = 200) -> ImmichError:
         return ImmichError(f"what answers at {self._url} is no Immich: {status} to /{path} (check IMMICH_URL)")
+
+
+def _reason(text: str) -> str:
+    """What Immich says in an error, without the JSON around it."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return text[:300] or "no reason given"
+    reason = answer.get("message") if isinstance(answer, dict) else None
+    return str(reason or "no reason given")[:300]
