@@ -1,6 +1,6 @@
 -- The least-privileged role for immich-indexer. Run it in Immich's database, as a superuser:
 --
---   psql -d immich -v password='choose one' -f role.sql
+--   psql -q -d immich -v password='choose one' -f role.sql
 --
 -- Safe to run again. Run it again after Immich restored a backup: a restore leaves our schema in the hands of Immich's role,
 -- and a backup from before the role knows nothing of its rights.
