@@ -27,7 +27,7 @@ function explained(code, details) {
 }
 
 /** The response to a request, or an ApiError. */
-export async function request(path, { body, asking = key.get(), ...options } = {}) {
+async function request(path, { body, asking = key.get(), ...options } = {}) {
   const headers = { "x-api-key": asking ?? "" };
   if (body !== undefined) {
     headers["content-type"] = "application/json";
