@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test soak check format tables bench clean
+.PHONY: install demo test soak check format tables bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -38,5 +38,8 @@ tables: install ## write the settings into both READMEs
 bench: install ## every benchmark; one with `python -m bench NAME --json`
 	$(BIN)/python -m bench all
 
+screenshots: install ## every view of the console, in both languages, light and dark; needs Chromium
+	$(BIN)/python -m tests.screenshots screenshots
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots

@@ -12,6 +12,7 @@ from aiohttp import web
 import indexer
 from gateway import models
 from gateway.assets import Assets
+from gateway.console.pages import Console
 from gateway.events import Events
 from gateway.forward import Elsewhere
 from gateway.guard import Guard
@@ -136,6 +137,7 @@ def _serve_people(
         metrics.watch(gated.gate)
     for answering in (Me(identity, settings.immich_pages), search, assets, thumbnails, reprocess):
         app.add_routes(answering.routes())
+    app.add_routes(Console().routes())
     app.add_routes([*StatusRoute(identity, overview).routes(), *events.routes()])
 
     async def running(_app: web.Application) -> AsyncIterator[None]:

@@ -58,6 +58,11 @@ ROUTES = {
     ("POST", "/api/assets/{id}/retry"): Route("person", 404),
     ("GET", "/api/status"): Route("person"),
     ("GET", "/api/status/events"): Route("person"),
+    ("GET", "/console"): Route("page"),
+    ("GET", "/console/"): Route("page"),
+    ("GET", "/console/photo/{id}"): Route("page"),
+    ("GET", "/console/status"): Route("page"),
+    ("GET", "/console/static/{digest}/{name}"): Route("page", 404),
 }
 
 
@@ -97,7 +102,8 @@ async def ask(person: Person, method: str, path: str, asset: UUID) -> tuple[int,
 
 def shows(body: bytes, photos: list[UUID]) -> list[str]:
     """What of a person's photos is in an answer."""
-    secrets = {text: text.encode() for text in (SECRET, NAME, "ann", *map(str, photos))} | {"the picture": PICTURE}
+    secrets = {text: text.encode() for text in (SECRET, NAME, *map(str, photos))}
+    secrets |= {"ann": b'"ann"', "the picture": PICTURE}  # her name in JSON, not a part of "cannot"
     return [name for name, secret in secrets.items() if secret in body]
 
 

@@ -1,0 +1,100 @@
+// The gateway's API, asked with the key that the reader signed in with. The key lives in sessionStorage and nowhere else.
+
+import { has, t } from "./texts.js";
+
+const KEY = "immich-api-key";
+
+export const key = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (value) => sessionStorage.setItem(KEY, value),
+  forget: () => sessionStorage.removeItem(KEY),
+};
+
+/** What went wrong: `code` as the gateway names it, `message` what to do in the reader's language, `details` in English. */
+export class ApiError extends Error {
+  constructor(status, code, details) {
+    super(explained(code, details));
+    this.status = status;
+    this.code = code;
+    this.details = details;
+  }
+}
+
+function explained(code, details) {
+  const permission = code === "forbidden" && /permission ([\w.]+)/.exec(details)?.[1];
+  if (permission) return t("error.lacking", { permission });
+  return t(has(`error.${code}`) ? `error.${code}` : "error.other");
+}
+
+/** The response to a request, or an ApiError. */
+async function request(path, { body, asking = key.get(), ...options } = {}) {
+  const headers = { "x-api-key": asking ?? "" };
+  if (body !== undefined) {
+    headers["content-type"] = "application/json";
+    options = { method: "POST", body: JSON.stringify(body), ...options };
+  }
+  let response;
+  try {
+    response = await fetch(path, { headers, credentials: "omit", cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "network", "");
+  }
+  if (response.ok) return response;
+  throw failed(response.status, await response.json().catch(() => ({})), asking);
+}
+
+/** The error that an answer tells of. Where the key opens nothing any more, everybody hears of it. */
+function failed(status, { error: code = "other", message = `HTTP ${status}` }, asking = key.get()) {
+  const failure = new ApiError(status, code, message);
+  if (code === "unauthorized" && asking === key.get()) document.dispatchEvent(new CustomEvent("signed-out", { detail: failure }));
+  return failure;
+}
+
+/** The answer to a request, from JSON. */
+export async function ask(path, options) {
+  const response = await request(path, options);
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "network", "");
+  }
+}
+
+/** A photo as an address for `img.src`, good until it is revoked. */
+export async function picture(asset, size, signal) {
+  const response = await request(`/api/assets/${encodeURIComponent(asset)}/thumbnail?size=${size}`, { signal, cache: "default" });
+  return URL.createObjectURL(await response.blob());
+}
+
+/** The objects of an event stream as they come, until it ends or `signal` aborts. EventSource could not send the key. */
+export async function* events(path, signal) {
+  const response = await request(path, { signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    let piece;
+    try {
+      piece = await reader.read();
+    } catch (error) {
+      if (signal.aborted) return;
+      throw new ApiError(0, "network", "");
+    }
+    if (piece.done) return;
+    const blocks = (rest + piece.value).replaceAll("\r\n", "\n").split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const { event, data } = fields(block);
+      if (event === "error") throw failed(0, data);
+      if (data) yield data;
+    }
+  }
+}
+
+function fields(block) {
+  const lines = block.split("\n");
+  const named = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trim());
+  const data = named("data").join("\n");
+  return { event: named("event").at(-1), data: data && JSON.parse(data) };
+}

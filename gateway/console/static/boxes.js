@@ -1,0 +1,60 @@
+// Lines of text where they are in a picture: an outline each, and the text itself, invisible, to be selected there.
+
+import { make, scriptOf } from "./dom.js";
+import { marked } from "./marks.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Draws lines over a picture.
+ *
+ * @param outlines an <svg> over the picture, its viewBox from 0 to 1
+ * @param layer an element over the picture
+ * @param lines [{text, box}], corners as x and y in turn, 0 to 1, clockwise from the text's top left
+ * @param matched numbers of the lines that match
+ * @param words what matches in them
+ * @param ratio width of the picture over its height
+ */
+export function draw(outlines, layer, lines, matched, words, ratio) {
+  outlines.replaceChildren(...lines.map(({ box }, line) => {
+    const outline = document.createElementNS(SVG, "polygon");
+    outline.setAttribute("points", box.join(" "));
+    outline.dataset.line = line;
+    outline.classList.toggle("matched", matched.has(line));
+    return outline;
+  }));
+  const texts = lines.map(({ text, box }, line) => {
+    // Of a tall box nobody knows which way its text runs: all of it is marked, and no word in the wrong place.
+    const tall = isTall(text, shape(box, ratio));
+    return make("span", { "data-line": line, lang: scriptOf(text), class: tall ? "tall" : null },
+      marked(text, tall ? [] : words, matched.has(line)));
+  });
+  layer.replaceChildren(...texts.flatMap((text) => [text, make("br")])); // the breaks are for what is copied
+  lines.forEach(({ box }, line) => fit(texts[line], box, ratio, layer));
+}
+
+/** Puts a text onto its box: turned as the box is, as high, and as wide. In units of the picture's width, so it follows its size. */
+function fit(element, box, ratio, layer) {
+  const { across, height, angle } = shape(box, ratio);
+  const tall = element.classList.contains("tall");
+  const size = tall ? across : height;
+  element.style.setProperty("left", `${100 * box[0]}%`);
+  element.style.setProperty("top", `${100 * box[1]}%`);
+  element.style.setProperty("font-size", `${80 * size}cqw`);
+  element.style.setProperty("line-height", `${100 * size}cqw`);
+  const natural = (tall ? element.offsetHeight : element.offsetWidth) / layer.offsetWidth;
+  const stretched = natural ? (tall ? height : across) / natural : 1;
+  element.style.setProperty("transform", `rotate(${angle}rad) scale${tall ? "Y" : "X"}(${stretched})`);
+}
+
+/** Width and height in widths of the picture, and the angle of the upper edge, clockwise. */
+function shape([x1, y1, x2, y2, , , x4, y4], ratio) {
+  const down = (y) => y / ratio;
+  return {
+    across: Math.hypot(x2 - x1, down(y2 - y1)),
+    height: Math.hypot(x4 - x1, down(y4 - y1)),
+    angle: Math.atan2(down(y2 - y1), x2 - x1),
+  };
+}
+
+const isTall = (text, { across, height }) => height > 1.5 * across && [...text].length > 1;

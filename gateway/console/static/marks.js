@@ -1,0 +1,62 @@
+// The words that were looked for, marked in a text.
+
+import { make } from "./dom.js";
+
+/** The pieces that a query asks for: words, "phrases"; not what it wants left out. */
+export function pieces(query) {
+  const text = query.normalize("NFKC").replace(/^\s*ocr\s*[:：]/i, "").replace(/[“”„«»『』「」]/g, '"');
+  const found = [];
+  for (const [, minus, phrase, word] of text.matchAll(/(-?)(?:"([^"]*)(?:"|$)|([^\s"]+))/g)) {
+    // Punctuation is as good as a space for the search, and so it is here.
+    if (!minus) found.push(...(phrase ?? word).toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean));
+  }
+  return [...new Set(found)];
+}
+
+/** Nodes of `text` with those pieces in <mark>; all of it in one where none is found literally, but `matched` says so. */
+export function marked(text, words, matched) {
+  if (!matched) return [text];
+  const spans = merged(words.flatMap((word) => places(text, word)));
+  if (!spans.length) return [make("mark", {}, text)];
+  const nodes = [];
+  let at = 0;
+  for (const [from, to] of spans) {
+    nodes.push(text.slice(at, from), make("mark", {}, text.slice(from, to)));
+    at = to;
+  }
+  return [...nodes, text.slice(at)].filter((node) => node !== "");
+}
+
+function places(text, word) {
+  const { form, origins } = folded(text);
+  const found = [];
+  for (let at = form.indexOf(word); at >= 0; at = form.indexOf(word, at + 1)) {
+    found.push([origins[at], origins[at + word.length]]);
+  }
+  return found;
+}
+
+/** Half width and lower case, with where in the text each unit of it came from. */
+function folded(text) {
+  let form = "";
+  const origins = [];
+  let at = 0;
+  for (const character of text) {
+    const plain = character.normalize("NFKC").toLowerCase();
+    for (let unit = 0; unit < plain.length; unit++) origins.push(at);
+    form += plain;
+    at += character.length;
+  }
+  origins.push(at);
+  return { form, origins };
+}
+
+function merged(spans) {
+  const all = [];
+  for (const [from, to] of spans.sort((a, b) => a[0] - b[0])) {
+    const last = all.at(-1);
+    if (last && from <= last[1]) last[1] = Math.max(last[1], to);
+    else all.push([from, to]);
+  }
+  return all;
+}

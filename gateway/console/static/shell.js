@@ -1,0 +1,84 @@
+// What every page has: signing in and out, and the language. A page calls `start` with what it does once somebody is there.
+
+import { ApiError, ask, key } from "./api.js";
+import { $, complain } from "./dom.js";
+import { t } from "./texts.js";
+
+/** Runs `page(me)` when the reader is known, at once or after they have signed in. */
+export async function start(page) {
+  const content = $("content");
+  let running = false;
+
+  async function enter(me) {
+    $("signin").hidden = true;
+    content.hidden = false;
+    $("account").hidden = false;
+    $("who").textContent = me.name;
+    if (running) return location.reload(); // somebody else may have signed in: nothing of the first may stay
+    running = true;
+    try {
+      await page(me);
+    } catch (error) {
+      complain($("problem"), error, () => location.reload());
+    }
+  }
+
+  function signIn(reason = "") {
+    key.forget();
+    content.hidden = true;
+    $("account").hidden = true;
+    $("signin").hidden = false;
+    $("signin-error").textContent = reason;
+    $("key").focus();
+  }
+
+  document.addEventListener("signed-out", (event) => signIn(t("signin.again", { reason: event.detail.message })));
+  $("sign-out").addEventListener("click", () => {
+    key.forget();
+    location.assign("/console");
+  });
+  for (const link of document.querySelectorAll("[data-lang]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      const address = new URL(location.href);
+      address.searchParams.set("lang", link.dataset.lang);
+      location.replace(address);
+    });
+  }
+  $("signin-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const given = $("key").value.trim();
+    const button = event.submitter ?? event.target.querySelector("button");
+    const fail = (reason) => {
+      $("signin-error").textContent = reason;
+      $("key").setAttribute("aria-invalid", "true");
+      $("key").focus();
+    };
+    if (!given) return fail(t("signin.empty"));
+    $("signin-error").textContent = "";
+    $("key").removeAttribute("aria-invalid");
+    button.disabled = true;
+    try {
+      const me = await ask("/api/me", { asking: given });
+      if (!me.may.search) return fail(t("signin.no_search"));
+      key.set(given);
+      $("key").value = "";
+      await enter(me);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const details = ["unavailable", "upstream", "other"].includes(error.code) ? error.details : "";
+      fail(details ? `${error.message} ${t("error.details", { message: details })}` : error.message);
+    } finally {
+      button.disabled = false;
+    }
+  });
+
+  if (!key.get()) return signIn();
+  try {
+    await enter(await ask("/api/me"));
+  } catch (error) {
+    if (error.code === "unauthorized") return; // the form says so
+    content.hidden = false;
+    complain($("problem"), error, () => location.reload());
+  }
+}

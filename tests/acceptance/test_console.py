@@ -1,0 +1,612 @@
+"""The console in a real browser, on a real gateway, database, indexer and OCR engine."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from playwright.async_api import Browser, expect
+
+from indexer.demo.immich import StandIn
+from indexer.models.ocr import Ocr, load_ocr
+from indexer.worker import Models
+from tests import console
+from tests.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
+from tests.installs import install
+from tests.stubs import StubClip
+from tests.workers import eventually, idle, settings_for, working
+
+pytestmark = [
+    pytest.mark.skipif(console.chromium() is None, reason=console.NO_BROWSER),
+    pytest.mark.timeout(300),
+]
+
+INVOICE = ("增值税专用发票", "No 62580417", "合计88.00元", "开票日期2024年5月1日")
+NOTICE = ("停车场入口", "限高2.1米")
+Photo = Callable[..., Awaitable[UUID]]
+
+
+@pytest.fixture(scope="module")
+def ocr() -> Ocr:
+    return load_ocr(threads=2)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def installed(database: str) -> str:
+    await install(database)
+    return database
+
+
+@pytest.fixture
+def settings(installed: str, tmp_path: Path):
+    return settings_for(installed, tmp_path / "media", max_attempts=2)
+
+
+@pytest.fixture
+async def url(settings, immich: StandIn) -> AsyncIterator[str]:
+    async with console_of(immich, settings) as url:
+        yield url
+
+
+@pytest.fixture
+async def indexer(settings, ocr: Ocr) -> AsyncIterator[None]:
+    async with working(settings, Models(StubClip(), ocr, "cpu")):
+        yield
+
+
+@pytest.fixture
+def photo(immich: StandIn, owner: UUID, connection: asyncpg.Connection) -> Photo:
+    """Uploads a picture with these lines and waits until it has been read."""
+
+    async def photo(*lines: str, name: str = "IMG_0001.jpg", owner: UUID = owner) -> UUID:
+        asset = await immich.upload(drawn(*lines)[0], owner=owner, file_name=name)
+        await idle(connection)
+        return asset
+
+    return photo
+
+
+@pytest.fixture
+async def key(immich: StandIn, owner: UUID) -> str:
+    return await immich.create_key(owner)
+
+
+@contextlib.asynccontextmanager
+async def signed_in(browser: Browser, url: str, key: str, **options) -> AsyncIterator[Reader]:
+    async with reading(browser, url, **options) as reader:
+        await reader.open()
+        await reader.sign_in(key)
+        yield reader
+
+
+async def preview_of(connection: asyncpg.Connection, asset: UUID) -> str:
+    return await connection.fetchval(
+        'SELECT path FROM asset_file WHERE "assetId" = $1 AND type = $2 AND NOT "isEdited"', asset, "preview"
+    )
+
+
+async def stay(reader: Reader) -> None:
+    """Leaves a mark that a reload would wipe out."""
+    await reader.page.evaluate("window.stayed = true")
+
+
+async def stayed(reader: Reader) -> bool:
+    return await reader.page.evaluate("window.stayed === true")
+
+
+# Signing in
+
+
+@pytest.mark.parametrize(
+    ("language", "wrong", "empty", "tips"),
+    [
+        ("en-GB", "Immich does not know this API key", "Paste your API key first", "What you can type"),
+        ("zh-CN", "Immich 不认识这个 API 密钥", "请先粘贴 API 密钥", "可以这样输入"),
+    ],
+)
+async def test_signing_in_and_out(browser, url, key, language, wrong, empty, tips):
+    async with reading(browser, url, language=language) as reader:
+        page = reader.page
+        await reader.open()
+        await expect(page.locator("html")).to_have_attribute("lang", "zh-CN" if language == "zh-CN" else "en")
+        await expect(page.locator("#key")).to_be_focused()
+        await expect(page.locator("#content")).to_be_hidden()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#signin-error")).to_contain_text(empty)
+        reader.refused.add(401)
+        await page.fill("#key", "no-such-key")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#signin-error")).to_contain_text(wrong)
+        await expect(page.locator("#key")).to_have_attribute("aria-invalid", "true")
+        assert await page.evaluate("sessionStorage.length") == 0
+        await page.fill("#key", f" {key} ")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#tips")).to_contain_text(tips)
+        await expect(page.locator("#who")).to_have_text("ann")
+        assert key in await page.evaluate("JSON.stringify(sessionStorage)")
+        assert await page.evaluate("localStorage.length") == 0
+        assert key not in str(await page.context.cookies())
+        await reader.open("/console/status")
+        await expect(page.locator("#status")).to_be_visible()
+        await page.click("#sign-out")
+        await expect(page.locator("#signin")).to_be_visible()
+        assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_a_key_that_may_not_search_is_told_what_it_lacks(browser, url, immich, owner):
+    async with reading(browser, url) as reader:
+        await reader.open()
+        for permissions, lacking in ((["user.read"], "asset.read"), (["asset.read"], "user.read")):
+            reader.refused.add(403)
+            await reader.page.fill("#key", await immich.create_key(owner, *permissions))
+            await reader.page.keyboard.press("Enter")
+            await expect(reader.page.locator("#signin-error")).to_contain_text(lacking)
+
+
+async def test_a_key_that_was_revoked_asks_for_another(browser, url, immich, owner, key):
+    async with signed_in(browser, url, key) as reader:
+        old = await immich.create_key(owner)
+        await immich.revoke_key(old)
+        reader.refused.add(401)
+        await reader.page.evaluate("key => sessionStorage.setItem('immich-api-key', key)", old)
+        await reader.open("/console/status")
+        await expect(reader.page.locator("#signin-error")).to_contain_text("Immich does not know this API key")
+        await reader.sign_in(key)
+        await expect(reader.page.locator("#status")).to_be_visible()
+
+
+async def test_the_language_is_that_of_the_browser_until_another_is_chosen(browser, url, key):
+    async with signed_in(browser, url, key, language="fr-FR") as reader:
+        await expect(reader.page.locator("html")).to_have_attribute("lang", "en")
+        await reader.open("/console?q=%E7%A5%A8")
+        await reader.page.click("[data-lang=zh-CN]")
+        await expect(reader.page.locator("html")).to_have_attribute("lang", "zh-CN")
+        await expect(reader.page.locator("#q")).to_have_value("票")
+        await reader.open("/console/status")
+        await expect(reader.page.locator("h1:visible")).to_have_text("状态")
+
+
+# Searching and looking
+
+
+@pytest.mark.parametrize(
+    ("language", "size", "said", "matched"),
+    [
+        ("en-GB", DESK, "1 photo says “发票”.", "1 line matches “发票”"),
+        ("zh-CN", PHONE, "1 张照片上写有“发票”。", "1 行与“发票”相符"),
+    ],
+)
+async def test_search_and_see_where_the_words_are(browser, url, key, indexer, photo, language, size, said, matched):
+    invoice, notice = await photo(*INVOICE, name="invoice.jpg"), await photo(*NOTICE, name="notice.jpg")
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        await reader.search("发票")
+        await expect(page.locator("#summary")).to_contain_text(said)
+        found = page.locator("#results > li")
+        await expect(found).to_have_count(2)
+        await expect(found.first.locator("mark")).to_have_text("发票")
+        await expect(found.last.locator("mark")).to_have_count(0)
+        await expect(page.locator(".thumb.loaded")).to_have_count(2)
+        assert f"/console/photo/{notice}" in (await found.last.locator("a").get_attribute("href") or "")
+
+        await found.first.locator("a").click()
+        await page.wait_for_selector(".stage.loaded")
+        assert f"/console/photo/{invoice}" in page.url
+        await expect(page.locator("h1:visible")).to_have_text("invoice.jpg")
+        await expect(page.locator("#lines > li")).to_have_count(len(INVOICE))
+        for text, truth in drawn(*INVOICE)[1].items():
+            assert await reader.box_of(text.split()[-1]) == pytest.approx(truth, abs=0.02), text
+        await expect(page.locator("#boxes .matched")).to_have_count(1)
+        assert await reader.line("发票").get_attribute("class") == "matched"
+        await expect(page.locator("#lines mark")).to_have_text("发票")
+        await expect(page.locator("#count")).to_have_text(matched)
+
+        await page.click("#back")
+        await expect(page.locator("#q")).to_have_value("发票")
+        await expect(page.locator("#results > li")).to_have_count(2)
+
+
+async def test_text_can_be_selected_in_the_picture_and_beside_it(browser, url, key, indexer, photo):
+    invoice = await photo(*INVOICE)
+    async with signed_in(browser, url, key) as reader:
+        await reader.look_at(invoice)
+        number = await reader.line("62580417").get_attribute("data-line")
+        for place in (f'#layer [data-line="{number}"]', f'#lines [data-line="{number}"] span'):
+            box = await reader.page.locator(place).bounding_box()
+            assert box is not None
+            middle = box["y"] + box["height"] / 2
+            await reader.page.mouse.move(box["x"] + 1, middle)
+            await reader.page.mouse.down()
+            await reader.page.mouse.move(box["x"] + box["width"] - 1, middle, steps=5)
+            await reader.page.mouse.up()
+            assert "62580417" in await reader.page.evaluate("getSelection().toString()"), place
+
+
+async def test_the_text_over_the_picture_covers_its_box(browser, url, key, indexer, photo):
+    invoice = await photo(*INVOICE)
+    async with signed_in(browser, url, key, size=PHONE) as reader:
+        await reader.look_at(invoice)
+        await reader.page.set_viewport_size({"width": 800, "height": 900})  # it follows the picture's size
+        for number in range(len(INVOICE)):
+            outline = await reader.page.locator(f'#boxes [data-line="{number}"]').bounding_box()
+            text = await reader.page.locator(f'#layer [data-line="{number}"]').bounding_box()
+            assert outline is not None
+            assert text is not None
+            for side in ("x", "y", "width", "height"):
+                assert text[side] == pytest.approx(outline[side], abs=8), side
+
+
+async def test_with_the_keyboard_alone(browser, url, key, indexer, photo):
+    await photo(*INVOICE)
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        await expect(page.locator("#q")).to_be_focused()
+        await page.keyboard.type("62580")
+        await page.keyboard.press("Enter")
+        await page.locator("#results a").wait_for()
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.closest('#results') !== null"):
+                break
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".stage.loaded")
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.className") == "skip"
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#main")).to_be_focused()
+        await reader.line("62580417").locator("button").focus()
+        await page.keyboard.press("Space")
+        await expect(page.locator("#boxes .pointed")).to_have_count(1)
+        await page.keyboard.press("Space")
+        await expect(page.locator("#boxes .pointed")).to_have_count(0)
+
+
+async def test_words_alone_meaning_alone_and_nothing(browser, url, key, indexer, photo):
+    await photo(*INVOICE)
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        await reader.search("ocr:停车场")
+        await expect(page.locator("#summary")).to_have_text("No photo says “停车场”")
+        await expect(page.locator("[name=mode][value=ocr]")).to_be_checked()
+        await page.click("#nothing a >> nth=0")  # by what it shows
+        await expect(page.locator("#results > li")).to_have_count(1)
+        await expect(page.locator("[name=mode][value=clip]")).to_be_checked()
+        await reader.page.locator("label", has_text="Words and meaning").click()
+        await expect(page.locator("#summary")).to_contain_text("These look most like it")
+        await page.go_back()
+        await expect(page.locator("[name=mode][value=clip]")).to_be_checked()
+        reader.refused.add(400)
+        await page.fill("#q", "ocr:-餐饮")
+        await page.press("#q", "Enter")
+        await expect(page.locator("#problem")).to_contain_text("That cannot be searched for")
+        await expect(page.locator("#problem")).to_contain_text("say what to look for")
+
+
+async def test_more_than_a_page_of_results(browser, url, key, connection, immich, owner, installed):
+    picture, _ = drawn("x")
+    for number in range(50):
+        asset = await immich.upload(picture, owner=owner, file_name=f"{number}.jpg")
+        await connection.execute(
+            "INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, digest, ocr_model, lines, text)"
+            " VALUES ($1, now(), '', 'stub ocr', '[]', '')",
+            asset,
+        )
+    vector = "[" + ",".join(["0.1"] * 512) + "]"
+    await connection.execute("INSERT INTO smart_search SELECT id, $1::text::vector FROM asset", vector)
+    await connection.execute(
+        "UPDATE immich_indexer.photo SET clip_model = 'stub clip', clip = $1::text::halfvec", vector
+    )
+    async with signed_in(browser, url, key) as reader:
+        await reader.search("日落")
+        await expect(reader.page.locator("#results > li")).to_have_count(48)
+        await reader.page.click("#more")
+        await expect(reader.page.locator("#results > li")).to_have_count(50)
+        await expect(reader.page.locator("#more")).to_be_hidden()
+        await expect(reader.page.locator("#results > li:nth-child(49) a")).to_be_focused()
+
+
+async def test_a_photo_that_is_not_there_or_not_theirs(browser, url, key, indexer, photo, immich):
+    stranger = await immich.create_user("eve")
+    secret = await photo("秘密文件", owner=stranger)
+    async with signed_in(browser, url, key) as reader:
+        reader.refused |= {400, 404}
+        for asset in (secret, uuid4()):
+            await reader.open(f"/console/photo/{asset}")
+            await expect(reader.page.locator("#problem")).to_contain_text("There is no such photo")
+            await expect(reader.page.locator("#photo")).to_be_hidden()
+        await reader.open()
+        await reader.search("ocr:秘密文件")
+        await expect(reader.page.locator("#results > li")).to_have_count(0)
+
+
+async def test_text_from_photos_and_names_is_only_text(browser, url, key, indexer, photo):
+    evil = "<script>alert(1)</script>"
+    name = "<img src=x onerror=alert(2)>.jpg"
+    asset = await photo(evil, "第二行", name=name)
+    async with signed_in(browser, url, key) as reader:
+        await reader.search("alert")
+        await expect(reader.page.locator("#results .said")).to_contain_text(evil)
+        await expect(reader.page.locator("#results .name")).to_have_text(name)
+        await reader.look_at(asset, "script")
+        await expect(reader.line("alert")).to_contain_text(evil)
+        await expect(reader.page.locator("#layer")).to_contain_text(evil)
+        await expect(reader.page.locator("h1:visible")).to_have_text(name)
+        await reader.page.click("[data-task=ocr]")
+        await expect(reader.page.locator("#compare")).to_contain_text(evil)
+        assert await reader.page.locator("main script, main img[src=x]").count() == 0
+
+
+# One photo again
+
+
+async def test_regenerate_and_see_old_next_to_new(browser, url, key, indexer, photo, connection, immich):
+    asset = await photo(*INVOICE)
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        await reader.look_at(asset)
+        await stay(reader)
+        await page.click("[data-task=clip]")
+        await expect(page.locator("#comparison p")).to_have_text("The vector is the same as before.")
+        await page.click("[data-task=ocr]")
+        await expect(page.locator("#comparison p")).to_have_text("The text is the same as before.")
+
+        path = await preview_of(connection, asset)
+        immich.media.write(path, drawn("增值税普通发票", *INVOICE[1:3], "新的一行")[0])
+        await page.click("[data-task=ocr]")
+        await expect(page.locator("#comparison p")).to_have_text("2 lines changed.")
+        await expect(page.locator("#compare")).to_be_focused()
+        assert await page.locator("#comparison .gone").all_inner_texts() == ["增值税专用发票", INVOICE[3]]
+        assert await page.locator("#comparison .added").all_inner_texts() == ["增值税普通发票", "新的一行"]
+        await expect(page.locator("#comparison del").first).to_have_text("专用")
+        await expect(page.locator("#comparison ins").first).to_have_text("普通")
+        await expect(reader.line("新的一行")).to_be_visible()
+        immich.media.write(path, drawn("另一张照片")[0])
+        await page.click("[data-task=clip]")
+        await expect(page.locator("#comparison p")).to_contain_text("similar to the old one")
+        assert await stayed(reader)
+
+
+async def test_a_key_that_may_not_update_and_a_partners_photo(browser, url, indexer, photo, immich, owner):
+    asset = await photo(*INVOICE)
+    friend = await immich.create_user("bob")
+    shared = await photo(*NOTICE, owner=friend)
+    await immich.share(friend, owner)
+    limited = await immich.create_key(owner, "user.read", "asset.read", "asset.view")
+    async with signed_in(browser, url, limited) as reader:
+        await reader.look_at(asset)
+        await expect(reader.page.locator("#again-lead")).to_contain_text("lacks the permission asset.update")
+        for task in ("ocr", "clip"):
+            await expect(reader.page.locator(f"[data-task={task}]")).to_be_disabled()
+        await reader.look_at(shared)
+        await expect(reader.line("停车场入口")).to_be_visible()
+        await expect(reader.page.locator("#again-lead")).to_contain_text("This photo is a partner’s")
+
+
+async def test_a_key_that_may_not_see_pictures(browser, url, indexer, photo, immich, owner):
+    asset = await photo(*INVOICE)
+    blind = await immich.create_key(owner, "user.read", "asset.read")
+    async with signed_in(browser, url, blind) as reader:
+        await reader.search("发票")
+        await expect(reader.page.locator("#summary")).to_contain_text("lacks the permission asset.view")
+        await reader.open(f"/console/photo/{asset}")
+        await expect(reader.page.locator("#stage")).to_contain_text("lacks the permission asset.view")
+        await expect(reader.line("发票")).to_be_visible()
+
+
+# The status
+
+
+@pytest.mark.parametrize(
+    ("language", "empty", "done", "asleep"),
+    [
+        ("en-GB", "There are no photos yet", "Every photo has been read", "No indexer is at work"),
+        ("zh-CN", "还没有照片", "所有照片都已识别", "没有索引器在工作"),
+    ],
+)
+async def test_progress_is_live(browser, url, key, settings, ocr, immich, owner, language, empty, done, asleep):
+    async with signed_in(browser, url, key, language=language) as reader:
+        page = reader.page
+        await reader.open("/console/status")
+        await expect(page.locator("#percent")).to_contain_text(empty)
+        await expect(page.locator("#asleep")).to_contain_text(asleep)
+        await expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        await stay(reader)
+        for number in range(4):
+            await immich.upload(drawn(f"第{number}张")[0], owner=owner)
+        await expect(page.locator("#of-total")).to_contain_text("4")
+        await expect(page.locator("#indexed")).to_have_text("0")
+        async with working(settings, Models(StubClip(), ocr, "cpu")):
+            await expect(page.locator("#indexed")).to_have_text("4")
+            await expect(page.locator("#eta")).to_contain_text(done)
+            await expect(page.locator("#asleep")).to_be_hidden()
+            await expect(page.locator("#said")).to_contain_text(done)
+            await expect(page.locator("#tile-withText")).to_have_text("4")
+            await expect(page.locator("#models tbody tr")).to_have_count(1)
+            await expect(page.locator("#vector")).to_contain_text("512")
+            assert await page.locator("#bar").evaluate("bar => bar.value / bar.max") == 1
+        assert await stayed(reader)
+
+
+@pytest.mark.parametrize(
+    ("language", "again", "given_up"),
+    [("en-GB", "Try again", "given up after 2 attempts"), ("zh-CN", "再试一次", "尝试 2 次后放弃")],
+)
+async def test_a_failure_with_its_reason_is_tried_again(
+    browser, url, key, indexer, immich, owner, connection, language, again, given_up
+):
+    broken = await immich.upload(b"\xff\xd8\xff\xe0 no picture any more", owner=owner, file_name="torn.jpg")
+    async with signed_in(browser, url, key, language=language) as reader:
+        page = reader.page
+        await reader.open("/console/status")
+        await stay(reader)
+        row = page.locator("#failures > li")
+        await expect(row).to_contain_text("torn.jpg")
+        await expect(row).to_contain_text(given_up)
+        assert await row.locator(".reason").inner_text()
+        await expect(page.locator("#tile-failed")).to_have_text("1")
+        immich.media.write(await preview_of(connection, broken), drawn(*NOTICE)[0])
+        await row.get_by_role("button", name=again).click()
+        await expect(row).to_have_count(0)
+        await expect(page.locator("#no-failures")).to_be_visible()
+        await expect(page.locator("#indexed")).to_have_text("1")
+        assert await stayed(reader)
+
+
+async def test_a_failure_is_tried_again_on_its_own_page(browser, url, key, indexer, immich, owner, connection):
+    broken = await immich.upload(b"\xff\xd8\xff\xe0 no picture any more", owner=owner, file_name="torn.jpg")
+    await eventually(lambda: connection.fetchval("SELECT dead FROM immich_indexer.job WHERE asset_id = $1", broken))
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        reader.refused.add(502)  # there is no picture to show yet
+        await reader.open(f"/console/photo/{broken}")
+        await expect(page.locator("#no-picture")).to_contain_text("cannot be shown")
+        await expect(page.locator("#state")).to_contain_text("was given up")
+        await expect(page.locator("#failure")).to_contain_text("after 2 attempts")
+        immich.media.write(await preview_of(connection, broken), drawn(*NOTICE)[0])
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.locator("#failure")).to_be_hidden()
+        await expect(page.locator("#stage")).to_have_class("stage loaded")
+        await expect(reader.line("停车场入口")).to_be_visible()
+
+
+async def test_everybodys_photos_for_an_administrator_only(browser, url, key, indexer, immich, photo):
+    await photo(*INVOICE)
+    boss = await immich.create_user("boss", admin=True)
+    async with signed_in(browser, url, key) as reader:
+        await reader.open("/console/status?scope=all")
+        await expect(reader.page.locator("#indexed")).to_have_text("1")
+        await expect(reader.page.locator("#scope")).to_be_hidden()
+        await expect(reader.page.locator("#workers")).to_be_hidden()
+    async with signed_in(browser, url, await immich.create_key(boss)) as reader:
+        await reader.open("/console/status")
+        await expect(reader.page.locator("#percent")).to_contain_text("There are no photos yet")
+        await reader.page.locator("label", has_text="Everybody").click()
+        await expect(reader.page.locator("#indexed")).to_have_text("1")
+        await expect(reader.page.locator("#workers tbody tr")).to_have_count(1)
+        assert reader.page.url.endswith("?scope=all")
+
+
+async def test_the_page_says_that_the_connection_is_lost_and_finds_it_again(browser, url, key):
+    async with signed_in(browser, url, key) as reader:
+        await reader.open("/console/status")
+        await expect(reader.page.locator("#live")).to_have_attribute("data-state", "live")
+        await reader.page.route("**/api/status/events*", lambda route: route.abort())
+        await reader.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # connects anew
+        await expect(reader.page.locator("#live")).to_have_attribute("data-state", "lost")
+        await expect(reader.page.locator("#live")).to_contain_text("The gateway cannot be reached")
+        await reader.page.unroute("**/api/status/events*")
+        await expect(reader.page.locator("#live")).to_have_attribute("data-state", "live")
+        reader.complaints.remove("Failed to load resource: net::ERR_FAILED")
+
+
+# For everybody
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("language", "size"), [("en-GB", DESK), ("zh-CN", PHONE)])
+async def test_accessibility(browser, url, indexer, photo, immich, owner, connection, scheme, language, size):
+    boss = await immich.create_user("boss", admin=True)
+    key = await immich.create_key(boss)
+    invoice = await photo(*INVOICE, owner=boss)
+    await immich.upload(b"\xff\xd8\xff\xe0 torn", owner=boss, file_name="torn.jpg")
+    await idle(connection)
+    async with reading(browser, url, language=language, scheme=scheme, size=size) as reader:
+        page = reader.page
+        await reader.open()
+        await page.click("summary")
+        assert not await reader.faults()
+        reader.refused.add(401)
+        await page.fill("#key", "wrong")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#signin-error")).not_to_be_empty()
+        assert not await reader.faults()
+        await reader.sign_in(key)
+        assert not await reader.faults()
+        await reader.search("发票")
+        await page.wait_for_selector(".thumb.loaded")
+        assert not await reader.faults()
+        await reader.search("ocr:没有的字")
+        assert not await reader.faults()
+        await reader.look_at(invoice, "发票")
+        await page.click("#lines button >> nth=0")
+        assert not await reader.faults()
+        immich.media.write(await preview_of(connection, invoice), drawn("增值税普通发票")[0])
+        await page.click("[data-task=ocr]")
+        await page.wait_for_selector("#compare:not([hidden])")
+        assert not await reader.faults()
+        await reader.open("/console/status?scope=all")
+        await page.wait_for_selector("#failures > li")
+        assert not await reader.faults()
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/status", "/console/photo/" + str(uuid4())])
+async def test_nothing_is_wider_than_a_phone(browser, url, key, path):
+    async with signed_in(browser, url, key, size=PHONE) as reader:
+        reader.refused |= {400, 404}
+        await reader.open(path)
+        await expect(reader.page.locator("#content")).to_be_visible()
+        wide = await reader.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= PHONE["width"]
+
+
+async def test_under_a_token(browser, settings, immich, key):
+    guarded = type(settings).load(**settings.model_dump(exclude_unset=True) | {"gateway_token": "long-enough-token"})
+    async with console_of(immich, guarded) as url, signed_in(browser, url, key) as reader:
+        await reader.open("/console/status")
+        await expect(reader.page.locator("#status")).to_be_visible()
+
+
+# What the pages are made of
+
+
+async def test_marks(browser, url):
+    async with reading(browser, url) as reader:
+        await reader.open()
+        marked = """async ([text, query, matched]) => {
+            const base = document.querySelector('script[type=module]').src;
+            const { marked, pieces } = await import(new URL('marks.js', base));
+            const p = document.createElement('p');
+            p.append(...marked(text, pieces(query), matched));
+            return p.innerHTML;
+        }"""
+        for text, query, matched, html in [
+            ("增值税专用发票", "发票", True, "增值税专用<mark>发票</mark>"),
+            ("增值税专用发票", "发票", False, "增值税专用发票"),
+            ("ＮＯ１２３ no123", "ocr:no123", True, "<mark>ＮＯ１２３</mark> <mark>no123</mark>"),
+            ("發票", "发票", True, "<mark>發票</mark>"),
+            ("a & <b>", "b", True, "a &amp; &lt;<mark>b</mark>&gt;"),
+            ("发票 餐饮", "发票 -餐饮", True, "<mark>发票</mark> 餐饮"),
+            ("aaa aa", "aa", True, "<mark>aaa</mark> <mark>aa</mark>"),
+            ("㍿と", "社", True, "<mark>㍿</mark>と"),
+            ("𠮷野家𠮷", "野家", True, "𠮷<mark>野家</mark>𠮷"),
+        ]:
+            assert await reader.page.evaluate(marked, [text, query, matched]) == html
+
+
+async def test_lines_are_paired(browser, url):
+    async with reading(browser, url) as reader:
+        await reader.open()
+        aligned = """async ([old, now]) => {
+            const base = document.querySelector('script[type=module]').src;
+            const { aligned } = await import(new URL('compare.js', base));
+            return aligned(old, now);
+        }"""
+        for old, now, pairs in [
+            ("abc", "abc", ["aa", "bb", "cc"]),
+            ("abc", "axc", ["aa", "bx", "cc"]),
+            ("abc", "ac", ["aa", "b-", "cc"]),
+            ("ac", "abc", ["aa", "-b", "cc"]),
+            ("", "ab", ["-a", "-b"]),
+            ("ab", "", ["a-", "b-"]),
+            ("", "", []),
+        ]:
+            wanted = [[None if side == "-" else side for side in pair] for pair in pairs]
+            assert await reader.page.evaluate(aligned, [list(old), list(now)]) == wanted
