@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from aiohttp import web
 
 from gateway.app import create_app
-from gateway.faces import face_entries
+from gateway.ml.faces import face_entries
+from gateway.ml.protocol import form
 from gateway.models import Models
-from gateway.protocol import form
 from indexer import logs
 from indexer.settings import Settings
 

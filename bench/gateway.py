@@ -19,9 +19,9 @@ from bench.pipeline import checkpoint
 from bench.queue import on_database
 from gateway import models
 from gateway.app import create_app
+from gateway.ml.protocol import PredictRequest, form
+from gateway.ml.text import TextModel
 from gateway.models import Models
-from gateway.protocol import PredictRequest, form
-from gateway.text import TextModel
 from indexer.demo.immich import StandIn
 from indexer.settings import Settings
 

@@ -25,7 +25,7 @@ import numpy as np
 from bench import library
 from bench.queue import on_database
 from gateway.library import Library
-from gateway.words import Words
+from gateway.ml.words import Words
 from indexer import results
 from indexer.database import connect_to_immich, open_pool
 from indexer.demo.immich import StandIn, Version

@@ -22,7 +22,7 @@ from bench import library, search
 from bench.lexical import clip_vectors
 from bench.queue import on_database
 from gateway.library import Library
-from gateway.words import Words
+from gateway.ml.words import Words
 from indexer.vectors import Vector, as_column
 
 NAME = "sharpen"

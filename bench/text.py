@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from bench.gateway import Served, queries, served, workplace
-from gateway.text import TextModel
+from gateway.ml.text import TextModel
 from indexer.settings import Settings
 
 NAME = "text"

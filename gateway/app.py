@@ -11,28 +11,28 @@ from aiohttp import web
 
 import indexer
 from gateway import models
-from gateway.assets import Assets
 from gateway.console.pages import Console
-from gateway.events import Events
-from gateway.forward import Elsewhere
 from gateway.guard import Guard
 from gateway.health import Health
-from gateway.identity import Identity
 from gateway.library import Library
-from gateway.me import Me
 from gateway.metrics import Metrics
+from gateway.ml.forward import Elsewhere
+from gateway.ml.mt_photos import MtPhotos, Sources
+from gateway.ml.pictures import Pictures
+from gateway.ml.predict import Predict
+from gateway.ml.recovery import Recovery
+from gateway.ml.tasks import Task
+from gateway.ml.text import Texts
 from gateway.models import Models
-from gateway.mt_photos import MtPhotos, Sources
-from gateway.overview import Overview, StatusRoute
-from gateway.pictures import Pictures
-from gateway.predict import Predict
-from gateway.recovery import Recovery
-from gateway.reprocess import Reprocess
+from gateway.people.assets import Assets
+from gateway.people.events import Events
+from gateway.people.identity import Identity
+from gateway.people.me import Me
+from gateway.people.overview import Overview, StatusRoute
+from gateway.people.reprocess import Reprocess
+from gateway.people.search import Search
+from gateway.people.thumbnails import Thumbnails
 from gateway.routes import Routes
-from gateway.search import Search
-from gateway.tasks import Task
-from gateway.text import Texts
-from gateway.thumbnails import Thumbnails
 from indexer import forgotten, logs
 from indexer.endings import Endings
 from indexer.errors import IndexerError

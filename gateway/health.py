@@ -5,8 +5,8 @@ from typing import Any
 
 from gateway.errors import UnavailableError
 from gateway.library import Library
-from gateway.pictures import Pictures
-from gateway.text import TextModel
+from gateway.ml.pictures import Pictures
+from gateway.ml.text import TextModel
 
 
 class Health:

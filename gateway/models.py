@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from gateway.text import TextModel
+from gateway.ml.text import TextModel
 from indexer import worker
 from indexer.inference import Inference
 from indexer.settings import Settings

@@ -5,14 +5,14 @@ import asyncio
 from aiohttp import web
 
 import indexer
-from gateway import protocol
-from gateway.answers import as_json
 from gateway.errors import DeadlineError
 from gateway.guard import BODY
 from gateway.health import Health
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.tasks import Task
+from gateway.ml import protocol
+from gateway.ml.tasks import Task
+from gateway.people.answers import as_json
 
 
 class Routes:

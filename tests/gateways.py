@@ -14,9 +14,9 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.errors import UnsupportedError
+from gateway.ml.protocol import PredictRequest
+from gateway.ml.tasks import Task
 from gateway.models import Models
-from gateway.protocol import PredictRequest
-from gateway.tasks import Task
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
 from tests.stubs import DIMENSIONS, StubClip, StubOcr

@@ -9,8 +9,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.ml.tasks import Task
 from gateway.models import Models
-from gateway.tasks import Task
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests.gateways import serving, unsupported

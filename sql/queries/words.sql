@@ -1,4 +1,4 @@
--- Asked by gateway/words.py: photos as Immich's column has them, for the questions that `ocr:` and hybrid searches ask. Never
+-- Asked by gateway/ml/words.py: photos as Immich's column has them, for the questions that `ocr:` and hybrid searches ask. Never
 -- a photo that a person does not see in a search: locked, hidden, in the trash.
 
 -- name: patience

@@ -470,7 +470,7 @@ async def test_many_at_once_and_clients_that_go(home: House, ann: Person, immich
 async def test_text_and_vector_are_read_again_and_waited_for(
     ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
 ):
-    monkeypatch.setattr("gateway.reprocess._POLL", 3600)  # so it is the queue that tells of the end
+    monkeypatch.setattr("gateway.people.reprocess._POLL", 3600)  # so it is the queue that tells of the end
     asset = await immich.upload(PICTURE, owner=owner)
     ocr = Reader("旧的文字")
     async with work(ocr):
@@ -529,7 +529,7 @@ async def test_not_waiting_and_waiting_in_vain(ann: Person, immich: StandIn, own
 async def test_where_no_notification_arrives_it_looks(
     ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
 ):
-    monkeypatch.setattr("gateway.reprocess._POLL", 0.05)
+    monkeypatch.setattr("gateway.people.reprocess._POLL", 0.05)
     monkeypatch.setattr(endings, "CHANNEL", "another_channel")
     asset = await immich.upload(PICTURE, owner=owner)
     async with work():
@@ -540,7 +540,7 @@ async def test_where_no_notification_arrives_it_looks(
 async def test_whoever_waits_holds_nothing_that_others_need(
     ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
 ):
-    monkeypatch.setattr("gateway.reprocess._POLL", 3600)
+    monkeypatch.setattr("gateway.people.reprocess._POLL", 3600)
     assets = [await immich.upload(stubs.picture(n, form="JPEG"), owner=owner) for n in range(20)]
     waiting = [asyncio.create_task(ann.post(f"/api/assets/{asset}/reprocess", {"wait": 100})) for asset in assets]
     await eventually(lambda: own.fetchval("SELECT count(*) = 20 FROM immich_indexer.inbox WHERE priority = 0"))

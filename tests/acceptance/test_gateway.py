@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gateway import models
-from gateway.protocol import PredictRequest
+from gateway.ml.protocol import PredictRequest
 from indexer.demo.immich import StandIn
 from indexer.models.small import write_small_checkpoint
 from indexer.vectors import as_column

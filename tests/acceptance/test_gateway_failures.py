@@ -13,7 +13,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from gateway.protocol import PredictRequest
+from gateway.ml.protocol import PredictRequest
 from indexer.vectors import as_column
 from tests import stubs
 from tests.acceptance.proxy import Proxy

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
 from gateway.errors import GatewayError, answer
-from gateway.identity import COOKIE, Identity
+from gateway.people.identity import COOKIE, Identity
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.immich import Immich

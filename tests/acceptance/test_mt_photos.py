@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from gateway.errors import BusyError, GatewayError, UpstreamError
 from gateway.guard import Guard
 from gateway.metrics import Metrics
-from gateway.mt_photos import MtPhotos, Sources
+from gateway.ml.mt_photos import MtPhotos, Sources
 from indexer.models.faces import Face
 from indexer.settings import Settings
 from tests import stubs

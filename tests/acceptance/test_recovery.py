@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from yarl import URL
 
-from gateway.forward import Elsewhere
 from gateway.metrics import Metrics
-from gateway.recovery import Recovery
-from gateway.upstream import Upstreams
+from gateway.ml.forward import Elsewhere
+from gateway.ml.recovery import Recovery
+from gateway.ml.upstream import Upstreams
 from indexer import forgotten, status
 from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn

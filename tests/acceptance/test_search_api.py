@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
-from gateway.identity import Identity
 from gateway.models import Models
+from gateway.people.identity import Identity
 from indexer import results
 from indexer.database import connect_to_immich
 from indexer.demo.api import Api

@@ -16,8 +16,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-import gateway.events
-from gateway.identity import Identity
+import gateway.people.events
+from gateway.people.identity import Identity
 from indexer import status
 from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
@@ -53,9 +53,9 @@ FIGURES = {
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """Figures are not kept, and streams look for new ones often."""
-    monkeypatch.setattr("gateway.overview._FRESH", 0)
-    monkeypatch.setattr("gateway.overview._SHARE", 0)
-    monkeypatch.setattr("gateway.events._PERIOD", 0.02)
+    monkeypatch.setattr("gateway.people.overview._FRESH", 0)
+    monkeypatch.setattr("gateway.people.overview._SHARE", 0)
+    monkeypatch.setattr("gateway.people.events._PERIOD", 0.02)
     monkeypatch.setattr("gateway.app.Identity", partial(Identity, seconds=0))
 
 
@@ -247,8 +247,8 @@ async def test_figures_are_made_once_for_all_who_ask_at_once(home, ann, boss, ow
         await go_on.wait()
         return await look(connection, **options)
 
-    monkeypatch.setattr("gateway.overview._FRESH", 60)
-    monkeypatch.setattr("gateway.overview.status", SimpleNamespace(look=slow))
+    monkeypatch.setattr("gateway.people.overview._FRESH", 60)
+    monkeypatch.setattr("gateway.people.overview.status", SimpleNamespace(look=slow))
     asking = [asyncio.create_task(ann.get("/api/status")) for _ in range(10)]
     asking += [asyncio.create_task(boss.get("/api/status", scope="all")) for _ in range(10)]
     await eventually(lambda: asyncio.sleep(0, len(made) == 2))
@@ -339,7 +339,7 @@ async def test_a_stream_shows_ones_own_and_an_administrator_everything(ann, boss
 
 
 async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, monkeypatch, listen):
-    monkeypatch.setattr("gateway.events._HEARTBEAT", 0.1)
+    monkeypatch.setattr("gateway.people.events._HEARTBEAT", 0.1)
     stream = await listen(ann)
     assert (await stream.next())[0] == "status"
     assert [await stream.next() for _ in range(3)] == [("", None)] * 3
@@ -348,7 +348,7 @@ async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, monkeypatch,
 async def test_a_stream_ends_when_the_key_is_revoked(
     home: House, immich: StandIn, owner: UUID, own, monkeypatch, listen
 ):
-    monkeypatch.setattr("gateway.events._CHECK", 0)
+    monkeypatch.setattr("gateway.people.events._CHECK", 0)
     key = await immich.create_key(owner)
     stream = await listen(home.with_key(key))
     assert (await stream.next())[0] == "status"
@@ -359,7 +359,7 @@ async def test_a_stream_ends_when_the_key_is_revoked(
 
 
 async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, connection, own, monkeypatch, listen):
-    monkeypatch.setattr("gateway.events._CHECK", 0)
+    monkeypatch.setattr("gateway.people.events._CHECK", 0)
     stream = await listen(boss, scope="all")
     await stream.next()
     await connection.execute('UPDATE "user" SET "isAdmin" = false')
@@ -381,7 +381,7 @@ async def test_a_stream_ends_when_the_database_is_away(own_immich, private_serve
 async def test_a_stream_ends_when_the_gateway_stops(
     database: str, own, immich: StandIn, owner: UUID, monkeypatch, listen
 ):
-    monkeypatch.setattr("gateway.events._PERIOD", 3600)
+    monkeypatch.setattr("gateway.people.events._PERIOD", 3600)
     async with house(database, immich) as home:
         stream = await listen(await home.person(owner))
         await stream.next()
@@ -391,7 +391,7 @@ async def test_a_stream_ends_when_the_gateway_stops(
 
 
 async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, boss: Person, monkeypatch, listen):
-    streams = [await listen(ann) for _ in range(gateway.events._OF_ONE)]
+    streams = [await listen(ann) for _ in range(gateway.people.events._OF_ONE)]
     refused = await listen(ann)
     assert refused.response.status == 503
     assert refused.response.headers["Retry-After"] == "15"
@@ -414,7 +414,7 @@ async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, b
 
 
 async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, boss: Person, monkeypatch, listen):
-    monkeypatch.setattr("gateway.events._SLOW", 0.5)
+    monkeypatch.setattr("gateway.people.events._SLOW", 0.5)
     look, number = status.look, 0
 
     async def changing(connection, **options):
@@ -423,7 +423,7 @@ async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, bo
         found = await look(connection, **options)
         return status.Status(**{**vars(found), "advice": [f"{number}" + "x" * 200_000]})
 
-    monkeypatch.setattr("gateway.overview.status", SimpleNamespace(look=changing))
+    monkeypatch.setattr("gateway.people.overview.status", SimpleNamespace(look=changing))
     reader, writer = await asyncio.open_connection("127.0.0.1", int(home.address.rpartition(":")[2]), limit=1024)
     key = ann.headers["x-api-key"]
     writer.write(f"GET /api/status/events HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n\r\n".encode())

@@ -11,9 +11,9 @@ from yarl import URL
 
 from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
-from gateway.protocol import form
-from gateway.server import UpstreamRefusalError
-from gateway.upstream import Upstreams
+from gateway.ml.protocol import form
+from gateway.ml.server import UpstreamRefusalError
+from gateway.ml.upstream import Upstreams
 from indexer.errors import SettingsError
 from indexer.ml_servers import parse_urls
 from tests.acceptance.upstreams import FACES, MlServer, ml_servers, until

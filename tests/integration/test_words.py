@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gateway.library import Library
-from gateway.words import Words
+from gateway.ml.words import Words
 from indexer import doctor, lexical, results
 from indexer.database import open_pool, queries
 from indexer.text import shelves, tokens

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gateway.batcher import Batcher
+from gateway.ml.batcher import Batcher
 
 
 class Model:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import protocol
 from gateway.errors import GatewayError, MalformedError, MissingInputError, TooLargeError
+from gateway.ml import protocol
 from tests import gateways
 from tests.gateways import BOUNDARY, CLIP, FACES, OCR, TEXT
 

@@ -12,7 +12,7 @@ from gateway.errors import MissingInputError, TooLargeError, UnavailableError, U
 from gateway.gate import Gate
 from gateway.library import AwayError, Library, Stored, Vector, check_width
 from gateway.metrics import Metrics
-from gateway.protocol import PredictRequest, ocr_answer, vector_answer
+from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
 from indexer.inference import Inference

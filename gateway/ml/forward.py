@@ -9,10 +9,10 @@ from aiohttp import web
 
 from gateway.body import Body
 from gateway.errors import UpstreamError
-from gateway.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.metrics import Metrics
-from gateway.protocol import PredictRequest, form
-from gateway.upstream import Upstreams
+from gateway.ml.faces import TASK, LocalFaces, face_entries, read_faces
+from gateway.ml.protocol import PredictRequest, form
+from gateway.ml.upstream import Upstreams
 from indexer.errors import WeightsError
 from indexer.ml_servers import parse_urls
 from indexer.models import face_weights

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.answers import as_json
 from gateway.errors import ForbiddenError, ParameterError
 from gateway.gate import Gate
-from gateway.identity import Identity, Person
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.parameters import parameters
+from gateway.people.answers import as_json
+from gateway.people.identity import Identity, Person
+from gateway.people.parameters import parameters
 from indexer import status
 from indexer.status import Status
 

@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 from gateway.errors import MalformedError
 from gateway.metrics import Metrics
-from gateway.protocol import PredictRequest
-from gateway.tasks import Task
+from gateway.ml.protocol import PredictRequest
+from gateway.ml.tasks import Task
 
 _LABELS = ("facial-recognition",)  # what strangers write into a request must not become labels of our metrics
 

@@ -33,7 +33,7 @@ class _Job:
 
 
 class Answering(Protocol):
-    """Whoever answers for faces; `gateway.forward.Elsewhere` is one. `came_back` is set when they do so again."""
+    """Whoever answers for faces; `gateway.ml.forward.Elsewhere` is one. `came_back` is set when they do so again."""
 
     came_back: asyncio.Event
 

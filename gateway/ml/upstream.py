@@ -19,7 +19,7 @@ from yarl import URL
 
 from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
-from gateway.server import PassingError, Server, StaleError, open_session
+from gateway.ml.server import PassingError, Server, StaleError, open_session
 from indexer.ml_servers import ping
 
 log = structlog.get_logger()

@@ -3,9 +3,9 @@
 from aiohttp import web
 
 import indexer
-from gateway.answers import as_json
-from gateway.identity import Identity
-from gateway.parameters import parameters
+from gateway.people.answers import as_json
+from gateway.people.identity import Identity
+from gateway.people.parameters import parameters
 
 _RIGHTS = {"search": "asset.read", "thumbnails": "asset.view", "reprocess": "asset.update"}
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.answers import as_json
 from gateway.errors import NotFoundError, ParameterError
 from gateway.gate import Gate
-from gateway.identity import Identity
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.parameters import asset_of, parameters
+from gateway.people.answers import as_json
+from gateway.people.identity import Identity
+from gateway.people.parameters import asset_of, parameters
 from indexer import shown, status
 from indexer.database import Pool
 from indexer.errors import QueryError

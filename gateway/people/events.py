@@ -12,8 +12,8 @@ from aiohttp import web
 
 from gateway.errors import BusyError, GatewayError
 from gateway.gate import Gate
-from gateway.identity import Identity
-from gateway.overview import Overview, scope_of
+from gateway.people.identity import Identity
+from gateway.people.overview import Overview, scope_of
 
 _STREAMS = 64  # open at once,
 _OF_ONE = 8  # and of one person

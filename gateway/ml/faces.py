@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.errors import GatewayError, MissingInputError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.protocol import PredictRequest, vector_answer
+from gateway.ml.protocol import PredictRequest, vector_answer
 from indexer import images
 from indexer.errors import PictureError, SettingsError, WeightsError
 from indexer.images import Picture

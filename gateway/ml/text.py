@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from gateway.batcher import Batcher
 from gateway.errors import UnavailableError, UnsupportedError
 from gateway.gate import Gate
 from gateway.library import Library, Vector, check_width
 from gateway.metrics import Metrics
-from gateway.protocol import PredictRequest, vector_answer
-from gateway.words import Words
+from gateway.ml.batcher import Batcher
+from gateway.ml.protocol import PredictRequest, vector_answer
+from gateway.ml.words import Words
 from indexer import lexical
 from indexer.vectors import as_query
 

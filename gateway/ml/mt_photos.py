@@ -17,7 +17,7 @@ from aiohttp import web
 
 from gateway.errors import DeadlineError, GatewayError, MalformedError, MissingInputError, TooLargeError
 from gateway.guard import BODY
-from gateway.protocol import MAX_TEXT_BYTES, parts
+from gateway.ml.protocol import MAX_TEXT_BYTES, parts
 from indexer import images
 from indexer.errors import PictureError
 from indexer.models.faces import Face

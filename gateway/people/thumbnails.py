@@ -8,10 +8,10 @@ from aiohttp import web
 
 from gateway.errors import NotFoundError, ParameterError, UnavailableError, UpstreamError
 from gateway.gate import Gate
-from gateway.identity import Identity, told
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.parameters import asset_of, parameters
+from gateway.people.identity import Identity, told
+from gateway.people.parameters import asset_of, parameters
 from indexer import shown
 from indexer.immich import Immich, ImmichError
 

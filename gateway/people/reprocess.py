@@ -9,14 +9,14 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.answers import as_json
-from gateway.assets import find
 from gateway.errors import ConflictError, NotFoundError, ParameterError, UnavailableError
 from gateway.gate import Gate
-from gateway.identity import Identity
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.parameters import asset_of, body, parameters
+from gateway.people.answers import as_json
+from gateway.people.assets import find
+from gateway.people.identity import Identity
+from gateway.people.parameters import asset_of, body, parameters
 from indexer import queue, status
 from indexer.database import Pool
 from indexer.endings import Endings

@@ -2,11 +2,11 @@
 
 from typing import Protocol
 
-from gateway.protocol import PredictRequest
+from gateway.ml.protocol import PredictRequest
 
 
 class Task(Protocol):
-    """Answers one or more of the entries of a request; `gateway.predict` decides who gets which."""
+    """Answers one or more of the entries of a request; `gateway.ml.predict` decides who gets which."""
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer's members, e.g. `{"clip": "[0.1,...]"}`, for every one of `request.entries`.

@@ -10,14 +10,14 @@ from uuid import UUID
 
 from aiohttp import web
 
-from gateway.answers import as_json
 from gateway.errors import ParameterError
 from gateway.gate import Gate
-from gateway.identity import Identity
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.parameters import parameters
-from gateway.text import Texts
+from gateway.ml.text import Texts
+from gateway.people.answers import as_json
+from gateway.people.identity import Identity
+from gateway.people.parameters import parameters
 from indexer import hybrid
 from indexer.database import Pool
 from indexer.errors import QueryError

@@ -1,0 +1,1 @@
+"""What Immich asks of its machine-learning URL."""
