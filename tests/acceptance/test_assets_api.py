@@ -20,7 +20,7 @@ from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.worker import Models
 from tests import stubs
-from tests.installs import install, make_role
+from tests.installs import install
 from tests.people import House, Person, Reply, house
 from tests.stubs import StubClip, StubOcr
 from tests.workers import eventually, idle, settings_for, working
@@ -672,20 +672,6 @@ async def test_other_methods_and_a_body_for_retry(ann: Person, immich: StandIn, 
     assert (await ann.post(f"/api/assets/{asset}")).status == 405
     assert (await ann.post(f"/api/assets/{asset}/retry", {"wait": 1})).status == 400
     assert (await ann.ask("POST", f"/api/assets/{asset}/reprocess", params={"wait": "5"})).status == 400
-
-
-async def test_with_the_least_privileged_role(database, immich: StandIn, owner: UUID, connection):
-    role = await make_role(database)
-    await install(role)
-    asset = await immich.upload(PICTURE, owner=owner)
-    await immich.edit(asset, rotate=90)
-    async with house(role, immich) as home, working(settings_for(role, immich.media.directory)):
-        ann = await home.person(owner)
-        reply = await ann.post(f"/api/assets/{asset}/reprocess", {"wait": 60})
-        assert (reply.status, reply.json["state"]) == (200, "indexed")
-        assert (await ann.get(f"/api/assets/{asset}")).json["edited"]
-        assert (await ann.get(f"/api/assets/{asset}/thumbnail")).status == 200
-        assert (await ann.get("/api/status")).json["indexed"] == 1
 
 
 # When something is away

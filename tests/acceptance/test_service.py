@@ -66,7 +66,7 @@ async def command(superuser_url, immich, checkpoint) -> Command:
     )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)  # some twenty commands, each of which loads torch
 async def test_the_service(command: Command, immich, connection, owner):
     before = await command("doctor", expect=1)
     assert "immich-indexer install" in before
