@@ -59,7 +59,6 @@ CONFIG: Config = {
 }
 _TABLE = "bert.embeddings.word_embeddings.weight"
 _BATCH = 64
-_RATE = 3e-3
 _SHAPES = ((160, 120), (120, 160), (140, 140), (176, 99))  # width and height in pixels of pictures to train on
 
 
@@ -69,8 +68,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="the checkpoint (.pt) to write, its .json beside it")
     parser.add_argument("--scenes", type=int, default=16_000, help="pictures to train on")
     parser.add_argument("--epochs", type=int, default=14, help="how often each is seen")
+    parser.add_argument("--rate", type=float, default=3e-3, help="the learning rate at its highest")
     parser.add_argument("--threads", type=int, default=1, help="processors to use")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another one draws other pictures")
+    parser.add_argument(
+        "--start", type=Path, help="a checkpoint of this script to go on from, rather than from nothing"
+    )
     parser.add_argument("--evaluate", action="store_true", help="only print the figures of what is there")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -78,7 +81,8 @@ def main() -> None:
         chance = Random(options.seed)  # noqa: S311 - pictures, not secrets
         scenes = pairs_of_scenes(chance, options.scenes // 2)
         pictures = rendered(scenes, chance)
-        for state in train(scenes, pictures, chance, epochs=options.epochs, seed=options.seed):
+        start = torch.load(options.start, weights_only=True)["state_dict"] if options.start else None
+        for state in train(scenes, pictures, chance, epochs=options.epochs, rate=options.rate, start=start):
             save(state, options.out)
     print(json.dumps(evaluate(load_clip(str(options.out)))))  # noqa: T201 - this is what it is for
 
@@ -129,7 +133,13 @@ def rendered(scenes: Sequence[Scene], chance: Random) -> npt.NDArray[np.uint8]:
 
 
 def train(
-    scenes: Sequence[Scene], pictures: npt.NDArray[np.uint8], chance: Random, *, epochs: int, seed: int
+    scenes: Sequence[Scene],
+    pictures: npt.NDArray[np.uint8],
+    chance: Random,
+    *,
+    epochs: int,
+    rate: float = 3e-3,
+    start: dict[str, torch.Tensor] | None = None,
 ) -> Iterator[dict[str, torch.Tensor]]:
     """The weights after each epoch on these scenes and their pictures; each time it sees one, its captions differ.
 
@@ -138,15 +148,17 @@ def train(
     ensure_torchvision()
     from cn_clip.clip.model import CLIP
 
-    torch.manual_seed(seed)
+    torch.manual_seed(chance.getrandbits(32))
     words = Words(
         said.text for scene in scenes for _ in range(3) for said in (caption(scene, chance), name(scene, chance))
     )
     model = CLIP(**CONFIG | {"vocab_size": len(words)}).to(memory_format=torch.channels_last).train()
+    if start is not None:
+        model.load_state_dict(start | {_TABLE: words.rows_of(start[_TABLE])})
     batches = len(scenes) // _BATCH
-    optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=epochs * batches, pct_start=0.15)
-    start = time.monotonic()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * batches, pct_start=0.15)
+    begun = time.monotonic()
     for epoch in range(epochs):
         losses, hits = [], []
         for rows in _batches(len(scenes), chance):
@@ -161,7 +173,7 @@ def train(
                 model.logit_scale.clamp_(max=math.log(100))
             losses.append(loss.item())
             hits.append(right)
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - begun
         _say(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, right {np.mean(hits):.3f}, {seconds:.0f} s")
         state: dict[str, torch.Tensor] = model.state_dict()
         yield state | {_TABLE: words.whole_table(state[_TABLE])}
@@ -193,6 +205,10 @@ class Words:
         """(n, longest), 0 as padding. A character that is none of these is left out."""
         rows = [[1, *(self._numbers[sign] for sign in text if sign in self._numbers), 2] for text in texts]
         return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+
+    def rows_of(self, whole: torch.Tensor) -> torch.Tensor:
+        """The embeddings of these out of those of all of cn_clip's words."""
+        return whole[self._ids]
 
     def whole_table(self, table: torch.Tensor) -> torch.Tensor:
         """The embeddings of all of cn_clip's words, made of these; the others are 0, and compress to nothing."""
