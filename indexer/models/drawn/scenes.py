@@ -133,21 +133,21 @@ def _arranged(pairs: list[tuple[Thing, str]], place: str | None, chance: Random)
     (thing, colour), number = pairs[0], chance.randint(2, 4)
     if chance.random() < 0.4:
         points = tuple(_within(cell, chance) for cell in chance.sample(range(9), number))
-        return Scene((Group(thing, colour, points, chance.uniform(0.12, 0.16)),), None, place, seed)
+        return Scene((Group(thing, colour, points, chance.uniform(0.13, 0.165)),), None, place, seed)
     cell = chance.choice(tuple(_CELLS))
-    group = Group(thing, colour, (_within(cell, chance),), chance.uniform(0.15, 0.23), _CELLS[cell])
+    group = Group(thing, colour, (_within(cell, chance),), chance.uniform(0.18, 0.26), _CELLS[cell])
     return Scene((group,), None, place, seed)
 
 
 def _two(pairs: list[tuple[Thing, str]], relation: str, chance: Random) -> tuple[Group, ...]:
     """The first on this side of the second."""
-    near, far, level = chance.uniform(0.2, 0.32), chance.uniform(0.68, 0.8), chance.uniform(0.32, 0.68)
+    near, far, level = chance.uniform(0.2, 0.26), chance.uniform(0.74, 0.8), chance.uniform(0.32, 0.68)
     along = (near, far) if relation in ("左边", "上面") else (far, near)
     groups = []
     for (thing, colour), at, side in zip(pairs, along, (relation, _OPPOSITE[relation]), strict=True):
         aside = level + chance.uniform(-0.06, 0.06)
         point = (at, aside) if relation in ("左边", "右边") else (aside, at)
-        groups.append(Group(thing, colour, (point,), chance.uniform(0.15, 0.21), side))
+        groups.append(Group(thing, colour, (point,), chance.uniform(0.18, 0.235), side))
     return tuple(groups)
 
 
