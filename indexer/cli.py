@@ -437,7 +437,8 @@ async def models_check(settings: Settings, model: str | None, faces: bool) -> No
             out.print(str(report), highlight=False)
         return
     checkpoint = await asyncio.to_thread(open_checkpoint, model or settings.clip_model, settings.clip_download_root)
-    out.print(f"{checkpoint.path}: SHA-256 {checkpoint.sha256}, as it should be", highlight=False)
+    said = f"a {checkpoint.note}" if checkpoint.note else "as it should be"
+    out.print(f"{checkpoint.path}: SHA-256 {checkpoint.sha256}, {said}", highlight=False)
 
 
 @main.command()

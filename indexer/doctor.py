@@ -88,8 +88,15 @@ def _weights(settings: Settings) -> Finding:
 
     try:
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
+        note = checkpoint.note
     except WeightsError as error:
         return Finding("weights", "fails", str(error))
+    if note is not None:
+        return Finding(
+            "weights",
+            "fails",
+            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16 and run `immich-indexer models fetch`",
+        )
     return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
 
 

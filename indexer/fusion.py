@@ -1,7 +1,8 @@
 """One order out of two: photos found by words and photos found by meaning.
 
 Each side's scores are stretched over its candidates and weighted. Unlike ranks, which are all that reciprocal rank
-fusion looks at, they tell a sign that says just what was asked from a page where it stands somewhere.
+fusion looks at, they tell a sign that says just what was asked from a page where it stands somewhere. Both are measured
+on a labelled library by `python -m bench fusion`.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> di
     """
     best = max((text.score for text in texts), default=0) or 1
     words = {text.asset_id: _LITERAL + (1 - _LITERAL) * text.score / best for text in texts}
-    weights = {text.asset_id: _FORGIVEN * min(weight, 1 - weight) if text.forgiven else weight for text in texts}
+    weights = {text.asset_id: weight_of(text, weight) for text in texts}
     top, bottom = (nears[0].similarity, nears[-1].similarity) if nears else (0, 0)
     meaning = {near.asset_id: 1 - (top - near.similarity) / ((top - bottom) or 1) for near in nears}
     fused = {}
@@ -40,3 +41,8 @@ def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> di
         score = weights.get(asset, 0) * (said or 0) + (1 - weight) * (shown or 0)
         fused[asset] = Fused(score, said, shown)
     return dict(sorted(fused.items(), key=lambda item: -item[1].score))
+
+
+def weight_of(text: Candidate, weight: float) -> float:
+    """What a match by words weighs where a literal one weighs `weight`."""
+    return _FORGIVEN * min(weight, 1 - weight) if text.forgiven else weight

@@ -109,17 +109,29 @@ async def find(
         QueryError: the text cannot be searched for.
         SchemaError: Immich's vectors do not fit the model's, or are being changed.
     """
+    texts, nears = await candidates(pool, wish, viewer, vector)
+    fused = fusion.fuse(texts, nears, weight)
+    page = dict(islice(fused.items(), offset, offset + limit))
+    forgiven = {text.asset_id for text in texts if text.forgiven}
+    return Page(await _describe(pool, page, wish.words, forgiven), len(fused) > offset + limit, len(texts))
+
+
+async def candidates(
+    pool: Pool, wish: Wish, viewer: Viewer, vector: Awaitable[npt.NDArray[np.float32]] | None
+) -> tuple[list[Candidate], list[Near]]:
+    """What `viewer` may be shown of what was found by words and of what was found by meaning, each best first.
+
+    Arguments and errors as `find`.
+    """
     query = wish.words
     scope = viewer.scope(wish.after, wish.before)
     texts = await search.candidates(pool, query, scope=scope, limit=WORDS)
     nears = [] if vector is None else await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS)
     shown = await _shown(pool, viewer, texts, nears)
-    texts = [text for text in texts if text.asset_id in shown]
-    nears = [near for near in nears if near.asset_id in shown]
-    fused = fusion.fuse(texts, nears, weight)
-    page = dict(islice(fused.items(), offset, offset + limit))
-    forgiven = {text.asset_id for text in texts if text.forgiven}
-    return Page(await _describe(pool, page, query, forgiven), len(fused) > offset + limit, len(texts))
+    return (
+        [text for text in texts if text.asset_id in shown],
+        [near for near in nears if near.asset_id in shown],
+    )
 
 
 async def _shown(pool: Pool, viewer: Viewer, texts: Sequence[Candidate], nears: Sequence[Near]) -> set[UUID]:

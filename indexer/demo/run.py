@@ -18,17 +18,22 @@ import asyncpg
 from pydantic import SecretStr
 from rich.console import Console
 
-from indexer import images, logs, search
-from indexer.database import OwnConnection, connect_to_immich
+from indexer import hybrid, images, logs, search
+from indexer.database import OwnConnection, Pool, connect_to_immich, open_pool
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import Drawn, draw_all, score
 from indexer.demo.server import THROWAWAY, EmbeddedServer
-from indexer.errors import IndexerError
+from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
+from indexer.errors import IndexerError, QueryError
+from indexer.hybrid import Wish
+from indexer.models import drawn as demo_model
 from indexer.models import weights
+from indexer.models.clip import Clip
 from indexer.settings import Settings
 from indexer.text import tokens
 from indexer.text.normalise import normalise
-from indexer.worker import Models, Worker, load_models
+from indexer.viewer import ADMINISTRATOR
+from indexer.worker import Models, Worker, load_models, load_text_tower
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 _PATIENCE = 120.0  # seconds to wait for one photo before it counts as lost
@@ -65,7 +70,7 @@ def run(*, once: bool, as_json: bool, pictures: Path | None) -> int:
     show = Console(stderr=as_json, highlight=False)
     with tempfile.TemporaryDirectory(prefix="immich-indexer-demo-") as name:
         work = Path(name)
-        drawn = _own_pictures(pictures) if pictures else draw_all(work / "pictures")
+        drawn = _own_pictures(pictures) if pictures else draw_all(work / "pictures") + draw_shapes(work / "pictures")
         if not drawn:
             raise IndexerError(f"no pictures in {pictures}")
         settings, label = _settings(work)
@@ -94,11 +99,7 @@ def _settings(work: Path) -> tuple[Settings, str]:
         try:
             weights.find(settings.clip_model, settings.clip_download_root)
         except IndexerError:
-            from indexer.models.small import write_small_checkpoint
-
-            checkpoint = work / "demo-clip.pt"
-            write_small_checkpoint(checkpoint)
-            return settings.model_copy(update={"clip_model": str(checkpoint)}), "demo (random, meaningless)"
+            return settings.model_copy(update={"clip_model": str(demo_model.WEIGHTS)}), demo_model.NOTE
     return settings, settings.clip_model
 
 
@@ -114,6 +115,7 @@ async def _show(
         await asyncio.wait({task, asyncio.create_task(worker.listener.listening.wait())}, return_when="FIRST_COMPLETED")
         try:
             connection = await connect_to_immich(settings.dsn)
+            pool = await open_pool(settings.dsn, size=2)
             try:
                 uploaded = [await _upload(show, immich, connection, owner, picture) for picture in drawn]
                 indexed = [u.picture for u in uploaded if u.seconds is not None]
@@ -121,11 +123,14 @@ async def _show(
                 report = _report(uploaded, label, raw)
                 _say_how_it_went(show, report)
                 report["searches"] = await _prepared_searches(show, connection, uploaded)
+                seeker = _Seeker(pool, await asyncio.to_thread(load_text_tower, settings), settings.search_text_weight)
+                report["searches_by_meaning"] = await _searches_by_meaning(show, seeker, uploaded)
                 if as_json:
                     print(json.dumps(report, ensure_ascii=False))  # noqa: T201 - this is what --json is for
                 elif not once and sys.stdin.isatty():
-                    await _your_searches(show, connection)
+                    await _your_searches(show, seeker)
             finally:
+                await pool.close()
                 await connection.close()
         finally:
             worker.stop()
@@ -144,10 +149,10 @@ async def _immich(url: str, media: Path) -> AsyncIterator[StandIn]:
 def _say_what_runs(show: Console, models: Models, label: str) -> None:
     show.print("[bold]immich-indexer demo[/bold]: a PostgreSQL of its own, Immich's tables and Immich's writes")
     show.print(f"reads text with [bold]{models.ocr.name if models.ocr else 'nothing'}[/bold]")
-    if label.startswith("demo"):
+    if label == demo_model.NOTE:
         show.print(
-            "[yellow]CLIP weights: a small model with random weights, because cn-clip's are not here.[/yellow]\n"
-            "[yellow]Its vectors are stored for real but mean nothing: the searches below are by text.[/yellow]\n"
+            f"[yellow]CLIP weights: cn-clip's are not here. This is a [bold]{label}[/bold].[/yellow]\n"
+            "It finds the drawn shapes among these pictures by what they show, and nothing else.\n"
             "For the real ones: immich-indexer models fetch"
         )
     else:
@@ -285,15 +290,51 @@ def _pieces(drawn: list[Drawn]) -> list[str]:
     return pieces
 
 
-async def _your_searches(show: Console, connection: OwnConnection) -> None:
-    show.print("\nSearch yourself: type a piece of any text above, or nothing to end.")
+@dataclass(frozen=True)
+class _Seeker:
+    """Searches as the gateway does, for somebody who may see everything."""
+
+    pool: Pool
+    texts: Clip
+    weight: float
+
+    async def find(self, text: str, mode: hybrid.Mode, limit: int) -> list[hybrid.Found]:
+        wish = Wish.parse(text, mode)
+        vector = None
+        if wish.by_meaning:
+            vector = asyncio.ensure_future(asyncio.to_thread(lambda: self.texts.encode_texts([wish.text])[0]))
+        return (await hybrid.find(self.pool, wish, ADMINISTRATOR, vector, weight=self.weight, limit=limit)).items
+
+
+async def _searches_by_meaning(show: Console, seeker: _Seeker, uploaded: list[_Uploaded]) -> list[dict[str, object]]:
+    """Searches for what the drawn shapes show; expected are the pictures for which it is true, before all others."""
+    there = {u.picture.path.name for u in uploaded}
+    results: list[dict[str, object]] = []
+    for caption in SEARCHES:
+        expected = sorted(set(shown_by(caption)) & there)
+        if not expected:
+            continue
+        found = [hit.file_name for hit in await seeker.find(caption.text, "clip", limit=max(3, len(expected)))]
+        results.append({"query": caption.text, "expected": expected, "found": found})
+        right = set(found[: len(expected)]) == set(expected)
+        show.print(f"[bold]{caption.text}[/bold]  ->  {', '.join(found)}  {'✓' if right else '✗'}  (by meaning)")
+    return results
+
+
+async def _your_searches(show: Console, seeker: _Seeker) -> None:
+    show.print("\nSearch yourself: type a piece of any text above, or what a picture shows, or nothing to end.")
     while True:
         text = (await asyncio.to_thread(input, "> ")).strip()
         if not text:
             return
-        hits = await search.find(connection, text)
+        try:
+            hits = await seeker.find(text, "hybrid", limit=10)
+        except QueryError as error:
+            show.print(f"  {error}")
+            continue
         for hit in hits:
             show.print(f"  [cyan]{hit.file_name}[/cyan] ", end="")
-            show.print(hit.text.replace("\n", " / "), markup=False, overflow="ellipsis", no_wrap=True)
+            said = hit.text.replace("\n", " / ") or "(by what it shows)"
+            show.print(said, markup=False, overflow="ellipsis", no_wrap=True)
         if not hits:
             show.print("  nothing")

@@ -31,12 +31,25 @@ class Checkpoint:
         """Identity of these very weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`: stored with what they computed."""
         return f"cn-clip {self.label} {self.sha256[:12]}"
 
+    @property
+    def note(self) -> str | None:
+        """What the file says of itself, where it is no model for a library of photographs. Errors as `tensors`."""
+        note = self._content().get("note")
+        return note if isinstance(note, str) else None
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """The weights by cn_clip's parameter names, mapped from the file rather than read where its format allows.
 
         Raises:
             WeightsError: the file is damaged, or is not a checkpoint of cn_clip.
         """
+        state = self._content().get("state_dict")
+        if not isinstance(state, dict) or not state:
+            raise WeightsError(f"{self.path} holds no 'state_dict': not a checkpoint of cn_clip")
+        # Training wraps the model in DistributedDataParallel, which puts "module." before every name.
+        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+    def _content(self) -> dict[str, Any]:
         try:
             try:
                 content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
@@ -44,11 +57,7 @@ class Checkpoint:
                 content = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise WeightsError(f"{self.path} is damaged or no torch checkpoint: {error}") from error
-        state = content.get("state_dict") if isinstance(content, dict) else None
-        if not isinstance(state, dict) or not state:
-            raise WeightsError(f"{self.path} holds no 'state_dict': not a checkpoint of cn_clip")
-        # Training wraps the model in DistributedDataParallel, which puts "module." before every name.
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+        return content if isinstance(content, dict) else {}
 
 
 def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:

@@ -68,11 +68,7 @@ class Clip:
         Like cn_clip it squashes the whole picture into the square; nothing is cropped away.
         """
         square = Image.fromarray(picture.rgb).resize((self.resolution, self.resolution), Image.Resampling.BICUBIC)
-        pixels = np.asarray(square).transpose(2, 0, 1).astype(np.float32)
-        pixels /= 255
-        pixels -= _MEAN
-        pixels /= _STD
-        return np.ascontiguousarray(pixels)
+        return np.ascontiguousarray(normalised_pixels(np.asarray(square).transpose(2, 0, 1)))
 
     def encode_images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """Vectors of prepared pictures: (n, dimensions) float32, each of length 1.
@@ -143,6 +139,15 @@ def _halving(forward: Callable[[torch.Tensor], np.ndarray], batch: torch.Tensor)
     return np.concatenate([_halving(forward, batch[:middle]), _halving(forward, batch[middle:])])
 
 
+def normalised_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Channels of 0 to 255, (..., 3, height, width), as the image tower was trained on them: float32."""
+    normalised = pixels.astype(np.float32)
+    normalised /= 255
+    normalised -= _MEAN
+    normalised /= _STD
+    return normalised
+
+
 def tokenize(texts: Sequence[str]) -> torch.Tensor:
     """cn_clip's tokens: (n, 52) integers, 0 as padding."""
     ensure_torchvision()
@@ -191,6 +196,8 @@ def _load(
 ) -> Clip:
     if threads is not None:
         torch.set_num_threads(threads)
+    if note := checkpoint.note:
+        log.warning("%s is a %s", checkpoint.name, note)
     half = device == "cuda" and precision in ("auto", "fp16")
     loaded: dict[Tower, nn.Module] = {}
     used: dict[Tower, Precision] = {}
