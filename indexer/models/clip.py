@@ -16,7 +16,7 @@ from indexer.images import Picture
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.device import fastest_format
 from indexer.models.torchvision_compat import ensure_torchvision
-from indexer.models.towers import Tower, load_tower, narrow
+from indexer.models.towers import Tower, load_tower, narrow, pack
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -212,6 +212,8 @@ def _load(
         used[tower] = wanted
         if wanted in _NARROW:
             narrow(loaded[tower], _NARROW[wanted])
+        elif tower == "text" and device == "cpu":  # pictures are large enough to read a matrix once for many rows
+            pack(loaded[tower])
     config = checkpoint.config
     return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device, threads)
 

@@ -1,5 +1,6 @@
 """The two halves of a Chinese-CLIP model as torch modules that turn a batch into vectors."""
 
+import platform
 from typing import Literal
 
 import torch
@@ -64,6 +65,36 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
         state[name] = nn.Parameter(owned, requires_grad=False) if isinstance(empty, nn.Parameter) else owned
     module.load_state_dict(state, assign=True)
     return module.eval()
+
+
+class PackedLinear(nn.Module):
+    """A linear layer in fp32 whose matrix lies in the order in which oneDNN reads it.
+
+    For a text of a dozen tokens reading the matrices is all the work, and torch puts each in order anew for each call.
+    Equal to `nn.Linear` but for rounding.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.bias = linear.bias
+        self._matrix = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """(..., in) to (..., out)."""
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._matrix, self.bias, "none", [], "")
+        return product
+
+
+def pack(module: nn.Module) -> None:
+    """Put the matrices of linear layers into oneDNN's order, in place, on processors where torch computes with it."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not available or platform.machine() not in ("x86_64", "AMD64"):
+        return
+    for name, part in module.named_children():
+        if type(part) is nn.Linear:  # not what derives from it, whose matrix others may read
+            setattr(module, name, PackedLinear(part))
+        else:
+            pack(part)
 
 
 def narrow(module: nn.Module, dtype: torch.dtype) -> None:
