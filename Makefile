@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes for the tests, each with a server of its own; one where all would share that of TEST_DATABASE_URL.
+WORKERS ?= $(if $(TEST_DATABASE_URL),0,2)
 
 .PHONY: install demo test soak check format tables bench screenshots clean
 
@@ -17,7 +19,7 @@ demo: install ## watch photos being uploaded, read and found
 	$(BIN)/immich-indexer demo
 
 test: install ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal
 
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
