@@ -33,7 +33,7 @@ SEARCHES = (
     Caption("三只蝴蝶", frozenset({("count", "蝴蝶", None, 3)})),
     Caption("草地上的两棵树", frozenset({("count", "树", None, 2), ("place", "草地上")})),
     Caption("海上有一艘船", frozenset({("count", "船", None, 1), ("place", "海上")})),
-    Caption("夜里的月亮", frozenset({("has", "月亮", None), ("place", "夜里")})),
+    Caption("夜里黄色的月亮", frozenset({("has", "月亮", "黄"), ("place", "夜里")})),
     Caption("黑色的猫和红色的雨伞", frozenset({("has", "猫", "黑"), ("has", "雨伞", "红")})),
 )
 """What to look for; none of the words is written on any picture."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from indexer.demo.pictures import draw_all, ground_truth
+from indexer.demo.shapes import SEARCHES, draw_shapes
+from indexer.models.drawn import NOTE
 
 
 @pytest.mark.timeout(300)
@@ -35,6 +37,24 @@ def test_the_demo_indexes_and_finds_ones_own_pictures(tmp_path: Path):
     for search in report["searches"]:
         assert search["expected"], search
         assert set(search["expected"]) <= set(search["found"]), search
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_finds_what_pictures_show(tmp_path: Path):
+    draw_shapes(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(tmp_path)],
+        capture_output=True,
+        env=os.environ | {"CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads(done.stdout)
+    assert report["clip_weights"] == NOTE
+    assert NOTE in " ".join(done.stderr.decode().split())
+    assert len(report["searches_by_meaning"]) == len(SEARCHES)
+    for search in report["searches_by_meaning"]:
+        assert search["found"][: len(search["expected"])] == search["expected"], search
 
 
 @pytest.mark.timeout(300)
