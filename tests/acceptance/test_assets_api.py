@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +16,6 @@ from aiohttp.test_utils import unused_port
 from PIL import Image
 
 from indexer import endings
-from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.worker import Models
 from tests import stubs
@@ -37,26 +36,6 @@ class Reader(StubOcr):
     def __init__(self, *lines: str) -> None:
         super().__init__(say=lambda _: list(self.lines))
         self.lines = lines
-
-
-@pytest.fixture
-async def own(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of ours, the schema installed."""
-    await install(database)
-    connection = await connect_to_immich(database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def home(database: str, own, immich: StandIn) -> AsyncIterator[House]:
-    async with house(database, immich) as home:
-        yield home
-
-
-@pytest.fixture
-async def ann(home: House, owner: UUID) -> Person:
-    return await home.person(owner)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from aiohttp.test_utils import TestServer, unused_port
 from gateway.models import Models
 from gateway.people.identity import Identity
 from indexer import results
-from indexer.database import connect_to_immich
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests import stubs
@@ -80,15 +79,6 @@ def photo(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> Photo:
         return made
 
     return photo
-
-
-@pytest.fixture
-async def own(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of ours, the schema installed."""
-    await install(database)
-    connection = await connect_to_immich(database)
-    yield connection
-    await connection.close()
 
 
 @contextlib.asynccontextmanager

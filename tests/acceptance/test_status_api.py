@@ -13,13 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
-import asyncpg
 import pytest
 
 import gateway.people.events
 from gateway.people.identity import Identity
 from indexer import status
-from indexer.database import connect_to_immich
 from indexer.demo.immich import StandIn
 from tests import stubs
 from tests.installs import install
@@ -57,26 +55,6 @@ def _at_once(monkeypatch):
     monkeypatch.setattr("gateway.people.overview._SHARE", 0)
     monkeypatch.setattr("gateway.people.events._PERIOD", 0.02)
     monkeypatch.setattr("gateway.app.Identity", partial(Identity, seconds=0))
-
-
-@pytest.fixture
-async def own(database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of ours, the schema installed."""
-    await install(database)
-    connection = await connect_to_immich(database)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def home(database: str, own, immich: StandIn) -> AsyncIterator[House]:
-    async with house(database, immich) as home:
-        yield home
-
-
-@pytest.fixture
-async def ann(home: House, owner: UUID) -> Person:
-    return await home.person(owner)
 
 
 @pytest.fixture
