@@ -419,3 +419,5 @@ async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, bo
         while await reader.read(1 << 16):  # what was on its way; then it is over
             pass
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()  # or the socket may outlive the test
