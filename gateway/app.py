@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 import indexer
-from gateway import models
+from gateway import memory, models
 from gateway.console.pages import Console
 from gateway.guard import Guard
 from gateway.health import Health
@@ -185,6 +185,7 @@ def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, elsewhere: 
 @click.version_option(indexer.__version__)
 def main() -> None:
     """Answer Immich's machine-learning requests until stopped. Settings come from the environment: see the README."""
+    memory.keep_freed()
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)

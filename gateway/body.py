@@ -1,6 +1,7 @@
 """The body of a request while it arrives: kept, and given from its beginning to as many as ask for it."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,21 +10,22 @@ from aiohttp import StreamReader
 from gateway.errors import SlowClientError, TooLargeError
 
 _PIECE = 1 << 20  # bytes handed to a socket at once
-_FIRST = 64 << 10  # bytes to make room for where nobody says how many will come
+_SMALL = 32 << 10  # bytes; smaller parts are put together
 
 
 class Body:
-    """Bytes that are all there, or those of `arriving`.
+    """Bytes that are all there, or those of `arriving`, in the parts that they come in.
 
     Attributes:
         size: bytes in all; None while nobody knows.
         arrived: bytes that are here.
     """
 
-    def __init__(self, data: bytes | bytearray = b"") -> None:
+    def __init__(self, data: bytes = b"") -> None:
         self.size: int | None = len(data)
         self.arrived = len(data)
-        self._data = data  # of a body under way: room for more than has arrived
+        self._parts = [data]
+        self._starts = [0]  # where in the body each of them begins
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
@@ -40,11 +42,9 @@ class Body:
             limit: bytes that are taken.
             seconds: time it may take.
         """
-        # Room for all that was announced: it is never moved while somebody sends it on, and costs nothing until filled.
-        room = bytearray(_FIRST if size is None else min(size, limit))
-        body = cls(room)
-        body.size, body.arrived = size, 0
-        receiving = asyncio.create_task(body._receive(room, content, limit, seconds))
+        body = cls()
+        body.size = size
+        receiving = asyncio.create_task(body._receive(content, limit, seconds))
         try:
             yield body
         finally:
@@ -58,7 +58,7 @@ class Body:
 
     def start(self, length: int) -> bytes:
         """Its first bytes, at most `length` of those that are here."""
-        return bytes(memoryview(self._data)[: min(length, self.arrived)])
+        return b"".join(self._parts[: bisect_right(self._starts, length)])[:length]
 
     async def more(self, than: int) -> None:
         """Wait until more bytes are here than that, or all.
@@ -73,11 +73,13 @@ class Body:
                 raise self._failure
             await self._news.wait()
 
-    async def whole(self) -> bytes | bytearray:
+    async def whole(self) -> bytes:
         """All of it. Raises as `more`."""
         while not self.complete:
             await self.more(self.arrived)
-        return self._data
+        if len(self._parts) > 1:
+            self._parts, self._starts = [b"".join(self._parts)], [0]
+        return self._parts[0]
 
     async def pieces(self) -> AsyncIterator[memoryview]:
         """What is here, then what comes. Where the rest never comes this waits to be cancelled.
@@ -89,32 +91,37 @@ class Body:
             if at == self.arrived:
                 await self._news.wait()
             else:
-                end = min(self.arrived, at + _PIECE)
-                yield memoryview(self._data)[at:end]
-                at = end
+                number = bisect_right(self._starts, at) - 1
+                piece = memoryview(self._parts[number])[at - self._starts[number] :][:_PIECE]
+                yield piece
+                at += len(piece)
 
-    async def _receive(self, room: bytearray, content: StreamReader, limit: int, seconds: float) -> None:
+    async def _receive(self, content: StreamReader, limit: int, seconds: float) -> None:
         too_large = TooLargeError(f"the body has more than {limit} bytes")
         try:
             if self.size is not None and self.size > limit:
                 raise too_large
             async with asyncio.timeout(seconds):
-                while part := await content.readany():
-                    end = self.arrived + len(part)
-                    if end > limit:
+                # Part by part: `readany` would make one of all that is here, and each of them is copied once already.
+                while (part := (await content.readchunk())[0]) or not content.at_eof():
+                    if self.arrived + len(part) > limit:
                         raise too_large
-                    if end > len(room):  # made anew, not resized: somebody may hold a view of it
-                        room = bytearray(room[: self.arrived]).ljust(min(limit, max(end, 2 * len(room))), b"\0")
-                        self._data = room
-                    room[self.arrived : end] = part
-                    self.arrived = end
-                    self._tell()
-            self._data = room if len(room) == self.arrived else room[: self.arrived]
+                    if part:
+                        self._add(part)
             self.size = self.arrived
         except TimeoutError:
             self._failure = SlowClientError("the body did not arrive in time")
         except Exception as error:
             self._failure = error
+        self._tell()
+
+    def _add(self, part: bytes) -> None:
+        start, self.arrived = self.arrived, self.arrived + len(part)
+        # Small ones are put together, equal sizes first, as in a binary counter: however a body is cut, its parts are few.
+        while self._parts and len(self._parts[-1]) <= len(part) < _SMALL:
+            start, part = self._starts.pop(), self._parts.pop() + part
+        self._parts.append(part)
+        self._starts.append(start)
         self._tell()
 
     def _tell(self) -> None:

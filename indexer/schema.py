@@ -35,6 +35,7 @@ TABLES = (
 )
 LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to queue behind us, at worst
 LOCK_PATIENCE = 120.0  # seconds to go on trying
+FROZEN = "30s"  # after which an install that does nothing gives way to the next: its process is frozen
 _ADVISORY = 0x1DE8E5  # one install at a time
 _ALIVE = 20  # seconds since an indexer was last seen for which uninstall takes it for running
 
@@ -157,6 +158,7 @@ async def install(connection: Connection, *, migrations: Path | None = None, pat
     """
     change = Change()
     await _check_immich(connection)
+    await connection.execute(f"SET idle_session_timeout = '{FROZEN}'")
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.1)
     try:
@@ -164,6 +166,7 @@ async def install(connection: Connection, *, migrations: Path | None = None, pat
             await _install(connection, change, _migrations(migrations), patience)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _ADVISORY)
+        await connection.execute("RESET idle_session_timeout")
     return change
 
 

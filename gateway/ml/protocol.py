@@ -134,7 +134,7 @@ async def receive(body: Body, content_type: str) -> PredictRequest:
     return parse(await body.whole(), content_type)
 
 
-def parse(body: bytes | bytearray, content_type: str) -> PredictRequest:
+def parse(body: bytes, content_type: str) -> PredictRequest:
     """Take a request apart.
 
     Raises:
@@ -182,7 +182,7 @@ def _entries(content: bytes) -> dict[str, Any]:
     return entries
 
 
-def parts(body: bytes | bytearray, content_type: str) -> Iterator[tuple[str, bytes]]:
+def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each part."""
     match = _BOUNDARY.search(content_type)
     if match is None or not content_type.lower().startswith("multipart/form-data"):
@@ -207,7 +207,7 @@ def parts(body: bytes | bytearray, content_type: str) -> Iterator[tuple[str, byt
         name = _NAME.search(body[at:head])
         if name is None:
             raise MalformedError("a part of the form has no name")
-        yield name[1].decode("utf-8", "replace"), bytes(memoryview(body)[head + 4 : max(end, head + 4)])
+        yield name[1].decode("utf-8", "replace"), body[head + 4 : max(end, head + 4)]
         at = end + len(delimiter)
     raise MalformedError(f"the form has more than {_MAX_PARTS} parts")
 

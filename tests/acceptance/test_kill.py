@@ -25,7 +25,7 @@ SETTINGS = {
     "POLL_SECONDS": "0.2",
     "RECONCILE_SECONDS": "3600",
     "CPU_THREADS": "1",
-    "LOG_LEVEL": "error",
+    "LOG_LEVEL": "warning",
 }
 
 

@@ -199,6 +199,25 @@ async def test_several_may_install_at_once(database: str, connection: Connection
     assert await schema.is_current(connection)
 
 
+async def test_an_install_that_froze_keeps_nobody_out(database: str, monkeypatch: pytest.MonkeyPatch):
+    frozen, begun = await connect_to_immich(database), asyncio.Event()
+
+    async def freeze(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(schema, "FROZEN", "300ms")
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_install", freeze)
+        installing = asyncio.create_task(schema.install(frozen))
+        await begun.wait()
+    async with asyncio.timeout(20):
+        assert (await install(database)).migrations
+    installing.cancel()  # it wakes, and has lost its connection
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await installing
+
+
 async def test_a_database_that_is_not_immichs(server_url: str):
     name = f"not_immich_{uuid.uuid4().hex}"
     url = on_server(server_url, name)

@@ -19,11 +19,14 @@ class Wire:
         for part in parts:
             self._parts.put_nowait(part)
 
-    async def readany(self) -> bytes:
+    async def readchunk(self) -> tuple[bytes, bool]:
         part = await self._parts.get()
         if isinstance(part, Exception):
             raise part
-        return part
+        return part, False
+
+    def at_eof(self) -> bool:
+        return self._parts.empty()
 
 
 @pytest.fixture
@@ -58,6 +61,16 @@ async def test_everybody_gets_all_of_it_whenever_they_ask(wire, parts, announced
         assert body.complete
         assert body.size == len(data)
         assert all(data.startswith(start) and data.startswith(bytes(view)) for start, view in held)
+
+
+async def test_a_body_cut_very_small_is_kept_in_few_parts(wire):
+    data = bytes(i % 251 for i in range(50_000))
+    wire.feed(*(data[at : at + 1] for at in range(len(data))), b"")
+    async with arriving(wire) as body:
+        await body.more(len(data) - 1)
+        pieces = [bytes(piece) async for piece in body.pieces()]
+        assert b"".join(pieces) == await body.whole() == data
+    assert len(pieces) < 20
 
 
 async def test_a_body_that_is_there():
