@@ -30,7 +30,7 @@ from indexer import search
 from indexer.database import OwnConnection
 
 NAME = "search"
-DESCRIPTION = "the first 50 ranked of a million photos; takes some ten minutes, most of it to write them"
+DESCRIPTION = "the first 50 ranked of a million photos; takes some twenty minutes, most of it to write them"
 
 SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
 _CHUNK = 5_000
@@ -38,14 +38,16 @@ OWNERS = (UUID(int=1), UUID(int=2))
 _SAMPLE = 20_000  # photos looked at to know how frequent words are
 _WORDS = 50_000
 _PER_CLASS = 100
+_HARD = ("two_words", "misread")
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Returns `p95_ms` over all queries, an equal share of each class, and for each class its own figures.
+    """Returns `p95_ms` over the queries for one word or piece, an equal share of each class, and each class's figures.
 
     `rare` words are in less than 0.05 % of a sample of 20,000 photos, `middling` in 0.1 to 1 %, `frequent` in 1 to
     10 %, `common` in at least 10 %; `characters` are single ones as they come in texts, `pieces` any 3 or 4 characters
-    in a row, `two_words` a frequent and a common word, `misread` pieces of 4 to 8 characters one of which is wrong.
+    in a row. Not in `p95_ms`, for they take several searches' work: `two_words`, a frequent and a common one, and
+    `misread`, pieces of 4 to 8 characters one of which is wrong, which are looked for literally first.
     """
     count = 20_000 if options.quick else options.documents
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, SETTINGS) as url:
@@ -73,7 +75,7 @@ async def _measure(url: str, count: int) -> dict[str, object]:
         )
     finally:
         await connection.close()
-    every = [ms for kind, some in asked.items() for ms in times[kind][-len(some) :]]
+    every = [ms for kind, some in asked.items() if kind not in _HARD for ms in times[kind][-len(some) :]]
     return {
         "documents": count,
         "p95_ms": _p95(every),

@@ -117,7 +117,7 @@ class Body:
 
     def _add(self, part: bytes) -> None:
         start, self.arrived = self.arrived, self.arrived + len(part)
-        # Small ones are put together, equal sizes first, as in a binary counter: however a body is cut, its parts are few.
+        # Small ones are put together, equal sizes first, as in a binary counter: few parts, however it is cut.
         while self._parts and len(self._parts[-1]) <= len(part) < _SMALL:
             start, part = self._starts.pop(), self._parts.pop() + part
         self._parts.append(part)

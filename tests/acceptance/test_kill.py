@@ -98,11 +98,28 @@ async def indexed(url: str) -> int | None:
         return None
 
 
+async def standing(url: str) -> str:
+    """What holds it up."""
+    connection = await asyncpg.connect(url)
+    try:
+        tables = {table: await connection.fetch(f"SELECT * FROM immich_indexer.{table}") for table in ("job", "worker")}
+        tables["sessions"] = await connection.fetch(
+            "SELECT pid, state, wait_event, now() - state_change AS since, left(query, 80) AS query"
+            " FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        return str({name: [dict(row) for row in rows] for name, rows in tables.items()})
+    finally:
+        await connection.close()
+
+
 async def at_least(url: str, number: int, seconds: float = 60) -> None:
     async def enough() -> bool:
         return (await indexed(url) or 0) >= number
 
-    await eventually(enough, seconds)
+    try:
+        await eventually(enough, seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {await standing(url)}") from None
 
 
 async def survive(
