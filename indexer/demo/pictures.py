@@ -19,14 +19,15 @@ class Drawn:
     path: Path
 
 
-def draw_all(directory: Path) -> list[Drawn]:
+def draw_all(directory: Path, every: int = 1) -> list[Drawn]:
     """Draws every picture into a directory, as Immich would have made its preview; the same ones each time.
 
-    Most are JPEG, every seventh is WebP; the shorter side has 1440 pixels at most.
+    With `every` 10 only each tenth of them, beginning with the first. Most are JPEG, every seventh is WebP; the shorter
+    side has 1440 pixels at most.
     """
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for index, scene in enumerate(SCENES):
+    for index, scene in list(enumerate(SCENES))[::every]:
         canvas = scene.draw()
         path = directory / f"{scene.name}.{'webp' if index % 7 == 6 else 'jpeg'}"
         canvas.image.save(path, quality=80)

@@ -510,8 +510,7 @@ async def test_the_page_says_that_the_connection_is_lost_and_finds_it_again(brow
 # For everybody
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("language", "size"), [("en-GB", DESK), ("zh-CN", PHONE)])
+@pytest.mark.parametrize(("language", "size", "scheme"), [("en-GB", DESK, "dark"), ("zh-CN", PHONE, "light")])
 async def test_accessibility(browser, url, indexer, photo, immich, owner, connection, scheme, language, size):
     boss = await immich.create_user("boss", admin=True)
     key = await immich.create_key(boss)

@@ -6,12 +6,17 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
+from click.testing import CliRunner
 
+from indexer import cli
 from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
 from indexer.models.small import write_small_checkpoint
@@ -27,15 +32,23 @@ class Command:
     output: list[str] = field(default_factory=list)
 
     async def __call__(self, *arguments: str, expect: int = 0) -> str:
-        process = await self.start(*arguments)
+        """In this process, where torch is loaded once for all of them."""
+        done = await asyncio.to_thread(CliRunner(env=self.environment).invoke, cli.main, arguments)
+        self.output += [done.stdout, done.stderr]
+        assert done.exit_code == expect, f"{arguments}: {done.output}"
+        return done.stdout
+
+    async def run(self, expect: int) -> None:
+        """The service, to its own end."""
+        process = await self.start()
         out, err = await process.communicate()
         self.output += [out.decode(), err.decode()]
-        assert process.returncode == expect, f"{arguments}: {out.decode()}{err.decode()}"
-        return out.decode()
+        assert process.returncode == expect, out.decode() + err.decode()
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(self) -> asyncio.subprocess.Process:
+        """The service, in a process of its own."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "indexer.cli", *arguments),
+            *(sys.executable, "-m", "indexer.cli", "run"),
             env=os.environ | self.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -50,9 +63,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def command(superuser_url, immich, checkpoint) -> Command:
+async def command(superuser_url, immich, checkpoint, monkeypatch) -> AsyncIterator[Command]:
     """As the least-privileged role, with a password to keep secret."""
-    return Command(
+    monkeypatch.setattr(cli.out, "width", 200)
+    before = structlog.get_config()
+    yield Command(
         {
             "DB_URL": await make_role(superuser_url, "hunter2-with-%-and-@"),
             "MEDIA_PATH_MAP": f"/data={immich.media.directory}",
@@ -61,17 +76,16 @@ async def command(superuser_url, immich, checkpoint) -> Command:
             "MAX_ATTEMPTS": "2",
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
-            "COLUMNS": "200",
         }
     )
+    structlog.configure(**before)
 
 
-@pytest.mark.timeout(600)  # some twenty commands, each of which loads torch
 async def test_the_service(command: Command, immich, connection, owner):
     before = await command("doctor", expect=1)
     assert "immich-indexer install" in before
 
-    service = await command.start("run")
+    service = await command.start()
     listening = asyncio.create_task(service.stderr.read())
     try:
         await eventually(
@@ -153,8 +167,9 @@ async def test_a_database_that_is_not_there_is_named_without_its_password(comman
     name = urlsplit(command.environment["DB_URL"]).path[1:]
     command.environment["DB_URL"] = command.environment["DB_URL"].replace(f"/{name}", "/nowhere")
     command.environment["TASKS"] = "ocr"
-    for group in (("status", "backfill", "doctor"), ("retry", "run")):
-        await asyncio.gather(*(command(name, expect=1) for name in group))
+    for name in ("status", "backfill", "doctor", "retry"):
+        await command(name, expect=1)
+    await command.run(expect=1)
     text = "".join(command.output)
     assert text.count("nowhere") >= 5
     assert "hunter2" not in text
@@ -166,8 +181,8 @@ async def test_a_newer_schema_is_refused(command: Command, connection):
     command.environment["TASKS"] = "ocr"
     await command("install")
     await connection.execute("INSERT INTO immich_indexer.migration (version, name) VALUES (999, 'of the future')")
-    for name in ("run", "install", "status", "backfill"):
-        await command(name, expect=1)
+    for asked in (command.run, *(partial(command, name) for name in ("install", "status", "backfill"))):
+        await asked(expect=1)
         said = [line for line in command.output[-1].splitlines() if line.startswith("error: ")]
         assert len(said) == 1, command.output[-1]
         assert "has schema version 999, this immich-indexer knows" in said[0]
@@ -178,7 +193,7 @@ async def test_a_newer_schema_is_refused(command: Command, connection):
 
 async def test_wrong_settings_are_named(command: Command):
     command.environment["DEVICE"] = "abacus"
-    await command("run", expect=1)
+    await command.run(expect=1)
     assert "DEVICE" in command.output[-1]
     assert "Traceback" not in command.output[-1]
 
@@ -186,5 +201,5 @@ async def test_wrong_settings_are_named(command: Command):
 async def test_a_column_too_narrow_is_refused_with_advice(command: Command, tmp_path):
     write_small_checkpoint(tmp_path / "wide.pt", dimensions=768)
     command.environment |= {"CLIP_MODEL": str(tmp_path / "wide.pt"), "TASKS": "clip"}
-    await command("run", expect=1)
+    await command.run(expect=1)
     assert "ViT-L-14__openai" in command.output[-1]

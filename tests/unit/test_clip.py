@@ -56,6 +56,14 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """For what does not depend on the shape."""
+    path = tmp_path_factory.mktemp("clip") / "small.pt"
+    write_small_checkpoint(path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def oracle(checkpoint):
     """cn_clip's own model and preprocessing."""
     ensure_torchvision()
@@ -120,6 +128,9 @@ def test_prepare_equals_cn_clips_transform(oracle, checkpoint, files):
 
 def test_images_as_cn_clip_encodes_them(clip, oracle, files):
     model, preprocess = oracle
+    files = (
+        files if clip.precision["image"] == "fp32" else files[:3]
+    )  # the others are slow without a processor for them
     with torch.inference_mode():
         batch = torch.stack([preprocess(Image.open(io.BytesIO(data))) for data in files])
         expected = normalised(model.encode_image(batch))
@@ -139,12 +150,14 @@ def test_texts_as_cn_clip_encodes_them(clip, oracle):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("clip", ["fp32", "bf16"], indirect=True)
 def test_a_text_has_one_vector_whatever_its_company(clip):
     together = clip.encode_texts(TEXTS)
     for text, vector in zip(TEXTS, together, strict=True):
         assert float(clip.encode_texts([text])[0] @ vector) >= 0.9999
 
 
+@pytest.mark.parametrize("clip", ["fp32"], indirect=True)
 def test_more_texts_than_one_batch_keep_their_order(clip):
     texts = [f"照片{number}" * (1 + number % 7) for number in range(70)]
     vectors = clip.encode_texts(texts)
@@ -157,8 +170,9 @@ def test_nothing_in_nothing_out(clip):
     assert clip.encode_texts([]).shape == (0, 512)
 
 
+@pytest.mark.parametrize("clip", ["fp32"], indirect=True)
 def test_from_several_threads_at_once(clip, files):
-    prepared = [clip.prepare(picture(data)) for data in files[:3]]
+    prepared = [clip.prepare(picture(files[0]))]
     expected = clip.encode_images(prepared)
     results = {}
 
@@ -175,12 +189,12 @@ def test_from_several_threads_at_once(clip, files):
 
 
 @pytest.mark.parametrize("fastest", ["bf16", "fp16"])
-def test_auto_is_the_fastest_format_if_the_weights_stay_equal(checkpoint, monkeypatch, fastest):
+def test_auto_is_the_fastest_format_if_the_weights_stay_equal(small, monkeypatch, fastest):
     monkeypatch.setattr(clip_module, "fastest_format", lambda rows: fastest)
     monkeypatch.setattr(clip_module, "_EQUAL", 1.1)
-    assert load_clip(str(checkpoint)).precision == {"image": "fp32", "text": "fp32"}
+    assert load_clip(str(small)).precision == {"image": "fp32", "text": "fp32"}
     monkeypatch.setattr(clip_module, "_EQUAL", -1.0)
-    assert load_clip(str(checkpoint)).precision == {"image": fastest, "text": fastest}
+    assert load_clip(str(small)).precision == {"image": fastest, "text": fastest}
 
 
 def test_a_format_the_processor_lacks_is_never_the_fastest(monkeypatch):
@@ -190,15 +204,15 @@ def test_a_format_the_processor_lacks_is_never_the_fastest(monkeypatch):
     fastest_format.cache_clear()
 
 
-def test_only_the_halves_asked_for(checkpoint, files):
-    texts = load_clip(str(checkpoint), towers=("text",))
+def test_only_the_halves_asked_for(small, files):
+    texts = load_clip(str(small), towers=("text",))
     assert texts.encode_texts(["猫"]).shape == (1, 512)
     with pytest.raises(IndexerError, match=r"image half .* not loaded"):
         texts.encode_images([texts.prepare(picture(files[0]))])
 
 
-def test_loading_and_encoding_print_nothing(checkpoint, capfd):
-    load_clip(str(checkpoint)).encode_texts(["猫"])
+def test_loading_and_encoding_print_nothing(small, capfd):
+    load_clip(str(small)).encode_texts(["猫"])
     assert capfd.readouterr() == ("", "")
 
 
@@ -224,8 +238,8 @@ def test_small_model_tells_things_apart(tmp_path, files, dimensions):
     assert (words @ words.T)[~np.eye(3, dtype=bool)].max() < 0.999
 
 
-def test_out_of_memory_halves_the_batch(checkpoint, files, monkeypatch):
-    clip = load_clip(str(checkpoint), towers=("image",))
+def test_out_of_memory_halves_the_batch(small, files, monkeypatch):
+    clip = load_clip(str(small), towers=("image",))
     prepared = [clip.prepare(picture(data)) for data in files[:5]]
     expected = clip.encode_images(prepared)
     real, sizes = clip_module._forward, []
@@ -241,8 +255,8 @@ def test_out_of_memory_halves_the_batch(checkpoint, files, monkeypatch):
     assert sizes == [5, 2, 3, 1, 2]
 
 
-def test_out_of_memory_for_one_picture_is_an_error(checkpoint, files, monkeypatch):
-    clip = load_clip(str(checkpoint), towers=("image",))
+def test_out_of_memory_for_one_picture_is_an_error(small, files, monkeypatch):
+    clip = load_clip(str(small), towers=("image",))
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

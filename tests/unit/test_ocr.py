@@ -76,7 +76,7 @@ def default() -> Ocr:
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_pages_lying_any_way(ocr, quarters):
     found = expected = 0
-    for seed in range(3):
+    for seed in range(2):
         image, truth = page(seed)
         lines = ocr.read([picture(image.rotate(90 * quarters, expand=True))])[0]
         texts = {plain(line.text) for line in lines}
@@ -255,7 +255,7 @@ def test_empty_and_unwritable_lines_are_dropped(default, monkeypatch):
 
 
 def test_from_several_threads_at_once(ocr):
-    pictures = [picture(page(seed)[0]) for seed in (20, 21, 22)]
+    pictures = [picture(page(20)[0])]
     expected = ocr.read(pictures)
     results = {}
 
