@@ -21,7 +21,7 @@ def advice(width: int, dimensions: int) -> str | None:
     wider = ", ".join(f"{MODEL_NAMES[wide]} ({wide})" for wide in MODEL_NAMES if room(wide, dimensions) >= _ROOMY)
     return (
         f"{known(width, dimensions)}: {words or 'no'} dimensions are left for words, so `ocr:` in Immich's search box "
-        f"finds a dozen photos at most and other searches none by their words. In Immich, choose "
+        f"misses one photo in eight and other searches find none by their words. In Immich, choose "
         f"{wider or 'no other model'} as CLIP model; Immich then empties its vectors, and a running indexer fills them "
         "again without reading any photo anew"
     )

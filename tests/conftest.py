@@ -14,6 +14,9 @@ import pytest
 from indexer.demo.immich import StandIn, Version
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threads spin while they wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 IMMICH_ROLE = "immich_stand_in"
 IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name
 EXTENSIONS = ("vector", "pg_trgm", "unaccent", "cube", "earthdistance")
