@@ -185,3 +185,4 @@ async def serving(
         yield Client(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+        await asyncio.sleep(0)  # the loop's turn to close the connections, or they may outlive the test
