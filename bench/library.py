@@ -51,6 +51,7 @@ async def prepare(url: str) -> OwnConnection:
     await schema.install(own)
     await own.execute("SET session_replication_role = replica")
     await own.execute("SET idle_in_transaction_session_timeout = 0")
+    await own.execute("SET lock_timeout = 0")  # a VACUUM of ours may meet the server's own
     await own.execute(_STAGE)
     return own
 
