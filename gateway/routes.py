@@ -11,7 +11,7 @@ from gateway.health import Health
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml import protocol
-from gateway.ml.tasks import Task
+from gateway.ml.tasks import Relayed, Task
 from gateway.people.answers import as_json
 
 
@@ -55,6 +55,9 @@ class Routes:
         try:
             async with asyncio.timeout(self._deadline):
                 asked = await protocol.receive(request[BODY], request.headers.get("Content-Type", ""))
-                return as_json(await self._predict(asked))
+                found = await self._predict(asked)
         except TimeoutError:
             raise DeadlineError(f"no answer within {self._deadline:g} s") from None
+        if isinstance(found, Relayed):
+            return web.Response(body=found.raw, content_type="application/json")
+        return as_json(found)

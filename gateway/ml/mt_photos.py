@@ -127,7 +127,7 @@ class MtPhotos:
         body = await request[BODY].whole()
         for name, content in parts(body, request.headers.get("Content-Type", "")):
             if name == "file":
-                return content
+                return bytes(content)
         raise MalformedError("the form has no file")
 
     def _size(self, data: bytes) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Predict:
         """The answer to a request that is sent on while it arrives, given only once all of it has been seen."""
         answer = asyncio.create_task(self._timed(self._label(request.entries), self._forward, request))
         try:
-            await request.whole()
+            await request.check()
             return await answer
         finally:
             answer.cancel()

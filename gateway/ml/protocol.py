@@ -51,6 +51,12 @@ class PredictRequest:
             return self
         return parse(await self.body.whole(), self.content_type)
 
+    async def check(self) -> None:
+        """Wait for all of its form, which somebody else answers, and make sure that it is one. Raises as `whole`."""
+        fields = _fields(await self.body.whole(), self.content_type)
+        _entries(fields["entries"])
+        _text(fields)
+
     def entry(self, task: str, kind: str) -> dict[str, Any] | None:
         """The entry of that task and type, checked; None where there is none.
 
@@ -142,24 +148,35 @@ def parse(body: bytes, content_type: str) -> PredictRequest:
         MissingInputError: neither image nor text is there.
         TooLargeError: the text is too long.
     """
-    fields: dict[str, bytes] = {}
+    fields = _fields(body, content_type)
+    image = bytes(fields["image"]) if "image" in fields else None
+    return PredictRequest(_entries(fields["entries"]), image, _text(fields), Body(body), content_type)
+
+
+def _fields(body: bytes, content_type: str) -> dict[str, memoryview]:
+    """What a form holds, by name, without a copy."""
+    fields: dict[str, memoryview] = {}
     for name, content in parts(body, content_type):
         if name in fields:
             raise MalformedError(f"the form names {name!r} twice")
         fields[name] = content
     if "entries" not in fields:
         raise MalformedError("the form has no entries")
-    entries = _entries(fields["entries"])
-    image, text = fields.get("image"), fields.get("text")
-    if image is None and text is None:
+    if "image" not in fields and "text" not in fields:
         raise MissingInputError("the form has neither image nor text")
-    if text is not None and len(text) > MAX_TEXT_BYTES:
+    return fields
+
+
+def _text(fields: Mapping[str, memoryview]) -> str | None:
+    text = fields.get("text")
+    if text is None:
+        return None
+    if len(text) > MAX_TEXT_BYTES:
         raise TooLargeError(f"the text has more than {MAX_TEXT_BYTES} bytes")
     try:
-        decoded = None if text is None else text.decode()
+        return bytes(text).decode()
     except UnicodeDecodeError:
         raise MalformedError("the text is not UTF-8") from None
-    return PredictRequest(entries, image, decoded, Body(body), content_type)
 
 
 def _first_entries(start: bytes, content_type: str) -> dict[str, Any] | None:
@@ -170,11 +187,11 @@ def _first_entries(start: bytes, content_type: str) -> dict[str, Any] | None:
         return None
 
 
-def _entries(content: bytes) -> dict[str, Any]:
+def _entries(content: memoryview) -> dict[str, Any]:
     if len(content) > _MAX_ENTRIES_BYTES:
         raise MalformedError("the entries are too long")
     try:
-        entries = json.loads(content)
+        entries = json.loads(bytes(content))
     except (ValueError, RecursionError):
         raise MalformedError("the entries are not JSON") from None
     if not isinstance(entries, dict) or not entries:
@@ -182,7 +199,7 @@ def _entries(content: bytes) -> dict[str, Any]:
     return entries
 
 
-def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
+def parts(body: bytes, content_type: str) -> Iterator[tuple[str, memoryview]]:
     """Name and content of each part."""
     match = _BOUNDARY.search(content_type)
     if match is None or not content_type.lower().startswith("multipart/form-data"):
@@ -207,7 +224,7 @@ def parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
         name = _NAME.search(body[at:head])
         if name is None:
             raise MalformedError("a part of the form has no name")
-        yield name[1].decode("utf-8", "replace"), body[head + 4 : max(end, head + 4)]
+        yield name[1].decode("utf-8", "replace"), memoryview(body)[head + 4 : max(end, head + 4)]
         at = end + len(delimiter)
     raise MalformedError(f"the form has more than {_MAX_PARTS} parts")
 

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -15,6 +14,7 @@ from yarl import URL
 
 from gateway.body import Body
 from gateway.errors import UpstreamError
+from gateway.ml.tasks import Relayed
 from indexer.ml_servers import explain, name_of
 
 _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
@@ -90,7 +90,7 @@ class Server:
         """Its address, without any password."""
         return name_of(self.url)
 
-    async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
+    async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> Relayed:
         """What it answers to `POST /predict` with this very body.
 
         Raises:
@@ -111,7 +111,7 @@ class Server:
         self.answered += 1
         return found
 
-    async def _predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> dict[str, Any]:
+    async def _predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> Relayed:
         connection = SimpleNamespace(reused=False)
         try:
             async with session.post(
@@ -143,7 +143,7 @@ class Server:
             found = None
         if not isinstance(found, dict):
             raise UpstreamError(f"{self.name} answered something that is no JSON object")
-        return found
+        return Relayed(found, answer)
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -1,5 +1,6 @@
 """What answers a task of Immich's, whoever it is: a model here, a stored result, or another server."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.ml.protocol import PredictRequest
@@ -16,3 +17,11 @@ class Task(Protocol):
         Raises:
             GatewayError: what to answer instead. Never an empty result in place of a failure.
         """
+
+
+class Relayed(dict[str, object]):
+    """An answer of another server, with its JSON as it came: `raw` need not be written anew."""
+
+    def __init__(self, members: Mapping[str, object], raw: bytes) -> None:
+        super().__init__(members)
+        self.raw = raw
