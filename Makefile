@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Processes for the tests, each with a server of its own; one where all would share that of TEST_DATABASE_URL.
-WORKERS ?= $(if $(TEST_DATABASE_URL),0,2)
+WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 
 .PHONY: install demo test soak check format tables bench screenshots clean
 
@@ -19,7 +19,7 @@ demo: install ## watch photos being uploaded, read and found
 	$(BIN)/immich-indexer demo
 
 test: install ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal --durations 10
 
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600

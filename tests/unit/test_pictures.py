@@ -11,13 +11,13 @@ from indexer.demo.scenes import SCENES
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
-    return draw_all(tmp_path_factory.mktemp("pictures"))
+    return draw_all(tmp_path_factory.mktemp("pictures"), every=4)
 
 
-def test_there_are_many_kinds(drawn: list[Drawn]):
-    assert len(drawn) >= 30
-    assert len({picture.name for picture in drawn}) == len(drawn)
-    assert {picture.category for picture in drawn} == {
+def test_there_are_many_kinds():
+    assert len(SCENES) >= 30
+    assert len({scene.name for scene in SCENES}) == len(SCENES)
+    assert {scene.category for scene in SCENES} == {
         "receipt", "sign", "chat", "table", "traditional", "english", "mixed", "turned", "handwriting", "card", "plain",
     }  # fmt: skip
 
@@ -43,10 +43,10 @@ def test_ground_truth_is_by_file(drawn: list[Drawn]):
     assert "杭州西溪会展服务有限公司" in "".join(truth["receipt-invoice.jpeg"])
 
 
-@pytest.mark.parametrize("index", [1, 40, 47])
+@pytest.mark.parametrize("index", [1, 10, 12])
 def test_the_same_ones_each_time(drawn: list[Drawn], index: int, tmp_path: Path):
     again = tmp_path / drawn[index].path.name
-    SCENES[index].draw().image.save(again, quality=80)
+    SCENES[4 * index].draw().image.save(again, quality=80)
     assert again.read_bytes() == drawn[index].path.read_bytes()
 
 
