@@ -38,6 +38,8 @@ class Pipeline:
         inference: the models.
         media: where previews are.
         batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
+        patience: seconds to wait for an answer of the database before asking again over another connection: a single
+            one may be dead while all others, the heartbeat's too, are well.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Pipeline:
         media: Media,
         *,
         batch: int = 8,
+        patience: float = 30,
     ) -> None:
         self.photos = 0  # read since the start
         self._pool = pool
@@ -55,6 +58,7 @@ class Pipeline:
         self._inference = inference
         self._media = media
         self._batch = batch
+        self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._finished: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -90,13 +94,17 @@ class Pipeline:
     def _load(self) -> int:
         return len(self._under_way) + len(self._unwritten)
 
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
+        return await within(self._patience, work)
+
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
         sure = False  # that we hold just what we know of: an answer may have been lost with its connection
         trouble = ""
         while not self._stopping.is_set():
             try:
                 if not sure:
-                    await self._queue.release_all(but=[*self._under_way.values(), *self._unwritten])
+                    await self._answer(self._queue.release_all(but=[*self._under_way.values(), *self._unwritten]))
                     sure = True
                 claimed = await self._claim(rung, idle)
             except TROUBLE as error:
@@ -119,7 +127,7 @@ class Pipeline:
         if self._load >= self._batch:
             await self._claim_requests()
             return False
-        jobs = await self._queue.claim(self._batch)
+        jobs = await self._answer(self._queue.claim(self._batch))
         if not jobs:
             return False
         alone = any(job.alone for job in jobs)
@@ -136,7 +144,7 @@ class Pipeline:
         rung.clear()  # before looking: what comes, or ends, while we look rings again
         self._room.clear()
         if heard or self._load < self._batch:
-            while await self._queue.fold() >= 10_000:
+            while await self._answer(self._queue.fold()) >= 10_000:
                 pass
         if heard:
             await self._promote()
@@ -144,19 +152,19 @@ class Pipeline:
     async def _claim_requests(self) -> None:
         """Start what persons wait for, whether there is room or not."""
         room = _REQUESTS - sum(job.urgent for job in self._under_way.values())
-        if room > 0 and (jobs := await self._queue.claim_requests(room)):
+        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room))):
             await self._start_all(jobs)
 
     async def _promote(self) -> None:
         """Begin anew, before all others, what waits its turn here and a person asks for now."""
         ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.urgent}
-        asked = await self._queue.asked_meanwhile(list(ahead)) if ahead else []
+        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else []
         # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
         if stopped := [asset for asset in asked if ahead[asset].cancel()]:
-            await self._start_all(await self._queue.promote(stopped))
+            await self._start_all(await self._answer(self._queue.promote(stopped)))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:
-        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
+        known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
         for job in jobs:
             task = self._tasks.create_task(self._one(job, known.get(job.asset_id)))
             self._under_way[task] = job
@@ -237,13 +245,13 @@ class Pipeline:
     async def _failed(self, job: Job, reason: str) -> None:
         async for attempt in _patiently():
             with attempt:
-                dead = await self._queue.fail(job, clean(reason))
+                dead = await self._answer(self._queue.fail(job, clean(reason)))
         log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
 
     async def _give_back(self, jobs: Sequence[Job], pause: float) -> None:
         async for attempt in _patiently():
             with attempt:
-                await self._queue.release(jobs, pause)
+                await self._answer(self._queue.release(jobs, pause))
 
     async def _write_all(self) -> None:
         while True:
@@ -260,7 +268,7 @@ class Pipeline:
         try:
             async for attempt in _patiently():
                 with attempt:
-                    await results.write(self._pool, self._queue, batch)
+                    await self._answer(results.write(self._pool, self._queue, batch))
             self.photos += sum(reading.digest is not None for reading in batch)
         except SchemaError as error:
             log.error("Immich's tables are not as they must be", error=str(error))
@@ -281,10 +289,15 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
     """
     task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)  # what was sent to the database is done or undone
+        raise
     if not done:
         task.cancel()
-        raise TimeoutError
+        raise TimeoutError("the database did not answer in time")
     return task.result()
 
 

@@ -36,6 +36,7 @@ log = structlog.get_logger()
 
 _GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
+_PATIENCE = 5.0  # seconds at least to wait for an answer of the database, three leases if that is more
 _UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
 _WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
@@ -236,6 +237,7 @@ class Worker:
             inference,
             Media.of(settings),
             batch=settings.batch_size or (64 if gpu else 8),
+            patience=self._patience,
         )
         self._done.clear()
         await queue.register(f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, models.device)
@@ -275,6 +277,10 @@ class Worker:
                 task.result()  # raises what ended it
         log.info("stopped", photos=pipeline.photos)
 
+    @property
+    def _patience(self) -> float:
+        return max(_PATIENCE, 3 * self._settings.lease_seconds)
+
     def _idle(self) -> float:
         return self._settings.poll_seconds if self.listener.deaf else _IDLE
 
@@ -309,7 +315,7 @@ class Worker:
         """Take over from workers that died."""
         while True:
             try:
-                reaped = await queue.reap()
+                reaped = await within(self._patience, queue.reap())
                 if reaped:
                     log.warning("took over from a dead indexer", photos=len(reaped))
                     self.listener.rung.set()
