@@ -24,8 +24,8 @@ class Body:
     def __init__(self, data: bytes = b"") -> None:
         self.size: int | None = len(data)
         self.arrived = len(data)
-        self._parts = [data]
-        self._starts = [0]  # where in the body each of them begins
+        self._parts = [data] if data else []
+        self._starts = [0] if data else []  # where in the body each of them begins
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
@@ -77,7 +77,7 @@ class Body:
         """All of it. Raises as `more`."""
         while not self.complete:
             await self.more(self.arrived)
-        if len(self._parts) > 1:
+        if len(self._parts) != 1:
             self._parts, self._starts = [b"".join(self._parts)], [0]
         return self._parts[0]
 

@@ -50,7 +50,7 @@ class Pipeline:
         media: Media,
         *,
         batch: int = 8,
-        patience: float = 30,
+        patience: float,
     ) -> None:
         self.photos = 0  # read since the start
         self._pool = pool

@@ -38,6 +38,7 @@ expect.set_options(timeout=PATIENCE)
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+SCHEMES = ("light", "dark")
 Corners = tuple[float, float, float, float]
 
 
@@ -126,14 +127,18 @@ class Reader:
         return self.page.locator("#lines > li", has_text=text)
 
     async def faults(self) -> list[str]:
-        """What axe-core calls serious or critical about the page as it is now."""
-        results = await Axe().run(self.page)
-        found: list[dict[str, Any]] = results.response["violations"]
-        return [
-            f"{fault['id']}: {fault['help']}: {[node['target'] for node in fault['nodes']]}"
-            for fault in found
-            if fault["impact"] in ("serious", "critical")
-        ]
+        """What axe-core calls serious or critical about the page as it is now, in light and in dark."""
+        faults = []
+        for scheme in SCHEMES:
+            await self.page.emulate_media(color_scheme=scheme)
+            results = await Axe().run(self.page)
+            found: list[dict[str, Any]] = results.response["violations"]
+            faults += [
+                f"{scheme}: {fault['id']}: {fault['help']}: {[node['target'] for node in fault['nodes']]}"
+                for fault in found
+                if fault["impact"] in ("serious", "critical")
+            ]
+        return faults
 
 
 @contextlib.asynccontextmanager

@@ -53,9 +53,8 @@ class PredictRequest:
 
     async def check(self) -> None:
         """Wait for all of its form, which somebody else answers, and make sure that it is one. Raises as `whole`."""
-        fields = _fields(await self.body.whole(), self.content_type)
-        _entries(fields["entries"])
-        _text(fields)
+        if self.image is None and self.text is None:
+            _text(_fields(await self.body.whole(), self.content_type))
 
     def entry(self, task: str, kind: str) -> dict[str, Any] | None:
         """The entry of that task and type, checked; None where there is none.
