@@ -17,7 +17,7 @@ from typing import Literal
 
 from indexer.images import decode
 from indexer.models.clip import Clip, load_clip
-from indexer.models.device import processors
+from indexer.models.device import Device, processors
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_engines import EngineName
 
@@ -50,6 +50,7 @@ class PhotoSeconds:
 def load_models(
     clip_checkpoint: str,
     *,
+    device: Device = "cpu",
     engine: EngineName = "rapidocr",
     detect_side: int = 960,
     min_text_score: float = 0.8,
@@ -59,9 +60,14 @@ def load_models(
 ) -> Models:
     """Load both models; one call of either uses `threads` processors."""
     return Models(
-        load_ocr(engine, threads=threads, detect_side=detect_side, min_text_score=min_text_score),
+        load_ocr(engine, device=device, threads=threads, detect_side=detect_side, min_text_score=min_text_score),
         load_clip(
-            clip_checkpoint, download_root=download_root, precision=precision, threads=threads, towers=("image",)
+            clip_checkpoint,
+            device=device,
+            download_root=download_root,
+            precision=precision,
+            threads=threads,
+            towers=("image",),
         ),
     )
 

@@ -23,6 +23,7 @@ from bench.queue import on_database
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
 from indexer.models.checkpoint import configuration
+from indexer.models.device import Device, resolve_device
 from indexer.models.small import write_random_checkpoint
 from indexer.queue import Priority, wish
 from indexer.settings import Settings
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         work = Path(name)
         pictures = [picture.path for picture in draw_all(work / "pictures")] * repeats
         with checkpoint(options.clip, work) as clip:
-            return asyncio.run(_measure(url, pictures, clip, work, rounds))
+            return asyncio.run(_measure(url, pictures, clip, resolve_device(options.device), work, rounds))
 
 
 @contextmanager
@@ -53,14 +54,16 @@ def checkpoint(clip: str | None, work: Path) -> Iterator[str]:
     yield str(path)
 
 
-async def _measure(url: str, pictures: list[Path], clip: str, work: Path, rounds: int) -> dict[str, object]:
+async def _measure(
+    url: str, pictures: list[Path], clip: str, device: Device, work: Path, rounds: int
+) -> dict[str, object]:
     settings = Settings.load(
         db_url=url, media_path_map=f"/data={work / 'media'}", clip_model=clip, reconcile_seconds=3600, _env_file=None
     )
-    raw = load_models(clip, threads=1)
+    raw = load_models(clip, device=device, threads=1)
     previews = [path.read_bytes() for path in pictures]
     pool = await asyncpg.create_pool(url, min_size=1, max_size=4)
-    worker = Worker(settings, Models(raw.clip, raw.ocr, "cpu"))
+    worker = Worker(settings, Models(raw.clip, raw.ocr, device))
     task = None
     try:
         immich = StandIn(pool, work / "media")
@@ -88,6 +91,7 @@ async def _measure(url: str, pictures: list[Path], clip: str, work: Path, rounds
         "raw_seconds_per_photo": alone,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "photos": len(pictures),
+        "device": device,
         "clip": raw.clip.name,
         "ocr": raw.ocr.name,
     }

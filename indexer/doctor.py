@@ -74,11 +74,14 @@ async def examine(settings: Settings) -> list[Finding]:
 
 def _device(settings: Settings) -> Finding:
     from indexer.models.device import resolve_device
+    from indexer.models.ocr_engines import engine_gpu_trouble
 
     try:
         device = resolve_device(settings.device)
     except SettingsError as error:
         return Finding("device", "fails", str(error))
+    if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
+        return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
     threads = f", {settings.threads} threads" if device == "cpu" else ""
     return Finding("device", "ok", f"{device}{threads}")
 

@@ -96,7 +96,8 @@ class Inference:
         ocr_batch: pictures whose lines are read in one call.
         max_pixels: larger pictures are refused.
         pixels_in_flight: pixels of decoded pictures held at once, which bounds memory.
-        gpu: the models share one device: one call of each at a time.
+        gpu: the models share one device, which does one call after the other; what the processor does for text, before
+            and after, goes on side by side.
         modest: leave the processors to whoever else in this process wants them.
     """
 
@@ -117,13 +118,13 @@ class Inference:
         self.ocr = ocr
         self._max_pixels = max_pixels
         self._budget = Budget(pixels_in_flight)
-        limit = 1 if gpu else threads
+        lone = 1 if gpu else threads
         self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
         self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
-        self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=limit)
-        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all, size=clip_batch, limit=limit)
+        self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=threads)
+        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all, size=clip_batch, limit=lone)
         self._recognise: Stage[Detection, list[Line]] = Stage(
-            "recognise", self._recognise_all, size=ocr_batch, limit=limit
+            "recognise", self._recognise_all, size=ocr_batch, limit=threads
         )
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
         self._schedule = Scheduler(threads, stages, modest=modest)

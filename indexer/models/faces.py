@@ -11,7 +11,7 @@ import numpy.typing as npt
 from indexer.errors import SettingsError, WeightsError
 from indexer.images import Picture
 from indexer.models import face_weights
-from indexer.models.onnx import open_session
+from indexer.models.onnx import Shape, open_session, usable_device
 
 _SIDE = 640  # of the square in which faces are looked for, as Immich does it
 _CROP = 112  # side of the upright face that the second network is shown
@@ -57,10 +57,12 @@ class Faces:
             ) from error
         self._crop = norm_crop
         try:
+            device = usable_device(device, recognition)
             self._detector = RetinaFace(session=open_session(detection, device=device, threads=threads))
             self._detector.prepare(ctx_id=0, input_size=(_SIDE, _SIDE))
             self._recogniser = ArcFaceONNX(
-                str(recognition), session=open_session(recognition, device=device, threads=threads)
+                str(recognition),
+                session=open_session(recognition, device=device, threads=threads, shape=_batch),
             )
         except Exception as error:  # ONNX Runtime and protobuf each have their own
             raise WeightsError(f"cannot load {detection} and {recognition}: {error}") from error
@@ -103,6 +105,11 @@ def load_faces(model: str, download_root: Path, *, device: str = "cpu", threads:
         SettingsError: the package insightface is not installed.
     """
     return Faces(*face_weights.find(model, download_root), device=device, threads=threads)
+
+
+def _batch(shape: Shape) -> Shape:
+    """(n, 3, 112, 112) of two kinds; a network may take one face at a time only."""
+    return _AT_ONCE if shape[0] > 1 else 1, *shape[1:]
 
 
 def _not_too_narrow(bgr: np.ndarray) -> np.ndarray:

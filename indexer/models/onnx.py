@@ -1,18 +1,46 @@
 """ONNX Runtime sessions, set up once and the same way for every model."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 log = logging.getLogger(__name__)
 
+Array = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
 
-def open_session(path: Path, *, device: str = "cpu", threads: int = 1) -> onnxruntime.InferenceSession:
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+
+_CPU: Providers = ["CPUExecutionProvider"]
+_CUDA = "CUDAExecutionProvider"
+# DEFAULT has no algorithm for some convolutions of PP-OCR and takes 20 times as long; EXHAUSTIVE plans even longer.
+_GPU: Providers = [
+    (_CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}),
+    *_CPU,
+]
+_KEPT = 16
+"""Shapes of one model that are kept ready: more than the photos of a library commonly have."""
+
+
+def open_session(
+    path: Path, *, device: str = "cpu", threads: int = 1, shape: Callable[[Shape], Shape] | None = None
+) -> onnxruntime.InferenceSession:
     """A session whose `run` may be called from several threads at once.
 
     With `threads=1` a run uses the calling thread and no other, so that the caller's own threads decide how many
-    processors are busy. For `cuda` in an ONNX Runtime without CUDA a warning is logged and the CPU used.
+    processors are busy.
+
+    Args:
+        path: the model's file.
+        device: `cpu`, or `cuda` where `usable_device` says so; torch, which brings CUDA's libraries, is imported then.
+        threads: of one run, on a processor.
+        shape: for `cuda`, see `FixedShapes`; None where the shape of the input never changes.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -25,19 +53,99 @@ def open_session(path: Path, *, device: str = "cpu", threads: int = 1) -> onnxru
     # plan per shape would save little more, for memory that grows with every new shape.
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=_providers(device))
+    if device == "cuda" and shape is not None:
+        run_options = onnxruntime.RunOptions()
+        # Or each shape would keep as much memory as it ever took.
+        run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "gpu:0")
+        return FixedShapes(path, options, _GPU, shape, run_options)
+    return onnxruntime.InferenceSession(str(path), options, providers=_GPU if device == "cuda" else _CPU)
 
 
-def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
-    if device != "cuda":
-        return ["CPUExecutionProvider"]
+def gpu_trouble(model: Path) -> str:
+    """Why this ONNX Runtime cannot run `model` on a GPU; empty where it can."""
     available = onnxruntime.get_available_providers()
-    if "CUDAExecutionProvider" not in available:
-        log.warning(
-            "models run on the CPU: this ONNX Runtime has no CUDA (only %s); replace onnxruntime by onnxruntime-gpu",
-            ", ".join(available),
+    if _CUDA not in available:
+        return f"this ONNX Runtime has no CUDA (only {', '.join(available)}); replace onnxruntime by onnxruntime-gpu"
+    if _CUDA not in open_session(model, device="cuda").get_providers():  # it has told standard error more
+        return (
+            f"onnxruntime-gpu {onnxruntime.__version__} finds no CUDA and cuDNN of the versions that it was built for"
         )
-        return ["CPUExecutionProvider"]
-    # The default, EXHAUSTIVE, times every convolution algorithm anew for each new shape: slower than a CPU.
-    cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+    return ""
+
+
+def usable_device(device: str, model: Path) -> str:
+    """`device`, or, with a warning that says why, `cpu` where `model` cannot be run on a GPU."""
+    if device == "cuda" and (trouble := gpu_trouble(model)):
+        log.warning("models run on the CPU: %s", trouble)
+        return "cpu"
+    return device
+
+
+class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
+    """A model on a GPU, whose every session only ever sees one shape.
+
+    cuDNN plans each convolution anew whenever the shape of a session's input changes: on an H100 half a second for
+    PP-OCRv6's detector and two for its recogniser, whose run takes 4 and 7 ms. So inputs are padded with zeros to one
+    of few shapes, and each of those, the 16 used last, has a session.
+
+    It stands for a model of one input, and outputs that begin with the batch; those of four dimensions are maps as
+    large as the input. What padding adds to them is cut off. All runs are those of one thread, for each thread that
+    runs a session costs the GPU some 35 MB; one after the other is what the GPU does anyway.
+
+    Args:
+        path: the model's file.
+        options: of the sessions.
+        providers: where they run.
+        shape: from the shape of an input to the one it is padded to, at least as large except in the first dimension,
+            the batch: one that is longer is run in parts.
+        run_options: of every run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: onnxruntime.SessionOptions,
+        providers: Providers,
+        shape: Callable[[Shape], Shape],
+        run_options: onnxruntime.RunOptions | None = None,
+    ) -> None:
+        super().__init__(str(path), options, providers=_CPU)  # tells others of the model, and runs nothing
+        self._open = partial(onnxruntime.InferenceSession, str(path), options, providers=providers)
+        self._shape = shape
+        self._run_options = run_options
+        self._sessions: dict[Shape, onnxruntime.InferenceSession] = {}  # the one used last at the end
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu")
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array], run_options: object = None
+    ) -> list[Array]:
+        """As ONNX Runtime's."""
+        ((name, values),) = input_feed.items()
+        shape = self._shape(values.shape)
+        parts = [
+            self._part(shape, output_names, name, values[start : start + shape[0]])
+            for start in range(0, len(values), shape[0])
+        ]
+        return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    def _part(self, shape: Shape, output_names: Sequence[str] | None, name: str, values: Array) -> list[Array]:
+        padded = np.zeros(shape, dtype=values.dtype)
+        padded[tuple(slice(length) for length in values.shape)] = values
+        outputs = self._thread.submit(self._run, shape, output_names, {name: padded}).result()
+        rows, *_, height, width = values.shape
+        return [output[:rows, :, :height, :width] if output.ndim == 4 else output[:rows] for output in outputs]
+
+    def _run(self, shape: Shape, output_names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
+        outputs: list[Array]
+        try:
+            outputs = self._session(shape).run(output_names, feed, self._run_options)
+        except Exception:  # of memory, most likely, and most of it is held for other shapes
+            self._sessions.clear()
+            outputs = self._session(shape).run(output_names, feed, self._run_options)
+        return outputs
+
+    def _session(self, shape: Shape) -> onnxruntime.InferenceSession:
+        session = self._sessions[shape] = self._sessions.pop(shape, None) or self._open()
+        if len(self._sessions) > _KEPT:
+            del self._sessions[next(iter(self._sessions))]
+        return session

@@ -1,9 +1,11 @@
-"""What the doctor says of other servers: who would answer Immich for faces, and whether Immich itself does."""
+"""What the doctor says of a GPU, and of other servers: who would answer Immich for faces, and does Immich itself."""
 
 import asyncio
 import hashlib
 
+import onnxruntime
 import pytest
+import torch
 from aiohttp.test_utils import TestServer
 
 from indexer import doctor
@@ -26,6 +28,15 @@ def of_faces(tmp_path):
         return found
 
     return examine
+
+
+@pytest.mark.parametrize(("tasks", "verdict"), [("clip,ocr", "advice"), ("clip", "ok")])
+async def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    found, *_ = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto"))
+    assert (found.check, found.verdict) == ("device", verdict)
+    assert ("onnxruntime-gpu" in found.text) == (verdict == "advice")
 
 
 async def test_servers_that_answer(of_faces):

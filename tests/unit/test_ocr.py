@@ -301,20 +301,41 @@ class TestLoad:
     def test_missing_model_file(self, monkeypatch):
         monkeypatch.setattr(Path, "is_file", lambda self: False)
         with pytest.raises(WeightsError, match=r"PP-OCRv6_det_small\.onnx is missing: reinstall rapidocr"):
-            ocr_engines._files("rapidocr", "PP-OCRv6_det_small")
+            ocr_engines._files("rapidocr")
 
-    def test_missing_package(self):
-        with pytest.raises(WeightsError, match="'no_such_package' is not installed"):
-            ocr_engines._files("no_such_package", "model")
+    def test_missing_package(self, monkeypatch):
+        monkeypatch.setattr(ocr_engines.importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(WeightsError, match="'rapidocr-onnxruntime' is not installed: pip install rapidocr-onnx"):
+            ocr_engines._files("rapidocr-onnxruntime")
 
     def test_cuda_where_there_is_none_warns_and_uses_the_cpu(self, monkeypatch, caplog):
         monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
         with caplog.at_level(logging.WARNING):
-            assert onnx._providers("cuda") == ["CPUExecutionProvider"]
-        assert "run on the CPU" in caplog.text
+            ocr = load_ocr(device="cuda")
+        assert "models run on the CPU: this ONNX Runtime has no CUDA" in caplog.text
+        page_of_text, truth = page(1)
+        assert {line.text for line in ocr.read([picture(page_of_text)])[0]} == set(truth)
 
-    def test_cuda_never_searches_algorithms_anew_for_every_shape(self, monkeypatch):
+    def test_cuda_that_does_not_load_is_told_of(self, monkeypatch):
+        # onnxruntime-gpu beside another CUDA: it has the provider, and opens sessions without it
         monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-        name, options = onnx._providers("cuda")[0]
-        assert name == "CUDAExecutionProvider"
-        assert options["cudnn_conv_algo_search"] == "HEURISTIC"
+        monkeypatch.setattr(onnx, "_GPU", onnx._CPU)
+        assert "finds no CUDA and cuDNN" in ocr_engines.engine_gpu_trouble("rapidocr")
+
+
+@pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
+def test_what_a_gpu_is_given_reads_the_same(monkeypatch, engine):
+    """Pictures and lines padded to few shapes, in full batches; on a processor, which computes the same."""
+
+    def open_padded(path, *, device, threads, shape):
+        assert device == "cuda"
+        return onnx.FixedShapes(path, onnx.onnxruntime.SessionOptions(), onnx._CPU, shape)
+
+    plain = load_ocr(engine)
+    monkeypatch.setattr(ocr_engines, "usable_device", lambda device, model: device)
+    monkeypatch.setattr(ocr_engines, "open_session", open_padded)
+    padded = load_ocr(engine, device="cuda")
+    pages = [picture(page(1)[0]), picture(page(2, 900, 1500)[0])]
+    for ours, theirs in zip(plain.read(pages), padded.read(pages), strict=True):
+        assert [line.text for line in ours] == [line.text for line in theirs]
+        np.testing.assert_allclose([line.corners for line in ours], [line.corners for line in theirs], atol=0.01)

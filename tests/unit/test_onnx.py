@@ -1,0 +1,109 @@
+"""Models whose input is padded to few shapes: the answers are those without padding."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from indexer.models.onnx import _CPU, _KEPT, FixedShapes, open_session
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """(n, 3, height, width) to a map of that size and the largest value of each channel."""
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    sizes = ["n", 3, "height", "width"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["input", "input"], ["map"]),
+            helper.make_node("GlobalMaxPool", ["input"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["largest"]),
+        ],
+        "model",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, sizes)],
+        [
+            helper.make_tensor_value_info("map", TensorProto.FLOAT, sizes),
+            helper.make_tensor_value_info("largest", TensorProto.FLOAT, ["n", 3]),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def fixed(model: Path) -> tuple[FixedShapes, list[list[tuple[int, ...]]]]:
+    """The model with inputs padded to (4, 3, tens, tens), and what each of its sessions was given."""
+    sessions: list[list[tuple[int, ...]]] = []
+
+    class Watched(onnxruntime.InferenceSession):
+        def __init__(self):
+            super().__init__(str(model), providers=_CPU)
+            self.seen: list[tuple[int, ...]] = []
+            sessions.append(self.seen)
+
+        def run(self, names, feed, options):
+            self.seen.append(feed["input"].shape)
+            return super().run(names, feed, options)
+
+    padded = FixedShapes(
+        model,
+        onnxruntime.SessionOptions(),
+        _CPU,
+        lambda shape: (4, 3, -(-shape[2] // 10) * 10, -(-shape[3] // 10) * 10),
+    )
+    padded._open = Watched
+    return padded, sessions
+
+
+def some(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 7, 12), (4, 3, 10, 10), (3, 3, 1, 1), (9, 3, 11, 29)])
+def test_the_answers_are_those_without_padding(model, shape):
+    padded, sessions = fixed(model)
+    values = some(*shape)
+    ours, plain = padded.run(None, {"input": values}), open_session(model).run(None, {"input": values})
+    assert all(np.array_equal(one, other) for one, other in zip(ours, plain, strict=True))
+    assert np.array_equal(padded.run(["largest"], {"input": values})[0], plain[1])
+    assert len(sessions) == 1
+
+
+def test_no_session_sees_two_shapes(model):
+    padded, sessions = fixed(model)
+    for height, width in ((5, 5), (15, 5), (9, 10), (3, 2), (20, 1)):
+        padded.run(None, {"input": some(1, 3, height, width)})
+    assert [set(seen) for seen in sessions] == [{(4, 3, 10, 10)}, {(4, 3, 20, 10)}]
+
+
+def test_the_shapes_used_last_are_kept(model):
+    padded, sessions = fixed(model)
+    for tens in (*range(1, _KEPT + 1), 1, _KEPT + 1, 1, 2):
+        padded.run(None, {"input": some(1, 3, 10 * tens, 10)})
+    assert len(sessions) == _KEPT + 2  # 2 was given up for the one too many, 1 was not
+    assert len(padded._sessions) == _KEPT
+
+
+def test_memory_held_for_other_shapes_is_given_back_where_it_is_short(model):
+    padded, sessions = fixed(model)
+    padded.run(None, {"input": some(1, 3, 5, 5)})
+    opened = padded._open
+
+    class Scarce:
+        def run(self, *_):
+            padded._open = opened
+            raise RuntimeError("Failed to allocate memory for requested buffer")
+
+    padded._open = Scarce
+    values = some(1, 3, 5, 15)
+    assert np.array_equal(padded.run(["map"], {"input": values})[0], values**2)
+    assert list(padded._sessions) == [(4, 3, 10, 20)]
+    assert len(sessions) == 2
+
+
+def test_what_fails_twice_is_told(model):
+    padded, _ = fixed(model)
+    with pytest.raises(Exception, match="INVALID_ARGUMENT"):
+        padded.run(["no such output"], {"input": some(1, 3, 5, 5)})
