@@ -118,13 +118,14 @@ class Inference:
         self.ocr = ocr
         self._max_pixels = max_pixels
         self._budget = Budget(pixels_in_flight)
-        lone = 1 if gpu else threads
+        # On a GPU the recogniser answers with up to 200 MB, 18,000 kinds of characters a step: a few of those at once.
+        lone, few = (1, min(4, threads)) if gpu else (threads, threads)
         self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
         self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
         self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=threads)
         self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all, size=clip_batch, limit=lone)
         self._recognise: Stage[Detection, list[Line]] = Stage(
-            "recognise", self._recognise_all, size=ocr_batch, limit=threads
+            "recognise", self._recognise_all, size=ocr_batch, limit=few
         )
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
         self._schedule = Scheduler(threads, stages, modest=modest)
