@@ -1,18 +1,25 @@
 """Connections to Immich's database, and the SQL files that are asked over them."""
 
+import asyncio
 import re
+from collections.abc import Coroutine
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from indexer.errors import SchemaError
 
+T = TypeVar("T")
+
 LOCK_TIMEOUT = "800ms"
 IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker or a dead line must not hold locks against Immich
+
+PATIENCE = 150.0  # seconds to wait for any answer, where nothing is shorter: the line may be dead, and nobody tells us
+_STATEMENT = 120.0  # seconds that a statement may take
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.
@@ -138,10 +145,29 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bo
         min_size=1,
         max_size=size,
         timeout=timeout,
-        command_timeout=120,
+        command_timeout=_STATEMENT,
         max_inactive_connection_lifetime=300,
         server_settings=_session(search_path, durable=durable),
     )
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to, if it does within `seconds`; else TimeoutError, and it is left to end by itself.
+
+    A timeout of asyncio's own is not enough for work on a pool: a cancelled query keeps its connection, and whoever
+    awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1)  # what was sent to the database is done or undone
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError("the database did not answer in time")
+    return task.result()
 
 
 def is_transient(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from indexer import photos, results
-from indexer.database import TROUBLE, Pool, explain, is_transient
+from indexer.database import TROUBLE, Pool, explain, is_transient, within
 from indexer.errors import PictureError, SchemaError
 from indexer.inference import Inference
 from indexer.media import Media, MediaError
@@ -280,25 +280,6 @@ class Pipeline:
                 return
             log.exception("cannot write", asset=str(batch[0].job.asset_id))
             await self._failed(batch[0].job, f"cannot write the results: {explain(error)}")
-
-
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to, if it does within `seconds`; else TimeoutError, and it is left to end by itself.
-
-    A timeout of asyncio's own is not enough for work on a pool: a cancelled query keeps its connection, and whoever
-    awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task}, timeout=1)  # what was sent to the database is done or undone
-        raise
-    if not done:
-        task.cancel()
-        raise TimeoutError("the database did not answer in time")
-    return task.result()
 
 
 def _patiently() -> AsyncRetrying:

@@ -4,16 +4,29 @@ Compares what is with what should be: a crash, a backup restored, Immich wiping 
 import made while nothing listened, all heal here, without anybody having to notice.
 """
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from indexer import lexical, results, schema, tags
-from indexer.database import Connection, Pool, connect_to_immich, is_transient, queries
+from indexer.database import (
+    PATIENCE,
+    TROUBLE,
+    Connection,
+    Pool,
+    connect,
+    connect_to_immich,
+    is_transient,
+    queries,
+    within,
+)
 from indexer.text import tokens
 
 log = structlog.get_logger()
@@ -21,10 +34,13 @@ log = structlog.get_logger()
 PAGE = 5_000  # ids looked at in one statement
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
 _ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
+_BEAT = 15.0  # seconds between two signs of life of whoever reconciles
+_FROZEN = "60s"  # without one, after which another takes its turn: that process is frozen, or its line dead
 _START = UUID(int=0)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
 _SQL = queries("reconcile")
+T = TypeVar("T")
 
 
 @dataclass
@@ -54,26 +70,45 @@ class Reconciler:
         self._models = (clip_model, ocr_model)
 
     async def round(self, *, thorough: bool) -> Found | None:
-        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones."""
+        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
+
+        Raises:
+            TimeoutError: the database did not answer, or not over this connection.
+        """
         await self._mend_schema()
-        async with self._pool.acquire() as guard:
-            if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY):
-                return None
-            try:
-                return await self._compare(thorough=thorough)
-            finally:
-                await guard.execute("SELECT pg_advisory_unlock($1)", _ADVISORY)
+        async with self._turn() as ours:
+            return await self._compare(thorough=thorough) if ours else None
 
     async def vectors_file(self) -> int | None:
         """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
-        number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
+        number: int | None = await self._answer(self._pool.fetchval(_SQL["vectors_file"]))
         return number
+
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
+        return await within(PATIENCE, work)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        """Whether it is our turn, for as long as the block lasts and this process gives signs of life."""
+        guard = await connect(self._dsn)
+        beating = None
+        try:
+            await guard.execute(f"SET idle_session_timeout = '{_FROZEN}'")
+            ours = bool(await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY))
+            if ours:
+                beating = asyncio.create_task(_beat(guard))
+            yield ours
+        finally:
+            if beating is not None:
+                beating.cancel()
+                await asyncio.wait([beating], timeout=1)
+            with contextlib.suppress(*TROUBLE):
+                await guard.close(timeout=1)
 
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
-        async with self._pool.acquire() as connection:
-            if await schema.is_current(connection):
-                return
+        if await self._answer(self._is_current()):
+            return
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
         own = await connect_to_immich(self._dsn)
         try:
@@ -82,15 +117,22 @@ class Reconciler:
             await own.close()
         log.info("installed", migrations=change.migrations, triggers=change.triggers)
 
+    async def _is_current(self) -> bool:
+        async with self._pool.acquire() as connection:
+            return await schema.is_current(connection)
+
+    async def _width(self) -> int:
+        async with self._pool.acquire() as connection:
+            return await schema.vector_width(connection)
+
     async def _compare(self, *, thorough: bool) -> Found:
         found = Found()
-        found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
+        found.forgotten = int((await self._answer(self._pool.execute(_SQL["orphans"]))).split()[-1])
         found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
-        async with self._pool.acquire() as connection:
-            width = await schema.vector_width(connection)
+        width = await self._answer(self._width())
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
-        found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
+        found.queued = await self.enqueue_missing() + await self._answer(tags.catch_up(self._pool))
         if found:
             log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
         return found
@@ -99,20 +141,20 @@ class Reconciler:
         """Queue every photo that has no results of the models in use. Returns how many."""
         last, queued = _START, 0
         while True:
-            row = await self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models)
+            row = await self._answer(self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models))
             if row is None or row["last"] is None:
                 break
             last = row["last"]
             queued += row["found"]
             if row["found"]:
-                await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
+                await self._answer(self._pool.execute("SELECT pg_notify('immich_indexer', '')"))
         return queued
 
     async def _heal(self, query: str, *arguments: Any) -> int:
         """Make Immich's columns follow our table for the photos that `query` names, page by page."""
         last, healed = _START, 0
         while True:
-            row = await self._pool.fetchrow(_SQL[query], last, PAGE, *arguments)
+            row = await self._answer(self._pool.fetchrow(_SQL[query], last, PAGE, *arguments))
             if row is None or row["last"] is None:
                 return healed
             last = row["last"]
@@ -127,8 +169,16 @@ class Reconciler:
             reraise=True,
         ):
             with attempt:
-                return await results.restore(self._pool, assets)
+                return await self._answer(results.restore(self._pool, assets))
         return 0
+
+
+async def _beat(guard: Connection) -> None:
+    """Signs of life, until the session is gone."""
+    with contextlib.suppress(*TROUBLE):
+        while True:
+            await asyncio.sleep(_BEAT)
+            await guard.execute("SELECT 1")
 
 
 async def foreign_vectors(connection: Connection | Pool) -> int:

@@ -8,7 +8,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer import queue
-from indexer.database import TROUBLE, Pool, explain
+from indexer.database import PATIENCE, TROUBLE, Pool, explain, within
 from indexer.errors import RequestError
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ async def take_in(pool: Pool, messages: asyncio.Queue[str]) -> None:
         text = await messages.get()
         try:
             message = Message.model_validate_json(text)
-            queued = await queue.hear(pool, text, message.assetId, message.tasks)
+            queued = await within(PATIENCE, queue.hear(pool, text, message.assetId, message.tasks))
         except ValidationError as error:
             _refused(
                 text, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from indexer.database import TROUBLE, Connection, Pool, explain, queries
+from indexer.database import PATIENCE, TROUBLE, Connection, Pool, explain, queries, within
 from indexer.errors import IndexerError
 from indexer.immich import ForeignTagError, Immich
 
@@ -49,7 +49,7 @@ class Untagger:
     async def round(self) -> int:
         """Take off what can be taken off now. Returns off how many photos. Raises as `Immich.take_off`."""
         taken_off = 0
-        for row in await self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE):
+        for row in await within(PATIENCE, self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE)):
             try:
                 taken_off += await self._immich.take_off(row["tag_id"], row["assets"])
             except ForeignTagError as error:

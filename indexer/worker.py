@@ -17,13 +17,13 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
 from indexer import requests, schema
-from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool
+from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool, within
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich import Immich
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
 from indexer.media import Media
-from indexer.pipeline import Pipeline, within
+from indexer.pipeline import Pipeline
 from indexer.queue import Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings

@@ -1,12 +1,14 @@
 """Bad input and bad days: nothing is lost, nothing stops behind one photo, and `status` says why one failed."""
 
 import asyncio
+import contextlib
 import io
 import os
 import random
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -15,12 +17,15 @@ import pytest
 from PIL import Image
 
 from indexer import images, results
+from indexer.database import Pool, open_pool
 from indexer.demo.immich import OcrLine
+from indexer.reconcile import Found, Reconciler
 from indexer.text import immich as immich_text
 from indexer.text.query import parse
 from indexer.worker import Models
 from tests import stubs
 from tests.acceptance.proxy import Proxy
+from tests.installs import install
 from tests.stubs import StubClip, StubOcr
 from tests.workers import eventually, failures, idle, is_indexed, lines_of, settings_for, vector_of, working
 
@@ -516,6 +521,62 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
         await immich.immich_ocr_job(asset, THEIRS)
         await immich.generate_thumbnails(asset, stubs.picture(2))
         await eventually(lambda: is_indexed(connection, asset, stubs.picture(2)))
+
+
+@contextlib.asynccontextmanager
+async def pool_of(url: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(url)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def test_who_freezes_while_reconciling_gives_way(database, connection, immich, monkeypatch):
+    """And who only takes long does not."""
+    monkeypatch.setattr("indexer.reconcile._FROZEN", "300ms")
+    monkeypatch.setattr("indexer.reconcile._BEAT", 0.05)
+    await install(database)
+    at_it = asyncio.Event()
+
+    class Slow(Reconciler):
+        async def _compare(self, *, thorough: bool) -> Found:
+            at_it.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+    async with Proxy(database) as proxy, pool_of(database) as pool:
+        slow = asyncio.create_task(Slow(pool, proxy.url, None, None).round(thorough=False))
+        await at_it.wait()
+        other = Reconciler(pool, database, None, None)
+        start = await connection.fetchval("SELECT clock_timestamp()")
+
+        async def beaten_for_long() -> bool:
+            last = await connection.fetchval("SELECT max(state_change) FROM pg_stat_activity WHERE query = 'SELECT 1'")
+            return last is not None and last - start > timedelta(seconds=1)
+
+        await eventually(beaten_for_long)
+        assert await other.round(thorough=False) is None
+        proxy.freeze()
+
+        async def taken_over() -> bool:
+            return await other.round(thorough=False) is not None
+
+        await eventually(taken_over)
+        slow.cancel()
+        await asyncio.wait([slow])
+
+
+async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich, monkeypatch):
+    monkeypatch.setattr("indexer.reconcile.PATIENCE", 0.3)
+    await install(database)
+    async with Proxy(database) as proxy, pool_of(proxy.url) as pool:
+        reconciler = Reconciler(pool, database, None, None)
+        assert await reconciler.round(thorough=True) is not None
+        proxy.freeze()
+        with pytest.raises(TimeoutError):
+            await reconciler.round(thorough=True)
+        assert await reconciler.round(thorough=True) is not None
 
 
 THEIRS = [OcrLine("一行别人的字"), OcrLine("又一行", box=(0.1, 0.5, 0.9, 0.5, 0.9, 0.6, 0.1, 0.6))]
