@@ -139,8 +139,11 @@ class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxru
         outputs: list[Array]
         try:
             outputs = self._session(shape).run(output_names, feed, self._run_options)
-        except Exception:  # of memory, most likely, and most of it is held for other shapes
+        except Exception:  # of memory, most likely, which is held for other shapes, or by torch for its next batch
             self._sessions.clear()
+            import torch  # takes seconds, but is there already, where there is a GPU
+
+            torch.cuda.empty_cache()
             outputs = self._session(shape).run(output_names, feed, self._run_options)
         return outputs
 

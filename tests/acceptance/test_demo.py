@@ -48,7 +48,7 @@ def test_a_lost_picture_is_an_error(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(tmp_path)],
         capture_output=True,
-        env=os.environ | {"RETRY_SECONDS": "0", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        env=os.environ | {"MAX_ATTEMPTS": "1", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
         check=False,
     )
     assert done.returncode == 1

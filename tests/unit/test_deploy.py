@@ -96,7 +96,9 @@ def test_compose_reads_them_together(names):
 
 def test_without_a_password_compose_refuses():
     for name in ("compose.yaml", "compose.existing.yaml"):
-        done = compose("--env-file=/dev/null", "--file", name, "config", UPLOAD_LOCATION="/photos")
+        done = compose(
+            "--env-file=/dev/null", "--file", name, "config", UPLOAD_LOCATION="/photos", DB_DATA_LOCATION="/db"
+        )
         assert done.returncode != 0
         assert "PASSWORD" in done.stderr
 
