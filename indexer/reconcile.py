@@ -101,9 +101,8 @@ class Reconciler:
         finally:
             if beating is not None:
                 beating.cancel()
-                await asyncio.wait([beating], timeout=1)
             with contextlib.suppress(*TROUBLE):
-                await guard.close(timeout=1)
+                await guard.close(timeout=1)  # also where this is cancelled meanwhile, though not politely then
 
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
