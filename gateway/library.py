@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ import structlog
 
 from gateway.errors import UnavailableError
 from indexer import queue, results
-from indexer.database import Pool, explain, open_pool, queries
+from indexer.database import TROUBLE, Pool, explain, open_pool, queries, within
 from indexer.errors import ColumnWidthError, SchemaError
 from indexer.queue import Counts
 
@@ -24,8 +24,7 @@ _SQL = queries("gateway")
 _CHANGE = 5.0  # seconds to wait for Immich to finish changing its column
 _PAUSE = 1.0  # seconds between two tries to reach a database that is away
 
-# asyncpg has no common base class for what it raises.
-_TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, SchemaError)
+_TROUBLE = (*TROUBLE, SchemaError)
 # What the database says where no indexer was ever installed, or not for us.
 NOT_OURS = (
     asyncpg.UndefinedTableError,
@@ -89,7 +88,6 @@ class Library:
         self._connecting = asyncio.Lock()
         self._try_again = 0.0
         self._reading: asyncio.Task[tuple[int, bool]] | None = None
-        self._left: set[asyncio.Task[Any]] = set()
 
     async def width(self) -> int:
         """The width of Immich's vector column: as it is now, or as it last was while the database is away.
@@ -164,7 +162,7 @@ class Library:
         if loop.time() < self._try_again:
             raise AwayError(self.trouble)
         try:
-            answer = await self._within(patience or self._patience, self._connect_and(question))
+            answer = await within(patience or self._patience, self._connect_and(question))
         except (*NOT_OURS, ColumnWidthError):
             raise
         except _TROUBLE as error:  # TimeoutError is an OSError
@@ -208,7 +206,7 @@ class Library:
         """One question for all who ask at the same time."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._ask_width())
-            self._reading.add_done_callback(self._forget)
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
         return await asyncio.shield(self._reading)
 
     async def _ask_width(self) -> tuple[int, bool]:
@@ -223,22 +221,3 @@ class Library:
             if self._pool is None:
                 self._pool = await open_pool(self._dsn, size=4, timeout=self._patience)
         return await question(self._pool)
-
-    async def _within(self, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-        # Left to end by itself when it does not: a cancelled query keeps whoever awaits it until the server confirms.
-        task = asyncio.ensure_future(work)
-        self._left.add(task)
-        task.add_done_callback(self._forget)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=seconds)
-        finally:
-            if not task.done():  # too late, or whoever asked is gone
-                task.cancel()
-        if not done:
-            raise TimeoutError
-        return task.result()
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._left.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: nobody else may be there to see it

@@ -18,8 +18,11 @@ T = TypeVar("T")
 LOCK_TIMEOUT = "800ms"
 IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker or a dead line must not hold locks against Immich
 
-PATIENCE = 150.0  # seconds to wait for any answer, where nothing is shorter: the line may be dead, and nobody tells us
 _STATEMENT = 120.0  # seconds that a statement may take
+PATIENCE = _STATEMENT + 30  # to wait for an answer, where nothing is shorter: the line may be dead, and nobody tells us
+
+# What `within` is waiting for, or no longer is: asyncio itself keeps no task alive.
+_left: set["asyncio.Task[Any]"] = set()
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.
@@ -158,6 +161,8 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
     """
     task = asyncio.ensure_future(work)
+    _left.add(task)
+    task.add_done_callback(_forget)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
@@ -168,6 +173,12 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         task.cancel()
         raise TimeoutError("the database did not answer in time")
     return task.result()
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen: nobody else may be there to see it
 
 
 def is_transient(error: BaseException) -> bool:

@@ -57,7 +57,7 @@ class Faces:
             ) from error
         self._crop = norm_crop
         try:
-            device = usable_device(device, recognition)
+            device = usable_device(device, detection)  # the smaller of the two
             self._detector = RetinaFace(session=open_session(detection, device=device, threads=threads))
             self._detector.prepare(ctx_id=0, input_size=(_SIDE, _SIDE))
             self._recogniser = ArcFaceONNX(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,11 +58,11 @@ def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
         WeightsError: the wheel lacks a model file.
         ValueError: no such engine.
     """
-    if engine == "rapidocr":
-        return _rapidocr(device, threads)
-    if engine == "rapidocr-onnxruntime":
-        return _rapidocr_onnxruntime(device, threads)
-    raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(get_args(EngineName))}")
+    if engine not in _MODELS:
+        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
+    files = _files(engine)
+    opened = _rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime
+    return opened(files, usable_device(device, files[1]), threads)
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:
@@ -70,7 +70,7 @@ def engine_gpu_trouble(engine: EngineName) -> str:
     return gpu_trouble(_files(engine)[1])
 
 
-def _rapidocr(device: str, threads: int) -> Engine:
+def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
     """Rapidocr 3: PP-OCRv6 small, with the angle classifier of PP-OCRv2."""
     from omegaconf import OmegaConf
     from rapidocr.ch_ppocr_cls import TextClassifier
@@ -83,9 +83,6 @@ def _rapidocr(device: str, threads: int) -> Engine:
 
     logging.getLogger("RapidOCR").setLevel(logging.ERROR)  # importing it set INFO
     config = ParseParams.load(DEFAULT_CFG_PATH)
-    files = _files("rapidocr")
-
-    device = usable_device(device, files[1])
 
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
         session = open_session(file, device=device, threads=threads, shape=shape)
@@ -116,7 +113,7 @@ def _rapidocr(device: str, threads: int) -> Engine:
     )
 
 
-def _rapidocr_onnxruntime(device: str, threads: int) -> Engine:
+def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> Engine:
     """rapidocr-onnxruntime 1.4: PP-OCRv4 mobile, with the angle classifier of PP-OCRv2."""
     from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
     from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
@@ -126,9 +123,6 @@ def _rapidocr_onnxruntime(device: str, threads: int) -> Engine:
     from rapidocr_onnxruntime.utils import read_yaml
 
     config = read_yaml(DEFAULT_CFG_PATH)
-    files = _files("rapidocr-onnxruntime")
-
-    device = usable_device(device, files[1])
 
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
         made = kind({**section, "model_path": str(file), "intra_op_num_threads": 1, "inter_op_num_threads": 1})
