@@ -1,6 +1,9 @@
 """The application, put together, and the command `immich-gateway`."""
 
 import asyncio
+import errno
+import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -41,6 +44,7 @@ from indexer.settings import Settings
 
 log = structlog.get_logger()
 
+_CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EAFNOSUPPORT)
 _GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
 _PERSONS = 10.0  # seconds that a database under load may take to answer somebody
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
@@ -53,9 +57,6 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         settings: of this process.
         models: loaded.
         forward: answers what is not answered here; whoever the settings name where it is not given.
-
-    Raises:
-        SettingsError: an address in the settings is none.
     """
     metrics = Metrics()
     library = Library(settings.dsn, lease=settings.lease_seconds)
@@ -108,7 +109,10 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         if settings.mt_photos_api_key is not None:
             app.add_routes(_mt_photos(settings, texts, pictures, elsewhere).routes(guard.prefix))
     predict = Predict(settings.tasks, texts, pictures, forward, metrics)
-    app.add_routes(Routes(predict, health, metrics, library, settings.gateway_deadline_seconds).under(guard.prefix))
+    routes = Routes(predict, health, metrics, library, settings.gateway_deadline_seconds)
+    app.add_routes(routes.under(guard.prefix))
+    if guard.prefix:
+        app.add_routes(routes.beside(guard.bears_token))
     return app
 
 
@@ -193,15 +197,23 @@ def main() -> None:
     except IndexerError as error:
         click.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)
-    web.run_app(
-        app,
-        host=settings.gateway_host,
-        port=settings.gateway_port,
-        print=None,
-        access_log=None,
-        shutdown_timeout=_GRACE,
-        handler_cancellation=True,  # nobody works for a client that is gone
-    )
+    try:
+        web.run_app(
+            app,
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            print=None,
+            access_log=None,
+            shutdown_timeout=_GRACE,
+            handler_cancellation=True,  # nobody works for a client that is gone
+        )
+    except OSError as error:
+        if not isinstance(error, socket.gaierror) and error.errno not in _CANNOT_LISTEN:
+            raise
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        where = f"{settings.gateway_host}:{settings.gateway_port}"
+        click.secho(f"error: cannot listen on {where}: {reason} (GATEWAY_HOST, GATEWAY_PORT)", fg="red", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

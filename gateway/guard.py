@@ -51,6 +51,14 @@ class Guard:
         """What every route begins with that does not itself ask who comes."""
         return "" if self._token is None else "/{token}"
 
+    def bears_token(self, request: web.Request) -> bool:
+        """Whether it comes with the token as `Authorization: Bearer`."""
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._is_token(given.strip())
+
+    def _is_token(self, given: str) -> bool:
+        return self._token is not None and hmac.compare_digest(given.encode(errors="surrogateescape"), self._token)
+
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Never logs or counts by what a client wrote: no address as it was given, no body, no query."""
@@ -89,7 +97,7 @@ class Guard:
         given = request.match_info.get("token")
         if given is None or self._token is None:
             return
-        if not hmac.compare_digest(given.encode(errors="surrogateescape"), self._token):
+        if not self._is_token(given):
             raise web.HTTPNotFound
 
     async def _with_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """What Immich asks, and what those ask who run the gateway."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -34,6 +35,26 @@ class Routes:
             web.get(prefix + "/health", self._look),
             web.get(prefix + "/metrics", self._measure),
         ]
+
+    def beside(self, bears_token: Callable[[web.Request], bool]) -> list[web.RouteDef]:
+        """Where the others begin with a token: what those ask who cannot have it in an address.
+
+        `/health` tells everybody whether the gateway is ready, and nothing else. Whoever `bears_token` gets all of it, and
+        `/metrics`. `/ping` is not here: Immich would take a gateway for well that refuses the rest.
+        """
+
+        async def health(request: web.Request) -> web.Response:
+            if bears_token(request):
+                return await self._look(request)
+            ready = await self._health.ready()
+            return as_json({"ready": ready}, 200 if ready else 503)
+
+        async def metrics(request: web.Request) -> web.Response:
+            if not bears_token(request):
+                raise web.HTTPUnauthorized(reason="send GATEWAY_TOKEN as Authorization: Bearer, or ask /TOKEN/metrics")
+            return await self._measure(request)
+
+        return [web.get("/health", health), web.get("/metrics", metrics)]
 
     async def _root(self, _request: web.Request) -> web.Response:
         return as_json({"message": "immich-indexer gateway", "version": indexer.__version__})

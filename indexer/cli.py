@@ -14,6 +14,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 import indexer
@@ -21,7 +22,8 @@ from indexer import doctor as doctor_module
 from indexer import hybrid, logs, queue, schema
 from indexer import status as status_module
 from indexer.database import TROUBLE, Connection, connect_to_immich, explain, open_pool
-from indexer.errors import IndexerError, RequestError, WeightsError
+from indexer.doctor import Finding
+from indexer.errors import IndexerError, RequestError, SettingsError, WeightsError
 from indexer.hybrid import Mode, Wish
 from indexer.selection import Selection
 from indexer.settings import Settings
@@ -375,13 +377,25 @@ def _text_tower(settings: Settings, wish: Wish) -> Callable[[str], npt.NDArray[n
 
 
 @main.command()
-@_command
-async def doctor(settings: Settings) -> None:
+def doctor() -> None:
     """Check everything that must be right, and say what to do where it is not."""
-    findings = await doctor_module.examine(settings)
+    try:
+        Settings.load()
+    except SettingsError as error:
+        _show([Finding("settings", "fails", str(error))])
+    _examine()
+
+
+@_command
+async def _examine(settings: Settings) -> None:
+    _show(await doctor_module.examine(settings))
+
+
+def _show(findings: list[Finding]) -> None:
+    """Prints them, and ends the process where one fails."""
     marks = {"ok": "[green]ok[/green]    ", "advice": "[yellow]advice[/yellow]", "fails": "[red]fails[/red] "}
     for finding in findings:
-        out.print(f"{marks[finding.verdict]} {finding.check}: {finding.text}", highlight=False, soft_wrap=True)
+        out.print(f"{marks[finding.verdict]} {finding.check}: {escape(finding.text)}", highlight=False, soft_wrap=True)
     if any(finding.verdict == "fails" for finding in findings):
         sys.exit(1)
 
@@ -409,7 +423,11 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
 
         if faces:
             for path in await asyncio.to_thread(
-                face_weights.fetch, settings.face_model, settings.face_download_root, progress=show
+                face_weights.fetch,
+                settings.face_model,
+                settings.face_download_root,
+                progress=show,
+                host=settings.hf_endpoint,
             ):
                 out.print(f"{path} is there", highlight=False)
             return
@@ -419,6 +437,7 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
             settings.clip_download_root,
             source=settings.weights_source,
             progress=show,
+            host=settings.hf_endpoint if settings.weights_source == "huggingface" else settings.modelscope_endpoint,
         )
     out.print(f"{path} is there", highlight=False)
 

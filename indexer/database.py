@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from indexer.dsn import Dsn
 from indexer.errors import SchemaError
+from indexer.refusal import POOLER, RefusedError, refusals
 
 T = TypeVar("T")
 
@@ -104,8 +106,28 @@ def _session(search_path: str | None = None, *, durable: bool = True) -> dict[st
 
 
 async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
-    """One connection that knows nothing special: to LISTEN, to notify, to look around."""
-    return await asyncpg.connect(dsn, timeout=timeout, server_settings=_session())
+    """One connection that knows nothing special: to LISTEN, to notify, to look around.
+
+    Raises:
+        RefusedError: the settings are wrong: waiting does not help.
+        OSError, asyncpg.PostgresError: no connection for now, or a wrong login; `explain` puts it into words.
+    """
+    with refusals():
+        connection: OwnConnection = await asyncpg.connect(
+            **Dsn.parse(dsn).arguments(timeout), server_settings=_session()
+        )
+    try:
+        # A pooler may swallow what a session begins with, and our statements would wait for Immich's locks without end.
+        # Asked as one plain text: a prepared statement is what poolers lose.
+        kept = await connection.execute(
+            f"SELECT WHERE current_setting('lock_timeout') = '{LOCK_TIMEOUT}'", timeout=timeout
+        )
+        if kept != "SELECT 1":
+            raise RefusedError(POOLER)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
 
 
 async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
@@ -143,15 +165,15 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bo
         search_path = await _search_path(first)
     finally:
         await first.close()
-    return await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=size,
-        timeout=timeout,
-        command_timeout=_STATEMENT,
-        max_inactive_connection_lifetime=300,
-        server_settings=_session(search_path, durable=durable),
-    )
+    with refusals():
+        return await asyncpg.create_pool(
+            **Dsn.parse(dsn).arguments(timeout),
+            min_size=1,
+            max_size=size,
+            command_timeout=_STATEMENT,
+            max_inactive_connection_lifetime=300,
+            server_settings=_session(search_path, durable=durable),
+        )
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
@@ -182,17 +204,23 @@ def _forget(task: "asyncio.Task[Any]") -> None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the trouble is of a kind that passes, so that the answer is to do the transaction again."""
+    """Whether the trouble is of a kind that passes, so that the answer is to do the transaction again.
+
+    A wrong login, an unknown database and whatever `connect` refuses do not: a process ends with them, says why, and is
+    started again by whoever runs it.
+    """
     # asyncpg's own complaint about an argument's value is an InterfaceError too, and does not pass.
-    return isinstance(error, _TRANSIENT) and not isinstance(error, ValueError)
+    return isinstance(error, _TRANSIENT) and not isinstance(error, ValueError | RefusedError)
 
 
 def explain(error: BaseException) -> str:
     """A connection error in words that say what to check; never with a password."""
+    if isinstance(error, RefusedError):
+        return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return f"the database refused the login: {error} (check DB_USERNAME and DB_PASSWORD)"
+        return f"the database refused the login: {error} (check DB_USERNAME and DB_PASSWORD, or DB_URL)"
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"{error} (check DB_DATABASE_NAME)"
     if isinstance(error, OSError | TimeoutError):
-        return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT)"
+        return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
     return f"{type(error).__name__}: {error}"

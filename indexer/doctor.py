@@ -104,8 +104,8 @@ def _weights(settings: Settings) -> Finding:
 
 
 async def _faces(settings: Settings) -> Finding:
+    urls = settings.ml_urls
     try:
-        urls = ml_servers.parse_urls(settings.immich_ml_url)
         if not urls:
             return await asyncio.to_thread(_local_faces, settings)
     except IndexerError as error:

@@ -36,11 +36,13 @@ class PathMap:
     def parse(cls, text: str) -> Self:
         """Read `/data=/mnt/photos`; several are separated by `;` or `,`, an empty text maps nothing.
 
+        A folder may have both in its name, but not before a `/` or a later `=`: there begins the next mapping.
+
         Raises:
             ValueError: a part is not `absolute path=absolute path`, or names a prefix twice.
         """
         prefixes: dict[PurePosixPath, Path] = {}
-        for part in filter(None, (piece.strip() for piece in re.split("[;,]", text))):
+        for part in filter(None, (piece.strip() for piece in re.split(r"[;,](?=\s*/|[^;,]*=|\s*$)", text))):
             theirs, equals, ours = (piece.strip() for piece in part.partition("="))
             if not (equals and theirs.startswith("/") and ours.startswith("/")):
                 raise ValueError(f"{part!r} is not a path mapping; write /path/in/immich=/path/here")

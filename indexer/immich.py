@@ -10,8 +10,8 @@ from uuid import UUID
 
 import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from yarl import URL
 
+from indexer.addresses import http_url
 from indexer.errors import IndexerError, SettingsError
 
 Queue = Literal["faceDetection", "duplicateDetection"]
@@ -110,11 +110,9 @@ class Immich:
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         try:
-            self._url = URL(url.rstrip("/").removesuffix("/api"))
-        except ValueError:
-            self._url = URL()
-        if self._url.scheme not in ("http", "https") or not self._url.host:
-            raise SettingsError(f"IMMICH_URL: {url!r} is no address like http://immich-server:2283")
+            self._url = http_url(url.rstrip("/").removesuffix("/api"), "http://immich-server:2283")
+        except ValueError as error:
+            raise SettingsError(f"IMMICH_URL: {error}") from None
         self._own = None if api_key is None else Credential("x-api-key", api_key)
         self._session: aiohttp.ClientSession | None = None
 

@@ -5,27 +5,7 @@ import os
 import aiohttp
 from yarl import URL
 
-from indexer.errors import SettingsError
-
 _PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
-
-
-def parse_urls(text: str) -> list[URL]:
-    """The addresses in IMMICH_ML_URL, separated by commas.
-
-    Raises:
-        SettingsError: one of them is no http(s) address.
-    """
-    urls = []
-    for part in filter(None, (piece.strip().rstrip("/") for piece in text.split(","))):
-        try:
-            url = URL(part)
-        except ValueError:
-            url = URL()
-        if url.scheme not in ("http", "https") or not url.host:
-            raise SettingsError(f"IMMICH_ML_URL: {part!r} is no address like http://immich-machine-learning:3003")
-        urls.append(url)
-    return urls
 
 
 def name_of(url: URL) -> str:

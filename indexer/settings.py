@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment (and from a file `.env` in the working directory)."""
+"""Every setting, read once from the environment (and from a file `.env` in the working directory), and checked then."""
 
 import os
 import re
@@ -6,15 +6,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
-from urllib.parse import quote
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from yarl import URL
 
+from indexer.addresses import http_url, http_urls
+from indexer.dsn import Dsn, Mode
 from indexer.errors import SettingsError
 from indexer.images import PathMap
+from indexer.secret_files import SecretFiles
 
 Task = Literal["clip", "ocr"]
+
+# The settings that are addresses, and how one looks.
+_ADDRESSES = {
+    "immich_url": "http://immich-server:2283",
+    "immich_public_url": "https://photos.example",
+    "immich_ml_url": "http://immich-machine-learning:3003",
+    "hf_endpoint": "https://hf-mirror.com",
+    "modelscope_endpoint": "https://www.modelscope.cn",
+}
 
 
 class Settings(BaseSettings):
@@ -23,14 +42,25 @@ class Settings(BaseSettings):
     Build it with `Settings.load()`, whose errors name the variable; the descriptions below are the README's table.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
-    db_url: SecretStr | None = Field(None, description="PostgreSQL URL of Immich's database; wins over the five below")
+    db_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL URL of Immich's database, as in Immich; wins over the next five. In a password, `#` is "
+        "`%23`, `/` is `%2F`, `?` is `%3F`",
+    )
     db_hostname: str = Field("database", description="Host of Immich's database, as in Immich; or a socket directory")
     db_port: int = Field(5432, ge=1, le=65535, description="Its port")
     db_username: str = Field("postgres", description="Role to connect as; sql/role.sql makes a least-privileged one")
     db_password: SecretStr = Field(SecretStr("postgres"), description="Its password")
     db_database_name: str = Field("immich", description="Name of Immich's database")
+    db_ssl_mode: Mode = Field(
+        "prefer",
+        description="TLS to the database, as in Immich: `disable`; `allow`, `prefer` take it where the server has it; "
+        "`require`; `verify-full` checks the certificate too. `sslmode` in `DB_URL` wins",
+    )
 
     media_path_map: str = Field(
         "", description="Where Immich's folders are for us: `/data=/mnt/photos`, several separated by `;`"
@@ -54,8 +84,10 @@ class Settings(BaseSettings):
         "auto", description="Number format; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at"
     )
     weights_source: Literal["huggingface", "modelscope"] = Field(
-        "huggingface", description="Where `models fetch` takes weights from; `HF_ENDPOINT` names a mirror of the first"
+        "huggingface", description="Where `models fetch` takes weights from"
     )
+    hf_endpoint: str = Field("https://huggingface.co", description="Hugging Face, or a mirror of it")
+    modelscope_endpoint: str = Field("https://www.modelscope.cn", description="ModelScope, or a mirror of it")
 
     ocr_engine: Literal["rapidocr", "rapidocr-onnxruntime"] = Field(
         "rapidocr", description="`rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4)"
@@ -167,12 +199,27 @@ class Settings(BaseSettings):
             raise ValueError("use at least 8 letters and digits, of the English alphabet")
         return value
 
-    @field_validator("immich_public_url")
+    @field_validator(*_ADDRESSES)
     @classmethod
-    def _check_link(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/]\S*", value):
-            raise ValueError("not an address like https://photos.example")
-        return value
+    def _check_address(cls, value: str, info: ValidationInfo) -> str:
+        example = _ADDRESSES[str(info.field_name)]
+        if info.field_name == "immich_ml_url":
+            return ",".join(str(url) for url in http_urls(value, example))
+        return str(http_url(value, example)).rstrip("/") if value.strip() else ""
+
+    @field_validator("db_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        return SecretStr(str(Dsn.parse(value.get_secret_value())))
+
+    @field_validator("db_hostname")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not re.fullmatch(r"/.*|[\w.,-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?", value):
+            raise ValueError("name the host alone; the port is DB_PORT, a whole URL is DB_URL")
+        return value.strip("[]")
 
     @field_validator("media_path_map")
     @classmethod
@@ -190,6 +237,29 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         return value or None  # an empty key in a compose file must not open anything
 
+    @model_validator(mode="after")
+    def _check_mode(self) -> "Settings":
+        try:
+            self.dsn  # noqa: B018 - the mode needs what stands in the URL, or a certificate
+        except ValueError as error:
+            raise ValueError(f"DB_SSL_MODE: {error}") from None
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """A file that is named for a setting wins over its variable, as in Immich."""
+        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - as pydantic's own documentation has it
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101
+        files = SecretFiles(settings_cls, {**dotenv_settings.env_vars, **env_settings.env_vars})
+        return init_settings, files, env_settings, dotenv_settings
+
     @classmethod
     def load(cls, **overrides: object) -> "Settings":
         """Read the environment; `overrides` (by field name) win over it.
@@ -200,25 +270,38 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
-            problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
-            raise SettingsError(f"wrong settings: {problems or error.error_count()}") from None
+            problems = "; ".join(
+                ": ".join([*(str(name).upper() for name in e["loc"][:1]), e["msg"].removeprefix("Value error, ")])
+                for e in error.errors()
+            )
+            raise SettingsError(f"wrong settings: {problems}") from None
 
     @property
     def dsn(self) -> str:
         """URL of the database, with its password: never to be logged."""
         if self.db_url is not None:
-            return self.db_url.get_secret_value()
-        password = quote(self.db_password.get_secret_value(), safe="")
-        login = f"{quote(self.db_username, safe='')}:{password}"
-        name = quote(self.db_database_name, safe="")
-        if self.db_hostname.startswith("/"):  # a socket directory
-            return f"postgresql://{login}@/{name}?host={quote(self.db_hostname)}&port={self.db_port}"
-        return f"postgresql://{login}@{self.db_hostname}:{self.db_port}/{name}"
+            return str(self._with_mode(Dsn.parse(self.db_url.get_secret_value())))
+        socket = self.db_hostname.startswith("/")
+        hosts = () if socket else tuple((host, self.db_port) for host in self.db_hostname.split(","))
+        parameters = {"host": self.db_hostname, "port": str(self.db_port)} if socket else {}
+        password = self.db_password.get_secret_value()
+        return str(self._with_mode(Dsn(hosts, self.db_username, password, self.db_database_name, parameters)))
+
+    def _with_mode(self, dsn: Dsn) -> Dsn:
+        if "db_ssl_mode" not in self.model_fields_set:
+            return dsn  # asyncpg's own default, which is the same and heeds PGSSLMODE
+        # Immich's allow insists on TLS where libpq's begins without: this takes it where there is any, as prefer does.
+        return dsn.with_mode("prefer" if self.db_ssl_mode == "allow" else self.db_ssl_mode)
 
     @property
     def threads(self) -> int:
         """CPU threads for the models: the setting, or as many as this process may run on."""
         return self.cpu_threads or len(os.sched_getaffinity(0))
+
+    @property
+    def ml_urls(self) -> list[URL]:
+        """Immich's own machine-learning servers."""
+        return http_urls(self.immich_ml_url, _ADDRESSES["immich_ml_url"])
 
     @property
     def immich_pages(self) -> str:

@@ -14,7 +14,6 @@ from gateway.ml.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.ml.protocol import PredictRequest, form
 from gateway.ml.upstream import Upstreams
 from indexer.errors import WeightsError
-from indexer.ml_servers import parse_urls
 from indexer.models import face_weights
 from indexer.models.faces import Face, load_faces
 from indexer.settings import Settings
@@ -57,13 +56,10 @@ class Elsewhere:
     """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
 
     `came_back` is set whenever, after none of the servers was well, one is again; whoever waits for it clears it.
-
-    Raises:
-        SettingsError: IMMICH_ML_URL is wrong.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        urls = parse_urls(settings.immich_ml_url)
+        urls = settings.ml_urls
         self.upstreams = (
             Upstreams(
                 urls,

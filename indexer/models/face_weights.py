@@ -1,12 +1,11 @@
 """The face models' weight files: where they lie, where they come from, and whether they are genuine."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import WeightsError
-from indexer.models.weights import Progress, Report, download, sha256_of
+from indexer.models.weights import HUGGING_FACE, Progress, Report, download, sha256_of
 
 
 @dataclass(frozen=True)
@@ -96,13 +95,12 @@ def check(model: str, download_root: Path) -> list[Report]:
     return [_report(download_root / model / file.name, file) for file in files_of(model)]
 
 
-def address(model: str, file: FaceFile) -> str:
-    """The download address; `HF_ENDPOINT` names a mirror, as is usual."""
-    host = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+def address(model: str, file: FaceFile, host: str = HUGGING_FACE) -> str:
+    """The download address, at Hugging Face or at the mirror `host`."""
     return f"{host}/immich-app/{model}/resolve/main/{file.path}"
 
 
-def fetch(model: str, download_root: Path, progress: Progress | None = None) -> list[Path]:
+def fetch(model: str, download_root: Path, progress: Progress | None = None, host: str = HUGGING_FACE) -> list[Path]:
     """Download what is missing or not genuine into `download_root`/<model>; see `weights.fetch`.
 
     Raises:
@@ -112,7 +110,7 @@ def fetch(model: str, download_root: Path, progress: Progress | None = None) -> 
     for file in files_of(model):
         path = download_root / model / file.name
         if not (path.is_file() and _report(path, file).genuine):
-            download(address(model, file), path, file.size, file.sha256, progress)
+            download(address(model, file, host), path, file.size, file.sha256, progress)
         paths.append(path)
     return paths
 

@@ -16,6 +16,9 @@ Source = Literal["huggingface", "modelscope"]
 Progress = Callable[[int, int], None]
 """Called with the bytes present so far and the bytes of the whole file."""
 
+HUGGING_FACE = "https://huggingface.co"
+MODELSCOPE = "https://www.modelscope.cn"
+
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
 """Seconds without a byte before a connection is given up."""
@@ -128,29 +131,43 @@ def check(path: Path) -> Report:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def address(file: WeightFile, source: Source) -> str:
-    """The download address; Hugging Face's host can be replaced by a mirror with the usual `HF_ENDPOINT`."""
+def address(file: WeightFile, source: Source, host: str | None = None) -> str:
+    """The download address, at that host, such as a mirror's `https://hf-mirror.com`, or at the source's own."""
     if source == "huggingface":
-        host = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
-        return f"{host}/OFA-Sys/{file.repository}/resolve/main/{file.name}"
-    host = os.environ.get("MODELSCOPE_ENDPOINT", "").rstrip("/") or "https://www.modelscope.cn"
-    return f"{host}/models/AI-ModelScope/{file.repository}/resolve/master/{file.name}"
+        return f"{host or HUGGING_FACE}/OFA-Sys/{file.repository}/resolve/main/{file.name}"
+    return f"{host or MODELSCOPE}/models/AI-ModelScope/{file.repository}/resolve/master/{file.name}"
 
 
-def fetch(model: str, download_root: Path, source: Source = "huggingface", progress: Progress | None = None) -> Path:
+def fetch(
+    model: str,
+    download_root: Path,
+    source: Source = "huggingface",
+    progress: Progress | None = None,
+    host: str | None = None,
+) -> Path:
     """Download the model's file into `download_root`; nothing happens if a genuine one is there.
+
+    `model` may be the path of a file of one's own, which only has to be there. `host` as in `address`.
 
     The bytes go to `<name>.part` beside it, are checked against the published digest, and only then renamed: what
     `find` returns is always whole. An interrupted download is resumed by the next call.
 
     Raises:
         WeightsError: the model is unknown, the server does not answer or has not the file, the connection broke, the
-            disk is full, or what arrived is not what was published.
+            disk is full, or what arrived is not what was published; or a file of one's own is not there.
     """
+    if model.endswith(".pt"):
+        own = Path(model)
+        if not own.is_file():
+            raise WeightsError(
+                f"there is no file {own}: put it there, and its shape beside it as {own.with_suffix('.json').name}; "
+                f"only published models can be fetched, which are {', '.join(FILES)}"
+            )
+        return own
     file = file_of(model)
     path = download_root / file.name
     if not (path.is_file() and check(path).genuine):
-        download(address(file, source), path, file.size, file.sha256, progress)
+        download(address(file, source, host), path, file.size, file.sha256, progress)
     return path
 
 

@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -28,8 +29,8 @@ TOGETHER = (
 DOCKERFILES = ("Dockerfile", "postgres/Dockerfile")
 OURS = ("indexer", "gateway", "weights")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
-# Read by huggingface's own tools and by ours, but no setting of one of our processes.
-NOT_SETTINGS = {"HF_ENDPOINT"}
+# Settings that stand in a file.
+FILES = {f"DB_{part}_FILE" for part in ("URL", "HOSTNAME", "USERNAME", "PASSWORD", "DATABASE_NAME")}
 
 
 def services(name: str) -> dict[str, dict[str, Any]]:
@@ -106,8 +107,31 @@ def test_without_a_password_compose_refuses():
 def test_the_token_is_part_of_immichs_address():
     for token in ("", "correct-horse"):
         immich = resolved("compose.yaml", GATEWAY_TOKEN=token)["services"]["immich-server"]
-        # With the last slash: Immich takes `ping` and `predict` as relative to it.
-        assert immich["environment"]["IMMICH_MACHINE_LEARNING_URL"] == f"http://gateway:8080/{token}"
+        url = immich["environment"]["IMMICH_MACHINE_LEARNING_URL"]
+        # Immich takes both as relative to it: without the last slash the token would be dropped.
+        assert urljoin(url, "ping") == f"http://gateway:8080/{token}{'/' * bool(token)}ping"
+        assert url.endswith("/")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", ".env.example", "indexer/settings.py"])
+def test_the_token_is_written_with_the_last_slash_everywhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "gateway:8080/TOKEN/" in text
+    assert not re.search(r"gateway:8080/TOKEN(?!/)", text)
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="+".join)
+def test_what_an_env_shared_with_immich_holds_reaches_ours(names):
+    """The login stays that of our role, whatever files Immich reads its own from; folders and TLS are as Immich has them."""
+    config = resolved(*names, IMMICH_MEDIA_LOCATION="/usr/src/app/upload", DB_PASSWORD_FILE="/run/secrets/db")
+    for name in OURS:
+        ours = config["services"][name]
+        assert not any(ours["environment"][f"DB_{part}_FILE"] for part in ("HOSTNAME", "USERNAME", "PASSWORD"))
+        for volume in ours.get("volumes", []):
+            assert volume["target"] in ("/models", "/usr/src/app/upload")
+    if "compose.yaml" in names:
+        (media,) = [v for v in config["services"]["immich-server"]["volumes"] if v["source"].endswith("/library")]
+        assert media["target"] == "/usr/src/app/upload"
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
@@ -137,14 +161,14 @@ def test_workflows_run_what_there_is():
 
 @pytest.mark.parametrize("name", COMPOSE)
 def test_every_variable_given_to_our_services_is_a_setting(name):
-    known = {field.upper() for field in Settings.model_fields} | NOT_SETTINGS
+    known = {field.upper() for field in Settings.model_fields} | FILES
     for service in services(name).keys() & set(OURS):
         assert services(name)[service].get("environment", {}).keys() <= known
 
 
 def test_every_variable_of_the_example_is_read():
     """By compose, in one of the files, or by our services, which are given all of them."""
-    known = {field.upper() for field in Settings.model_fields} | NOT_SETTINGS
+    known = {field.upper() for field in Settings.model_fields} | FILES
     used = set(re.findall(r"\$\{([A-Z_]+)", "".join((ROOT / name).read_text(encoding="utf-8") for name in COMPOSE)))
     assert set(re.findall(r"^#? ?([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)) <= known | used
 
