@@ -39,8 +39,8 @@ class Routes:
     def beside(self, bears_token: Callable[[web.Request], bool]) -> list[web.RouteDef]:
         """Where the others begin with a token: what those ask who cannot have it in an address.
 
-        `/health` tells everybody whether the gateway is ready, and nothing else. Whoever `bears_token` gets all of it, and
-        `/metrics`. `/ping` is not here: Immich would take a gateway for well that refuses the rest.
+        `/health` tells everybody whether the gateway is ready, and nothing else. Whoever `bears_token` gets all of it,
+        and `/metrics`. `/ping` is not here: Immich would take a gateway for well that refuses the rest.
         """
 
         async def health(request: web.Request) -> web.Response:

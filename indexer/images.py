@@ -42,7 +42,7 @@ class PathMap:
             ValueError: a part is not `absolute path=absolute path`, or names a prefix twice.
         """
         prefixes: dict[PurePosixPath, Path] = {}
-        for part in filter(None, (piece.strip() for piece in re.split(r"[;,](?=\s*/|[^;,]*=|\s*$)", text))):
+        for part in filter(None, (piece.strip() for piece in re.split(r"[;,][\s;,]*(?=/|[^;,]*=|$)", text))):
             theirs, equals, ours = (piece.strip() for piece in part.partition("="))
             if not (equals and theirs.startswith("/") and ours.startswith("/")):
                 raise ValueError(f"{part!r} is not a path mapping; write /path/in/immich=/path/here")

@@ -271,7 +271,7 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             problems = "; ".join(
-                ": ".join([*(str(name).upper() for name in e["loc"][:1]), e["msg"].removeprefix("Value error, ")])
+                ": ".join([*(_variable(str(name)) for name in e["loc"][:1]), e["msg"].removeprefix("Value error, ")])
                 for e in error.errors()
             )
             raise SettingsError(f"wrong settings: {problems}") from None
@@ -311,6 +311,10 @@ class Settings(BaseSettings):
     def path_map(self) -> PathMap:
         """Where the paths in Immich's database are on this machine."""
         return PathMap.parse(self.media_path_map)
+
+
+def _variable(field_name: str) -> str:
+    return "IMMICH_ML_URL (or IMMICH_API)" if field_name == "immich_ml_url" else field_name.upper()
 
 
 def settings_table(

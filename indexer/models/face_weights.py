@@ -95,12 +95,12 @@ def check(model: str, download_root: Path) -> list[Report]:
     return [_report(download_root / model / file.name, file) for file in files_of(model)]
 
 
-def address(model: str, file: FaceFile, host: str = HUGGING_FACE) -> str:
+def address(model: str, file: FaceFile, host: str | None = None) -> str:
     """The download address, at Hugging Face or at the mirror `host`."""
-    return f"{host}/immich-app/{model}/resolve/main/{file.path}"
+    return f"{host or HUGGING_FACE}/immich-app/{model}/resolve/main/{file.path}"
 
 
-def fetch(model: str, download_root: Path, progress: Progress | None = None, host: str = HUGGING_FACE) -> list[Path]:
+def fetch(model: str, download_root: Path, progress: Progress | None = None, host: str | None = None) -> list[Path]:
     """Download what is missing or not genuine into `download_root`/<model>; see `weights.fetch`.
 
     Raises:

@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from gateway import models
 from gateway.ml.protocol import PredictRequest
@@ -265,11 +266,43 @@ async def test_a_token_is_part_of_every_address(database, tmp_path):
         assert (await immich.get("/correct-horse/ping")).body == b"pong"
         assert (await immich.ask(TEXT, text="猫", path="/correct-horse/predict")).status == 200
         assert (await immich.get("/correct-horse/")).status == 200
-        for path in ("/", "/ping", "/predict", "/wrong-horse/ping", "/wrong-horse/", "/%F0/ping", "/metrics"):
+        for path in (
+            "/",
+            "/ping",
+            "/predict",
+            "/wrong-horse/ping",
+            "/wrong-horse/",
+            "/%F0/ping",
+            "/wrong-horse/metrics",
+        ):
             assert (await immich.get(path)).status == 404, path
         assert (await immich.ask(TEXT, text="猫")).status == 404
         metrics = (await immich.get("/correct-horse/metrics")).body
     assert b"correct-horse" not in metrics
+
+
+async def test_health_checks_and_prometheus_need_no_token_in_the_address(database, tmp_path):
+    def get(path: str, *headers: str) -> bytes:
+        return "\r\n".join((f"GET {path} HTTP/1.1", "host: x", *headers, "", "")).encode()
+
+    settings = settings_for(database, tmp_path, gateway_token="correct-horse")
+    async with serving(settings) as immich:
+        whole = (await immich.get("/correct-horse/health")).json
+        assert whole["database"]["vector_width"] == 512
+        for nobody in ((), ("authorization: Bearer wrong-horse",), ("authorization: Basic correct-horse",)):
+            answer = await immich.send(get("/health", *nobody))
+            assert (answer.status, answer.json) == (200, {"ready": True}), "and no more of what only we should know"
+            refusal = await immich.send(get("/metrics", *nobody))
+            assert refusal.status == 401
+            assert "Authorization: Bearer" in refusal.json["message"]
+        bearer = "authorization: Bearer correct-horse"
+        assert (await immich.send(get("/health", bearer))).json == whole
+        assert b"immich_indexer_backlog" in (await immich.send(get("/metrics", bearer))).body
+        assert (await immich.send(get("/ping", bearer))).status == 404, "Immich would take it for well"
+    without_database = settings.model_copy(update={"db_url": SecretStr("postgresql://nobody@/nowhere?host=/nowhere")})
+    async with serving(without_database) as immich:
+        answer = await immich.get("/health")
+        assert (answer.status, answer.json) == (503, {"ready": False})
 
 
 async def test_a_body_in_pieces_without_a_length(settings):

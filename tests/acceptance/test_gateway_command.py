@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -59,6 +60,16 @@ async def test_it_answers_until_it_is_told_to_stop(environment):
     finally:
         if process.returncode is None:
             process.kill()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+async def test_where_it_cannot_listen_it_says_so(environment, host):
+    with socket.create_server(("127.0.0.1", int(environment["GATEWAY_PORT"]))):
+        process = await start(environment | {"GATEWAY_HOST": host})
+        _, error = await process.communicate()
+    assert process.returncode == 1
+    assert f"error: cannot listen on {host}:{environment['GATEWAY_PORT']}: ".encode() in error
+    assert b"Traceback" not in error
 
 
 async def test_without_weights_it_says_which_file_to_put_where(environment):

@@ -14,8 +14,6 @@ from gateway.errors import DeadlineError, UpstreamError
 from gateway.ml.protocol import form
 from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
-from indexer.errors import SettingsError
-from indexer.ml_servers import parse_urls
 from tests.acceptance.upstreams import FACES, MlServer, ml_servers, until
 
 ENTRIES = {
@@ -264,17 +262,6 @@ async def test_losing_one_of_two_is_not_being_away():
         await servers[0].start()
         await until(lambda: not pool.servers[0].trouble)
         assert not pool.came_back.is_set()
-
-
-def test_addresses():
-    assert parse_urls("") == []
-    assert parse_urls(" http://ml:3003/ , https://other/ml,") == [URL("http://ml:3003"), URL("https://other/ml")]
-
-
-@pytest.mark.parametrize("wrong", ["ml:3003", "http://", "ftp://ml", "http://a, nonsense", "http://a:port"])
-def test_wrong_addresses_are_named(wrong):
-    with pytest.raises(SettingsError, match="IMMICH_ML_URL"):
-        parse_urls(wrong)
 
 
 async def test_a_password_in_the_address_is_not_shown():

@@ -122,7 +122,7 @@ def test_the_token_is_written_with_the_last_slash_everywhere(name):
 
 @pytest.mark.parametrize("names", TOGETHER, ids="+".join)
 def test_what_an_env_shared_with_immich_holds_reaches_ours(names):
-    """The login stays that of our role, whatever files Immich reads its own from; folders and TLS are as Immich has them."""
+    """The login stays that of our role, whatever files Immich reads its own from; photos are where Immich has them."""
     config = resolved(*names, IMMICH_MEDIA_LOCATION="/usr/src/app/upload", DB_PASSWORD_FILE="/run/secrets/db")
     for name in OURS:
         ours = config["services"][name]

@@ -38,7 +38,7 @@ def asked(monkeypatch) -> Iterator[list[str]]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(face_weights, "HUGGING_FACE", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setitem(
         FILES, "test", FaceFiles(file("det.onnx", "detection/model.onnx"), file("rec.onnx", "recognition/model.onnx"))
     )

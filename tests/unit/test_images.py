@@ -36,6 +36,16 @@ class TestPathMap:
         assert path_map("/other/x") == Path("/b/x")
         assert path_map("/data/x") == Path("/a/x")
 
+    @pytest.mark.parametrize("folder", ["/srv/photos, family", "/srv/a;b", "/srv/a,b;c"])
+    @pytest.mark.parametrize("after", ["", ";", " , ", ";/other=/b", " ;/other=/x, y"])
+    def test_a_separator_in_the_name_of_a_folder(self, folder, after):
+        assert PathMap.parse(f"/data={folder}{after}")("/data/x") == Path(folder, "x")
+
+    @pytest.mark.parametrize("text", ["/data=/a;/b", "/data=/a,data2=/b", "/data=/a; other=/b"])
+    def test_a_second_mapping_written_wrong_is_no_name_of_a_folder(self, text):
+        with pytest.raises(ValueError, match="is not a path mapping"):
+            PathMap.parse(text)
+
     def test_longest_prefix_wins_in_any_order(self):
         for text in ("/data=/a;/data/thumbs=/b", "/data/thumbs=/b;/data=/a"):
             assert PathMap.parse(text)("/data/thumbs/x") == Path("/b/x")

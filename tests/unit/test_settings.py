@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from yarl import URL
 
 from indexer.errors import SettingsError
 from indexer.settings import Settings, settings_table
@@ -12,6 +14,7 @@ from indexer.settings import Settings, settings_table
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,6 +48,127 @@ def test_one_url_wins_over_its_parts(monkeypatch):
     assert Settings.load().dsn == "postgresql://u:p@h/d"
 
 
+@pytest.mark.parametrize(("written", "host"), [("::1", "[::1]"), ("[fe80::2]", "[fe80::2]"), ("a,b.c", "a:1,b.c")])
+def test_hosts(monkeypatch, written, host):
+    monkeypatch.setenv("DB_HOSTNAME", written)
+    monkeypatch.setenv("DB_PORT", "1")
+    assert Settings.load().dsn == f"postgresql://postgres:postgres@{host}:1/immich"
+
+
+@pytest.mark.parametrize(
+    ("mode", "sslmode"),
+    [
+        ("disable", "disable"),
+        ("allow", "prefer"),
+        ("prefer", "prefer"),
+        ("require", "require"),
+        ("no-verify", "no-verify"),
+        ("verify-full", "verify-full"),
+    ],
+)
+def test_immichs_mode_of_tls_is_ours(monkeypatch, mode, sslmode):
+    monkeypatch.setenv("DB_SSL_MODE", mode)
+    assert Settings.load().dsn.endswith(f"/immich?sslmode={sslmode}")
+    monkeypatch.setenv("DB_URL", "postgresql://u:p@h/d")
+    assert Settings.load().dsn == f"postgresql://u:p@h/d?sslmode={sslmode}"
+    monkeypatch.setenv("DB_URL", "postgresql://u:p@h/d?sslmode=require")
+    assert Settings.load().dsn == "postgresql://u:p@h/d?sslmode=require", "the URL wins"
+
+
+def test_a_mode_that_needs_a_certificate_is_refused_at_the_start(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    monkeypatch.setenv("DB_SSL_MODE", "verify-ca")
+    with pytest.raises(SettingsError, match=r"DB_SSL_MODE: .*sslrootcert"):
+        Settings.load()
+
+
+def test_an_empty_variable_is_none(monkeypatch):
+    """As compose writes `DB_PORT: ${DB_PORT:-}`, and as Immich reads it."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+    assert Settings.load().dsn == "postgresql://postgres:postgres@database:5432/immich"
+
+
+# Immich 3.1, server/src/dtos/env.dto.ts and docs/install/environment-variables.md.
+IMMICHS = {
+    "DB_URL",
+    "DB_HOSTNAME",
+    "DB_PORT",
+    "DB_USERNAME",
+    "DB_PASSWORD",
+    "DB_DATABASE_NAME",
+    "DB_SSL_MODE",
+    "DB_VECTOR_EXTENSION",
+    "DB_SKIP_MIGRATIONS",
+    "DB_STORAGE_TYPE",
+    "DB_DATA_LOCATION",
+}
+# Which extension makes the column, whether Immich changes its own tables, how its container tunes and keeps PostgreSQL.
+NOT_OURS = {"DB_VECTOR_EXTENSION", "DB_SKIP_MIGRATIONS", "DB_STORAGE_TYPE", "DB_DATA_LOCATION"}
+IN_FILES = {"DB_URL", "DB_HOSTNAME", "DB_DATABASE_NAME", "DB_USERNAME", "DB_PASSWORD"}
+
+
+def test_no_variable_of_immichs_about_its_database_is_dropped():
+    ours = {name.upper() for name in Settings.model_fields if name.startswith("db_")}
+    assert ours == IMMICHS - NOT_OURS
+
+
+@pytest.mark.parametrize("name", [*sorted(IN_FILES), "IMMICH_API_KEY", "GATEWAY_TOKEN", "MT_PHOTOS_API_KEY"])
+@pytest.mark.parametrize("how", ["variable", ".env", "systemd"])
+def test_a_setting_in_a_file(monkeypatch, tmp_path, name, how):
+    value = "postgresql://u:p@h/d" if name == "DB_URL" else "from-the-file"
+    (tmp_path / name).write_text(f"{value}\n")
+    monkeypatch.setenv(name, "postgresql://other" if name == "DB_URL" else "other-value")
+    if how == "variable":
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    elif how == ".env":
+        (tmp_path / ".env").write_text(f"{name}_FILE={tmp_path / name}\n")
+    else:
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    found = getattr(Settings.load(), name.lower())
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
+
+
+def test_a_file_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD_FILE", "/run/secrets/none")
+    with pytest.raises(SettingsError, match="DB_PASSWORD_FILE: cannot read /run/secrets/none: No such file"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    "name", ["IMMICH_URL", "IMMICH_PUBLIC_URL", "IMMICH_ML_URL", "IMMICH_API", "HF_ENDPOINT", "MODELSCOPE_ENDPOINT"]
+)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "photos:2283",
+        "http://",
+        "ftp://u:SECRET@h",
+        "http://u:SECRET@h:port",
+        "http://h/?a",
+        "http://a b",
+        "http://u:SE#CRET@h",
+    ],
+)
+def test_wrong_addresses_are_named_but_not_quoted(monkeypatch, name, wrong):
+    monkeypatch.setenv(name, wrong)
+    with pytest.raises(SettingsError, match=rf"\b{name}\)?: no address like https?://\S+$") as caught:
+        Settings.load()
+    assert "CRET" not in str(caught.value)
+
+
+def test_addresses(monkeypatch):
+    monkeypatch.setenv("IMMICH_ML_URL", " http://ml:3003/ , https://other/ml,")
+    monkeypatch.setenv("IMMICH_URL", "http://immich:2283/api/")
+    monkeypatch.setenv("HF_ENDPOINT", "https://hf-mirror.com/")
+    settings = Settings.load()
+    assert settings.ml_urls == [URL("http://ml:3003"), URL("https://other/ml")]
+    assert settings.immich_pages == "http://immich:2283"
+    assert settings.hf_endpoint == "https://hf-mirror.com"
+    assert Settings.load(immich_ml_url="").ml_urls == []
+
+
 def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("DB_HOSTNAME=from-file\nDB_PORT=1234\nSOMETHING_OF_IMMICHS=7\n")
     monkeypatch.setenv("DB_PORT", "4321")
@@ -64,9 +188,13 @@ def test_tasks_are_a_list(monkeypatch, text, tasks):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("DB_URL", "mysql://u:hunter2@h/d"),
+        ("DB_HOSTNAME", "db.example.org:6543"),
+        ("DB_HOSTNAME", "postgresql://db"),
+        ("DB_SSL_MODE", "nonsense"),
         ("DB_PORT", "none"),
         ("DB_PORT", "70000"),
-        ("TASKS", ""),
+        ("TASKS", " ,"),
         ("TASKS", "clip,faces"),
         ("DEVICE", "tpu"),
         ("CPU_THREADS", "-1"),

@@ -59,8 +59,8 @@ def host(monkeypatch) -> Iterator[Host]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     state.address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HF_ENDPOINT", state.address)
-    monkeypatch.setenv("MODELSCOPE_ENDPOINT", state.address + "/")
+    monkeypatch.setattr(weights, "HUGGING_FACE", state.address)
+    monkeypatch.setattr(weights, "MODELSCOPE", state.address)
     monkeypatch.setitem(FILES, "test", FILE)
     yield state
     server.shutdown()
@@ -152,10 +152,22 @@ def test_refused(host, tmp_path, status):
         fetch("test", tmp_path)
 
 
-def test_no_answer(host, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+def test_no_answer(host, tmp_path):
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9.*refused"):
-        fetch("test", tmp_path)
+        fetch("test", tmp_path, host="http://127.0.0.1:9")
+
+
+def test_a_mirror_is_asked_instead(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "HUGGING_FACE", "http://127.0.0.1:9")
+    assert fetch("test", tmp_path, host=host.address).is_file()
+
+
+def test_a_file_of_ones_own_only_has_to_be_there(tmp_path):
+    own = tmp_path / "own.pt"
+    with pytest.raises(WeightsError, match=rf"there is no file {own}: put it there.*own\.json.*only published models"):
+        fetch(str(own), tmp_path)
+    own.write_bytes(b"weights of one's own")
+    assert fetch(str(own), tmp_path) == own
 
 
 def test_folder_that_cannot_be_written(host, tmp_path):
@@ -164,8 +176,7 @@ def test_folder_that_cannot_be_written(host, tmp_path):
         fetch("test", tmp_path / "file")
 
 
-def test_missing_says_which_file_goes_where_and_how(tmp_path, monkeypatch):
-    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+def test_missing_says_which_file_goes_where_and_how(tmp_path):
     with pytest.raises(WeightsError) as caught:
         find("ViT-B-16", tmp_path)
     text = str(caught.value)
