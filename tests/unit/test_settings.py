@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr
 from yarl import URL
 
+from indexer import cli
 from indexer.errors import SettingsError
 from indexer.settings import Settings, settings_table
 
@@ -153,7 +155,7 @@ def test_a_file_that_is_not_there_is_named(monkeypatch):
 )
 def test_wrong_addresses_are_named_but_not_quoted(monkeypatch, name, wrong):
     monkeypatch.setenv(name, wrong)
-    with pytest.raises(SettingsError, match=rf"\b{name}\)?: no address like https?://\S+$") as caught:
+    with pytest.raises(SettingsError, match=rf"\b{name}\b[^:]*: no address like https?://\S+$") as caught:
         Settings.load()
     assert "CRET" not in str(caught.value)
 
@@ -211,6 +213,15 @@ def test_what_is_wrong_is_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         Settings.load()
+
+
+def test_the_doctor_reports_a_wrong_setting_as_a_finding(monkeypatch):
+    monkeypatch.setenv("DB_URL", "postgresql://immich:pa#SECRET@127.0.0.1:5432/immich")
+    done = CliRunner().invoke(cli.main, ["doctor"])
+    assert done.exit_code == 1
+    assert done.stdout.startswith("fails  settings: wrong settings: DB_URL: ")
+    assert "%23" in done.stdout
+    assert "SECRET" not in done.output
 
 
 def test_everything_that_is_wrong_is_named_at_once(monkeypatch):
