@@ -40,7 +40,7 @@ def refusals() -> Iterator[None]:
 
 
 def _why(error: OSError | asyncpg.PostgresError) -> str | None:
-    text = str(error)
+    text = str(error).partition("\n")[0]  # what follows are details and hints
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the database's certificate is not trusted: {error.verify_message} (check DB_SSL_MODE, or sslmode and "
@@ -52,6 +52,8 @@ def _why(error: OSError | asyncpg.PostgresError) -> str | None:
         return "the database offers no TLS, which DB_SSL_MODE, or sslmode in DB_URL, asks for"
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in text:
         return POOLER
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"the database does not let us in: {text} (run sql/role.sql, or check DB_USERNAME, or DB_URL)"
     if isinstance(error, _ASKED_TOO_MUCH):
         return f"the database refuses what DB_URL asks for: {text}"
     return None

@@ -16,7 +16,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from indexer.database import connect, explain, is_transient, open_pool
-from indexer.demo.server import EmbeddedServer
+from indexer.demo.server import EmbeddedServer, on_server
 from indexer.doctor import examine
 from indexer.refusal import RefusedError
 from indexer.settings import Settings
@@ -150,6 +150,17 @@ async def test_options_that_the_server_does_not_take_end_it_at_once(database, op
     with pytest.raises(RefusedError, match=rf"refuses what DB_URL asks for: .*{says}") as caught:
         await connect(url)
     assert not is_transient(caught.value)
+
+
+async def test_a_role_that_may_not_connect_does_not_pass_by_waiting(database, connection):
+    name, role = urlsplit(database).path[1:], f"outsider_{os.getpid()}"
+    await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+    try:
+        with pytest.raises(RefusedError, match=rf"permission denied for database .{name}.*run sql/role.sql") as caught:
+            await connect(on_server(database, name, f"{role}:x"))
+        assert not is_transient(caught.value)
+    finally:
+        await connection.execute(f"DROP ROLE {role}")
 
 
 async def test_an_unknown_database_does_not_pass_by_waiting(database):
