@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import quote, unquote
 
@@ -203,8 +202,9 @@ def _is_port(text: str) -> bool:
 
 def _usual_root() -> str | None:
     """Where libpq and asyncpg look for certificates of authorities when no one says."""
-    usual = Path("~/.postgresql/root.crt").expanduser()
-    return os.environ.get("PGSSLROOTCERT") or (str(usual) if usual.is_file() else None)
+    # Path's own methods raise where there is no home, or one of somebody else's, as in a container.
+    usual = os.path.expanduser("~/.postgresql/root.crt")  # noqa: PTH111
+    return os.environ.get("PGSSLROOTCERT") or (usual if os.path.isfile(usual) else None)  # noqa: PTH113
 
 
 @cache
