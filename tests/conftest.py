@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer.demo.immich import StandIn, Version
+from indexer.demo.immich import NEWEST, VERSIONS, StandIn, Version
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threads spin while they wait for each other
@@ -69,10 +69,18 @@ async def make_template(server_url: str, version: Version) -> str:
     return name
 
 
+VERSION = os.environ.get("IMMICH_VERSION", NEWEST)
+if VERSION not in VERSIONS:
+    raise pytest.UsageError(f"IMMICH_VERSION is one of {', '.join(VERSIONS)}, not {VERSION}")
+
+#: For a test whose subject differs between versions of Immich: it runs on each. The others run on `IMMICH_VERSION`.
+every_version = pytest.mark.parametrize("immich_version", VERSIONS)
+
+
 @pytest.fixture
 def immich_version() -> Version:
-    """Which Immich the stand-in is; a test overrides it with `@pytest.mark.parametrize("immich_version", ["2.7"])`."""
-    return "3.1"
+    """Which Immich the stand-in is."""
+    return VERSION
 
 
 @pytest.fixture
@@ -131,9 +139,11 @@ def private_server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-async def own_immich(private_server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[tuple[str, StandIn]]:
+async def own_immich(
+    private_server: EmbeddedServer, tmp_path: Path, immich_version: Version
+) -> AsyncIterator[tuple[str, StandIn]]:
     """A database on the private server, as superuser, and Immich at work on it."""
-    url = on_server(private_server.url(), await make_template(private_server.url(), "3.1"))
+    url = on_server(private_server.url(), await make_template(private_server.url(), immich_version))
     async with asyncpg.create_pool(on_server(url, urlsplit(url).path[1:], IMMICH_USER), min_size=0, max_size=4) as pool:
         yield url, StandIn(pool, tmp_path / "media")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from indexer import queue, schema
-from indexer.demo.immich import StandIn
+from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from tests import stubs
 from tests.conftest import make_template
@@ -25,7 +25,7 @@ _SETTINGS = re.compile(r"^(SET |SELECT pg_catalog\.set_config|--|\\(un)?restrict
 async def write(folder: Path = FOLDER) -> Path:
     """The file that holds what an installation at work looks like: a photo read, one given up, one asked for."""
     with EmbeddedServer(settings=THROWAWAY) as server, tempfile.TemporaryDirectory() as media:
-        url = on_server(server.url(), await make_template(server.url(), "3.1"))
+        url = on_server(server.url(), await make_template(server.url(), NEWEST))
         connection = await asyncpg.connect(url)
         try:
             immich = StandIn(connection, Path(media))

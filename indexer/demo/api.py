@@ -16,7 +16,7 @@ _SEARCHES = statements(SQL / "searches.sql")
 
 
 class Api:
-    """Answers as Immich does to whoever has an API key or a session; 2.7 and 3.1 do not differ in it.
+    """Answers as Immich does to whoever has an API key or a session; the versions do not differ in it.
 
     Args:
         database: Immich's.

@@ -20,6 +20,7 @@ from indexer.errors import SchemaError
 from indexer.text import tokens
 from indexer.text.query import parse
 from tests import stubs
+from tests.conftest import every_version
 from tests.installs import install, make_role, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
 
@@ -237,8 +238,8 @@ async def test_a_database_that_is_not_immichs(server_url: str):
         await administrator.close()
 
 
-@pytest.mark.parametrize("immich_version", ["2.7"])
-async def test_immich_2_7(database: str, immich: StandIn, connection: Connection, owner: uuid.UUID):
+@every_version
+async def test_every_version_of_immich(database: str, immich: StandIn, connection: Connection, owner: uuid.UUID):
     before = await schema_of(database)
     await install(database)
     async with working(settings_for(database, immich.media.directory)):

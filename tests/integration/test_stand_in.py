@@ -6,10 +6,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer.demo import backup
+from indexer.demo import backup, media
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import EmbeddedServer
 from indexer.errors import IndexerError
+from tests.conftest import every_version
 
 Connection = asyncpg.Connection
 
@@ -185,13 +186,108 @@ async def test_searches_find_what_immich_finds(immich: StandIn, owner: UUID, pre
         assert (await immich.ocr_filter(query.split(), owner) == [near]) is found, query
 
 
+@every_version
+async def test_what_phones_are_told_of_lines(immich: StandIn, connection: Connection, asset: UUID, immich_version: str):
+    """2.7 tells them nothing, 3.1 not of lines that a crop hides."""
+    columns = """SELECT array_agg(column_name::text ORDER BY column_name) FROM information_schema.columns
+        WHERE table_name = 'asset_ocr' AND column_name LIKE 'update%'"""
+    await immich.immich_ocr_job(asset, [INVOICE, TOTAL])
+    if immich_version == "2.7":
+        assert await connection.fetchval(columns) is None
+        assert await connection.fetchval("SELECT to_regclass('asset_ocr_audit')") is None
+        return
+    new = ["updateId", "updatedAt"] if immich_version >= "3.2" else ["updateId"]
+    assert await connection.fetchval(columns) == new
+    versions = 'SELECT text, "updateId" FROM asset_ocr'
+    before = dict(await connection.fetch(versions))
+    await immich.edit(asset, crop=(0, 0, 150, 100))
+    told = {text for text, version in await connection.fetch(versions) if version != before[text]}
+    assert told == ({INVOICE.text, TOTAL.text} if immich_version >= "3.2" else set())
+
+
 @pytest.mark.parametrize("immich_version", ["2.7"])
-async def test_immich_2_7(immich: StandIn, connection: Connection, asset: UUID):
-    await immich.immich_ocr_job(asset, [INVOICE])
-    columns = """SELECT array_agg(data_type::text) FROM information_schema.columns
-        WHERE (table_name, column_name) IN (('asset', 'duration'), ('asset_ocr', 'updateId'))"""
-    assert await connection.fetchval(columns) == ["character varying"]
-    assert await connection.fetchval("SELECT to_regclass('asset_ocr_audit')") is None
+async def test_immich_2_7(immich: StandIn, connection: Connection):
+    kinds = (
+        """SELECT data_type FROM information_schema.columns WHERE (table_name, column_name) = ('asset', 'duration')"""
+    )
+    assert await connection.fetchval(kinds) == "character varying"
+    await immich.upgrade("3.1")
+    assert await connection.fetchval(kinds) == "integer"
+    assert await immich.version() == "3.1"
+
+
+NAMES = {
+    "person": """SELECT p.name FROM asset_face f JOIN person p ON p.id = f."personId"
+        JOIN asset a ON a.id = f."assetId" AND a."ownerId" = p."ownerId" WHERE f."assetId" = $1 AND p."ownerId" = $2""",
+    "group": """SELECT p.name FROM asset_face f JOIN person p USING ("personGroupId")
+        WHERE f."assetId" = $1 AND p."ownerId" = $2""",
+}
+
+
+@every_version
+async def test_people_are_called_what_each_user_calls_them(
+    immich: StandIn, connection: Connection, owner: UUID, asset: UUID, preview: bytes, immich_version: str
+):
+    bob = await immich.create_user("bob")
+    person = await immich.recognise(asset)
+    await immich.name_person(owner, person, "奶奶")
+    if immich_version < "3.2":
+        assert await connection.fetchval(NAMES["person"], asset, owner) == "奶奶"
+        await immich.upgrade()
+    names = NAMES["group"]
+    assert await connection.fetchval(names, asset, owner) == "奶奶"
+    assert await connection.fetch(names, asset, bob) == []
+    await immich.join_cluster(bob, owner)
+    his = await immich.upload(preview, owner=bob)
+    assert await immich.recognise(his, person) == person
+    await immich.name_person(bob, person, "妈妈")
+    assert [await connection.fetchval(names, his, user) for user in (owner, bob)] == ["奶奶", "妈妈"]
+    if await immich.version() == "3.3":
+        eve = await immich.create_user("eve")
+        await immich.share_person(owner, person, eve)
+        assert await connection.fetchval(names, asset, eve) == "奶奶"
+
+
+@every_version
+async def test_what_immich_sends_of_an_edited_photo(immich: StandIn, asset: UUID, preview: bytes, immich_version: str):
+    tasks = ("clip", "ocr", "facial-recognition")
+    assert [await immich.ml_picture(asset, task) for task in tasks] == [preview] * 3
+    await immich.edit(asset, crop=(0, 0, 150, 100))
+    sent = [await immich.ml_picture(asset, task) for task in tasks]
+    assert sent[:2] == [preview] * 2
+    assert media.size(sent[2]) == ((150, 100) if immich_version >= "3.2" else (300, 200))
+
+
+async def test_a_search_with_a_filter_leaves_out_locked_photos_only(immich: StandIn, owner: UUID, preview: bytes):
+    photos = [await immich.upload(preview, owner=owner) for _ in range(5)]
+    shown, trashed, hidden, archived, locked = photos
+    for place, photo in enumerate(photos):
+        await immich.immich_clip_job(photo, vector(1, place / 10))
+        await immich.immich_ocr_job(photo, [INVOICE] if photo != archived else [TOTAL])
+    await immich.trash(trashed)
+    await immich.hide(hidden)
+    await immich.archive(archived)
+    await immich.lock(locked)
+    assert await immich.smart_search(vector(1), owner) == [shown, hidden, archived]
+    assert await immich.filtered_search(vector(1), owner) == [shown, trashed, hidden, archived]
+    assert await immich.filtered_search(vector(1), owner, ocr_tokens=["发票"]) == [shown, trashed, hidden]
+    assert await immich.filtered_search(vector(1), owner, size=1) == [shown]
+
+
+@pytest.mark.parametrize("immich_version", ["3.1", "3.3"])
+async def test_renaming_and_deleting_a_tag(immich: StandIn, connection: Connection, asset: UUID, immich_version: str):
+    """3.3 writes it into the photos' metadata, where a refresh finds it."""
+    tag = await immich.tag(asset, "receipts")
+    await immich.tag(asset, "holiday")
+    await immich.rename_tag(tag, "发票")
+    tags = 'SELECT array_agg(t.value ORDER BY t.value) FROM tag_asset JOIN tag t ON t.id = "tagId"'
+    metadata = "SELECT tags FROM asset_exif"
+    old = "发票" if immich_version == "3.3" else "receipts"
+    assert await connection.fetchval(tags) == ["holiday", "发票"]
+    assert await connection.fetchval(metadata) == sorted(["holiday", old])
+    await immich.delete_tag(tag)
+    assert await connection.fetchval(tags) == ["holiday"]
+    assert await connection.fetchval(metadata) == (["holiday"] if immich_version == "3.3" else ["holiday", "receipts"])
 
 
 async def test_backup_and_restore(database: str, immich: StandIn, asset: UUID, tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 
 from indexer import schema
 from indexer.demo import backup
-from indexer.demo.immich import StandIn
+from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.errors import IndexerError
 from indexer.text import tokens
@@ -178,7 +178,7 @@ async def test_a_backup_onto_a_server_without_zhparser(
     await asyncio.to_thread(subprocess.run, command, shell=True, cwd=tmp_path, check=True)
 
     with EmbeddedServer(settings=THROWAWAY) as server:
-        elsewhere = on_server(server.url(), await make_template(server.url(), "3.1"))
+        elsewhere = on_server(server.url(), await make_template(server.url(), NEWEST))
         theirs = on_server(elsewhere, urlsplit(elsewhere).path[1:], IMMICH_USER)
         await execute(elsewhere, "CREATE ROLE immich_indexer")
         with pytest.raises(IndexerError, match="zhparser"):

@@ -13,6 +13,15 @@ WHERE asset.visibility = 'timeline' AND asset."ownerId" = ANY ($1::uuid[]) AND a
 ORDER BY smart_search.embedding <=> $2::text::vector
 LIMIT $3 OFFSET $4;
 
+-- What 3.2 and later ask where a request has a filter, an order or a cursor: trashed and hidden photos come back too.
+-- name: filtered
+SELECT asset.id FROM asset JOIN smart_search ON asset.id = smart_search."assetId"
+WHERE asset.visibility <> 'locked' AND asset."ownerId" = ANY ($1::uuid[])
+  AND ($4::text IS NULL OR EXISTS (
+      SELECT FROM ocr_search WHERE ocr_search."assetId" = asset.id AND f_unaccent(ocr_search.text) %>> f_unaccent($4)))
+ORDER BY smart_search.embedding <=> $2::text::vector, asset.id
+LIMIT $3;
+
 -- name: ocr_filter
 SELECT asset.id FROM asset JOIN ocr_search ON asset.id = ocr_search."assetId"
 WHERE asset.visibility = 'timeline' AND asset."ownerId" = ANY ($1::uuid[]) AND asset."deletedAt" IS NULL

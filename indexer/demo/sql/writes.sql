@@ -81,6 +81,9 @@ DELETE FROM asset_file WHERE "assetId" = $1 AND "isEdited" RETURNING path;
 -- name: preview
 SELECT path FROM asset_file WHERE "assetId" = $1 AND type = 'preview' AND NOT "isEdited";
 
+-- name: edited_preview
+SELECT path FROM asset_file WHERE "assetId" = $1 AND type = 'preview' AND "isEdited";
+
 -- name: files
 SELECT path FROM asset_file WHERE "assetId" = $1;
 
@@ -168,7 +171,16 @@ ON CONFLICT ("userId", value) DO UPDATE SET value = excluded.value RETURNING id;
 -- name: insert_tag_assets
 INSERT INTO tag_asset ("assetId", "tagId") SELECT asset, $2 FROM unnest($1::uuid[]) AS asset ON CONFLICT DO NOTHING;
 
+-- name: tagged
+SELECT "assetId" FROM tag_asset WHERE "tagId" = $1 ORDER BY 1;
+
+-- name: rename_tag
+UPDATE tag SET value = $2 WHERE id = $1;
+
 -- name: delete_tag
+DELETE FROM tag WHERE id = $1;
+
+-- name: delete_tag_from_assets
 DELETE FROM tag_asset WHERE "tagId" = $1 AND "assetId" = ANY ($2::uuid[]);
 
 -- name: update_exif_tags

@@ -1,0 +1,88 @@
+"""Who uses the stand-in for Immich, how they prove it, and whom its pictures show."""
+
+import base64
+import hashlib
+import re
+import secrets
+from uuid import UUID
+
+from indexer.demo.statements import SQL, statements
+from indexer.demo.writer import Writer
+
+_PEOPLE = statements(SQL / "people.sql")
+
+
+class Accounts(Writer):
+    """Accounts, keys, partners; people in pictures."""
+
+    async def create_user(self, name: str, *, admin: bool = False) -> UUID:
+        """A person with an account."""
+        user: UUID = await self._value("insert_user", f"{name}@example.org", name, admin)
+        return user
+
+    async def delete_user(self, user: UUID) -> None:
+        """An administrator deletes an account: its photos stay for a week, and nobody sees them."""
+        await self._write("delete_user", user)
+
+    async def create_key(self, user: UUID, *permissions: str) -> str:
+        """An API key, with all permissions where none are named."""
+        key = _secret()
+        await self._write("insert_key", _hash(key), user, list(permissions or ("all",)))
+        return key
+
+    async def revoke_key(self, key: str) -> None:
+        """Deletes an API key."""
+        await self._write("delete_key", _hash(key))
+
+    async def log_in(self, user: UUID) -> str:
+        """A session: the token that a browser keeps in its cookie."""
+        token = _secret()
+        await self._write("insert_session", _hash(token), user)
+        return token
+
+    async def log_out(self, token: str) -> None:
+        """Ends a session."""
+        await self._write("delete_session", _hash(token))
+
+    async def share(self, by: UUID, to: UUID, *, in_timeline: bool = True) -> None:
+        """Makes somebody a partner, who then takes the other's photos into their timeline, or not."""
+        await self._write("insert_partner", by, to)
+        await self._write("update_partner", by, to, in_timeline)
+
+    async def stop_sharing(self, by: UUID, to: UUID) -> None:
+        """Ends that."""
+        await self._write("delete_partner", by, to)
+
+    async def recognise(self, asset: UUID, person: UUID | None = None) -> UUID:
+        """Finds a face in a photo, somebody's who is known or new. Returns the person; from 3.2 on, the group."""
+        grouped = await self._is_at_least("3.2")
+        async with self._transaction() as connection:
+            if person is None:
+                person = await connection.fetchval(_PEOPLE["insert_group" if grouped else "insert_person"], asset)
+            if grouped:
+                await connection.execute(_PEOPLE["insert_persons"], person)
+            await connection.execute(_PEOPLE["insert_face_3_2" if grouped else "insert_face"], asset, person)
+        assert person is not None  # noqa: S101 - just made
+        return person
+
+    async def name_person(self, user: UUID, person: UUID, name: str) -> None:
+        """What a user calls somebody."""
+        grouped = await self._is_at_least("3.2")
+        await self.database.execute(_PEOPLE["name_person_3_2" if grouped else "name_person"], user, person, name)
+
+    async def join_cluster(self, user: UUID, other: UUID) -> None:
+        """From 3.2 on: a user looks for people together with another from now on."""
+        await self.database.execute(_PEOPLE["join_cluster"], user, other)
+
+    async def share_person(self, by: UUID, person: UUID, to: UUID) -> None:
+        """From 3.3 on: lets another user see who that is."""
+        await self.database.execute(_PEOPLE["share_person"], by, person, to)
+
+
+def _secret() -> str:
+    """Immich takes 32 random bytes in base 64 and leaves out what is neither letter nor digit."""
+    return re.sub(r"\W", "", base64.b64encode(secrets.token_bytes(32)).decode())
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

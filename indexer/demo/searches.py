@@ -1,0 +1,58 @@
+"""What Immich asks its database when a person searches."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from indexer.demo.statements import SQL, statements
+from indexer.demo.writer import Version, Writer, literal, several
+
+_SEARCHES = statements(SQL / "searches.sql")
+
+
+class Searches(Writer):
+    """Searches by meaning and by text."""
+
+    async def smart_search(
+        self,
+        vector: Sequence[float],
+        owners: UUID | Sequence[UUID],
+        *,
+        version: Version | None = None,
+        size: int = 100,
+        page: int = 1,
+    ) -> list[UUID]:
+        """A page of photos, the nearest first, as that version of Immich finds them, or the one it is."""
+        version = version or await self.version()
+        async with self._transaction() as connection:
+            await connection.execute("SET LOCAL vchordrq.probes = 1")
+            rows = await connection.fetch(
+                _SEARCHES["smart_2_7" if version == "2.7" else "smart_3_1"],
+                several(owners),
+                literal(vector),
+                size + 1,  # one more than shown tells Immich whether there is a next page
+                (page - 1) * size,
+            )
+        return [row["id"] for row in rows[:size]]
+
+    async def filtered_search(
+        self,
+        vector: Sequence[float],
+        owners: UUID | Sequence[UUID],
+        *,
+        ocr_tokens: Iterable[str] | None = None,
+        size: int = 100,
+    ) -> list[UUID]:
+        """From 3.2 on: the one page that a request with a filter has. Only locked photos are left out.
+
+        `ocr_tokens` are the filter `ocr: {matches}`; without them the filter is one that all photos pass.
+        """
+        tokens = None if ocr_tokens is None else " ".join(ocr_tokens)
+        rows = await self.database.fetch(_SEARCHES["filtered"], several(owners), literal(vector), size, tokens)
+        return [row["id"] for row in rows]
+
+    async def ocr_filter(
+        self, query_tokens: Iterable[str], owners: UUID | Sequence[UUID], size: int = 250
+    ) -> list[UUID]:
+        """Photos whose searchable text contains the tokens well enough for Immich, the newest first."""
+        rows = await self.database.fetch(_SEARCHES["ocr_filter"], several(owners), " ".join(query_tokens), size)
+        return [row["id"] for row in rows]
