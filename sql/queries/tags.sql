@@ -17,16 +17,20 @@ WITH missing AS (
 SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM wished HAVING count(*) > 0;
 
 -- name: forget
--- Tags that were taken off, by whomever.
+-- Tags that were taken off, by whomever, or are called otherwise now.
 DELETE FROM immich_indexer.tagged d
-WHERE NOT EXISTS (SELECT FROM public.tag_asset x WHERE x."assetId" = d.asset_id AND x."tagId" = d.tag_id);
+WHERE NOT EXISTS (
+    SELECT FROM public.tag_asset x JOIN public.tag t ON t.id = x."tagId"
+    WHERE x."assetId" = d.asset_id AND x."tagId" = d.tag_id AND lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip'));
 
 -- name: done
--- Up to $2 photos a tag that were read and still bear it, but for the tags $1. One that failed keeps its tag.
+-- Up to $2 photos a tag that were read and still bear it, but for the tags $1. One that failed keeps its tag, and a tag that
+-- was renamed meanwhile is a wish no longer: it stays where it is.
 SELECT tag_id, assets[:$2] AS assets FROM (
     SELECT d.tag_id, array_agg(d.asset_id ORDER BY d.asset_id) AS assets
     FROM immich_indexer.tagged d
     JOIN public.tag_asset x ON x."assetId" = d.asset_id AND x."tagId" = d.tag_id
+    JOIN public.tag t ON t.id = d.tag_id AND lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
     WHERE d.tag_id <> ALL ($1::uuid[])
       AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = d.asset_id)
       AND NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = d.asset_id)

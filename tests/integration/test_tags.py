@@ -19,6 +19,7 @@ from indexer.immich import Immich
 from indexer.tags import Untagger
 from indexer.worker import Models
 from tests import stubs
+from tests.conftest import every_version
 from tests.installs import install, make_role
 from tests.workers import eventually, idle, settings_for, working
 
@@ -134,6 +135,70 @@ async def test_a_metadata_refresh_is_no_news_and_a_tag_put_on_again_is(immich, c
     await connection.execute("UPDATE asset_exif SET tags = '{reindex}' WHERE \"assetId\" = $1", asset)
     await immich.refresh_metadata(asset)
     assert set(await wishes(connection)) == {asset}
+
+
+@pytest.mark.parametrize("called", ["holiday", "reindex"])
+async def test_ten_thousand_rewritten_rows_are_no_news(immich, connection, installed, owner, called):
+    """Immich 3.3 writes the tags of all photos of a tag anew when another of theirs is renamed or deleted."""
+    await connection.execute(LIBRARY, owner, ["family", called], 10_000)
+    await connection.execute("DELETE FROM immich_indexer.inbox")
+    rewrite = 'INSERT INTO tag_asset ("assetId", "tagId") SELECT a.id, t.id FROM asset a, tag t'
+    async with connection.transaction():
+        await connection.execute("DELETE FROM tag_asset")
+        await connection.execute(rewrite)
+    assert await connection.fetchval("SELECT count(*) FROM tag_asset") == 20_000
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.inbox") == 0
+    some = await connection.fetch("SELECT id FROM asset LIMIT 20")
+    async with connection.transaction():
+        for row in some:
+            await connection.execute('DELETE FROM tag_asset WHERE "assetId" = $1', row["id"])
+            await connection.execute(f"{rewrite} WHERE a.id = $1", row["id"])
+            remembered = await connection.fetchval("SELECT current_setting('immich_indexer.untagged', true)")
+            assert not remembered, "it would grow, and each photo of a burst cost more than the one before"
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.inbox") == 0
+    async with connection.transaction():
+        await connection.execute('DELETE FROM tag_asset WHERE "assetId" = ANY ($1)', [row["id"] for row in some])
+        await connection.execute(f"{rewrite} WHERE a.id = $1", some[0]["id"])
+    await connection.execute(f"{rewrite} WHERE a.id = $1", some[1]["id"])
+    assert set(await wishes(connection)) == ({some[1]["id"]} if called == "reindex" else set()), (
+        "taken off, put on again"
+    )
+
+
+LIBRARY = """
+WITH photos AS (
+    INSERT INTO asset ("ownerId", type, "originalPath", "originalFileName", checksum, "checksumAlgorithm",
+                       "fileCreatedAt", "fileModifiedAt", "localDateTime")
+    SELECT $1::uuid, 'IMAGE', '/data/' || n, n::text, int4send(n), 'sha1', now(), now(), now()
+    FROM generate_series(1, $3::int) AS n RETURNING id
+), tags AS (
+    INSERT INTO tag ("userId", value) SELECT $1, value FROM unnest($2::text[]) AS value RETURNING id
+)
+INSERT INTO tag_asset ("assetId", "tagId") SELECT photos.id, tags.id FROM photos, tags"""
+
+
+@every_version
+async def test_a_tag_that_is_renamed_or_deleted_beside_it_is_no_news(immich, connection, photos, immich_version):
+    await immich.tag(photos[:3], "reindex")
+    other = await immich.tag(photos[:5], "holiday")
+    assert set(await wishes(connection)) == set(photos[:3])
+    await immich.rename_tag(other, "Ferien")
+    await immich.delete_tag(other)
+    assert await wishes(connection) == {}
+
+
+async def test_a_tag_that_is_renamed_is_a_wish_no_longer(pool, immich, connection, photos, api: Api, untagger):
+    tag = await immich.tag(photos[:3], "reindex")
+    await finish_all(pool)
+    await immich.rename_tag(tag, "receipts")
+    assert await untagger.round() == 0
+    assert api.calls == []
+    assert await connection.fetchval("SELECT count(*) FROM tag_asset") == 3, "receipts are not ours to take off"
+    assert await tags.catch_up(pool) == 0
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.tagged") == 0
+    await immich.rename_tag(tag, "reindex/ocr")
+    assert await tags.catch_up(pool) == 3
+    assert await wishes(connection) == {asset: (["ocr!"], queue.Priority.BULK) for asset in photos[:3]}
 
 
 async def test_a_deleted_tag_or_photo_is_no_news(immich, connection, photos):
