@@ -221,6 +221,8 @@ def explain(error: BaseException) -> str:
         return f"the database refused the login: {error} (check DB_USERNAME and DB_PASSWORD, or DB_URL)"
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"{error} (check DB_DATABASE_NAME)"
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"{error} (run sql/role.sql as a superuser, again after an upgrade of Immich from 2 to 3)"
     if isinstance(error, OSError | TimeoutError):
         return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
     return f"{type(error).__name__}: {error}"

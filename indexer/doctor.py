@@ -9,7 +9,7 @@ from typing import Literal
 import aiohttp
 import asyncpg
 
-from indexer import ml_servers, photos, reconcile, schema, tuning
+from indexer import ml_servers, photos, reconcile, rights, schema, tuning
 from indexer import width as widths
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
@@ -54,6 +54,7 @@ async def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding("connection", "ok", f"PostgreSQL {server}"))
         checks: list[tuple[str, Callable[[Connection, Settings], Awaitable[Finding]]]] = [
             ("Immich's tables", _tables),
+            ("rights", _rights),
             ("our schema", _schema),
             ("pgvector", _pgvector),
             ("zhparser", _zhparser),
@@ -182,6 +183,11 @@ async def _tables(connection: Connection, _: Settings) -> Finding:
         )
     generation = await connection.fetchval(schema.SQL["immich_generation"])
     return Finding("Immich's tables", "ok", f"all there, as of Immich {generation}")
+
+
+async def _rights(connection: Connection, _: Settings) -> Finding:
+    await rights.require(connection)
+    return Finding("rights", "ok", "all that is needed, on Immich's tables")
 
 
 async def _schema(connection: Connection, _: Settings) -> Finding:

@@ -291,4 +291,10 @@ def _patiently() -> AsyncRetrying:
             is_transient(error) or (isinstance(error, results.CHANGED) and state.attempt_number < _LOOKS)
         )
 
-    return AsyncRetrying(retry=passes, wait=wait_random_exponential(multiplier=0.05, max=3), reraise=True)
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and state.attempt_number == _LOOKS:  # most troubles have passed by then
+            log.warning("the database refuses, trying on", reason=explain(error))
+
+    wait = wait_random_exponential(multiplier=0.05, max=3)
+    return AsyncRetrying(retry=passes, wait=wait, before_sleep=say, reraise=True)

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from indexer import lexical, results, schema, tags
+from indexer import lexical, results, rights, schema, tags
 from indexer.database import (
     PATIENCE,
     TROUBLE,
@@ -107,6 +107,7 @@ class Reconciler:
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
         if await self._answer(self._is_current()):
+            await self._answer(self._check_rights())
             return
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
         own = await connect_to_immich(self._dsn)
@@ -115,6 +116,10 @@ class Reconciler:
         finally:
             await own.close()
         log.info("installed", migrations=change.migrations, triggers=change.triggers)
+
+    async def _check_rights(self) -> None:
+        async with self._pool.acquire() as connection:
+            await rights.require(connection)
 
     async def _is_current(self) -> bool:
         async with self._pool.acquire() as connection:

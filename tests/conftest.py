@@ -75,6 +75,8 @@ if VERSION not in VERSIONS:
 
 #: For a test whose subject differs between versions of Immich: it runs on each. The others run on `IMMICH_VERSION`.
 every_version = pytest.mark.parametrize("immich_version", VERSIONS)
+#: For one about what changed with Immich 3: its searches by meaning ask another question.
+immich_2_and_3 = pytest.mark.parametrize("immich_version", ["2.7", NEWEST])
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from indexer import endings
 from indexer.demo.immich import StandIn
 from indexer.worker import Models
 from tests import stubs
-from tests.conftest import every_version
+from tests.conftest import immich_2_and_3
 from tests.installs import install
 from tests.people import House, Person, Reply, house
 from tests.stubs import StubClip, StubOcr
@@ -206,7 +206,7 @@ async def every_way(person: Person, asset: UUID) -> list[Reply]:
     ]
 
 
-@every_version
+@immich_2_and_3
 async def test_partners_photos_are_seen_and_not_touched(
     ann: Person, immich: StandIn, owner: UUID, own, work, immich_version
 ):
@@ -259,7 +259,7 @@ def bounds(line: dict[str, Any]) -> list[float]:
     return [min(xs), min(ys), max(xs), max(ys)]
 
 
-@every_version
+@immich_2_and_3
 async def test_picture_and_boxes_agree(ann: Person, immich: StandIn, owner: UUID, own, work, immich_version):
     asset = await immich.upload(barred(), owner=owner)
     async with work(Reader("红", "蓝", "绿")):

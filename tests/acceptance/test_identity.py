@@ -16,7 +16,7 @@ from gateway.people.identity import COOKIE, Identity
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.immich import Immich
-from tests.conftest import every_version
+from tests.conftest import immich_2_and_3
 
 ALL = "everything"
 
@@ -73,7 +73,7 @@ async def asked(database, *, seconds: float = 10, immich_url: str | None = None)
                 await immich.close()
 
 
-@every_version
+@immich_2_and_3
 async def test_keys_and_sessions_in_every_form(immich: StandIn, owner: UUID):
     admin = await immich.create_user("boss", admin=True)
     key, own = await immich.create_key(owner, "user.read", "asset.read"), await immich.create_key(admin)

@@ -22,7 +22,7 @@ from indexer import results
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests import stubs
-from tests.conftest import every_version
+from tests.conftest import immich_2_and_3
 from tests.gateways import Answer, Client, StubText, serving, stub_models, text_vector
 from tests.installs import install, make_role
 from tests.workers import settings_for
@@ -270,7 +270,7 @@ async def test_a_key_without_the_permission(gateway: Gateway, photo: Photo, immi
         assert missing in answer.json["message"]
 
 
-@every_version
+@immich_2_and_3
 async def test_partners(gateway: Gateway, photo: Photo, immich: StandIn, owner: UUID, immich_version: str):
     bob = await immich.create_user("bob")
     own = await photo("发票", visibility="archive")

@@ -5,7 +5,7 @@ import pytest
 from indexer.vectors import as_query
 from indexer.worker import Models
 from tests import stubs
-from tests.conftest import every_version
+from tests.conftest import immich_2_and_3
 from tests.gateways import TEXT_ZH, serving, text_vector
 from tests.stubs import StubClip, StubOcr, text_of
 from tests.workers import idle, settings_for, working
@@ -25,7 +25,7 @@ async def photos(database, immich, connection, owner, immich_version, width):
     return assets
 
 
-@every_version
+@immich_2_and_3
 @pytest.mark.parametrize("width", [512, 1024, 1536])
 async def test_ocr_in_immichs_search_box(database, immich, owner, tmp_path, photos, immich_version, width):
     async with serving(settings_for(database, tmp_path)) as client:

@@ -87,12 +87,15 @@ async def test_deleting_for_good_cascades(immich: StandIn, connection: Connectio
     assert not [file for file in immich.media.directory.rglob("*") if file.is_file()]
 
 
-async def test_ocr_job_replaces_lines_and_text(immich: StandIn, connection: Connection, asset: UUID):
+async def test_ocr_job_replaces_lines_and_text(
+    immich: StandIn, connection: Connection, asset: UUID, immich_version: str
+):
     await immich.immich_ocr_job(asset, [INVOICE, TOTAL])
     await immich.immich_ocr_job(asset, [TOTAL])
     assert await connection.fetchval("SELECT array_agg(text) FROM asset_ocr") == ["合计 88.00"]
     assert await connection.fetchval("SELECT text FROM ocr_search") == "合计 88.00"
-    assert await connection.fetchval("SELECT count(*) FROM asset_ocr_audit") == 2
+    if immich_version != "2.7":
+        assert await connection.fetchval("SELECT count(*) FROM asset_ocr_audit") == 2
     await immich.immich_ocr_job(asset, [])
     assert await connection.fetchval("SELECT count(*) FROM ocr_search") == 0
     assert await connection.fetchval('SELECT "ocrAt" FROM asset_job_status') is not None
@@ -177,9 +180,9 @@ async def test_searches_find_what_immich_finds(immich: StandIn, owner: UUID, pre
     await immich.immich_clip_job(far, vector(0, 1))
     await immich.immich_clip_job(archived, vector(1, 0.5))
     await immich.archive(archived)
-    assert await immich.smart_search(vector(1, 0.1), owner) == [near, archived, far]
+    assert await immich.smart_search(vector(1, 0.1), owner, version="3.1") == [near, archived, far]
     assert await immich.smart_search(vector(1, 0.1), owner, version="2.7") == [near, far]
-    assert await immich.smart_search(vector(1, 0.1), owner, size=1, page=2) == [archived]
+    assert await immich.smart_search(vector(1, 0.1), owner, version="3.1", size=1, page=2) == [archived]
 
     await immich.immich_ocr_job(near, [INVOICE])
     for query, found in (("发票", True), ("no12", True), ("票", False), ("增值 值税 税专 专用 用发 发票", False)):
@@ -258,6 +261,7 @@ async def test_what_immich_sends_of_an_edited_photo(immich: StandIn, asset: UUID
     assert media.size(sent[2]) == ((150, 100) if immich_version >= "3.2" else (300, 200))
 
 
+@pytest.mark.parametrize("immich_version", ["3.2", "3.3"])
 async def test_a_search_with_a_filter_leaves_out_locked_photos_only(immich: StandIn, owner: UUID, preview: bytes):
     photos = [await immich.upload(preview, owner=owner) for _ in range(5)]
     shown, trashed, hidden, archived, locked = photos

@@ -1,0 +1,14 @@
+-- Asked by indexer/rights.py.
+
+-- name: lacking
+-- What role.sql gives and this role does not have on tables that are there, as `INSERT on asset_ocr_audit`. The latter table,
+-- which Immich's own trigger on asset_ocr writes with our rights, is there from Immich 3 on.
+SELECT coalesce(array_agg(format('%s on %s', needed, name) ORDER BY name, needed), '{}')
+FROM (VALUES
+    ('SELECT', '{asset,asset_file,asset_exif,asset_edit,asset_job_status,smart_search,asset_ocr,ocr_search,tag,tag_asset,album,
+        album_asset,user,partner}'),
+    ('INSERT', '{smart_search,asset_ocr,ocr_search,asset_job_status,asset_ocr_audit}'),
+    ('UPDATE', '{smart_search,asset_ocr,ocr_search,asset_job_status}'),
+    ('DELETE', '{smart_search,asset_ocr,ocr_search,asset_job_status}')
+) AS wanted (needed, names), unnest(names::text[]) AS name
+WHERE NOT has_table_privilege(to_regclass(format('public.%I', name)), needed);
