@@ -3,8 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Processes for the tests, each with a server of its own; one where all would share that of TEST_DATABASE_URL.
 WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
+# Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
+OLDER ?= 2.7 3.1 3.2
 
-.PHONY: install demo test soak check format tables bench screenshots clean
+.PHONY: install demo test versions soak check format tables bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -20,6 +22,9 @@ demo: install ## watch photos being uploaded, read and found
 
 test: install ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal --durations 10
+
+versions: install ## the integration tests on older Immichs: IMMICH_VERSION runs any tests on one
+	for version in $(OLDER); do IMMICH_VERSION=$$version $(BIN)/python -m pytest tests/integration -m "not soak" -n $(WORKERS) --dist worksteal || exit; done
 
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
