@@ -5,23 +5,51 @@
 -- Safe to run again. Run it again after Immich restored a backup: a restore leaves our schema in the hands of Immich's role,
 -- and a backup from before the role knows nothing of its rights.
 --
--- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE
--- immich_indexer. To be rid of it: immich-indexer uninstall, then DROP OWNED BY immich_indexer; DROP ROLE immich_indexer;
+-- The role's name is `ii` because Immich 3 restores a backup in a way of its own: it writes the name of its own database user
+-- over the name of each owner, byte by byte, and where that is longer its end stays. So our name must be the shorter one.
+--
+-- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE ii.
+-- To be rid of it: immich-indexer uninstall, then DROP OWNED BY ii; DROP ROLE ii;
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 BEGIN;
 -- The role that Immich itself connects as, which owns its tables.
 SELECT pg_get_userbyid(relowner) AS immich FROM pg_class WHERE oid = to_regclass('public.asset') \gset
 
-SELECT 'CREATE ROLE immich_indexer' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'immich_indexer') \gexec
-ALTER ROLE immich_indexer WITH LOGIN PASSWORD :'password';
-SELECT format('GRANT CREATE, CONNECT ON DATABASE %I TO immich_indexer', current_database()) \gexec
+-- Somebody else may have a role of so short a name. Ours has this comment, and one made for a restore cannot log in.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ii' AND rolcanlogin
+               AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'immich-indexer') THEN
+        RAISE EXCEPTION 'this server has a role ii of somebody else'
+            USING HINT = 'Rename that role. If it is immich-indexer''s after all: COMMENT ON ROLE ii IS ''immich-indexer''';
+    END IF;
+END $$;
+
+-- Until November 2026 the name was immich_indexer. Where both are there, because the old one was made for a restore, the new
+-- one takes over; the old one stays while another database needs it.
+SELECT to_regrole('immich_indexer') IS NOT NULL AS has_old, to_regrole('ii') IS NOT NULL AS has_new \gset
+\if :has_old
+    \if :has_new
+        REASSIGN OWNED BY immich_indexer TO ii;
+        DROP OWNED BY immich_indexer;
+        SELECT 'DROP ROLE immich_indexer' WHERE NOT EXISTS (
+            SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'immich_indexer'::regrole) \gexec
+    \else
+        ALTER ROLE immich_indexer RENAME TO ii;
+    \endif
+\elif :has_new
+\else
+    CREATE ROLE ii;
+\endif
+ALTER ROLE ii WITH LOGIN PASSWORD :'password';
+COMMENT ON ROLE ii IS 'immich-indexer';
+SELECT format('GRANT CREATE, CONNECT ON DATABASE %I TO ii', current_database()) \gexec
 -- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A superuser
 -- needs no membership.
-SELECT format('GRANT immich_indexer TO %I', rolname) FROM pg_roles WHERE rolname = :'immich' AND NOT rolsuper \gexec
+SELECT format('GRANT ii TO %I', rolname) FROM pg_roles WHERE rolname = :'immich' AND NOT rolsuper \gexec
 
-GRANT USAGE ON SCHEMA public TO immich_indexer;
-SELECT format('GRANT %s ON public.%I TO immich_indexer', rights, name)
+GRANT USAGE ON SCHEMA public TO ii;
+SELECT format('GRANT %s ON public.%I TO ii', rights, name)
 FROM (VALUES
     -- what is read
     ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
@@ -41,7 +69,7 @@ SELECT statement FROM pg_available_extensions, unnest(ARRAY[
 WHERE name = 'zhparser' AND installed_version IS NULL ORDER BY number \gexec
 
 -- What is ours already.
-SELECT format('ALTER %s OWNER TO immich_indexer', object)
+SELECT format('ALTER %s OWNER TO ii', object)
 FROM (
     SELECT oid, format('SCHEMA %I', nspname) FROM pg_namespace
     UNION ALL

@@ -17,7 +17,7 @@ from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threads spin while they wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-IMMICH_ROLE = "immich_stand_in"
+IMMICH_ROLE = "stand_in"  # as long as `postgres`, the name in most installations: on that a restore depends
 IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name
 EXTENSIONS = ("vector", "pg_trgm", "unaccent", "cube", "earthdistance")
 
@@ -49,19 +49,19 @@ def templates(server_url: str) -> Iterator[dict[Version, str]]:
     asyncio.run(execute(server_url, *(f"DROP DATABASE {name} WITH (FORCE)" for name in made.values())))
 
 
-async def make_template(server_url: str, version: Version) -> str:
-    """A database with Immich's schema, all of it owned by Immich's own role, who is no superuser."""
+async def make_template(server_url: str, version: Version, role: str = IMMICH_ROLE) -> str:
+    """A database with Immich's schema, all of it owned by Immich's own role, who is no superuser unless it was one."""
     name = f"immich_template_{version.replace('.', '_')}_{os.getpid()}"
     await execute(
         server_url,
-        f"DO $$ BEGIN CREATE ROLE {IMMICH_ROLE} LOGIN PASSWORD '{IMMICH_ROLE}';"
+        f"DO $$ BEGIN CREATE ROLE {role} LOGIN PASSWORD '{role}';"
         " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
-        f"CREATE DATABASE {name} OWNER {IMMICH_ROLE}",
+        f"CREATE DATABASE {name} OWNER {role}",
     )
     await execute(
         on_server(server_url, name), *(f"CREATE EXTENSION IF NOT EXISTS {extension}" for extension in EXTENSIONS)
     )
-    connection = await asyncpg.connect(on_server(server_url, name, IMMICH_USER))
+    connection = await asyncpg.connect(on_server(server_url, name, f"{role}:{role}"))
     try:
         await StandIn(connection, Path()).install(version)
     finally:

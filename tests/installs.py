@@ -1,6 +1,7 @@
 """Installing and removing as a person would, and looking at what that left in the database."""
 
 import asyncio
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from indexer.database import connect_to_immich, sql
 from indexer.demo import backup
 from indexer.demo.server import on_server
 from indexer.schema import Change
-from tests.conftest import IMMICH_ROLE, execute
+from tests.conftest import execute
+
+#: role.sql as it was while the role had the name immich_indexer.
+OLD_ROLE = (Path(__file__).parent / "released" / "roles" / "immich_indexer.sql").read_text(encoding="utf-8")
 
 
 async def install(url: str, **options: Any) -> Change:
@@ -32,23 +36,38 @@ async def uninstall(url: str, **options: Any) -> list[str]:
         await connection.close()
 
 
-async def make_role(url: str, password: str = "it's secret") -> str:
-    """Runs role.sql as the superuser in the address; returns the same database's address as the new role."""
-    await run(url, "psql", "--no-psqlrc", "--quiet", "--set", f"password={password}", script=sql("role.sql"))
-    return on_server(url, urlsplit(url).path[1:], f"immich_indexer:{quote(password, safe='')}")
+async def make_role(url: str, password: str = "it's secret", *, name: str = "ii", script: str = "") -> str:
+    """Runs role.sql as the superuser in the address; returns the same database's address as the new role.
+
+    Args:
+        name: what the role is called in `script`, which is run instead of role.sql.
+    """
+    await run(url, "psql", "--no-psqlrc", "--quiet", "--set", f"password={password}", script=script or sql("role.sql"))
+    return on_server(url, urlsplit(url).path[1:], f"{name}:{quote(password, safe='')}")
 
 
 async def restore(database: str, immich_url: str, path: Path) -> None:
-    """Restores a backup as Immich's role, made a superuser for the time being by the one in `database`.
+    """Restores a backup as Immich's role, the one in `immich_url`, made a superuser for the time being.
 
     It has to be one: neither pgvector nor earthdistance is a trusted extension, and the dump creates both anew. In
     Immich's stock image it is one always.
     """
-    await execute(database, f"ALTER ROLE {IMMICH_ROLE} SUPERUSER")
+    role = urlsplit(immich_url).username
+    await execute(database, f"ALTER ROLE {role} SUPERUSER")
     try:
         await backup.restore(immich_url, path)
     finally:
-        await execute(database, f"ALTER ROLE {IMMICH_ROLE} NOSUPERUSER")
+        if role != "postgres":
+            await execute(database, f"ALTER ROLE {role} NOSUPERUSER")
+
+
+async def edited(path: Path, writes: str) -> Path:
+    """What becomes of a backup by the command in README.md that makes the file `writes` out of it."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(rf"^gunzip .* > {re.escape(writes)}$", text, flags=re.MULTILINE)
+    command = f"gzip --stdout {path.name} > BACKUP.sql.gz && {command} && gunzip --force {writes}"
+    await asyncio.to_thread(subprocess.run, command, shell=True, cwd=path.parent, check=True)
+    return path.parent / writes.removesuffix(".gz")
 
 
 async def schema_of(url: str) -> str:

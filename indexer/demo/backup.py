@@ -1,9 +1,10 @@
-"""Immich's own backup of its database, and its restore."""
+"""Immich's own backup of its database, and its restore, byte for byte as Immich 3.0.2 and later do it."""
 
 import asyncio
-import re
+import contextlib
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import asyncpg
 
 from indexer.demo.server import embedded_binaries
 from indexer.errors import IndexerError
+
+_CHUNK = 1 << 16
 
 # Immich terminates everybody else first, our indexer included, and starts from an empty public schema.
 _RESET = """\
@@ -42,8 +45,6 @@ async def restore(url: str, path: Path) -> None:
         IndexerError: psql failed, and the database is as it was before.
     """
     binaries, user = await _prepare(url)
-    with path.open(encoding="utf-8") as dumped:
-        script = _RESET.format(user=user) + "".join(_owned_by(user, dumped))
     arguments = [
         "--no-psqlrc",
         "--single-transaction",
@@ -51,15 +52,69 @@ async def restore(url: str, path: Path) -> None:
         "--output=/dev/null",
         f"--dbname={url}",
     ]
-    await asyncio.to_thread(_run, binaries / "psql", arguments, script)
+    await asyncio.to_thread(_replay, binaries / "psql", arguments, _script(user, path))
 
 
-def _owned_by(user: str, lines: Iterable[str]) -> Iterator[str]:
-    """Rewrites the owners of everything declared before the first table's data, which is everything that has one."""
-    declaring = True
-    for line in lines:
-        declaring = declaring and not line.endswith("FROM stdin;\n")
-        yield re.sub(r"OWNER TO [^;]+;", f'OWNER TO "{user}";', line) if declaring else line
+class OwnerRewriter:
+    """Makes `user` the owner in a dump that passes by in chunks, in the way of Immich, which parses no SQL.
+
+    After each `OWNER TO ` the user's name is written over what stands there, byte by byte. What is left of it at the
+    next `;` is put in before that. Where the old name is longer, its end stays. The first `FROM stdin`, where data
+    begin, ends it all.
+    """
+
+    def __init__(self, user: str) -> None:
+        self._user = user.encode()
+        self._rest = b""  # of the user's name, still to be written
+        self._owner = _Marker(b"OWNER TO ")
+        self._data = _Marker(b"FROM stdin")
+        self._over = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The next chunk, rewritten. Where chunks begin and end makes no difference."""
+        written = bytearray()
+        for position, byte in enumerate(chunk):
+            if self._over:
+                return bytes(written) + chunk[position:]
+            for new in self._instead_of(byte):
+                written.append(new)
+                if self._owner.ends_with(new):
+                    self._rest = self._user
+                self._over = self._data.ends_with(new) or self._over
+        return bytes(written)
+
+    def _instead_of(self, byte: int) -> bytes:
+        if self._rest and byte == ord(";"):
+            rest, self._rest = self._rest, b""
+            return rest + b";"
+        if self._rest:
+            first, self._rest = self._rest[:1], self._rest[1:]
+            return first
+        return bytes([byte])
+
+
+class _Marker:
+    """Finds a marker in a stream of bytes; a byte that does not continue it is not looked at again as its first."""
+
+    def __init__(self, marker: bytes) -> None:
+        self._marker = marker
+        self._matched = 0
+
+    def ends_with(self, byte: int) -> bool:
+        """Whether the marker ends with this byte, the next of the stream."""
+        self._matched = self._matched + 1 if self._marker[self._matched] == byte else 0
+        if self._matched < len(self._marker):
+            return False
+        self._matched = 0
+        return True
+
+
+def _script(user: str, path: Path) -> Iterator[bytes]:
+    yield _RESET.format(user=user).encode()
+    rewriter = OwnerRewriter(user)
+    with path.open("rb") as dumped:
+        while chunk := dumped.read(_CHUNK):
+            yield rewriter.feed(chunk)
 
 
 async def _prepare(url: str) -> tuple[Path, str]:
@@ -87,9 +142,21 @@ def client_programs(major: int) -> Path:
     raise IndexerError(f"pg_dump and psql of PostgreSQL {major} are needed: apt install postgresql-client-{major}")
 
 
-def _run(program: Path, arguments: list[str], script: str | None = None) -> str:
-    command = [str(program), *arguments]
-    done = subprocess.run(command, input=script, text=True, capture_output=True, check=False)  # noqa: S603
+def _run(program: Path, arguments: list[str]) -> str:
+    done = subprocess.run([str(program), *arguments], text=True, capture_output=True, check=False)  # noqa: S603
     if done.returncode != 0:
         raise IndexerError(f"{program.name} failed: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def _replay(psql: Path, arguments: list[str], script: Iterable[bytes]) -> None:
+    with tempfile.TemporaryFile() as said:  # no pipe: psql would wait for a reader, and we for psql
+        command = [str(psql), *arguments]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as running:  # noqa: S603
+            assert running.stdin is not None  # noqa: S101 - just asked for
+            with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+                running.stdin.writelines(script)
+                running.stdin.close()
+        if running.returncode != 0:
+            said.seek(0)
+            raise IndexerError(f"{psql.name} failed: {said.read().decode(errors='replace')[-2000:]}")

@@ -1,5 +1,6 @@
 """Immich's own backup and restore, with us in its database."""
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,11 +14,13 @@ import pytest
 from indexer import photos, schema
 from indexer.database import open_pool, sql_files
 from indexer.demo import backup
+from indexer.demo.backup import OwnerRewriter
 from indexer.demo.immich import StandIn
+from indexer.demo.server import EmbeddedServer, on_server
 from indexer.errors import IndexerError, SchemaError
 from tests import stubs
-from tests.conftest import execute
-from tests.installs import install, make_role, restore, uninstall
+from tests.conftest import execute, make_template
+from tests.installs import OLD_ROLE, edited, install, make_role, restore, uninstall
 from tests.workers import eventually, settings_for, working
 
 INSTALLERS = ("superuser", "role", "immich")
@@ -237,7 +240,7 @@ async def test_on_a_server_that_does_not_know_the_role(database: str, immich_url
     dump = tmp_path / "dump.sql"
     await backup.dump(immich_url, dump)
     role = f"unknown_{asset.hex}"
-    dump.write_text(dump.read_text().replace("TO immich_indexer;", f"TO {role};"))
+    dump.write_text(re.sub(r"^(GRANT .*) TO ii;$", rf"\1 TO {role};", dump.read_text(), flags=re.MULTILINE))
     with pytest.raises(IndexerError, match=f'role "{role}" does not exist'):
         await restore(database, immich_url, dump)
     await execute(database, f"CREATE ROLE {role}")
@@ -245,6 +248,71 @@ async def test_on_a_server_that_does_not_know_the_role(database: str, immich_url
         await restore(database, immich_url, dump)
     finally:
         await execute(database, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("immich_user", ["postgres", "immich"])
+@pytest.mark.parametrize("role", ["fresh", "renamed"])
+async def test_by_immichs_own_restore(private_server: EmbeddedServer, tmp_path: Path, immich_user: str, role: str):
+    """Immich writes its user's name over the owners in the dump, and the end of a longer name stays."""
+    template = await make_template(private_server.url(), "3.1", immich_user)
+    database = on_server(private_server.url(), template)
+    immich_url = on_server(database, template, f"{immich_user}:{immich_user}")
+    async with asyncpg.create_pool(immich_url, min_size=0, max_size=4) as pool:
+        immich = StandIn(pool, tmp_path / "media")
+        owner = await immich.create_user("ann")
+        kept = []
+        if role == "renamed":
+            old = await make_role(database, name="immich_indexer", script=OLD_ROLE)
+            kept.append(await upload_and_index(old, database, immich, owner, 1))
+            await backup.dump(immich_url, tmp_path / "old.sql")
+            fault = "postgresndexer" if immich_user == "postgres" else "immich_indexer"  # the name's length plus ours
+        url = await make_role(database)
+        kept.append(await upload_and_index(url, database, immich, owner, 2))
+        await backup.dump(immich_url, tmp_path / "dump.sql")
+
+        await restore(database, immich_url, tmp_path / "dump.sql")
+
+        await make_role(database)
+        for asset in kept:
+            assert await seen(database, INDEXED, asset)()
+        await upload_and_index(url, database, immich, owner, 3)
+        async with looking(database) as connection:
+            assert await connection.fetchval("SELECT to_regrole('immich_indexer')") is None
+        if role == "renamed":  # a backup from before the new name
+            with pytest.raises(IndexerError, match=f'role "{fault}" does not exist'):
+                await restore(database, immich_url, tmp_path / "old.sql")
+            await restore(database, immich_url, await edited(tmp_path / "old.sql", "RENAMED.sql.gz"))
+            await make_role(database)
+            assert await seen(database, INDEXED, kept[0])()
+            await upload_and_index(url, database, immich, owner, 4)
+
+
+@pytest.mark.parametrize(
+    ("user", "owner", "becomes"),
+    [
+        ("postgres", "immich_indexer", "postgresndexer"),
+        ("immich", "postgres", "immiches"),
+        ("postgres", "ii", "postgres"),
+        ("immich", "immich", "immich"),
+        ("db", "ii", "db"),
+        ("im", '"a b"', 'im b"'),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_owners_that_immich_writes(user: str, owner: str, becomes: str, size: int):
+    def dump(name: str) -> bytes:
+        lines = (
+            f"ALTER TABLE a OWNER TO {name};",
+            f"GRANT ALL ON a TO {owner};",
+            f"ALTER TABLE 发票 OWNER TO {name};",
+            "COPY a FROM stdin;",
+            f"OWNER TO {owner};",
+        )
+        return "\n".join(lines).encode()
+
+    rewriter, text = OwnerRewriter(user), dump(owner)
+    rewritten = b"".join(rewriter.feed(text[start : start + size]) for start in range(0, len(text), size))
+    assert rewritten == dump(becomes)
 
 
 async def test_ours_are_the_locks_that_give_way(database: str, asset: UUID):

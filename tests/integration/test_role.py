@@ -11,18 +11,19 @@ import pytest
 from indexer import schema
 from indexer.database import connect_to_immich
 from indexer.demo.immich import OcrLine, StandIn
+from indexer.demo.server import on_server
 from indexer.errors import SchemaError
 from indexer.worker import Models
 from tests import stubs
-from tests.conftest import every_version
-from tests.installs import install, make_role, schema_of, uninstall
+from tests.conftest import every_version, execute
+from tests.installs import OLD_ROLE, install, make_role, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
 
 Connection = asyncpg.Connection
 
 RIGHTS = """
 SELECT array_agg(DISTINCT format('%s: %s', relname, privilege_type) ORDER BY format('%s: %s', relname, privilege_type))
-FROM pg_class, aclexplode(relacl) WHERE grantee = 'immich_indexer'::regrole
+FROM pg_class, aclexplode(relacl) WHERE grantee = 'ii'::regrole
 """
 SETTINGS = (
     "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = $1)"
@@ -92,7 +93,7 @@ async def test_it_may_do_nothing_more(database: str, connection: Connection):
             assert table in written or right == "asset_ocr_audit: INSERT"
         else:
             assert privilege in ("SELECT", "TRIGGER")
-    attributes = await connection.fetchrow("SELECT * FROM pg_roles WHERE rolname = 'immich_indexer'")
+    attributes = await connection.fetchrow("SELECT * FROM pg_roles WHERE rolname = 'ii'")
     assert attributes["rolcanlogin"]
     for power in ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls"):
         assert not attributes[power]
@@ -151,11 +152,11 @@ async def test_immichs_role_can_end_its_sessions(database: str, immich_url: str)
 async def test_without_its_rights_it_says_what_to_run(database: str, connection: Connection):
     role = await make_role(database)
     name = urlsplit(database).path[1:]
-    await connection.execute(f"REVOKE CREATE ON DATABASE {name} FROM immich_indexer")
+    await connection.execute(f"REVOKE CREATE ON DATABASE {name} FROM ii")
     with pytest.raises(SchemaError, match=f"permission denied for database {name}: run sql/role.sql as a superuser"):
         await install(role)
     await make_role(database)
-    await connection.execute("REVOKE TRIGGER ON asset FROM immich_indexer")
+    await connection.execute("REVOKE TRIGGER ON asset FROM ii")
     with pytest.raises(SchemaError, match=r"permission denied for table asset: run sql/role\.sql"):
         await install(role)
     await make_role(database)
@@ -188,5 +189,35 @@ async def test_the_role_can_be_removed(database: str, connection: Connection):
     role = await make_role(database)
     await install(role)
     await uninstall(role)
-    await connection.execute("DROP OWNED BY immich_indexer")
+    await connection.execute("DROP OWNED BY ii")
     assert await schema_of(database) == dump
+
+
+async def test_the_old_role_hands_over_where_both_are_there(own_immich: tuple[str, StandIn]):
+    """The old one was made for a backup that names it, or another database has it still."""
+    database, _ = own_immich
+    await install(await make_role(database, name="immich_indexer", script=OLD_ROLE))
+    await execute(database, "CREATE ROLE ii", "CREATE DATABASE another")
+    another = on_server(database, "another")
+    await execute(another, "CREATE TABLE kept ()", "GRANT SELECT ON kept TO immich_indexer")
+
+    role = await make_role(database)
+
+    assert (await install(role)).triggers == []
+    await uninstall(role)
+    looking = await asyncpg.connect(database)
+    old = "SELECT to_regrole('immich_indexer') IS NOT NULL"
+    assert await looking.fetchval(old), "another database needs it"
+    await execute(another, "REVOKE SELECT ON kept FROM immich_indexer")
+    await make_role(database)
+    assert not await looking.fetchval(old)
+    await looking.close()
+
+
+async def test_a_role_of_somebody_else_stays_theirs(own_immich: tuple[str, StandIn]):
+    database, _ = own_immich
+    await execute(database, "CREATE ROLE ii LOGIN PASSWORD 'theirs'")
+    with pytest.raises(AssertionError, match="this server has a role ii of somebody else"):
+        await make_role(database)
+    await execute(database, "COMMENT ON ROLE ii IS 'immich-indexer'")
+    await install(await make_role(database))

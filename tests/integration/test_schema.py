@@ -20,7 +20,7 @@ from indexer.errors import SchemaError
 from indexer.text import tokens
 from indexer.text.query import parse
 from tests import stubs
-from tests.conftest import every_version
+from tests.conftest import IMMICH_ROLE, every_version
 from tests.installs import install, make_role, schema_of, uninstall
 from tests.workers import eventually, settings_for, working
 
@@ -360,9 +360,9 @@ BROKEN = [
     "ALTER TABLE immich_indexer.inbox RENAME TO elsewhere",
     "ALTER TABLE immich_indexer.inbox DROP COLUMN tasks",
     "ALTER TABLE immich_indexer.inbox ADD CHECK (false)",
-    "ALTER FUNCTION immich_indexer.on_preview_write() OWNER TO immich_stand_in;"
-    " ALTER FUNCTION immich_indexer.on_asset_update() OWNER TO immich_stand_in;"
-    " ALTER FUNCTION immich_indexer.on_ocr_search_write() OWNER TO immich_stand_in",
+    f"ALTER FUNCTION immich_indexer.on_preview_write() OWNER TO {IMMICH_ROLE};"
+    f" ALTER FUNCTION immich_indexer.on_asset_update() OWNER TO {IMMICH_ROLE};"
+    f" ALTER FUNCTION immich_indexer.on_ocr_search_write() OWNER TO {IMMICH_ROLE}",
 ]
 
 
@@ -581,7 +581,7 @@ async def test_a_server_that_has_lost_zhparser(database: str, connection: Connec
     await install(role)
     whole = await schema_of(database)
     await connection.execute(
-        "CREATE SCHEMA immich_indexer_zhparser AUTHORIZATION immich_indexer;"
+        "CREATE SCHEMA immich_indexer_zhparser AUTHORIZATION ii;"
         " CREATE TEXT SEARCH CONFIGURATION immich_indexer_zhparser.words (PARSER = pg_catalog.default)"
     )
     own = await connect_to_immich(role)

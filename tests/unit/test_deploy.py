@@ -88,7 +88,7 @@ def test_compose_reads_them_together(names):
         assert ours["image"] == f"immich-indexer:latest{'-cuda' * ('compose.cuda.yaml' in names)}"
         assert (ours["build"]["args"].get("VARIANT") == "cuda") == ("compose.cuda.yaml" in names)
         assert ours["environment"]["DB_PASSWORD"] == "two"
-        assert ours["environment"]["DB_USERNAME"] == "immich_indexer"
+        assert ours["environment"]["DB_USERNAME"] == "ii"
     assert config["services"]["gateway"]["healthcheck"]["test"] == ["CMD", "python", "-m", "gateway.ping"]
     assert config["services"]["indexer"]["healthcheck"]["test"] == ["CMD", "python", "-m", "indexer.ping"]
     if "compose.existing.yaml" in names:

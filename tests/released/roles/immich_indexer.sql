@@ -1,0 +1,56 @@
+-- The least-privileged role for immich-indexer. Run it in Immich's database, as a superuser:
+--
+--   psql -q -d immich -v password='choose one' -f role.sql
+--
+-- Safe to run again. Run it again after Immich restored a backup: a restore leaves our schema in the hands of Immich's role,
+-- and a backup from before the role knows nothing of its rights.
+--
+-- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE
+-- immich_indexer. To be rid of it: immich-indexer uninstall, then DROP OWNED BY immich_indexer; DROP ROLE immich_indexer;
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+BEGIN;
+-- The role that Immich itself connects as, which owns its tables.
+SELECT pg_get_userbyid(relowner) AS immich FROM pg_class WHERE oid = to_regclass('public.asset') \gset
+
+SELECT 'CREATE ROLE immich_indexer' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'immich_indexer') \gexec
+ALTER ROLE immich_indexer WITH LOGIN PASSWORD :'password';
+SELECT format('GRANT CREATE, CONNECT ON DATABASE %I TO immich_indexer', current_database()) \gexec
+-- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A superuser
+-- needs no membership.
+SELECT format('GRANT immich_indexer TO %I', rolname) FROM pg_roles WHERE rolname = :'immich' AND NOT rolsuper \gexec
+
+GRANT USAGE ON SCHEMA public TO immich_indexer;
+SELECT format('GRANT %s ON public.%I TO immich_indexer', rights, name)
+FROM (VALUES
+    -- what is read
+    ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
+        'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
+    -- what is written; asset_ocr_audit by Immich's own trigger on asset_ocr, with our rights
+    ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
+    ('INSERT', ARRAY['asset_ocr_audit']),
+    -- what is listened to, now and by later versions
+    ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
+) AS wanted (rights, names), unnest(names) AS name
+WHERE to_regclass(format('public.%I', name)) IS NOT NULL \gexec
+
+-- zhparser, where this server has it, for only a superuser may create it. In a schema of ours, so that it goes when we go.
+SELECT statement FROM pg_available_extensions, unnest(ARRAY[
+    'CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser', 'CREATE EXTENSION zhparser SCHEMA immich_indexer_zhparser'
+]) WITH ORDINALITY AS step (statement, number)
+WHERE name = 'zhparser' AND installed_version IS NULL ORDER BY number \gexec
+
+-- What is ours already.
+SELECT format('ALTER %s OWNER TO immich_indexer', object)
+FROM (
+    SELECT oid, format('SCHEMA %I', nspname) FROM pg_namespace
+    UNION ALL
+    SELECT relnamespace, format('TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r'
+    UNION ALL
+    SELECT pronamespace, format('FUNCTION %s', oid::regprocedure) FROM pg_proc p
+        WHERE NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+    UNION ALL
+    SELECT cfgnamespace, format('TEXT SEARCH CONFIGURATION %s', oid::regconfig) FROM pg_ts_config
+) AS objects (schema, object)
+WHERE schema IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^immich_indexer(_\d+|_zhparser)?$') \gexec
+COMMIT;
