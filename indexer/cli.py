@@ -77,9 +77,11 @@ async def install(settings: Settings) -> None:
         out.print(f"migrated: {name}")
     for name in change.triggers:
         out.print(f"trigger: {name}")
+    for what in change.done:
+        out.print(f"done: {what}", highlight=False)
     for note in change.notes:
-        out.print(f"note: {note}", highlight=False)
-    if not change.migrations and not change.triggers:
+        out.print(f"note: {note}", highlight=False, soft_wrap=True)
+    if not change:
         out.print("already installed, nothing to do")
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import aiohttp
 import asyncpg
 
-from indexer import ml_servers, photos, reconcile, rights, schema, tuning
+from indexer import ml_servers, owners, photos, queue, reconcile, rights, schema, tuning, zhparser
 from indexer import width as widths
 from indexer.database import TROUBLE, Connection, connect, connect_to_immich, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
@@ -56,6 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
             ("Immich's tables", _tables),
             ("rights", _rights),
             ("our schema", _schema),
+            ("backups", _backups),
             ("pgvector", _pgvector),
             ("zhparser", _zhparser),
             ("vector width", _width),
@@ -213,22 +214,10 @@ async def _pgvector(connection: Connection, _: Settings) -> Finding:
 
 
 async def _zhparser(connection: Connection, _: Settings) -> Finding:
-    if await schema.has_lost_zhparser(connection):
-        return Finding(
-            "zhparser",
-            "fails",
-            "this server has it no longer, which makes Immich's backups fail: run `immich-indexer install`",
-        )
-    if await connection.fetchval(schema.SQL["has_zhparser_configuration"]):
+    advice = await zhparser.advice(connection)
+    if advice is None:
         return Finding("zhparser", "ok", "ranks Chinese words")
-    rows = {row["name"]: row for row in await connection.fetch(schema.SQL["extension_versions"])}
-    if "zhparser" not in rows:
-        return Finding(
-            "zhparser",
-            "advice",
-            "this server does not have it: every piece of text is still found, but Chinese words do not rank",
-        )
-    return Finding("zhparser", "advice", "run CREATE EXTENSION zhparser as a superuser, then `immich-indexer install`")
+    return Finding("zhparser", "fails" if await zhparser.state(connection) == "lost" else "advice", advice)
 
 
 async def _width(connection: Connection, settings: Settings) -> Finding:
@@ -250,25 +239,39 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
     if "clip" not in settings.tasks:
         return Finding("other models' vectors", "ok", "not our business: TASKS lacks clip")
     await schema.require(connection)
-    count = await reconcile.foreign_vectors(connection)
-    if count:
-        return Finding(
-            "other models' vectors",
-            "advice",
-            f"{count} photos have a vector of another model, which no Chinese search finds: `immich-indexer backfill`",
+    found = await reconcile.foreign_vectors(connection)
+    alive = any(worker.seen_seconds <= settings.lease_seconds for worker in await queue.workers(connection))
+    said = []
+    if found.missed:
+        todo = "" if alive else ", and start `immich-indexer run`"
+        said.append(
+            f"{found.missed} photos have a vector of another model, which no Chinese search finds: "
+            f"`immich-indexer backfill`{todo}"
         )
-    return Finding("other models' vectors", "ok", "none")
+    if found.given_up:
+        said.append(
+            f"{found.given_up} photos that could not be read keep a vector of another model: `immich-indexer status` "
+            "says why, `immich-indexer retry` tries again"
+        )
+    if found.queued:
+        todo = "being read now" if alive else "in the queue: start `immich-indexer run`"
+        said.append(f"{found.queued} photos with a vector of another model are {todo}")
+    well = not found.missed and not found.given_up and (alive or not found.queued)
+    return Finding("other models' vectors", "ok" if well else "advice", "; ".join(said) or "none")
 
 
 async def _settings(connection: Connection, _: Settings) -> Finding:
-    lines = await tuning.missing(connection)
-    if lines and await connection.fetchval(schema.SQL["search_uses_index"]):
-        return Finding(
-            "database settings",
-            "advice",
-            "Immich shows at most 40 results until the database's owner runs: " + "; ".join(lines),
-        )
+    advice = await tuning.advice(connection)
+    if advice is not None:
+        return Finding("database settings", "advice", advice)
+    if await tuning.missing(connection):
+        return Finding("database settings", "ok", "not made, and not needed: Immich's search asks no HNSW index")
     return Finding("database settings", "ok", "as Immich's search wants them")
+
+
+async def _backups(connection: Connection, _: Settings) -> Finding:
+    trouble = await owners.trouble(connection)
+    return Finding("backups", "fails", trouble) if trouble else Finding("backups", "ok", "Immich can restore its own")
 
 
 async def _media(connection: Connection, settings: Settings) -> Finding:

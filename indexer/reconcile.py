@@ -55,6 +55,15 @@ class Found:
         return bool(self.queued or self.restored or self.forgotten)
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """Photos with a vector of another model: in the queue, given up, or neither (`backfill` queues those)."""
+
+    missed: int
+    queued: int
+    given_up: int
+
+
 class Reconciler:
     """Compares and heals.
 
@@ -115,7 +124,7 @@ class Reconciler:
             change = await schema.install(own)
         finally:
             await own.close()
-        log.info("installed", migrations=change.migrations, triggers=change.triggers)
+        log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
 
     async def _check_rights(self) -> None:
         async with self._pool.acquire() as connection:
@@ -185,6 +194,8 @@ async def _beat(guard: Connection) -> None:
             await guard.execute("SELECT 1")
 
 
-async def foreign_vectors(connection: Connection | Pool) -> int:
-    """How many vectors in Immich's column are not of our making."""
-    return int(await connection.fetchval(_SQL["foreign_vectors"]))
+async def foreign_vectors(connection: Connection | Pool) -> Foreign:
+    """How many photos that we should read have a vector in Immich's column that is not of our making."""
+    row = await connection.fetchrow(_SQL["foreign_vectors"])
+    assert row is not None  # noqa: S101 - it counts
+    return Foreign(**row)

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from indexer import tuning
+from indexer import owners, tuning, zhparser
 from indexer.database import Connection, queries, sql, sql_files
 from indexer.errors import SchemaError
 
@@ -48,7 +48,12 @@ class Change:
 
     migrations: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)  # all else that was changed, in words
+    notes: list[str] = field(default_factory=list)  # what is to be known, or done by a person
+
+    def __bool__(self) -> bool:
+        """Whether anything was changed."""
+        return bool(self.migrations or self.triggers or self.done)
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,7 @@ async def is_current(connection: Connection) -> bool:
     """Whether schema and triggers are all as this program wants them."""
     if await version(connection) != known_version() or await missing_triggers(connection):
         return False
-    return bool(await connection.fetchval(SQL["is_whole"])) and not await has_lost_zhparser(connection)
-
-
-async def has_lost_zhparser(connection: Connection) -> bool:
-    """Whether our Chinese configuration asks for zhparser, and the server has it no longer."""
-    return bool(await connection.fetchval(SQL["has_lost_zhparser"]))
+    return bool(await connection.fetchval(SQL["is_whole"])) and await zhparser.state(connection) != "lost"
 
 
 async def install(connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE) -> Change:
@@ -180,14 +180,18 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
             change.migrations.append(step.path.stem)
     if not await connection.fetchval(SQL["is_whole"]):
         await connection.execute(sql("mend.sql"))
-    await _functions(connection)
-    await _zhparser(connection, change)
-    await _grant(connection)
+        change.done.append("the column for vectors is back: a restored backup had taken it along")
+    change.done += [f"function {name}" for name in await _functions(connection)]
+    change.done += await zhparser.install(connection)
+    change.done += await _grant(connection)
     for trigger in _triggers():
         if not await _trigger_is_right(connection, trigger):
             await _create_trigger(connection, trigger, patience)
             change.triggers.append(f"{trigger.table}.{trigger.name}")
-    change.notes += await tuning.apply(connection)
+    change.done += await tuning.apply(connection)
+    if words := await zhparser.advice(connection):
+        change.notes.append(f"zhparser: {words}")
+    change.notes += [note for note in (await tuning.advice(connection), await owners.trouble(connection)) if note]
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:
@@ -280,8 +284,9 @@ async def _migrate(connection: Connection, step: _Migration) -> None:
         )
 
 
-async def _functions(connection: Connection) -> None:
-    """Create or replace the functions that are missing or not as their file says."""
+async def _functions(connection: Connection) -> list[str]:
+    """Create or replace the functions that are missing or not as their file says; returns their names."""
+    changed = []
     for path in sql_files("functions/*.sql"):
         text = path.read_text(encoding="utf-8")
         head, body, _ = text.split("$$")
@@ -303,33 +308,19 @@ async def _functions(connection: Connection) -> None:
                 created = await connection.fetchrow(SQL["function"], match[1], match[2])
                 assert created is not None  # noqa: S101 - just now
                 await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
+            changed.append(f"{match[1]}.{match[2]}")
+    return changed
 
 
-async def _zhparser(connection: Connection, change: Change) -> None:
-    """Make the Chinese configuration where zhparser is installed, or can be; take it back where zhparser is gone."""
-    if await has_lost_zhparser(connection):  # pg_dump asks the parser for its token types: Immich's backups would fail
-        await connection.execute(sql("without_zhparser.sql"))
-    if await connection.fetchval(SQL["has_zhparser_configuration"]):
-        return
-    rows = {row["name"]: row for row in await connection.fetch(SQL["extension_versions"])}
-    offered = rows.get("zhparser")
-    if offered is None:
-        change.notes.append("this server has no zhparser: search works on n-grams alone")
-        return
-    if offered["installed_version"] is None and not await connection.fetchval(SQL["is_superuser"]):
-        change.notes.append("zhparser can be had: run CREATE EXTENSION zhparser as a superuser, then install again")
-        return
-    async with connection.transaction():
-        await connection.execute(sql("zhparser.sql"))
-    change.notes.append("zhparser ranks Chinese words")
-
-
-async def _grant(connection: Connection) -> None:
-    """Immich dumps the whole database as the owner of its tables: that role must be able to read ours."""
+async def _grant(connection: Connection) -> list[str]:
+    """Immich dumps all as the owner of its tables: that role must be able to read ours. Returns what was granted."""
+    granted = []
     owner = await connection.fetchval(SQL["immich_owner"])
     for row in await connection.fetch(SQL["unreadable_schemas"], owner):
         await connection.execute(f"GRANT USAGE ON SCHEMA {row['schema']} TO {row['role']}")
         await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {row['schema']} TO {row['role']}")
+        granted.append(f"{row['role']} may back up schema {row['schema']}")
+    return granted
 
 
 async def _trigger_is_right(connection: Connection, trigger: _Trigger) -> bool:

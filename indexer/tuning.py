@@ -18,13 +18,19 @@ async def missing(connection: Connection) -> list[str]:
     return [f"ALTER DATABASE {database} SET {name} = '{value}'" for name, value in WANTED.items() if name in names]
 
 
-async def apply(connection: Connection) -> list[str]:
-    """Set what nobody has set, if we may. Returns what a person should know."""
+async def advice(connection: Connection) -> str | None:
+    """What the database's owner should run, and why; None where Immich's search is well without."""
     statements = await missing(connection)
-    if not statements:
+    if not statements or not await connection.fetchval(_SQL["search_uses_hnsw"]):
+        return None
+    return "Immich shows at most 40 results until the database's owner runs: " + "; ".join(statements)
+
+
+async def apply(connection: Connection) -> list[str]:
+    """Set what nobody has set, if we may. Returns in words what was set."""
+    statements = await missing(connection)
+    if not statements or not await connection.fetchval(_SQL["may_alter_database"]):
         return []
-    if not await connection.fetchval(_SQL["may_alter_database"]):
-        return ["the database's owner should run: " + "; ".join(statements)]
     # hnsw.* are settings of a library that is loaded on first use; before, only a superuser may set them.
     await connection.fetchval("SELECT '[1]'::vector <-> '[1]'::vector")
     async with connection.transaction():

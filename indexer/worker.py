@@ -221,7 +221,7 @@ class Worker:
                         await _check_width(connection, self._models.clip)
                 finally:
                     await connection.close()
-                for note in change.notes:
+                for note in (*change.done, *change.notes):
                     log.info("note", note=note)
                 return await open_pool(self._settings.dsn, durable=False)
         raise AssertionError("unreachable: the retrying above has no end")

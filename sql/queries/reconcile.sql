@@ -67,9 +67,22 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
 
 -- name: foreign_vectors
--- Vectors in Immich's column that are not of our making.
-SELECT count(*) FROM public.smart_search s WHERE NOT EXISTS (
-    SELECT FROM immich_indexer.photo p WHERE p.asset_id = s."assetId" AND p.clip IS NOT NULL);
+-- Photos to be indexed whose vector in Immich's column is not of our making: `queued`, `given_up`, or `missed`, which `missing`
+-- would find. Trashed, hidden and offline ones keep theirs until they come back.
+SELECT count(*) FILTER (WHERE NOT dead) AS queued, count(*) FILTER (WHERE dead) AS given_up,
+       count(*) FILTER (WHERE dead IS NULL) AS missed
+FROM (
+    SELECT bool_and(wish.dead) AS dead
+    FROM public.smart_search s
+    JOIN public.asset a ON a.id = s."assetId"
+    JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+    LEFT JOIN (
+        SELECT asset_id, dead FROM immich_indexer.job UNION ALL SELECT asset_id, false FROM immich_indexer.inbox
+    ) AS wish ON wish.asset_id = a.id
+    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+      AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND p.clip IS NOT NULL)
+    GROUP BY a.id
+) AS foreign_one;
 
 -- name: vectors_file
 -- Where the rows of Immich's vectors are: another file once the table was emptied by TRUNCATE, or its column made wider.

@@ -32,22 +32,6 @@ SELECT t AS name, to_regclass('public.' || quote_ident(t)) IS NOT NULL AS presen
 SELECT CASE WHEN atttypid = 'int4'::regtype THEN '3' ELSE '2' END FROM pg_attribute
 WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 
--- name: search_uses_index
--- Whether Immich's smart search asks the HNSW index, and so shows no more photos than hnsw.ef_search: Immich 3 sorts by a second
--- key, which PostgreSQL before 17 can do only by comparing all vectors.
-SELECT current_setting('server_version_num')::int >= 170000 OR NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = 'public.asset'::regclass AND attname = 'duration' AND atttypid = 'int4'::regtype);
-
--- name: has_zhparser_configuration
-SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'words' AND cfgnamespace = to_regnamespace('immich_indexer_zhparser'));
-
--- name: has_lost_zhparser
-SELECT to_regnamespace('immich_indexer_zhparser') IS NOT NULL
-    AND NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'zhparser');
-
--- name: is_superuser
-SELECT rolsuper FROM pg_roles WHERE rolname = current_user;
-
 -- name: function
 -- $1 schema, $2 name: the function as it is, or nothing.
 SELECT oid::regprocedure::text AS signature, prosrc AS body, prosecdef AS definer, coalesce(proconfig, '{}') AS settings,

@@ -1,19 +1,22 @@
-"""What the doctor says of a GPU, and of other servers: who would answer Immich for faces, and does Immich itself."""
+"""What the doctor says of a GPU, of other servers (who would answer for faces, does Immich itself), of the database."""
 
 import asyncio
 import hashlib
 
+import asyncpg
 import onnxruntime
 import pytest
 import torch
 from aiohttp.test_utils import TestServer
 
-from indexer import doctor
+from indexer import doctor, owners, queue
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.doctor import Finding
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from tests.acceptance.upstreams import MlServer, ml_servers
+from tests.conftest import IMMICH_ROLE
+from tests.installs import install, make_role
 from tests.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"
@@ -146,3 +149,107 @@ async def test_an_immich_that_cannot_be_asked(tmp_path, url, verdict):
     (found,) = [found for found in findings if found.check == "Immich itself"]
     assert found.verdict == verdict
     assert "IMMICH_URL" in found.text
+
+
+@pytest.fixture
+async def of_database(own: asyncpg.Connection, database: str, tmp_path):
+    async def examine(check: str) -> Finding:
+        findings = await doctor.examine(settings_for(database, tmp_path, tasks="clip"))
+        (found,) = [finding for finding in findings if finding.check == check]
+        return found
+
+    return examine
+
+
+FOREIGN = "other models' vectors"
+ALIVE = """INSERT INTO immich_indexer.worker (id, name, version, device, seen_at)
+    VALUES (gen_random_uuid(), 'host:1', '0', 'cpu', now())"""
+
+
+@pytest.fixture
+async def foreign(immich: StandIn, owner, own: asyncpg.Connection):
+    """A photo that Immich's own job gave its vector, and that nobody has asked us to read."""
+    asset = await immich.upload(b"a picture", owner=owner)
+    await immich.immich_clip_job(asset, [1.0] + [0.0] * 511)
+    await own.execute("TRUNCATE immich_indexer.inbox, immich_indexer.job")
+    return asset
+
+
+async def test_a_vector_of_another_model_is_for_backfill(of_database, foreign, own):
+    found = await of_database(FOREIGN)
+    assert found.verdict == "advice"
+    assert found.text.startswith("1 photos have a vector of another model")
+    assert "`immich-indexer backfill`, and start `immich-indexer run`" in found.text
+    await own.execute(ALIVE)
+    assert (await of_database(FOREIGN)).text.endswith("`immich-indexer backfill`")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE asset SET \"deletedAt\" = now(), status = 'trashed'",
+        "UPDATE asset SET visibility = 'hidden'",
+        'UPDATE asset SET "isOffline" = true',
+        "DELETE FROM asset_file",
+    ],
+    ids=["trashed", "hidden", "offline", "no preview"],
+)
+async def test_vectors_of_photos_that_nobody_reads_are_not_complained_of(of_database, foreign, immich, own, change):
+    await immich.database.execute(change)
+    await own.execute("TRUNCATE immich_indexer.inbox")
+    assert await of_database(FOREIGN) == Finding(FOREIGN, "ok", "none")
+
+
+@pytest.mark.parametrize("folded", [False, True])
+async def test_vectors_of_photos_that_are_being_read(of_database, foreign, own, folded):
+    await queue.request(own, [foreign], {"clip"})
+    if folded:
+        await own.execute(
+            "INSERT INTO immich_indexer.job (asset_id, tasks, priority) VALUES ($1, '{clip}', 20)", foreign
+        )
+    found = await of_database(FOREIGN)
+    assert (found.verdict, "start `immich-indexer run`" in found.text) == ("advice", True)
+    await own.execute(ALIVE)
+    assert await of_database(FOREIGN) == Finding(
+        FOREIGN, "ok", "1 photos with a vector of another model are being read now"
+    )
+
+
+async def test_vectors_of_photos_that_were_given_up(of_database, foreign, own):
+    await own.execute(
+        "INSERT INTO immich_indexer.job (asset_id, tasks, priority, dead) VALUES ($1, '{clip}', 20, true)", foreign
+    )
+    found = await of_database(FOREIGN)
+    assert found.verdict == "advice"
+    assert "backfill" not in found.text
+    assert "`immich-indexer retry`" in found.text
+
+
+@pytest.mark.parametrize("immich_version", ["3.1", "2.7"])
+@pytest.mark.parametrize("index", [True, False])
+async def test_of_the_settings_it_says_what_install_says(
+    of_database, database, connection, immich, immich_version, index
+):
+    if not index:  # as while VectorChord's is there instead
+        await immich.database.execute("DROP INDEX clip_index")
+    newer = await connection.fetchval("SELECT current_setting('server_version_num')::integer >= 170000")
+    found = await of_database("database settings")
+    assert found.verdict == ("advice" if index and (newer or immich_version == "2.7") else "ok")
+    noted = [note for note in (await install(database)).notes if "hnsw" in note]
+    assert noted == ([found.text] if found.verdict == "advice" else [])
+
+
+async def test_an_owner_whose_name_immich_cannot_overwrite(of_database, superuser_url, connection, monkeypatch):
+    assert (await of_database("backups")).verdict == "ok"
+    await connection.execute("ALTER TABLE immich_indexer.heard OWNER TO pg_monitor")
+    found = await of_database("backups")
+    assert found.verdict == "fails"
+    assert f"pg_monitor, a longer name than that of Immich's own database user, {IMMICH_ROLE}" in found.text
+    assert "-f sql/role.sql" in found.text
+    assert "DB_USERNAME=ii" in found.text
+    assert found.text in (await install(superuser_url)).notes
+    await make_role(superuser_url)
+    assert (await of_database("backups")).verdict == "ok"
+    await connection.execute("ALTER TABLE immich_indexer.heard OWNER TO pg_monitor")
+    monkeypatch.setattr(owners, "ROLE", "pg_monitor")  # as for an Immich whose user has a single letter
+    assert f"REASSIGN OWNED BY pg_monitor TO {IMMICH_ROLE}" in (await of_database("backups")).text

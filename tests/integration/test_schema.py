@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from indexer import schema, tuning
+from indexer import schema, tuning, zhparser
 from indexer.database import connect_to_immich, sql, sql_files
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
@@ -79,7 +79,7 @@ async def test_installing_again_changes_nothing_and_waits_for_nobody(installed: 
     async with open_transaction(installed, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"), asyncio.timeout(5):
         change = await install(installed)
     assert await connection.fetch(EVERYTHING) == before
-    assert (change.migrations, change.triggers) == ([], [])
+    assert not change
 
 
 async def test_an_install_says_what_it_did(database: str, connection: Connection):
@@ -88,7 +88,7 @@ async def test_an_install_says_what_it_did(database: str, connection: Connection
     assert len(change.triggers) == await connection.fetchval(
         "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'"
     )
-    assert any("hnsw.ef_search = 1000" in note for note in change.notes)
+    assert any("hnsw.ef_search = 1000" in note for note in change.done)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ async def test_immichs_own_role_may_install(immich_url: str, connection: Connect
     """The same login for both is what most people will use; here it is no superuser."""
     change = await install(immich_url)
     assert await schema.is_current(connection)
-    assert any("hnsw.ef_search = 1000" in note for note in change.notes)
+    assert any("hnsw.ef_search = 1000" in note for note in change.done)
     await uninstall(immich_url)
 
 
@@ -586,9 +586,13 @@ async def test_a_server_that_has_lost_zhparser(database: str, connection: Connec
     )
     own = await connect_to_immich(role)
     try:
-        assert await schema.has_lost_zhparser(own)
+        assert await zhparser.state(own) == "lost"
         assert not await schema.is_current(own), "a running indexer puts it right"
-        assert "this server has no zhparser: search works on n-grams alone" in (await install(role)).notes
+        assert "run `immich-indexer install`" in await zhparser.advice(own)
+        change = await install(role)
+        assert change, "it did something"
+        assert change.done == ["took zhparser's part out, for this server does not have zhparser any more"]
+        assert any(note.startswith("zhparser: this server does not have it") for note in change.notes)
         assert await schema.is_current(own)
     finally:
         await own.close()

@@ -134,7 +134,7 @@ def literals(name: str) -> str:
 
 def test_troubleshooting_quotes_the_doctor():
     modules = ["doctor", "database", "schema", "results", "media", "models/device", "models/weights"]
-    modules.extend(["models/checkpoint", "width", "immich", "refusal"])
+    modules.extend(["models/checkpoint", "width", "immich", "refusal", "owners", "zhparser", "tuning"])
     said = "\n".join(literals(f"indexer/{name}.py") for name in modules)
     quoted = [row[0] for row in rows(README) if re.match(r"`[^`]+`: ", row[0])]
     checks = {CODE.match(quote)[1] for quote in quoted}
