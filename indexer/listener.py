@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from indexer.backoff import at_least
 from indexer.database import TROUBLE, OwnConnection, connect, explain
 
 log = structlog.get_logger()
@@ -69,7 +70,7 @@ class Listener:
     async def _connect(self) -> OwnConnection:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TROUBLE),
-            wait=wait_random_exponential(multiplier=0.1, max=5),
+            wait=at_least(0.1, wait_random_exponential(multiplier=0.1, max=5)),
         ):
             with attempt:
                 return await connect(self._dsn, timeout=5)

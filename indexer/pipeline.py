@@ -11,6 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from indexer import photos, results
+from indexer.backoff import Backoff, at_least
 from indexer.database import TROUBLE, Pool, explain, is_transient, within
 from indexer.errors import PictureError, SchemaError
 from indexer.inference import Inference
@@ -101,6 +102,7 @@ class Pipeline:
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
         sure = False  # that we hold just what we know of: an answer may have been lost with its connection
         trouble = ""
+        backoff = Backoff(1)
         while not self._stopping.is_set():
             try:
                 if not sure:
@@ -113,8 +115,9 @@ class Pipeline:
                     log.warning("cannot claim", error=trouble)
                 sure = False
                 rung.set()  # what it told of was perhaps not looked at
-                await self._pause(1)
+                await self._pause(backoff.after(error))
                 continue
+            backoff.after(None)
             if trouble:
                 log.info("claiming again")
                 trouble = ""
@@ -296,5 +299,5 @@ def _patiently() -> AsyncRetrying:
         if error is not None and state.attempt_number == _LOOKS:  # most troubles have passed by then
             log.warning("the database refuses, trying on", reason=explain(error))
 
-    wait = wait_random_exponential(multiplier=0.05, max=3)
+    wait = at_least(0.05, wait_random_exponential(multiplier=0.05, max=3))
     return AsyncRetrying(retry=passes, wait=wait, before_sleep=say, reraise=True)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from indexer.backoff import Backoff
 from indexer.database import PATIENCE, TROUBLE, Connection, Pool, explain, queries, within
 from indexer.errors import IndexerError
 from indexer.immich import ForeignTagError, Immich
@@ -35,16 +36,19 @@ class Untagger:
 
     async def run(self, interval: float) -> None:
         """Look every `interval` seconds, for ever."""
+        backoff = Backoff(interval)
         while True:
+            failure: Exception | None = None
             try:
                 await self.round()
                 self._trouble = ""
             except (*TROUBLE, IndexerError) as error:
+                failure = error
                 trouble = str(error) if isinstance(error, IndexerError) else explain(error)
                 if trouble != self._trouble:  # the same line again and again tells nobody anything
                     self._trouble = trouble
                     log.warning("cannot take the tag reindex off", reason=trouble)
-            await asyncio.sleep(interval)
+            await asyncio.sleep(backoff.after(failure))
 
     async def round(self) -> int:
         """Take off what can be taken off now. Returns off how many photos. Raises as `Immich.take_off`."""

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
 from indexer import requests, schema
+from indexer.backoff import Backoff
 from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool, within
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich import Immich
@@ -38,6 +39,7 @@ _GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with a
 _IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
 _PATIENCE = 5.0  # seconds at least to wait for an answer of the database, three leases if that is more
 _UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
+_MEND = 5.0  # seconds after which to reconcile again that failed: a restored backup is found in the middle of it
 _WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
@@ -290,8 +292,9 @@ class Worker:
         Raises:
             SilenceError: a beat was not answered for as long as a lease lasts.
         """
-        loop = asyncio.get_running_loop()
+        loop, backoff = asyncio.get_running_loop(), Backoff(self._settings.lease_seconds / 5)
         while True:
+            trouble: Exception | None = None
             photos = self.pipeline.photos if self.pipeline else 0
             self._done.append((loop.time(), photos))
             while self._done[0][0] < loop.time() - 60:
@@ -309,11 +312,14 @@ class Worker:
                 raise SilenceError("the database did not answer for as long as a lease lasts") from None
             except _TROUBLE as error:
                 log.warning("no heartbeat", error=explain(error))
-            await asyncio.sleep(self._settings.lease_seconds / 5)
+                trouble = error
+            await asyncio.sleep(backoff.after(trouble))
 
     async def _reap(self, queue: Queue) -> None:
         """Take over from workers that died."""
+        backoff = Backoff(self._settings.lease_seconds / 4)
         while True:
+            trouble: Exception | None = None
             try:
                 reaped = await within(self._patience, queue.reap())
                 if reaped:
@@ -321,12 +327,14 @@ class Worker:
                     self.listener.rung.set()
             except _TROUBLE as error:
                 log.debug("cannot look for dead indexers", error=explain(error))
-            await asyncio.sleep(self._settings.lease_seconds / 4)
+                trouble = error
+            await asyncio.sleep(backoff.after(trouble))
 
     async def _reconcile(self, pool: Pool) -> None:
         clip, ocr = self._models.clip, self._models.ocr
         reconciler = Reconciler(pool, self._settings.dsn, clip.name if clip else None, ocr.name if ocr else None)
         rounds = 0
+        backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:
             pause, file = self._settings.reconcile_seconds, None
             self.listener.came_back.clear()
@@ -334,9 +342,10 @@ class Worker:
                 file = await reconciler.vectors_file()  # before the round, which may be late for what comes after
                 if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
                     rounds += 1
+                backoff.after(None)
             except _TROUBLE as error:
                 log.warning("cannot reconcile", error=explain(error))
-                pause = min(pause, 5)  # a restored backup is found in the middle of it
+                pause = backoff.after(error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._reason_to_look(reconciler, file)

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from indexer import photos, schema
+from indexer.backoff import Backoff
 from indexer.database import open_pool, sql_files
 from indexer.demo import backup
 from indexer.demo.backup import OwnerRewriter
@@ -66,8 +67,12 @@ INDEXED = """SELECT EXISTS (SELECT FROM smart_search s JOIN ocr_search o USING (
 
 async def upload_and_index(url: str, database: str, immich: StandIn, owner: UUID, number: int) -> UUID:
     async with working(settings_for(url, immich.media.directory)):
-        asset = await immich.upload(stubs.picture(number), owner=owner)
-        await eventually(seen(database, INDEXED, asset))
+        return await upload_and_wait(database, immich, owner, number)
+
+
+async def upload_and_wait(database: str, immich: StandIn, owner: UUID, number: int) -> UUID:
+    asset = await immich.upload(stubs.picture(number), owner=owner)
+    await eventually(seen(database, INDEXED, asset))
     return asset
 
 
@@ -232,6 +237,38 @@ async def test_under_a_running_indexer(
         # heard, not found by looking around
         last = await immich.upload(stubs.picture(3), owner=owner)
         await eventually(seen(database, INDEXED, last))
+
+
+async def test_a_role_that_is_refused_asks_more_and_more_rarely(
+    database: str, immich: StandIn, immich_url: str, owner: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each refusal is an error in PostgreSQL's log, and there is nobody yet to run role.sql."""
+    url = await make_role(database)
+    pauses: dict[Backoff, list[float]] = {}
+    after = Backoff.after
+
+    def noted(backoff: Backoff, error: BaseException | None) -> float:
+        pause = after(backoff, error)
+        if isinstance(error, asyncpg.InsufficientPrivilegeError | SchemaError):
+            pauses.setdefault(backoff, []).append(pause)
+        return pause
+
+    monkeypatch.setattr(Backoff, "after", noted)
+    monkeypatch.setattr("indexer.worker._UNTAG", 0.2)
+
+    async def five_loops_have_slowed_down() -> bool:
+        return sum(each[-1] >= 4 * each[0] for each in pauses.values()) >= 5
+
+    settings = settings_for(
+        url, immich.media.directory, reconcile_seconds=0.3, immich_url="http://127.0.0.1:9", immich_api_key="key"
+    )
+    async with working(settings):
+        await upload_and_wait(database, immich, owner, 1)
+        await backup.dump(immich_url, tmp_path / "dump.sql")
+        await restore(database, immich_url, tmp_path / "dump.sql")
+        await eventually(five_loops_have_slowed_down)
+        await make_role(database)
+        await upload_and_wait(database, immich, owner, 2)
 
 
 async def test_on_a_server_that_does_not_know_the_role(database: str, immich_url: str, asset: UUID, tmp_path: Path):
