@@ -181,7 +181,8 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
     if not await connection.fetchval(SQL["is_whole"]):
         await connection.execute(sql("mend.sql"))
         change.done.append("the column for vectors is back: a restored backup had taken it along")
-    change.done += [f"function {name}" for name in await _functions(connection)]
+    if functions := await _functions(connection):
+        change.done.append(f"functions: {', '.join(functions)}")
     change.done += await zhparser.install(connection)
     change.done += await _grant(connection)
     for trigger in _triggers():
@@ -308,7 +309,7 @@ async def _functions(connection: Connection) -> list[str]:
                 created = await connection.fetchrow(SQL["function"], match[1], match[2])
                 assert created is not None  # noqa: S101 - just now
                 await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
-            changed.append(f"{match[1]}.{match[2]}")
+            changed.append(match[2])
     return changed
 
 

@@ -223,7 +223,9 @@ class Worker:
                         await _check_width(connection, self._models.clip)
                 finally:
                     await connection.close()
-                for note in (*change.done, *change.notes):
+                if change:
+                    log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
+                for note in change.notes:
                     log.info("note", note=note)
                 return await open_pool(self._settings.dsn, durable=False)
         raise AssertionError("unreachable: the retrying above has no end")
