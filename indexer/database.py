@@ -218,9 +218,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, RefusedError):
         return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return (
-            f"the database refused the login: {error} (check DB_USERNAME and DB_PASSWORD, or DB_URL, or run sql/role.sql)"
-        )
+        return f"the database refused the login: {error} (check DB_USERNAME, DB_PASSWORD, DB_URL, or run sql/role.sql)"
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"{error} (check DB_DATABASE_NAME)"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):

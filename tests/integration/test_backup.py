@@ -352,6 +352,14 @@ def test_the_owners_that_immich_writes(user: str, owner: str, becomes: str, size
     assert rewritten == dump(becomes)
 
 
+def test_no_function_of_ours_says_what_immich_looks_for():
+    """Their text is in the dump before any data."""
+    for path in sql_files("functions/*.sql"):
+        text = path.read_text(encoding="utf-8")
+        assert "OWNER TO " not in text, path.name
+        assert "FROM stdin" not in text, path.name
+
+
 async def test_ours_are_the_locks_that_give_way(database: str, asset: UUID):
     """Immich's restore holds every lock there is: a deadlock with us must not be what it fails of."""
     await install(database)
