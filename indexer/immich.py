@@ -178,7 +178,7 @@ class Immich:
         headers = credential.headers | {"Accept-Encoding": "identity"} | ({"If-None-Match": etag} if etag else {})
         async with self._request("GET", path, headers=headers, params=query, timeout=_FILE_TIMEOUT) as response:
             if response.status not in (200, 304):
-                text = (await response.content.read(_LONGEST_ANSWER)).decode(errors="replace")
+                text = await self._text(path, response)
                 if response.status in (400, 404):  # Immich's words for "not yours", too
                     raise ImmichMissingError(f"Immich has no /{path} for them")
                 raise self._refusal(path, response.status, text)
@@ -252,8 +252,23 @@ class Immich:
         """Status and body."""
         headers = {} if credential is None else credential.headers
         async with self._request(method, path, headers=headers, json=content) as response:
-            body = await response.content.read(_LONGEST_ANSWER)
-        return response.status, body.decode(errors="replace")
+            return response.status, await self._text(path, response)
+
+    async def _text(self, path: str, response: aiohttp.ClientResponse) -> str:
+        """The whole answer. Not `content.read(n)`: that gives what has arrived so far.
+
+        Raises:
+            ImmichError: it is longer than any answer of Immich's.
+        """
+        body = bytearray()
+        async for part in response.content.iter_any():
+            body += part
+            if len(body) > _LONGEST_ANSWER:
+                raise ImmichError(
+                    f"what answers at {self._url} is no Immich: more than {_LONGEST_ANSWER} bytes to /{path} "
+                    "(check IMMICH_URL)"
+                )
+        return body.decode(errors="replace")
 
     @asynccontextmanager
     async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -97,6 +97,13 @@ async def test_keys_and_sessions_in_every_form(immich: StandIn, owner: UUID):
         assert (status, person["id"]) == (200, str(admin))
 
 
+async def test_a_long_answer_is_read_to_its_end(immich: StandIn, owner: UUID):
+    many = {f"permission.{number:05}" for number in range(20_000)}
+    async with asked(immich.database) as gateway:
+        status, person = await gateway.who(x_api_key=await immich.create_key(owner, "user.read", *many))
+    assert (status, person["permissions"]) == (200, sorted(many | {"user.read"}))
+
+
 async def test_nobody(immich: StandIn, owner: UUID):
     key, token = await immich.create_key(owner), await immich.log_in(owner)
     async with asked(immich.database) as gateway:
@@ -184,6 +191,7 @@ async def test_immich_is_away_or_is_no_immich(immich: StandIn, owner: UUID):
         (web.Response(status=302, headers={"Location": "https://elsewhere.example"}), 502),
         (web.json_response([]), 502),
         (web.json_response({"permissions": None}), 502),
+        (web.Response(body=b" " * (1 << 20) + b'{"permissions": ["all"]}'), 502),
     ]
     replies.reverse()
 
