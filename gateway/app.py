@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from gateway.guard import Guard
 from gateway.health import Health
 from gateway.library import Library
 from gateway.metrics import Metrics
+from gateway.ml import scripts
 from gateway.ml.forward import Elsewhere
 from gateway.ml.mt_photos import MtPhotos, Sources
 from gateway.ml.pictures import Pictures
@@ -108,7 +110,8 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}
         if settings.mt_photos_api_key is not None:
             app.add_routes(_mt_photos(settings, texts, pictures, elsewhere).routes(guard.prefix))
-    predict = Predict(settings.tasks, texts, pictures, forward, metrics)
+    reads = partial(scripts.reads, settings.ocr_engine)
+    predict = Predict(settings.tasks, texts, pictures, forward, metrics, reads=reads)
     routes = Routes(predict, health, metrics, library, settings.gateway_deadline_seconds)
     app.add_routes(routes.under(guard.prefix))
     if guard.prefix:

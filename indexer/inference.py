@@ -35,9 +35,10 @@ class ClipModel(Protocol):
 
 
 class OcrModel(Protocol):
-    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one."""
+    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one. `alphabet` None: it knows every character."""
 
     name: str
+    alphabet: frozenset[str] | None
 
     def detect(self, picture: Picture) -> Detection:
         """Where the lines are."""

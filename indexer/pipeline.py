@@ -95,6 +95,10 @@ class Pipeline:
     def _load(self) -> int:
         return len(self._under_way) + len(self._unwritten)
 
+    @property
+    def _alphabet(self) -> frozenset[str] | None:
+        return None if self._inference.ocr is None else self._inference.ocr.alphabet
+
     async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
         return await within(self._patience, work)
@@ -271,7 +275,7 @@ class Pipeline:
         try:
             async for attempt in _patiently():
                 with attempt:
-                    await self._answer(results.write(self._pool, self._queue, batch))
+                    await self._answer(results.write(self._pool, self._queue, batch, self._alphabet))
             self.photos += sum(reading.digest is not None for reading in batch)
         except SchemaError as error:
             log.error("Immich's tables are not as they must be", error=str(error))

@@ -71,12 +71,21 @@ class Reconciler:
         pool: connections to the database.
         dsn: the database, for a connection of its own when the schema has to be repaired.
         clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
+        alphabet: the characters that the OCR model knows, None where it knows all.
     """
 
-    def __init__(self, pool: Pool, dsn: str, clip_model: str | None, ocr_model: str | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        dsn: str,
+        clip_model: str | None,
+        ocr_model: str | None,
+        alphabet: frozenset[str] | None = None,
+    ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._models = (clip_model, ocr_model)
+        self._alphabet = alphabet
 
     async def round(self, *, thorough: bool) -> Found | None:
         """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
@@ -182,7 +191,7 @@ class Reconciler:
             reraise=True,
         ):
             with attempt:
-                return await self._answer(results.restore(self._pool, assets))
+                return await self._answer(results.restore(self._pool, assets, self._alphabet))
         return 0
 
 

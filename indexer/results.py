@@ -18,6 +18,7 @@ import numpy.typing as npt
 from indexer import lexical, photos
 from indexer.database import Connection, Pool, queries
 from indexer.errors import ColumnWidthError
+from indexer.foreign_lines import StoredLine, merge
 from indexer.models.ocr import Line
 from indexer.photos import Crop, Photo
 from indexer.queue import Job, Queue
@@ -59,10 +60,11 @@ class Reading:
     lines: Sequence[Line] | None = None
 
 
-async def write(pool: Pool, queue: Queue, readings: Sequence[Reading]) -> None:
+async def write(pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None) -> None:
     """Write `readings` and complete their jobs, in one transaction.
 
-    A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out.
+    A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out. Lines of
+    Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter.
 
     Raises:
         ColumnWidthError: Immich's vector column is narrower than the vectors.
@@ -75,36 +77,46 @@ async def write(pool: Pool, queue: Queue, readings: Sequence[Reading]) -> None:
         ids = [reading.job.asset_id for reading in mine]
         eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], ids)}
         kept = [reading for reading in mine if reading.job.asset_id in eligible]
-        await _store(connection, [reading for reading in kept if reading.digest is not None])
+        await _store(connection, [reading for reading in kept if reading.digest is not None], alphabet)
         await apply(
             connection,
             [reading.job.asset_id for reading in kept],
             read=[reading.job.asset_id for reading in kept if reading.lines is not None],
+            alphabet=alphabet,
         )
         await connection.execute(_SQL["forget"], ids)
         await queue.complete(connection, [reading.job for reading in mine])
 
 
-async def restore(pool: Pool, assets: Sequence[UUID]) -> int:
-    """Make Immich's columns follow our table for the eligible of `assets`, in one transaction. Returns how many."""
+async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:
+    """Make Immich's columns follow our table for the eligible of `assets`, in one transaction. Returns how many.
+
+    `alphabet` as in `write`.
+    """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["begin"])
         eligible = [row["id"] for row in await connection.fetch(_SQL["eligible"], assets)]
-        await apply(connection, eligible)
+        await apply(connection, eligible, alphabet=alphabet)
     return len(eligible)
 
 
-async def apply(connection: Connection, assets: Sequence[UUID], *, read: Sequence[UUID] = ()) -> None:
+async def apply(
+    connection: Connection,
+    assets: Sequence[UUID],
+    *,
+    read: Sequence[UUID] = (),
+    alphabet: frozenset[str] | None = None,
+) -> None:
     """Make Immich's columns follow our table for `assets`; their texts were read just now for those in `read`.
 
-    Inside a transaction, for eligible assets only.
+    Inside a transaction, for eligible assets only. `alphabet` as in `write`.
     """
     if not assets:
         return
     rows = await connection.fetch(_SQL["stored"], assets)
     read_rows = [row for row in rows if row["lines"] is not None]
     if read_rows:
-        await _apply_text(connection, read_rows, read)
+        await _apply_text(connection, read_rows, read, alphabet)
     await _apply_vectors(connection, assets)  # which hold the texts too
     unread = set(assets) - {row["asset_id"] for row in read_rows}
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
@@ -124,9 +136,15 @@ def width_advice(needed: int) -> str:
     )
 
 
-async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
+async def _store(connection: Connection, readings: Sequence[Reading], alphabet: frozenset[str] | None) -> None:
     if not readings:
         return
+    read = {
+        reading.job.asset_id: [stored_line(line) for line in reading.lines]
+        for reading in readings
+        if reading.lines is not None
+    }
+    lines = await _beside_theirs(connection, read, alphabet)
     await connection.execute(
         _SQL["store"],
         [reading.job.asset_id for reading in readings],
@@ -135,11 +153,23 @@ async def _store(connection: Connection, readings: Sequence[Reading]) -> None:
         [reading.clip_model for reading in readings],
         [None if reading.vector is None else literal(halved(reading.vector)) for reading in readings],
         [reading.ocr_model for reading in readings],
-        [
-            None if reading.lines is None else _dump([stored_line(line) for line in reading.lines])
-            for reading in readings
-        ],
+        [None if reading.lines is None else _dump(lines[reading.job.asset_id]) for reading in readings],
     )
+
+
+async def _beside_theirs(
+    connection: Connection, ours: dict[UUID, list[StoredLine]], alphabet: frozenset[str] | None
+) -> dict[UUID, list[StoredLine]]:
+    """Our lines of some photos, and Immich's of the same ones that our recogniser cannot know."""
+    if alphabet is None or not ours:
+        return ours
+    rows = await connection.fetch(_SQL["all_lines"], list(ours))
+    return {
+        row["asset_id"]: merge(
+            ours[row["asset_id"]], json.loads(row["theirs"] or "[]"), json.loads(row["stored"] or "[]"), alphabet
+        )
+        for row in rows
+    }
 
 
 async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None:
@@ -158,21 +188,26 @@ async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None
         await connection.execute(_SQL["mark_vectors"], ids, marks, lexical.VERSION)
 
 
-async def _apply_text(connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID]) -> None:
+async def _apply_text(
+    connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID], alphabet: frozenset[str] | None
+) -> None:
     """Texts, documents, Immich's lines and its searchable text, for photos whose lines we have."""
     assets = [row["asset_id"] for row in rows]
     crops = await photos.crops(connection, assets)
     fresh = set(read)
+    before = {row["asset_id"]: json.loads(row["lines"]) for row in rows}
+    now = before | await _beside_theirs(
+        connection, {asset: lines for asset, lines in before.items() if asset not in fresh}, alphabet
+    )
     changed: list[tuple[Any, ...]] = []
     found: list[tuple[UUID, str]] = []
     empty: list[UUID] = []
     for row in rows:
         asset = row["asset_id"]
-        before = json.loads(row["lines"])
-        lines = [_show(line, crops.get(asset)) for line in before]
+        lines = [_show(line, crops.get(asset)) for line in now[asset]]
         shown = [line for line in lines if line[-1]]
         visible = [line[0] for line in shown]
-        if asset in fresh or lines != before or row["tokens_version"] != tokens.VERSION or row["moved"]:
+        if asset in fresh or lines != before[asset] or row["tokens_version"] != tokens.VERSION or row["moved"]:
             text = visible_text(lines)
             marks = shelves.marks(row["owner"], row["taken_at"])
             document = tokens.document(visible, heights=[_height(line[1:9]) for line in shown], marks=marks)

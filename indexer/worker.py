@@ -334,7 +334,8 @@ class Worker:
 
     async def _reconcile(self, pool: Pool) -> None:
         clip, ocr = self._models.clip, self._models.ocr
-        reconciler = Reconciler(pool, self._settings.dsn, clip.name if clip else None, ocr.name if ocr else None)
+        names = clip.name if clip else None, ocr.name if ocr else None
+        reconciler = Reconciler(pool, self._settings.dsn, *names, ocr.alphabet if ocr else None)
         rounds = 0
         backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:

@@ -49,6 +49,7 @@ class Held:
     def __init__(self, engine: OcrModel) -> None:
         self._engine = engine
         self.name = engine.name
+        self.alphabet = engine.alphabet
         self.going = threading.Event()
         self.going.set()
 

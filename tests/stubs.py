@@ -72,8 +72,14 @@ class StubClip:
 class StubOcr:
     """An OCR engine that reads one line a picture; `calls` counts pictures, `say` overrides what is read."""
 
-    def __init__(self, name: str = "stub ocr", say: Callable[[np.ndarray], list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        name: str = "stub ocr",
+        say: Callable[[np.ndarray], list[str]] | None = None,
+        alphabet: frozenset[str] | None = None,
+    ) -> None:
         self.name = name
+        self.alphabet = alphabet
         self.calls = 0
         self._say = say or (lambda rgb: [text_of(rgb)])
 

@@ -75,9 +75,9 @@ class LocalFaces:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, request: PredictRequest) -> None:
-        others = ", ".join(sorted(request.entries.keys() - {TASK}))
+        others = ", ".join(_described(request, task) for task in sorted(request.entries.keys() - {TASK}))
         if others:
-            raise UnsupportedError(f"nothing here answers {others[:100]}: name Immich's own server in IMMICH_ML_URL")
+            raise UnsupportedError(f"nothing here answers {others[:200]}: name Immich's own server in IMMICH_ML_URL")
         for kind in ("detection", "recognition"):
             entry = request.entry(TASK, kind)
             if entry is None:
@@ -108,6 +108,14 @@ class LocalFaces:
             raise TooLargeError(f"the picture has {width} x {height} pixels, at most {self._max_pixels} are taken")
         picture = images.decode(image, max_pixels=self._max_pixels)
         return self._model.find(picture, min_score), picture
+
+
+def _described(request: PredictRequest, task: str) -> str:
+    """A task with the models that are wanted for it, which may be why nobody here answers it."""
+    kinds = request.entries[task]
+    entries = kinds.values() if isinstance(kinds, dict) else ()
+    models = {str(entry["modelName"]) for entry in entries if isinstance(entry, dict) and "modelName" in entry}
+    return f"{task} with {' and '.join(sorted(models))}" if models else task
 
 
 def face_answer(faces: Sequence[Face]) -> list[dict[str, object]]:

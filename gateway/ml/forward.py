@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -12,6 +13,7 @@ from gateway.errors import UpstreamError
 from gateway.metrics import Metrics
 from gateway.ml.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.ml.protocol import PredictRequest, form
+from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
 from indexer.errors import WeightsError
 from indexer.models import face_weights
@@ -31,12 +33,19 @@ class Forwarded:
         self._model = model
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
-        """The server's answer as it is.
+        """The server's answer as it is; where it does not understand the request, to what it does.
 
         Raises:
             UpstreamError, DeadlineError: as `Upstreams.predict`; also where the answer lacks a task.
         """
-        answer = await self._upstreams.predict(request.body, request.content_type)
+        try:
+            answer = await self._upstreams.predict(request.body, request.content_type)
+        except UpstreamRefusalError as refusal:
+            # Immich may be newer than its machine-learning server, and never asks again.
+            familiar = await request.familiar() if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY else None
+            if familiar is None:
+                raise
+            answer = await self._upstreams.predict(familiar.body, familiar.content_type)
         for task in request.entries:
             if answer.get(task) is None:
                 raise UpstreamError(f"the answer of Immich's machine-learning server has no {task[:100]}")

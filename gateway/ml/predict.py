@@ -1,7 +1,7 @@
 """Gives each task of a request to who answers it, side by side, and makes one answer of theirs."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Set
 
 from gateway.errors import MalformedError
 from gateway.metrics import Metrics
@@ -16,14 +16,26 @@ class Predict:
 
     Args:
         local: the tasks answered here, of `clip` and `ocr`; the others are forwarded.
+        reads: whether the text model of that name, as Immich calls it, can be replaced by ours: else `ocr` is forwarded,
+            for whoever does not know a script must not say that a photo has no text.
         texts: answers `clip.textual`.
         pictures: answers `clip.visual` and `ocr`.
         forward: answers faces, and whatever a newer Immich may ask.
         metrics: where to count.
     """
 
-    def __init__(self, local: Collection[str], texts: Task, pictures: Task, forward: Task, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        local: Collection[str],
+        texts: Task,
+        pictures: Task,
+        forward: Task,
+        metrics: Metrics,
+        *,
+        reads: Callable[[str], bool],
+    ) -> None:
         self._local = frozenset(local)
+        self._reads = reads
         self._texts = texts
         self._pictures = pictures
         self._forward = forward
@@ -31,9 +43,10 @@ class Predict:
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer to all tasks of `request`. Raises GatewayError: where one task fails there is no answer."""
-        if not self._local & request.entries.keys():
+        here = self._here(request)
+        if not here:
             return await self._forwarded(request)
-        parts = self._split(await request.whole())
+        parts = self._split(await request.whole(), here)
         if len(parts) == 1:
             return await self._timed(*parts[0])
         try:
@@ -57,10 +70,18 @@ class Predict:
             answer.cancel()
             await asyncio.gather(answer, return_exceptions=True)
 
-    def _split(self, request: PredictRequest) -> list[tuple[str, Task, PredictRequest]]:
+    def _here(self, request: PredictRequest) -> Set[str]:
+        """Those of its tasks that are answered here."""
+        here = self._local & request.entries.keys()
+        asked = [request.entry("ocr", kind) for kind in ("detection", "recognition")] if "ocr" in here else []
+        if not all(self._reads(entry["modelName"]) for entry in asked if entry is not None):
+            here -= {"ocr"}
+        return here
+
+    def _split(self, request: PredictRequest, here: Set[str]) -> list[tuple[str, Task, PredictRequest]]:
         parts: list[tuple[str, Task, PredictRequest]] = []
         seen: list[str] = []
-        if "clip" in request.entries and "clip" in self._local:
+        if "clip" in here:
             textual, visual = request.entry("clip", "textual"), request.entry("clip", "visual")
             if (textual is None) == (visual is None):  # one answer cannot hold both
                 raise MalformedError("entries: clip is to have either textual or visual")
@@ -69,7 +90,7 @@ class Predict:
                 parts.append(("clip.textual", self._texts, request.only(["clip"])))
             else:
                 seen.append("clip")
-        if "ocr" in request.entries and "ocr" in self._local:
+        if "ocr" in here:
             if request.entry("ocr", "detection") is None and request.entry("ocr", "recognition") is None:
                 raise MalformedError("entries: ocr has neither detection nor recognition")
             seen.append("ocr")
@@ -77,7 +98,7 @@ class Predict:
             request.need_image()
             name = {"clip": "clip.visual", "ocr": "ocr"}
             parts.append(("+".join(name[task] for task in seen), self._pictures, request.only(seen)))
-        others = [task for task in request.entries if task not in self._local]
+        others = [task for task in request.entries if task not in here]
         if others:
             parts.append((self._label(others), self._forward, request.form_for(others)))
         return parts

@@ -19,6 +19,13 @@ _MAX_HEADER_BYTES = 8 << 10
 _MAX_PARTS = 16
 _LOOKS = 16  # at a form under way, for its entries: those of Immich come first, and at once
 
+_KINDS = {
+    "clip": ("textual", "visual"),
+    "facial-recognition": ("detection", "recognition"),
+    "ocr": ("detection", "recognition"),
+}
+_MEMBERS = ("modelName", "options")
+
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\r\n]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
 _NAME = re.compile(
     rb'^content-disposition:[ \t]*form-data;(?:.*;)?[ \t]*name="([^"\r\n]*)"', re.IGNORECASE | re.MULTILINE
@@ -119,6 +126,26 @@ class PredictRequest:
             return self
         body, content_type = form(wanted, image=self.image, text=self.text)
         return replace(self, entries=wanted, body=Body(body), content_type=content_type)
+
+    async def familiar(self) -> "PredictRequest | None":
+        """The same request with no more than Immich's server of 3.3 knows; None where all of it is, or nothing.
+
+        That one answers 422 to tasks, types and members that it does not know, options apart. Raises as `whole`.
+        """
+        known = {
+            task: {
+                kind: {name: entry[name] for name in _MEMBERS if name in entry}
+                for kind, entry in kinds.items()
+                if kind in _KINDS[task] and isinstance(entry, dict)
+            }
+            for task, kinds in self.entries.items()
+            if task in _KINDS and isinstance(kinds, dict)
+        }
+        if known == self.entries or not known:
+            return None
+        request = await self.whole()
+        body, content_type = form(known, image=request.image, text=request.text)
+        return replace(request, body=Body(body), content_type=content_type)
 
 
 async def receive(body: Body, content_type: str) -> PredictRequest:

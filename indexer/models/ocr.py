@@ -54,10 +54,12 @@ class Ocr:
 
     Attributes:
         name: engine, package version, model files and every setting that changes the result; stored with results.
+        alphabet: the characters that it can write.
     """
 
     def __init__(self, engine: Engine, *, min_box_score: float, min_text_score: float, detect_side: int) -> None:
         self.name = f"{engine.name} side={detect_side} box>={min_box_score:g} text>={min_text_score:g}"
+        self.alphabet: frozenset[str] | None = engine.alphabet
         self._engine = engine
         self._min_box_score = min_box_score
         self._min_text_score = min_text_score

@@ -41,6 +41,7 @@ class Engine:
         crop: the straightened picture of one box; a tall one (height >= 1.5 width) is laid down counter-clockwise.
         upside_down: for each crop, the probability that it stands on its head.
         texts: for each crop, its text and score.
+        alphabet: the characters that `texts` can write.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Engine:
     crop: Callable[[np.ndarray, np.ndarray], np.ndarray]
     upside_down: Callable[[Sequence[np.ndarray]], np.ndarray]
     texts: Callable[[Sequence[np.ndarray]], list[tuple[str, float]]]
+    alphabet: frozenset[str]
 
 
 def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
@@ -110,6 +112,7 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
         crop=get_rotate_crop_image,
         upside_down=_upside_down(classifier, classifier.session),
         texts=texts,
+        alphabet=frozenset(recogniser.postprocess_op.character),
     )
 
 
@@ -157,6 +160,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> E
         crop=lambda picture, box: RapidOCR.get_crop_img_list(None, picture, [box])[0],
         upside_down=_upside_down(classifier, lambda batch: classifier.infer(batch)[0]),
         texts=texts,
+        alphabet=frozenset(recogniser.postprocess_op.character),
     )
 
 

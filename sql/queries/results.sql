@@ -36,6 +36,14 @@ SELECT p.asset_id, p.lines, p.tokens_version, a."ownerId" AS owner,
 FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
 WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
 
+-- name: all_lines
+-- What Immich has of the photos $1, and what our table has; the former in the form of the latter.
+SELECT a AS asset_id,
+       (SELECT jsonb_agg(jsonb_build_array(text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible") ORDER BY y1, x1)
+            FROM public.asset_ocr o WHERE o."assetId" = a) AS theirs,
+       (SELECT lines FROM immich_indexer.photo p WHERE p.asset_id = a) AS stored
+FROM unnest($1::uuid[]) AS a;
+
 -- name: set_text
 UPDATE immich_indexer.photo p SET
     lines = new.lines, text = new.text, document = immich_indexer.document(new.normal, new.ngrams), overflow = new.overflow,

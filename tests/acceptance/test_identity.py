@@ -98,7 +98,7 @@ async def test_keys_and_sessions_in_every_form(immich: StandIn, owner: UUID):
 
 
 async def test_a_long_answer_is_read_to_its_end(immich: StandIn, owner: UUID):
-    many = {f"permission.{number:05}" for number in range(20_000)}
+    many = {f"permission.{number:05}" for number in range(5_000)}
     async with asked(immich.database) as gateway:
         status, person = await gateway.who(x_api_key=await immich.create_key(owner, "user.read", *many))
     assert (status, person["permissions"]) == (200, sorted(many | {"user.read"}))

@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
+from gateway.ml.protocol import parse
+
 FACES: dict[str, Any] = {
     "facial-recognition": [
         {"boundingBox": {"x1": 10, "y1": 20, "x2": 30, "y2": 44}, "embedding": "[0.25,-0.5]", "score": 0.875}
@@ -25,6 +27,7 @@ class MlServer:
     answer: Any = field(default_factory=lambda: FACES)
     statuses: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    strict: bool = False  # 422 to tasks, types and members that Immich's server of 3.3 does not know
     delay: float = 0
     cut: str = ""  # "head": the connection ends without an answer, "body": in the middle of it
     ping: int = 200
@@ -93,6 +96,8 @@ class MlServer:
         await asyncio.sleep(self.delay)
         if self.statuses:
             return self._response(self.statuses.pop(0))
+        if self.strict and not _familiar(parse(self.bodies[-1], self.types[-1]).entries):
+            return self._response(422)
         assert request.transport is not None
         if self.cut == "head":
             request.transport.abort()
@@ -109,6 +114,16 @@ class MlServer:
         if isinstance(self.answer, bytes):
             return web.Response(body=self.answer)
         return web.json_response(self.answer)
+
+
+def _familiar(entries: dict[str, Any]) -> bool:
+    known = {"clip": {"textual", "visual"}, "ocr": {"detection", "recognition"}}
+    known["facial-recognition"] = known["ocr"]
+    return all(
+        kind in known.get(task, ()) and entry.keys() <= {"modelName", "options"}
+        for task, kinds in entries.items()
+        for kind, entry in (kinds or {"": {}}).items()
+    )
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
