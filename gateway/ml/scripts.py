@@ -13,6 +13,6 @@ READ: dict[EngineName, frozenset[str]] = {
 
 
 def reads(engine: EngineName, model: str) -> bool:
-    """Whether `engine` knows the letters that Immich's text model `model` is for; not those of a script it never met."""
+    """Whether `engine` knows the letters that Immich's text model `model` is for. False of names nobody knows here."""
     script, parted, _ = model.partition("__")
     return (script.lower() if parted else "") in READ[engine]
