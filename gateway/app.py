@@ -1,9 +1,6 @@
 """The application, put together, and the command `immich-gateway`."""
 
 import asyncio
-import errno
-import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -38,6 +35,7 @@ from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
 from gateway.people.thumbnails import Thumbnails
 from gateway.routes import Routes
+from gateway.server import serve
 from indexer import forgotten, logs
 from indexer.endings import Endings
 from indexer.errors import IndexerError
@@ -46,8 +44,6 @@ from indexer.settings import Settings
 
 log = structlog.get_logger()
 
-_CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, errno.EAFNOSUPPORT)
-_GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
 _PERSONS = 10.0  # seconds that a database under load may take to answer somebody
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
 
@@ -197,25 +193,9 @@ def main() -> None:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)
         app = create_app(settings, models.load(settings))
+        asyncio.run(serve(app, settings.gateway_host, settings.gateway_port))
     except IndexerError as error:
         click.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(1)
-    try:
-        web.run_app(
-            app,
-            host=settings.gateway_host,
-            port=settings.gateway_port,
-            print=None,
-            access_log=None,
-            shutdown_timeout=_GRACE,
-            handler_cancellation=True,  # nobody works for a client that is gone
-        )
-    except OSError as error:
-        if not isinstance(error, socket.gaierror) and error.errno not in _CANNOT_LISTEN:
-            raise
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        where = f"{settings.gateway_host}:{settings.gateway_port}"
-        click.secho(f"error: cannot listen on {where}: {reason} (GATEWAY_HOST, GATEWAY_PORT)", fg="red", err=True)
         sys.exit(1)
 
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader
+from aiohttp.web import RequestPayloadError
 
-from gateway.errors import SlowClientError, TooLargeError
+from gateway.errors import HttpError, SlowClientError, TooLargeError
 
 _PIECE = 1 << 20  # bytes handed to a socket at once
 _SMALL = 32 << 10  # bytes; smaller parts are put together
@@ -66,7 +67,8 @@ class Body:
         Raises:
             SlowClientError: they took too long.
             TooLargeError: there are too many.
-            Exception: the connection broke, or what came was no body, as aiohttp puts it.
+            HttpError: they are not encoded as their headers say.
+            Exception: the connection broke, as aiohttp puts it.
         """
         while self.arrived <= than and not self.complete:
             if self._failure is not None:
@@ -111,6 +113,8 @@ class Body:
             self.size = self.arrived
         except TimeoutError:
             self._failure = SlowClientError("the body did not arrive in time")
+        except RequestPayloadError:
+            self._failure = HttpError("the body is not encoded as its headers say", 400)
         except Exception as error:
             self._failure = error
         self._tell()

@@ -25,6 +25,16 @@ class NotFoundError(GatewayError):
         self.status = status
 
 
+class HttpError(GatewayError):
+    """What was sent is no request that HTTP knows: `status` says in which way."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class MissingInputError(GatewayError):
     """Neither image nor text, or not the one that the task needs, or an image that cannot be decoded."""
 

@@ -21,7 +21,7 @@ BODY = web.RequestKey("body", Body)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -43,7 +43,7 @@ class Guard:
     @staticmethod
     async def on_prepare(_request: web.Request, response: web.StreamResponse) -> None:
         """A signal of the application: no answer is kept, taken for another type, or read by another site's page."""
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
 
     @property

@@ -17,6 +17,7 @@ from gateway.errors import UnsupportedError
 from gateway.ml.protocol import PredictRequest
 from gateway.ml.tasks import Task
 from gateway.models import Models
+from gateway.server import Runner
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
 from tests.stubs import DIMENSIONS, StubClip, StubOcr
@@ -177,7 +178,7 @@ async def serving(
 ) -> AsyncIterator[Client]:
     """A gateway on a port of its own, with the options of the command."""
     app = create_app(settings, models or stub_models()[0], forward=forward)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2)
+    runner = Runner(app, grace=2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -8,12 +8,15 @@ import threading
 import time
 
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.ml.protocol import PredictRequest
+from gateway.server import serve
+from indexer.errors import SettingsError
 from indexer.vectors import as_column
 from tests import stubs
 from tests.acceptance.proxy import Proxy
@@ -47,6 +50,7 @@ async def waiting(client) -> dict[str, float]:
         (CLIP, b"no picture", None, 400),
         (OCR, PHOTO[:-60], None, 400),
         (CLIP, b"", None, 400),
+        (CLIP, b"GIF89a" + bytes(7) + b";", None, 400),
         (TEXT, None, "长" * 10_000, 413),
         (b"{", PHOTO, None, 422),
         ({"clip": {}}, PHOTO, None, 422),
@@ -65,6 +69,47 @@ async def test_every_error_is_a_status_and_says_why(settings, entries, image, te
     assert answer.status == status
     assert answer.json.keys() == {"error", "message"}
     assert answer.json["message"]
+    assert "object at" not in answer.json["message"]
+
+
+REFUSED_BEFORE_IT_IS_A_REQUEST = {
+    "a long address": (b"GET /api/search?q=" + b"secret" * 1500 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431),
+    "a long header": (b"GET /?secret HTTP/1.1\r\nhost: x\r\nx-api-key: " + b"secret" * 1500 + b"\r\n\r\n", 431),
+    "raw Chinese": ("GET /api/search?q=secret发票 HTTP/1.1\r\nhost: x\r\n\r\n".encode(), 400),
+    "a space": (b"GET /api/search?q=secret secret HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+    "no address": (b"GET http://[::1/?q=secret HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+    "no method": (b"GE(T /?secret HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "a folded header": (b"POST /predict?secret HTTP/1.1\r\nhost: x\r\ncontent-type: a;\r\n secret=x\r\n\r\n", 400),
+    "an odd header": (b"POST /predict?secret HTTP/1.1\r\nhost: x\r\nx secret: a\r\n\r\n", 400),
+    "two lengths": (b"POST /predict?secret HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", 400),
+    "no chunk": (b"POST /predict?secret HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nsecret\r\n", 400),
+    "no gzip": (
+        b"POST /predict?secret HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\ncontent-length: 6\r\n\r\nsecret",
+        400,
+    ),
+    "an encoding": (
+        b"POST /predict?secret HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\ncontent-length: 6\r\n\r\nsecret",
+        400,
+    ),
+    "an expectation": (
+        b"POST /predict?secret HTTP/1.1\r\nhost: x\r\nexpect: secret\r\ncontent-length: 6\r\n\r\nsecret",
+        417,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_BEFORE_IT_IS_A_REQUEST)
+async def test_what_the_parser_refuses_is_answered_in_our_form_and_kept_private(settings, case, caplog):
+    raw, status = REFUSED_BEFORE_IT_IS_A_REQUEST[case]
+    with capture_logs() as lines:
+        async with serving(settings) as client:
+            answer = await client.send(raw)
+    assert (answer.status, answer.json["error"]) == (status, "bad_request")
+    assert answer.headers["cache-control"] == "no-store"
+    for told in (answer.body.decode(), repr(lines), caplog.text):
+        assert "secret" not in told
+        assert "Traceback" not in told
 
 
 async def test_addresses_and_methods_that_there_are_not(settings):
@@ -271,6 +316,14 @@ async def test_logs_hold_no_secret_and_no_query(database, tmp_path):
     assert [line["status"] for line in answered] == [200, 404, 422]
     for secret in ("绝密", "horse", "staple", "\\u7edd"):
         assert secret not in repr(lines)
+
+
+async def test_a_port_that_is_taken_is_a_sentence():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(SettingsError, match=r"cannot listen on 127.0.0.1:.*use.* .GATEWAY_HOST, GATEWAY_PORT"):
+            await serve(web.Application(), "127.0.0.1", other.getsockname()[1])
 
 
 GOOD = [form(TEXT, text="猫"), form(CLIP, PHOTO), form(OCR, PHOTO), form(FACES | OCR | CLIP, PHOTO)]
