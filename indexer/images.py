@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from indexer.errors import PictureError
 
@@ -20,6 +20,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 # Pillow has one limit for the whole process and mostly only warns. Ours is an argument of decode(), checked on the
 # header before any pixel is decoded, and always an error.
 Image.MAX_IMAGE_PIXELS = None
+
+_OBJECT = re.compile(r"<[^<>]*>")  # as Python prints what has no other name
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,23 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
     return Picture(rgb)
 
 
+def upright(data: bytes, *, max_pixels: int) -> bytes:
+    """The file of a picture that lies as its EXIF orientation demands, for files that are no previews of Immich's.
+
+    `data` itself where it lies so already, else a PNG, which loses nothing. OpenCV's imdecode turns such pictures, too.
+
+    Raises:
+        PictureError: as `decode`, where it has to be turned; else as `dimensions`.
+    """
+    with _opened(data, max_pixels) as image:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9):
+            return data
+        turned = ImageOps.exif_transpose(image)
+        buffer = io.BytesIO()
+        (turned if turned.mode in _PNG_MODES else _to_rgb(turned)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The picture with its header read and found acceptable; whatever goes wrong in the block is a PictureError."""
@@ -145,13 +165,24 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
+            if 0 in image.size:
+                raise PictureError(f"picture without pixels: {width} x {height}")
             if width * height > max_pixels:
                 raise PictureError(f"picture too large: {width} x {height} pixels, at most {max_pixels} are allowed")
             yield image
     except PictureError:
         raise
     except Exception as error:  # Pillow's parsers raise almost anything on hostile bytes, up to SyntaxError
-        raise PictureError(f"not a readable picture: {error or type(error).__name__}") from error
+        raise PictureError(f"not a readable picture: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow means, for a person: its own words name objects by their place in memory."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged at its beginning"
+    if isinstance(error, EOFError) or "truncated" in str(error):
+        return "it is cut short"
+    return f"it is damaged ({_OBJECT.sub('', str(error)).strip() or type(error).__name__})"
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

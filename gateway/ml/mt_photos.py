@@ -68,6 +68,7 @@ class MtPhotos:
         self._device = device
         self._max_pixels = max_pixels
         self._deadline = deadline
+        self._turning = asyncio.Semaphore(2)  # pictures decoded at once for it, beside those of the models
 
     def routes(self, prefix: str = "") -> list[web.RouteDef]:
         """To be added to an application."""
@@ -77,11 +78,17 @@ class MtPhotos:
             "/clip/img": self._clip_image,
             "/clip/txt": self._clip_text,
             "/represent": self._represent,
+            "/restart": self._restart,
+            "/restart_v2": self._restart,
         }
         return [web.post(prefix + path, self._guarded(answer)) for path, answer in answers.items()]
 
     async def _check(self, _request: web.Request) -> dict[str, Any]:
         return {"result": "pass", "title": "immich-indexer", "help": _HELP, "device": self._device}
+
+    async def _restart(self, _request: web.Request) -> dict[str, Any]:
+        """mt-photos-ai frees its memory so, and is asked for it between pictures. Here there is nothing to free."""
+        return {"result": "pass"}
 
     async def _ocr(self, request: web.Request) -> dict[str, Any]:
         data = await self._picture(request)
@@ -123,12 +130,19 @@ class MtPhotos:
         }
 
     async def _picture(self, request: web.Request) -> bytes:
-        """The content of the form's `file`."""
+        """The content of the form's `file`, which is a photo as a camera wrote it: turned as its EXIF data demand."""
         body = await request[BODY].whole()
         for name, content in parts(body, request.headers.get("Content-Type", "")):
             if name == "file":
-                return bytes(content)
+                return await self._upright(bytes(content))
         raise MalformedError("the form has no file")
+
+    async def _upright(self, data: bytes) -> bytes:
+        try:
+            async with self._turning:
+                return await asyncio.to_thread(images.upright, data, max_pixels=self._max_pixels)
+        except PictureError as error:
+            raise MissingInputError(str(error)) from error
 
     def _size(self, data: bytes) -> tuple[int, int]:
         try:

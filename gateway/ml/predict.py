@@ -16,8 +16,8 @@ class Predict:
 
     Args:
         local: the tasks answered here, of `clip` and `ocr`; the others are forwarded.
-        reads: whether our text model can stand in for Immich's of that name. Where not, `ocr` is forwarded: who does not
-            know a script must not say that a photo has no text.
+        reads: whether our text model can stand in for Immich's of that name. Where not, `ocr` is forwarded: who cannot
+            read a script must not say that a photo has no text.
         texts: answers `clip.textual`.
         pictures: answers `clip.visual` and `ocr`.
         forward: answers faces, and whatever a newer Immich may ask.

@@ -46,6 +46,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         A hidden asset, the video part of a motion photo, gets no preview.
         """
         content = preview if isinstance(preview, bytes) else await asyncio.to_thread(preview.read_bytes)
+        content = await asyncio.to_thread(media.upright, content)
         asset = await self.receive(
             media.size(content), owner=owner, file_name=file_name, kind=kind, visibility=visibility, taken_at=taken_at
         )

@@ -1,5 +1,6 @@
 """The files that Immich makes of a photo."""
 
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,9 @@ from uuid import UUID
 
 from PIL import Image
 from PIL.Image import Transpose
+
+from indexer import images
+from indexer.errors import PictureError
 
 #: Which way a picture is mirrored: left and right change places, or top and bottom.
 Mirror = Literal["horizontal", "vertical"]
@@ -54,6 +58,14 @@ class MediaRoot:
 def extension(picture: bytes) -> str:
     """How Immich ends the name of such a preview."""
     return "webp" if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP" else "jpeg"
+
+
+def upright(picture: bytes) -> bytes:
+    """The picture as Immich's previews lie: turned as its EXIF data demand. What is no picture stays as it is."""
+    try:
+        return images.upright(picture, max_pixels=sys.maxsize)
+    except PictureError:
+        return picture
 
 
 def size(picture: bytes) -> tuple[int | None, int | None]:

@@ -4,15 +4,18 @@ import asyncio
 import io
 
 import aiohttp
+import cv2
 import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from PIL import Image
 
 from gateway.errors import BusyError, GatewayError, UpstreamError
 from gateway.guard import Guard
 from gateway.metrics import Metrics
 from gateway.ml.mt_photos import MtPhotos, Sources
+from indexer import images
 from indexer.models.faces import Face
 from indexer.settings import Settings
 from tests import stubs
@@ -86,7 +89,7 @@ async def test_check(mt_photos):
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", "\xff"])
-@pytest.mark.parametrize("path", ["/check", "/ocr", "/clip/img", "/clip/txt", "/represent"])
+@pytest.mark.parametrize("path", ["/check", "/ocr", "/clip/img", "/clip/txt", "/represent", "/restart", "/restart_v2"])
 async def test_without_the_key(server, standins, path, key):
     headers = {} if key is None else {"api-key": key}
     async with (
@@ -96,6 +99,44 @@ async def test_without_the_key(server, standins, path, key):
         assert answer.status == 401
         assert (await answer.json())["msg"]
     assert standins.asked == ()
+
+
+@pytest.mark.parametrize("path", ["/restart", "/restart_v2"])
+async def test_nothing_is_restarted(mt_photos, path):
+    async with mt_photos.post(path) as answer:
+        assert (answer.status, await answer.json()) == (200, {"result": "pass"})
+
+
+# How a camera stores an upright picture, for each orientation that its EXIF data may name.
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+@pytest.mark.parametrize("orientation", STORED)
+async def test_a_photo_is_turned_as_its_camera_says(mt_photos, standins, orientation, mode):
+    picture = Image.effect_noise((24, 16), 90).resize((48, 32)).convert(mode)
+    way, exif, buffer = STORED[orientation], Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    (picture if way is None else picture.transpose(way)).save(buffer, "JPEG", exif=exif, quality=98)
+    for path in ("/ocr", "/clip/img", "/represent"):
+        async with mt_photos.post(path, data=form(buffer.getvalue())) as answer:
+            assert answer.status == 200
+            found = await answer.json()
+        asked = images.decode(standins.asked[0], max_pixels=10_000)
+        shown = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        assert asked.rgb.shape == shown.shape == (32, 48, 3)
+        assert np.abs(asked.rgb.astype(int) - shown).mean() < (3 if mode == "CMYK" else 1)
+        if path == "/ocr":
+            assert found["result"]["boxes"][0]["width"] == "37.2", "of the picture as it is looked at"
 
 
 async def test_ocr(mt_photos, standins):
