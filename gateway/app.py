@@ -34,6 +34,7 @@ from gateway.people.overview import Overview, StatusRoute
 from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
 from gateway.people.thumbnails import Thumbnails
+from gateway.people.webhooks import Webhooks
 from gateway.routes import Routes
 from gateway.server import serve
 from indexer import forgotten, logs
@@ -134,11 +135,12 @@ def _serve_people(
     assets = Assets(identity, library, metrics, settings.immich_pages)
     thumbnails = Thumbnails(identity, immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
     reprocess = Reprocess(identity, library, Endings(settings.dsn), metrics)
+    webhooks = Webhooks(identity, library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds)
     events = Events(identity, overview)
-    for gated in (search, assets, thumbnails, reprocess, overview, events):
+    for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
-    for answering in (Me(identity, settings.immich_pages), search, assets, thumbnails, reprocess):
+    for answering in (Me(identity, settings.immich_pages), search, assets, thumbnails, reprocess, webhooks):
         app.add_routes(answering.routes())
     app.add_routes(Console().routes())
     app.add_routes([*StatusRoute(identity, overview).routes(), *events.routes()])

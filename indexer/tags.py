@@ -17,12 +17,23 @@ log = structlog.get_logger()
 
 _SQL = queries("tags")
 _AT_ONCE = 100  # photos in one call: Immich writes a file for each
+_FEW = 20  # photos that are waited for; more at once come after new uploads, as in the trigger
 
 
 async def catch_up(connection: Connection | Pool) -> int:
     """Wish for tagged photos whose event was missed; forget tags that are gone. Returns how many were missed."""
     await connection.execute(_SQL["forget"])
     return await connection.fetchval(_SQL["missed"]) or 0
+
+
+async def wish(connection: Connection | Pool, asset: UUID, owner: UUID) -> bool | None:
+    """Wish for a photo of `owner`'s that bears the tag, unless the trigger did.
+
+    Returns whether it bears the tag; None: they are shown no such photo.
+    """
+    row = await connection.fetchrow(_SQL["wish"], asset, owner, _FEW)
+    assert row is not None  # noqa: S101 - a select without FROM always has a row
+    return None if not row["theirs"] else row["tagged"]
 
 
 class Untagger:

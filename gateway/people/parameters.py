@@ -37,32 +37,43 @@ def asset_of(request: web.Request) -> UUID:
     Raises:
         ParameterError: it names none.
     """
-    given = request.match_info["id"]
-    if not _UUID.fullmatch(given):
+    found = uuid_of(request.match_info["id"])
+    if found is None:
         raise ParameterError("the address must name a photo by its id, as in /api/assets/0d6c8f3e-...")
-    return UUID(given)
+    return found
+
+
+def uuid_of(given: Any) -> UUID | None:
+    """A UUID as Immich writes it; None of anything else."""
+    return UUID(given) if isinstance(given, str) and _UUID.fullmatch(given) else None
 
 
 async def body(request: web.Request, names: Collection[str]) -> dict[str, Any]:
-    """The JSON object in the body, with none but these names; empty where there is no body.
+    """The JSON object in the body, with none but these names; empty where there is no body. Raises as `content_of`."""
+    content = await content_of(request, longest=_LONGEST_BODY)
+    for name in content:
+        if name not in names:
+            raise ParameterError(f"the body has no {name[:50]!r}: use {', '.join(names)}")
+    return content
+
+
+async def content_of(request: web.Request, *, longest: int) -> dict[str, Any]:
+    """The JSON object in the body; empty where there is no body.
 
     Raises:
         ParameterError: it is something else.
-        TooLargeError: it has more than 4096 bytes.
+        TooLargeError: it has more than `longest` bytes.
         SlowClientError: it did not arrive in time.
     """
     arriving = request[BODY]
-    while not arriving.complete and arriving.arrived <= _LONGEST_BODY:
+    while not arriving.complete and arriving.arrived <= longest:
         await arriving.more(arriving.arrived)
-    if arriving.arrived > _LONGEST_BODY:
-        raise TooLargeError(f"the body has more than {_LONGEST_BODY} bytes")
+    if arriving.arrived > longest:
+        raise TooLargeError(f"the body has more than {longest} bytes")
     try:
         content = json.loads(await arriving.whole() or b"{}")
     except (ValueError, RecursionError):
         raise ParameterError("the body is not JSON") from None
     if not isinstance(content, dict):
         raise ParameterError('the body is no JSON object, as in {"tasks": ["ocr"]}')
-    for name in content:
-        if name not in names:
-            raise ParameterError(f"the body has no {name[:50]!r}: use {', '.join(names)}")
     return content

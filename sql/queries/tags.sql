@@ -16,6 +16,36 @@ WITH missing AS (
 )
 SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM wished HAVING count(*) > 0;
 
+-- name: wish
+-- The same for photo $1, if it is shown to its owner $2. Whether it is, and bears such a tag. Of several who ask at once the first
+-- to remember the tag wishes; what the trigger has wished for is in the inbox, or remembered. Wishes beyond $3 that are waited
+-- for come after new uploads.
+WITH photo AS (
+    SELECT id FROM public.asset WHERE id = $1 AND "ownerId" = $2 AND "deletedAt" IS NULL AND status = 'active'
+        AND visibility IN ('timeline', 'archive')
+), tags AS (
+    SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
+    FROM photo JOIN public.tag_asset x ON x."assetId" = photo.id JOIN public.tag t ON t.id = x."tagId"
+    WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
+), remembered AS (
+    INSERT INTO immich_indexer.tagged (asset_id, tag_id)
+    SELECT asset_id, tag_id FROM tags
+    WHERE NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = tags.asset_id AND i.tag_id = tags.tag_id)
+    ON CONFLICT DO NOTHING RETURNING asset_id, tag_id
+), wished AS (
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
+    SELECT asset_id,
+        CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[],
+        CASE WHEN (SELECT count(*) FROM immich_indexer.inbox WHERE priority <= 0)
+                + (SELECT count(*) FROM immich_indexer.job WHERE worker IS NULL AND NOT dead AND priority <= 0) < $3
+            THEN 0 ELSE 15 END,
+        tag_id
+    FROM remembered JOIN tags USING (asset_id, tag_id) RETURNING 1
+), told AS (
+    SELECT pg_notify('immich_indexer', '') FROM wished LIMIT 1
+)
+SELECT EXISTS (SELECT FROM photo) AS theirs, EXISTS (SELECT FROM tags) AS tagged, (SELECT count(*) FROM told) AS told;
+
 -- name: forget
 -- Tags that were taken off, by whomever, or are called otherwise now.
 DELETE FROM immich_indexer.tagged d
