@@ -165,8 +165,6 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
-            if 0 in image.size:
-                raise PictureError(f"picture without pixels: {width} x {height}")
             if width * height > max_pixels:
                 raise PictureError(f"picture too large: {width} x {height} pixels, at most {max_pixels} are allowed")
             yield image
@@ -180,7 +178,7 @@ def _reason(error: Exception) -> str:
     """What Pillow means, for a person: its own words name objects by their place in memory."""
     if isinstance(error, UnidentifiedImageError):
         return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged at its beginning"
-    if isinstance(error, EOFError) or "truncated" in str(error):
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
         return "it is cut short"
     return f"it is damaged ({_OBJECT.sub('', str(error)).strip() or type(error).__name__})"
 

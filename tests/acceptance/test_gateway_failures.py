@@ -25,6 +25,9 @@ from tests.stubs import StubClip
 from tests.workers import eventually, settings_for
 
 PHOTO = stubs.picture(1)
+JPEG = stubs.picture(1, form="JPEG")
+HEIGHT = JPEG.index(b"\xff\xc0") + 5
+FLAT = JPEG[:HEIGHT] + bytes(2) + JPEG[HEIGHT + 2 :]  # its header says that it has no rows
 
 
 @pytest.fixture
@@ -50,7 +53,8 @@ async def waiting(client) -> dict[str, float]:
         (CLIP, b"no picture", None, 400),
         (OCR, PHOTO[:-60], None, 400),
         (CLIP, b"", None, 400),
-        (CLIP, b"GIF89a" + bytes(7) + b";", None, 400),
+        (CLIP, FLAT, None, 400),
+        (OCR, FLAT, None, 400),
         (TEXT, None, "长" * 10_000, 413),
         (b"{", PHOTO, None, 422),
         ({"clip": {}}, PHOTO, None, 422),
