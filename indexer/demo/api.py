@@ -115,6 +115,7 @@ async def _in_pieces(
     if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes) or len(answer.body) < 2:
         return answer
     parted = web.StreamResponse(status=answer.status, reason=answer.reason, headers=answer.headers)
+    parted.content_length = len(answer.body)
     await parted.prepare(request)
     half = len(answer.body) // 2
     await parted.write(answer.body[:half])
