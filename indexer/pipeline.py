@@ -27,6 +27,7 @@ T = TypeVar("T")
 WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
 _REQUESTS = 8  # photos that persons wait for, under way beyond all others
 _LOOKS = 8  # tries of a write that met a change of Immich's
+_COMPARE = 5.0  # seconds between two looks whether we hold just what we know of
 _SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
 
 
@@ -104,20 +105,23 @@ class Pipeline:
         return await within(self._patience, work)
 
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
-        sure = False  # that we hold just what we know of: an answer may have been lost with its connection
+        loop = asyncio.get_running_loop()
+        compare = loop.time()  # when to see next whether we hold just what we know of
         trouble = ""
         backoff = Backoff(1)
         while not self._stopping.is_set():
             try:
-                if not sure:
+                # An answer may have been lost with its connection. And a claim that was given up may come late: its
+                # server process was frozen, or its line.
+                if loop.time() >= compare:
                     await self._answer(self._queue.release_all(but=[*self._under_way.values(), *self._unwritten]))
-                    sure = True
+                    compare = loop.time() + _COMPARE
                 claimed = await self._claim(rung, idle)
             except TROUBLE as error:
                 if explain(error) != trouble:  # the same line once a second tells nobody anything
                     trouble = explain(error)
                     log.warning("cannot claim", error=trouble)
-                sure = False
+                compare = loop.time()
                 rung.set()  # what it told of was perhaps not looked at
                 await self._pause(backoff.after(error))
                 continue
@@ -165,9 +169,9 @@ class Pipeline:
     async def _promote(self) -> None:
         """Begin anew, before all others, what waits its turn here and a person asks for now."""
         ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.urgent}
-        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else []
+        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else {}
         # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
-        if stopped := [asset for asset in asked if ahead[asset].cancel()]:
+        if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
             await self._start_all(await self._answer(self._queue.promote(stopped)))
 
     async def _start_all(self, jobs: Sequence[Job]) -> None:

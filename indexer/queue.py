@@ -4,7 +4,7 @@ A job is an asset id with the tasks wanted for it; what they mean is not the que
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -20,6 +20,7 @@ _SQL = queries("queue")
 _REFRESHED = 20  # photos of one run of refreshed thumbnails that are read again
 _QUIET = 600.0  # seconds without any after which a run has ended
 _ONCE = 5.0  # seconds within which the same message counts once
+LOOKS = 5  # in a lease, at the other workers: one that gives no sign of life between so many is dead
 
 
 class Priority(IntEnum):
@@ -33,18 +34,17 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile."""
+    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile.
+
+    `alone`: a worker died while it held this, so it must run by itself.
+    """
 
     asset_id: UUID
     tasks: frozenset[str]
     priority: int
     generation: int
     attempts: int
-
-    @property
-    def alone(self) -> bool:
-        """Whether it must run by itself, having failed before."""
-        return self.attempts > 1
+    alone: bool = False
 
     @property
     def urgent(self) -> bool:
@@ -122,6 +122,7 @@ class Queue:
         self._pool = pool
         self.worker = worker
         self.policy = policy
+        self._others: dict[UUID, tuple[datetime, int]] = {}  # when each was last seen, and for how many looks it was
 
     async def register(self, name: str, version: str, device: str) -> None:
         """Make this worker known; its lease starts."""
@@ -136,8 +137,19 @@ class Queue:
         return await self._pool.fetchval(_SQL["beat"], self.worker, photos, photos_per_minute, deaf) is not None
 
     async def reap(self) -> list[UUID]:
-        """Take back the jobs of dead workers. Returns their assets."""
-        rows = await self._pool.fetch(_SQL["reap"], self.worker, self.policy.lease_seconds, self.policy.max_attempts)
+        """Take back the jobs of dead workers. Returns their assets. To be called `LOOKS` times in a lease.
+
+        Looks count, and not the time that has passed: while the database does not answer, nobody can give a sign of
+        life, and nobody can look either.
+        """
+        seen = {row["id"]: row["seen_at"] for row in await self._pool.fetch(_SQL["others"], self.worker)}
+        before = self._others
+        self._others = {
+            worker: (at, before[worker][1] + 1 if worker in before and before[worker][0] == at else 0)
+            for worker, at in seen.items()
+        }
+        dead = {worker: at for worker, (at, looks) in self._others.items() if looks >= LOOKS}
+        rows = await self._pool.fetch(_SQL["reap"], list(dead), list(dead.values()), self.policy.max_attempts)
         return [row["asset_id"] for row in rows]
 
     async def fold(self, limit: int = 10_000) -> int:
@@ -145,21 +157,24 @@ class Queue:
         return int(await self._pool.fetchval(_SQL["fold"], limit, _REFRESHED, _QUIET))
 
     async def claim(self, limit: int) -> list[Job]:
-        """Claim up to `limit` jobs; one alone if it failed before."""
+        """Claim up to `limit` jobs; one by itself if a worker died of it."""
         return _jobs(await self._pool.fetch(_SQL["claim"], self.worker, limit))
 
     async def claim_requests(self, limit: int) -> list[Job]:
-        """Claim up to `limit` jobs that a person waits for, none that failed before."""
+        """Claim up to `limit` jobs that a person waits for, none that has to run alone."""
         return _jobs(await self._pool.fetch(_SQL["claim_requests"], self.worker, limit))
 
-    async def asked_meanwhile(self, assets: Sequence[UUID]) -> list[UUID]:
-        """Those of `assets`, which we hold, that a person asked for since we claimed them."""
+    async def asked_meanwhile(self, assets: Sequence[UUID]) -> dict[UUID, int]:
+        """Those of `assets`, which we hold, that a person asked for since we claimed them, each with its generation."""
         rows = await self._pool.fetch(_SQL["asked_meanwhile"], self.worker, assets)
-        return [row["asset_id"] for row in rows]
+        return {row["asset_id"]: row["generation"] for row in rows}
 
-    async def promote(self, assets: Sequence[UUID]) -> list[Job]:
-        """Claim those anew, with all that is wanted of them now. What came of the first claim must not be completed."""
-        return _jobs(await self._pool.fetch(_SQL["promote"], self.worker, assets))
+    async def promote(self, asked: Mapping[UUID, int]) -> list[Job]:
+        """Claim those anew, with all that is wanted of them now. What came of the first claim must not be completed.
+
+        One that was wished for once more since `asked_meanwhile` is left out.
+        """
+        return _jobs(await self._pool.fetch(_SQL["promote"], self.worker, list(asked), list(asked.values())))
 
     async def hold(self, connection: Connection, jobs: Iterable[Job]) -> set[UUID]:
         """Lock, in this transaction, those of `jobs` that are still ours: results may be written for these only."""
@@ -172,10 +187,12 @@ class Queue:
             _SQL["complete"], self.worker, [job.asset_id for job in jobs], [job.generation for job in jobs]
         )
 
-    async def fail(self, job: Job, reason: str) -> bool:
-        """Record a failure. Returns whether the job was given up."""
+    async def fail(
+        self, job: Job, reason: str, *, done: Iterable[str] = (), connection: Connection | None = None
+    ) -> bool:
+        """Record a failure of all tasks but `done`, perhaps in a transaction. Returns whether the job was given up."""
         return bool(
-            await self._pool.fetchval(
+            await (connection or self._pool).fetchval(
                 _SQL["fail"],
                 self.worker,
                 job.asset_id,
@@ -183,6 +200,8 @@ class Queue:
                 self.policy.max_attempts,
                 self.policy.pause(job.attempts),
                 job.generation,
+                job.attempts,
+                list(done),
             )
         )
 
@@ -198,7 +217,14 @@ class Queue:
 
 def _jobs(rows: Iterable[asyncpg.Record]) -> list[Job]:
     return [
-        Job(row["asset_id"], frozenset(row["tasks"]), row["priority"], row["generation"], row["attempts"])
+        Job(
+            row["asset_id"],
+            frozenset(row["tasks"]),
+            row["priority"],
+            row["generation"],
+            row["attempts"],
+            row["alone"],
+        )
         for row in rows
     ]
 
@@ -243,7 +269,7 @@ def _sorted(tasks: Iterable[str] | None) -> list[str] | None:
 
 
 async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:
-    """Revive dead letters: all, or those of `assets`. Returns which."""
+    """Try again at once what was given up or waits for another try: all, or those of `assets`. Returns which."""
     rows = await connection.fetch(_SQL["retry"], assets)
     await connection.execute("SELECT pg_notify('immich_indexer', '')")
     return [row["asset_id"] for row in rows]

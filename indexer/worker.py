@@ -25,7 +25,7 @@ from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
 from indexer.media import Media
 from indexer.pipeline import Pipeline
-from indexer.queue import Policy, Queue
+from indexer.queue import LOOKS, Policy, Queue
 from indexer.reconcile import Reconciler
 from indexer.settings import Settings
 from indexer.tags import Untagger
@@ -252,9 +252,10 @@ class Worker:
             device=models.device,
             threads=settings.threads,
         )
+        beating = asyncio.create_task(self._beat(queue), name="heartbeat")
         side = [
+            beating,
             asyncio.create_task(self.listener.run(), name="listener"),
-            asyncio.create_task(self._beat(queue), name="heartbeat"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
@@ -269,7 +270,8 @@ class Worker:
             if stop.done():
                 log.info("stopping")
             await pipeline.stop(_GRACE if stop.done() else 0)
-            await within(1, queue.unregister())
+            if not _is_silent(beating):  # else we go on under the same id, and this might come late
+                await within(1, queue.unregister())
         except _TROUBLE as error:
             log.warning("could not say goodbye: the lease will end by itself", error=explain(error))
         finally:
@@ -310,6 +312,7 @@ class Worker:
                     await queue.register(
                         f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, self._models.device
                     )
+                    self.listener.rung.set()  # claims in between got nothing
             except TimeoutError:
                 raise SilenceError("the database did not answer for as long as a lease lasts") from None
             except _TROUBLE as error:
@@ -319,7 +322,7 @@ class Worker:
 
     async def _reap(self, queue: Queue) -> None:
         """Take over from workers that died."""
-        backoff = Backoff(self._settings.lease_seconds / 4)
+        backoff = Backoff(queue.policy.lease_seconds / LOOKS)
         while True:
             trouble: Exception | None = None
             try:
@@ -366,6 +369,11 @@ class Worker:
             with contextlib.suppress(*_TROUBLE):
                 if await reconciler.vectors_file() != file:
                     return
+
+
+def _is_silent(beating: "asyncio.Task[None]") -> bool:
+    """Whether the heartbeat ended because the database says nothing."""
+    return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
 
 
 async def _check_width(connection: Connection, clip: ClipModel) -> None:

@@ -45,7 +45,8 @@ CREATE TABLE immich_indexer.job (
     worker      uuid,                                   -- who holds it; its lease is worker.seen_at
     failed_at   timestamptz,
     error       text,                                   -- why the last attempt failed, for a person
-    dead        boolean NOT NULL DEFAULT false          -- given up: waits for `retry` or for a new event
+    dead        boolean NOT NULL DEFAULT false,         -- given up: waits for `retry` or for a new event
+    deaths      smallint NOT NULL DEFAULT 0             -- of workers, while they held it: then it runs by itself
 ) WITH (
     fillfactor = 70,
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,

@@ -15,7 +15,8 @@ SELECT (SELECT clip::real[] FROM immich_indexer.photo
 
 -- name: under_way
 -- Photos, of those in $1 or (null) of all, that an indexer is reading or will read before any backfill: Immich asks us about a
--- photo only after the wish for it is here. None where no indexer has been seen for $2 seconds.
+-- photo only after the wish for it is here. Thumbnails that were refreshed may become a wish to read the photo. None where no
+-- indexer has been seen for $2 seconds.
 WITH coming AS (
     SELECT asset_id, tasks || running AS tasks FROM immich_indexer.job
     WHERE NOT dead AND (worker IS NOT NULL OR priority <= 10 AND not_before <= now())
@@ -23,5 +24,5 @@ WITH coming AS (
     SELECT asset_id, tasks FROM immich_indexer.inbox WHERE priority <= 10
 )
 SELECT DISTINCT asset_id FROM coming
-WHERE tasks && '{clip,ocr}'::text[] AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))
+WHERE tasks && '{clip,clip!,ocr,ocr!,refreshed}'::text[] AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))
   AND EXISTS (SELECT FROM immich_indexer.worker WHERE seen_at > clock_timestamp() - make_interval(secs => $2));

@@ -40,50 +40,57 @@ WITH taken AS (
         priority = least(job.priority, excluded.priority),
         generation = job.generation + 1,
         attempts = CASE WHEN job.worker IS NULL THEN 0 ELSE job.attempts END,
+        deaths = CASE WHEN job.worker IS NULL THEN 0 ELSE job.deaths END,
         not_before = now(),
         dead = false
 )
 SELECT count(*) FROM taken;
 
 -- name: claim
--- Gives worker $1 up to $2 jobs. A job that failed before comes alone, so that it cannot drag others down with it.
+-- Gives worker $1 up to $2 jobs. A job that a worker died of comes alone, so that it cannot take others with it. A worker that
+-- is not registered gets none: others have taken it for dead, or it has ended and this claim comes late.
 WITH ready AS MATERIALIZED (
-    SELECT asset_id, attempts, row_number() OVER (ORDER BY priority, not_before) AS place
+    SELECT asset_id, deaths, row_number() OVER (ORDER BY priority, not_before) AS place
     FROM (
-        SELECT asset_id, attempts, priority, not_before FROM immich_indexer.job
+        SELECT asset_id, deaths, priority, not_before FROM immich_indexer.job
         WHERE worker IS NULL AND NOT dead AND not_before <= now()
+          AND EXISTS (SELECT FROM immich_indexer.worker WHERE id = $1)
         ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS locked
 ), chosen AS (
     SELECT asset_id FROM ready
-    WHERE CASE WHEN (SELECT attempts > 0 FROM ready WHERE place = 1) THEN place = 1 ELSE attempts = 0 END
+    WHERE CASE WHEN (SELECT deaths > 0 FROM ready WHERE place = 1) THEN place = 1 ELSE deaths = 0 END
 )
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM chosen WHERE job.asset_id = chosen.asset_id
-RETURNING job.asset_id, running AS tasks, priority, generation, attempts;
+RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths > 0 AS alone;
 
 -- name: claim_requests
--- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that failed before is left to `claim`.
+-- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that has to run alone is left to `claim`.
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM (
     SELECT asset_id FROM immich_indexer.job
-    WHERE worker IS NULL AND NOT dead AND priority <= 0 AND attempts = 0 AND not_before <= now()
+    WHERE worker IS NULL AND NOT dead AND priority <= 0 AND deaths = 0 AND not_before <= now()
+      AND EXISTS (SELECT FROM immich_indexer.worker WHERE id = $1)
     ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
 ) AS chosen
 WHERE job.asset_id = chosen.asset_id
-RETURNING job.asset_id, running AS tasks, priority, generation, attempts;
+RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths > 0 AS alone;
 
 -- name: asked_meanwhile
--- Those of $2 that worker $1 holds and that a person has asked for since it claimed them.
-SELECT asset_id FROM immich_indexer.job
+-- Those of $2 that worker $1 holds and that a person has asked for since it claimed them, at which generation.
+SELECT asset_id, generation FROM immich_indexer.job
 WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= 0 AND cardinality(tasks) > 0;
 
 -- name: promote
--- Those, claimed anew with all that is wanted of them.
+-- Those, $2 at generations $3, claimed anew with all that is wanted of them. One of another generation by now is left alone: this
+-- may come late, after the job was given back and claimed again.
 UPDATE immich_indexer.job SET
     running = ARRAY(SELECT DISTINCT task FROM unnest(running || tasks) AS task ORDER BY task), tasks = '{}'
-WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= 0 AND cardinality(tasks) > 0
-RETURNING asset_id, running AS tasks, priority, generation, attempts;
+FROM unnest($2::uuid[], $3::bigint[]) AS asked (asset_id, generation)
+WHERE worker = $1 AND job.asset_id = asked.asset_id AND job.generation = asked.generation
+  AND priority <= 0 AND cardinality(tasks) > 0
+RETURNING job.asset_id, running AS tasks, priority, job.generation, attempts, deaths > 0 AS alone;
 
 -- name: hold
 -- Locks those of $2 that worker $1 still holds, in id order, for the rest of the transaction.
@@ -95,7 +102,7 @@ SELECT asset_id FROM immich_indexer.job WHERE worker = $1 AND asset_id = ANY ($2
 WITH done AS (
     SELECT * FROM unnest($2::uuid[], $3::bigint[]) AS done (asset_id, generation)
 ), again AS (
-    UPDATE immich_indexer.job SET worker = NULL, running = '{}', attempts = 0, not_before = now()
+    UPDATE immich_indexer.job SET worker = NULL, running = '{}', attempts = 0, deaths = 0, not_before = now()
     FROM done WHERE job.asset_id = done.asset_id AND job.worker = $1 AND job.generation <> done.generation
     RETURNING 1
 ), finished AS (
@@ -109,19 +116,23 @@ WITH done AS (
 SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM told) AS told;
 
 -- name: fail
--- Worker $1 failed job $2, claimed at generation $6, for reason $3; $4 attempts are allowed; the next one after $5 seconds.
--- A job wished for again while it was failing is a new job.
+-- Worker $1 failed job $2, claimed at generation $6 for attempt $7, for reason $3; $4 attempts are allowed; the next one after
+-- $5 seconds, of all but the tasks $8, which are done. A job wished for again while it was failing is a new job. What is said
+-- of an earlier attempt comes late, and is nothing.
 WITH failed AS (
     UPDATE immich_indexer.job SET
         worker = NULL,
-        tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+        tasks = ARRAY(
+            SELECT task FROM unnest(tasks) AS task
+            UNION SELECT task FROM unnest(running) AS task WHERE task <> ALL ($8::text[]) ORDER BY task),
         running = '{}',
         error = $3,
         failed_at = now(),
         attempts = CASE WHEN generation = $6 THEN attempts ELSE 0 END,
+        deaths = 0,
         dead = generation = $6 AND attempts >= $4,
         not_before = CASE WHEN generation = $6 THEN now() + make_interval(secs => $5) ELSE now() END
-    WHERE asset_id = $2 AND worker = $1
+    WHERE asset_id = $2 AND worker = $1 AND attempts = $7
     RETURNING asset_id, priority, dead
 ), told AS (
     SELECT pg_notify('immich_indexer_done', asset_id::text) FROM failed
@@ -130,9 +141,11 @@ WITH failed AS (
 SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
 
 -- name: release
--- Worker $1 gives back $2 untouched (it stops, or the trouble was not the photos'): the attempt does not count.
+-- Worker $1 gives back $2 untouched (it stops, or the trouble was not the photos'): the attempt does not count. The generation
+-- is raised here and below, so that what was asked of this claim and comes late is not taken for the next one's.
 UPDATE immich_indexer.job SET
     worker = NULL,
+    generation = generation + 1,
     tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
     running = '{}',
     attempts = greatest(attempts - 1, 0),
@@ -143,6 +156,7 @@ WHERE worker = $1 AND asset_id = ANY ($2::uuid[]);
 -- Worker $1 gives back untouched whatever it holds, except $2.
 UPDATE immich_indexer.job SET
     worker = NULL,
+    generation = generation + 1,
     tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
     running = '{}',
     attempts = greatest(attempts - 1, 0),
@@ -162,12 +176,17 @@ ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp();
 -- name: unregister
 DELETE FROM immich_indexer.worker WHERE id = $1;
 
+-- name: others
+-- The other workers, and when each was last seen.
+SELECT id, seen_at FROM immich_indexer.worker WHERE id <> $1;
+
 -- name: reap
--- Takes back the jobs of workers, other than $1 who asks, not seen for $2 seconds. The attempt counts: the job may be what
--- killed them, and at $3 attempts it is given up.
+-- Takes back the jobs of workers $1, if each was still last seen at $2. The attempt counts: the job may be what killed them, so
+-- it runs alone from now on, and at $3 attempts it is given up.
 WITH gone AS (
-    DELETE FROM immich_indexer.worker WHERE id <> $1 AND seen_at < clock_timestamp() - make_interval(secs => $2)
-    RETURNING id
+    DELETE FROM immich_indexer.worker w USING unnest($1::uuid[], $2::timestamptz[]) AS silent (id, seen_at)
+    WHERE w.id = silent.id AND w.seen_at = silent.seen_at
+    RETURNING w.id
 ), orphaned AS (
     SELECT asset_id FROM immich_indexer.job
     WHERE worker IS NOT NULL
@@ -179,6 +198,8 @@ UPDATE immich_indexer.job SET
     tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
     running = '{}',
     dead = attempts >= $3,
+    deaths = deaths + 1,
+    generation = generation + 1,
     failed_at = now(),
     error = 'the indexer died while it worked on this photo (attempt ' || attempts || ')',
     not_before = now()
@@ -186,9 +207,10 @@ FROM orphaned WHERE job.asset_id = orphaned.asset_id
 RETURNING job.asset_id, job.dead;
 
 -- name: retry
--- Revives dead letters: all of them, or those in $1.
+-- Revives dead letters, and ends the pause of those that wait for another try: all of them, or those in $1.
 UPDATE immich_indexer.job SET dead = false, attempts = 0, not_before = now()
-WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1)) RETURNING asset_id;
+WHERE worker IS NULL AND (dead OR attempts > 0 OR not_before > now()) AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))
+RETURNING asset_id;
 
 -- name: wish
 -- Appends wishes for the photos $1: tasks $2, priority $3; and rings.

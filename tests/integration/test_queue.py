@@ -10,7 +10,7 @@ import pytest
 
 from indexer import queue, schema
 from indexer.database import Pool, connect_to_immich, open_pool, queries
-from indexer.queue import Job, Policy, Priority, Queue
+from indexer.queue import LOOKS, Job, Policy, Priority, Queue
 
 TASKS = ("clip", "ocr")
 
@@ -115,22 +115,93 @@ async def test_the_most_urgent_comes_first_then_the_oldest(pool, mine):
     assert [set(claimed[i : i + 3]) for i in (0, 3, 6)] == [set(by_priority[i : i + 3]) for i in (0, 3, 6)]
 
 
-async def test_a_job_that_failed_runs_alone(pool, mine):
+async def dies(pool: Pool, worker: Queue, witness: Queue) -> list[UUID]:
+    """`worker` gives no more signs of life, until `witness` takes it for dead. Returns what it held."""
+    for _ in range(LOOKS):
+        assert await witness.reap() == [], "it may still live"
+    return await witness.reap()
+
+
+async def test_a_job_that_a_worker_died_of_runs_alone(pool, mine):
     bad, *good = assets = [uuid4() for _ in range(4)]
-    await wish(pool, *assets)
+    dying = await a_worker(pool)
+    await wish(pool, bad)
     await mine.fold()
-    for job in await mine.claim(10):
-        if job.asset_id == bad:
-            assert not job.alone
-            assert not await mine.fail(job, "a reason")
-        else:
-            await mine.release([job])
+    (job,) = await dying.claim(1)
+    assert not job.alone
+    assert await dies(pool, dying, mine) == [bad]
+    await wish(pool, *good)
+    await mine.fold()
     batches = []
     while jobs := await mine.claim(10):
         batches.append([job.asset_id for job in jobs])
         assert all(job.alone == (job.asset_id == bad) for job in jobs)
     assert [bad] in batches
-    assert sorted(asset for batch in batches for asset in batch) == sorted([bad, *good])
+    assert sorted(asset for batch in batches for asset in batch) == sorted(assets)
+
+
+async def test_jobs_that_failed_are_tried_again_together(pool, mine):
+    assets = [uuid4() for _ in range(4)]
+    await wish(pool, *assets)
+    await mine.fold()
+    for _ in range(2):
+        jobs = await mine.claim(10)
+        assert {job.asset_id for job in jobs} == set(assets)
+        assert not any(job.alone for job in jobs)
+        for job in jobs:
+            assert not await mine.fail(job, "a corrupt file")
+
+
+async def test_what_failed_after_a_worker_had_died_of_it_runs_with_others_again(pool, mine):
+    dying = await a_worker(pool)
+    await one_claimed(pool, dying, uuid4())
+    await dies(pool, dying, mine)
+    (job,) = await mine.claim(10)
+    assert not await mine.fail(job, "a corrupt file, which killed nobody")
+    (job,) = await mine.claim(10)
+    assert not job.alone
+
+
+async def test_a_part_that_is_done_is_not_tried_again(pool, mine):
+    await wish(pool, uuid4(), tasks=["clip!", "ocr", "text"])
+    await mine.fold()
+    (job,) = await mine.claim(1)
+    assert not await mine.fail(job, "no text", done={"clip!", "text"})
+    (job,) = await mine.claim(1)
+    assert (job.tasks, job.attempts) == ({"ocr"}, 2)
+
+
+async def test_what_comes_late_does_not_count(pool, mine):
+    """Said of an earlier claim, over a connection that was given up and thawed: this worker holds the same job anew."""
+    asset = uuid4()
+    late = await one_claimed(pool, mine, asset)
+    assert not await mine.fail(late, "a reason")
+    (job,) = await mine.claim(1)
+    assert not await mine.fail(late, "the same once more")
+    assert (await rows(pool))[asset]["worker"] == mine.worker
+
+    await wish(pool, asset, tasks=["clip!"], priority=Priority.REQUEST)
+    await mine.fold()
+    asked = await mine.asked_meanwhile([asset])
+    await mine.release_all()
+    (job,) = await mine.claim(1)
+    await wish(pool, asset, tasks=["ocr!"], priority=Priority.REQUEST)
+    await mine.fold()
+    assert await mine.promote(asked) == [], "what this would take is taken by nobody"
+    await complete(pool, mine, [job])
+    (job,) = await mine.claim(1)
+    assert job.tasks == {"ocr!"}
+
+
+async def test_a_claim_of_a_worker_that_is_not_there_gets_nothing(pool, mine):
+    """It ended, or others took it for dead: what it claimed now would be taken for what killed it."""
+    await wish(pool, uuid4(), priority=Priority.REQUEST)
+    await mine.fold()
+    await mine.unregister()
+    assert await mine.claim(1) == []
+    assert await mine.claim_requests(1) == []
+    await mine.register("test", "0", "cpu")
+    assert len(await mine.claim(1)) == 1
 
 
 async def test_a_job_that_fails_waits_longer_each_time_and_is_given_up(pool):
@@ -186,6 +257,18 @@ async def test_retry_revives_all_or_those_named(pool, mine):
     assert {job.asset_id for job in await mine.claim(10)} == set(assets)
 
 
+async def test_retry_ends_the_pause_of_one_that_waits(pool, mine):
+    waiting = await one_claimed(pool, mine, uuid4())
+    mine.policy = Policy(max_attempts=3, retry_seconds=1000, lease_seconds=60)
+    assert not await mine.fail(waiting, "a reason")
+    assert await mine.claim(10) == []
+    held = await one_claimed(pool, mine, uuid4())
+    assert await queue.retry(pool) == [waiting.asset_id]
+    (job,) = await mine.claim(10)
+    assert (job.asset_id, job.attempts) == (waiting.asset_id, 1)
+    assert (await rows(pool))[held.asset_id]["worker"] == mine.worker
+
+
 async def test_what_fails_after_a_new_event_starts_afresh(pool):
     worker = await a_worker(pool, max_attempts=1)
     asset = uuid4()
@@ -228,11 +311,7 @@ async def test_the_jobs_of_the_dead_come_back_and_count(pool, mine):
             await dead.register("test", "0", "cpu")
             (job,) = await dead.claim(1)
             assert job.attempts == attempt
-        assert await mine.reap() == [], "it still lives"
-        await pool.execute(
-            "UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour' WHERE id = $1", dead.worker
-        )
-        assert await mine.reap() == [asset]
+        assert await dies(pool, dead, mine) == [asset]
         assert not await dead.beat(0, 0, False), "it must learn that it lost its lease"
     assert await mine.claim(1) == []
     (failure,) = await queue.failures(pool)
@@ -247,11 +326,34 @@ async def test_the_jobs_of_one_who_left_no_trace_come_back(pool, mine):
     assert await mine.reap() == [job.asset_id]
 
 
+async def test_a_database_that_stalls_makes_nobody_dead(pool, mine):
+    """Nobody could give a sign of life meanwhile; whoever wakes first must not take the jobs of all others."""
+    others = [await a_worker(pool) for _ in range(3)]
+    for other in others:
+        await one_claimed(pool, other, uuid4())
+    await pool.execute("UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour'")
+    assert await mine.reap() == []
+    for other in others:
+        assert await other.beat(0, 0, False)
+    for _ in range(LOOKS):
+        assert await mine.reap() == []
+    assert {row["attempts"] for row in (await rows(pool)).values()} == {1}
+
+
+async def test_one_who_gives_a_sign_of_life_is_not_dead(pool, mine):
+    other = await a_worker(pool)
+    await one_claimed(pool, other, uuid4())
+    for _ in range(3):
+        for _ in range(LOOKS):
+            assert await mine.reap() == []
+        assert await other.beat(0, 0, False)
+
+
 async def test_nobody_takes_himself_for_dead(pool, mine):
     """After a laptop's sleep every lease is over, also one's own."""
     job = await one_claimed(pool, mine, uuid4())
-    await pool.execute("UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour'")
-    assert await mine.reap() == []
+    for _ in range(2 * LOOKS):
+        assert await mine.reap() == []
     assert await mine.beat(0, 0, False)
     await complete(pool, mine, [job])
     assert await rows(pool) == {}
@@ -260,10 +362,7 @@ async def test_nobody_takes_himself_for_dead(pool, mine):
 async def test_one_who_lost_his_jobs_holds_nothing(pool, mine):
     other = await a_worker(pool)
     job = await one_claimed(pool, mine, uuid4())
-    await pool.execute(
-        "UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour' WHERE id = $1", mine.worker
-    )
-    await other.reap()
+    await dies(pool, mine, other)
     (taken,) = await other.claim(1)
     async with pool.acquire() as connection, connection.transaction():
         assert await mine.hold(connection, [job]) == set()

@@ -275,6 +275,7 @@ async def test_a_tag_that_no_event_told_of_is_found(pool, immich, connection, ph
     assert await tags.catch_up(pool) == 1
     assert await tags.catch_up(pool) == 0, "it is in the inbox"
     worker = queue.Queue(pool, tag, queue.Policy(3, 0, 60))
+    await worker.register("test", "0", "cpu")
     await worker.fold()
     assert await tags.catch_up(pool) == 0
     (job,) = await worker.claim(10)
@@ -326,6 +327,7 @@ async def test_the_tag_of_another_person_stays(pool, immich, connection, photos,
 async def finish_all(pool: Pool) -> None:
     await pool.execute("DELETE FROM immich_indexer.inbox WHERE tag_id IS NULL")
     worker = queue.Queue(pool, UUID(int=1), queue.Policy(1, 0, 60))
+    await worker.register("test", "0", "cpu")
     await worker.register("test", "0", "cpu")
     await worker.fold()
     await worker.complete(pool, await worker.claim(100))

@@ -214,7 +214,8 @@ CREATE TABLE immich_indexer.job (
     worker uuid,
     failed_at timestamp with time zone,
     error text,
-    dead boolean DEFAULT false NOT NULL
+    dead boolean DEFAULT false NOT NULL,
+    deaths smallint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='5000');
 CREATE TABLE immich_indexer.migration (

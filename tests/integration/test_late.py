@@ -1,0 +1,86 @@
+"""What the database does after we have given up on it: its process was frozen and goes on. Nothing late may count."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from indexer.database import open_pool
+from indexer.inference import Inference
+from indexer.media import Media
+from indexer.pipeline import Pipeline
+from indexer.queue import Job, Policy, Queue
+from tests import stubs
+from tests.installs import install
+from tests.stubs import StubClip, StubOcr
+from tests.workers import idle, is_indexed, settings_for
+
+
+@pytest.fixture
+def freeze() -> Iterator[Callable[[int], None]]:
+    """Stops a process of the server's; all go on at the end."""
+    if "TEST_DATABASE_URL" in os.environ:
+        pytest.skip("stops processes of the server: needs one of our own")
+    frozen: list[int] = []
+
+    def stop(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        frozen.append(pid)
+
+    yield stop
+    for pid in frozen:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_photos_of_a_claim_that_comes_late_are_read(
+    database, immich, connection, owner, freeze, monkeypatch: pytest.MonkeyPatch
+):
+    """The claim was given up; when its process goes on, the photos are ours, and nobody was told which."""
+    monkeypatch.setattr("indexer.pipeline._COMPARE", 0.1)
+    await install(database)
+    pool = await open_pool(database)
+    given_up, thawed = asyncio.Event(), asyncio.Event()
+
+    class Late(Queue):
+        pid: int | None = None
+        given_back = 0
+
+        async def claim(self, limit: int) -> list[Job]:
+            if self.pid is None:
+                await super().claim(0)  # so that all that is sent below is the claim itself
+                self.pid = await pool.fetchval("SELECT pg_backend_pid()")
+                freeze(self.pid)  # the pool lends the connection that came back last
+                return await super().claim(limit)
+            given_up.set()
+            return await super().claim(limit) if thawed.is_set() else []
+
+        async def release_all(self, but: Iterable[Job] = ()) -> int:
+            released = await super().release_all(but)
+            self.given_back += released
+            if self.given_back:
+                thawed.set()
+            return released
+
+    queue = Late(pool, uuid4(), Policy(max_attempts=1, retry_seconds=0, lease_seconds=60))
+    await queue.register("test", "0", "cpu")
+    assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(3)]
+    media = Media.of(settings_for(database, immich.media.directory))
+    pipeline = Pipeline(pool, queue, Inference(StubClip(), StubOcr(), threads=1), media, patience=0.5)
+    running = asyncio.create_task(pipeline.run(asyncio.Event(), lambda: 0.05))
+    try:
+        await asyncio.wait_for(given_up.wait(), 10)
+        assert queue.pid is not None
+        os.kill(queue.pid, signal.SIGCONT)
+        await idle(connection)
+        assert queue.given_back == len(assets), "they were claimed late"
+        for number, asset in enumerate(assets):
+            assert await is_indexed(connection, asset, stubs.picture(number))
+    finally:
+        await pipeline.stop(1)
+        await asyncio.gather(running, return_exceptions=True)
+        pool.terminate()
