@@ -5,9 +5,10 @@ Knows nothing of the database; the pipeline feeds it with previews, the gateway 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from indexer.models.ocr import Detection, Line
 from indexer.scheduler import Hurry, Scheduler, Stage
 
 Vector = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 class ClipModel(Protocol):
@@ -45,6 +47,15 @@ class OcrModel(Protocol):
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
         """What they say, a list a picture."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the models made of one picture: None where it was not asked for, or where that model, in `failed`, failed."""
+
+    vector: Vector | None = None
+    lines: list[Line] | None = None
+    failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
 class Budget:
@@ -140,17 +151,26 @@ class Inference:
             PictureError: it cannot be decoded, or the CLIP model makes no vector of it.
             Exception: whatever a model raises.
         """
+        made = await self.read_each(data, clip=clip, ocr=ocr, urgent=urgent)
+        for error in made.failed.values():
+            raise error
+        return made.vector, made.lines
+
+    async def read_each(self, data: bytes, *, clip: bool, ocr: bool, urgent: bool = False) -> Made:
+        """The same, where the failure of one model leaves what the other makes.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height, urgent=urgent):
-            try:
-                with self._schedule.hurry() if urgent else nullcontext() as hurry:
-                    picture = await self._schedule(self._decode, data, hurry)
-                    async with asyncio.TaskGroup() as group:
-                        vector = group.create_task(self._vector(picture, hurry)) if clip else None
-                        lines = group.create_task(self._lines(picture, hurry)) if ocr else None
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None  # one reason is enough, and readable
-        return vector.result() if vector else None, lines.result() if lines else None
+            with self._schedule.hurry() if urgent else nullcontext() as hurry:
+                picture = await self._schedule(self._decode, data, hurry)
+                failed: dict[str, Exception] = {}
+                async with asyncio.TaskGroup() as group:
+                    vector = group.create_task(_kept(failed, "clip", self._vector(picture, hurry))) if clip else None
+                    lines = group.create_task(_kept(failed, "ocr", self._lines(picture, hurry))) if ocr else None
+        return Made(vector.result() if vector else None, lines.result() if lines else None, failed)
 
     def close(self) -> None:
         """Start nothing more."""
@@ -185,3 +205,12 @@ class Inference:
     def _recognise_all(self, items: Sequence[Detection]) -> list[list[Line]]:
         assert self.ocr is not None  # noqa: S101 - as above
         return self.ocr.recognise(items)
+
+
+async def _kept(failed: dict[str, Exception], part: str, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` comes to; None where it fails, and `failed` has the reason."""
+    try:
+        return await work
+    except Exception as error:
+        failed[part] = error
+        return None

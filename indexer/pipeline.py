@@ -14,7 +14,7 @@ from indexer import photos, results
 from indexer.backoff import Backoff, at_least
 from indexer.database import TROUBLE, Pool, explain, is_transient, within
 from indexer.errors import PictureError, SchemaError
-from indexer.inference import Inference
+from indexer.inference import Inference, Made
 from indexer.media import Media, MediaError
 from indexer.photos import Photo
 from indexer.queue import Job, Queue
@@ -216,15 +216,17 @@ class Pipeline:
         """One photo, from its file to a reading. Its failure is its own."""
         try:
             reading = await self._read(job, photo)
-        except PictureError as error:
-            await self._failed(job, str(error))
         except MediaError as error:
             log.error("cannot reach a preview", error=str(error))
             await self._give_back([job], _SYSTEMIC_PAUSE)
         except Exception as error:
-            log.exception("unexpected error", asset=str(job.asset_id))
-            await self._failed(job, f"{type(error).__name__}: {error}")
+            if not isinstance(error, PictureError):
+                log.exception("unexpected error", asset=str(job.asset_id))
+            await self._failed(job, _reason(error))
         else:
+            if reading.failed and reading.vector is None and reading.lines is None:
+                await self._failed(job, reading.reason)
+                return
             self._unwritten[job] = None
             self._finished.put_nowait((not job.urgent, next(self._numbers), reading))
 
@@ -240,23 +242,31 @@ class Pipeline:
         stale = digest != photo.digest
         read_clip = clip is not None and (stale or "clip" in again or photo.clip_model != clip.name)
         read_ocr = ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name)
-        vector, lines = None, None
+        made = Made()
         if read_clip or read_ocr:
-            vector, lines = await self._inference.read(data, clip=read_clip, ocr=read_ocr, urgent=job.urgent)
+            made = await self._inference.read_each(data, clip=read_clip, ocr=read_ocr, urgent=job.urgent)
+        for part, error in made.failed.items():
+            if not isinstance(error, PictureError):
+                log.error("a model failed", asset=str(job.asset_id), task=part, exc_info=error)
         return Reading(
             job,
             photo,
             digest,
-            clip_model=clip.name if clip is not None and vector is not None else None,
-            vector=vector,
-            ocr_model=ocr.name if ocr is not None and lines is not None else None,
-            lines=lines,
+            clip_model=clip.name if clip is not None and made.vector is not None else None,
+            vector=made.vector,
+            ocr_model=ocr.name if ocr is not None and made.lines is not None else None,
+            lines=made.lines,
+            failed={part: clean(_reason(error)) for part, error in made.failed.items()},
         )
 
     async def _failed(self, job: Job, reason: str) -> None:
         async for attempt in _patiently():
             with attempt:
                 dead = await self._answer(self._queue.fail(job, clean(reason)))
+        self._tell(job, reason, dead)
+
+    @staticmethod
+    def _tell(job: Job, reason: str, dead: bool) -> None:
         log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
 
     async def _give_back(self, jobs: Sequence[Job], pause: float) -> None:
@@ -279,8 +289,11 @@ class Pipeline:
         try:
             async for attempt in _patiently():
                 with attempt:
-                    await self._answer(results.write(self._pool, self._queue, batch, self._alphabet))
-            self.photos += sum(reading.digest is not None for reading in batch)
+                    failed = await self._answer(results.write(self._pool, self._queue, batch, self._alphabet))
+            for reading in batch:
+                if reading.job in failed:
+                    self._tell(reading.job, reading.reason, failed[reading.job])
+            self.photos += sum(reading.digest is not None and not reading.failed for reading in batch)
         except SchemaError as error:
             log.error("Immich's tables are not as they must be", error=str(error))
             await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)
@@ -291,6 +304,11 @@ class Pipeline:
                 return
             log.exception("cannot write", asset=str(batch[0].job.asset_id))
             await self._failed(batch[0].job, f"cannot write the results: {explain(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a photo could not be read, for a person."""
+    return str(error) if isinstance(error, PictureError) else f"{type(error).__name__}: {error}"
 
 
 def _patiently() -> AsyncRetrying:

@@ -5,8 +5,8 @@ vectors and the healing of a text are one piece of code.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import hypot
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,8 @@ _SQL = queries("results")
 # Immich changed the vector column, or removed an asset, between our look and our write: look again.
 CHANGED = (asyncpg.DataError, asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError)
 
+_PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
+
 # Widths that Immich's own CLIP model names give, with one name each, to advise with.
 MODEL_NAMES = {
     512: "ViT-B-32__openai",
@@ -48,7 +50,7 @@ class Reading:
     """What was read of one photo. Parts that were not read anew are None and stay as they were.
 
     `digest` None: not even the preview was looked at, only what is derived is to be put right. `vector` has the model's
-    dimensions, L2-normalised, float32.
+    dimensions, L2-normalised, float32. `failed`: why a part that was wanted (clip, ocr) could not be read.
     """
 
     job: Job
@@ -58,13 +60,27 @@ class Reading:
     vector: npt.NDArray[np.float32] | None = None
     ocr_model: str | None = None
     lines: Sequence[Line] | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why a part could not be read; empty if everything was."""
+        return "; ".join(f"{_PARTS[part]}: {why}" for part, why in self.failed.items())
+
+    @property
+    def done(self) -> frozenset[str]:
+        """The tasks that nothing is left to be done of."""
+        return frozenset(task for task in self.job.tasks if task.removesuffix("!") not in self.failed)
 
 
-async def write(pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None) -> None:
-    """Write `readings` and complete their jobs, in one transaction.
+async def write(
+    pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None
+) -> dict[Job, bool]:
+    """Write `readings` and complete their jobs, in one transaction; a job whose photo was read in part has failed.
 
     A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out. Lines of
-    Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter.
+    Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter. Returns
+    the jobs that have failed, and whether each was given up.
 
     Raises:
         ColumnWidthError: Immich's vector column is narrower than the vectors.
@@ -85,7 +101,12 @@ async def write(pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet:
             alphabet=alphabet,
         )
         await connection.execute(_SQL["forget"], ids)
-        await queue.complete(connection, [reading.job for reading in mine])
+        failed = {reading.job: reading for reading in kept if reading.failed}
+        await queue.complete(connection, [reading.job for reading in mine if reading.job not in failed])
+        return {
+            job: await queue.fail(job, reading.reason, done=reading.done, connection=connection)
+            for job, reading in failed.items()
+        }
 
 
 async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:

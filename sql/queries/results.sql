@@ -16,6 +16,7 @@ DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])
     AND NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
 
 -- name: store
+-- A part that was not read anew stays, but is no result of another picture: the model that made it is forgotten.
 INSERT INTO immich_indexer.photo AS p (asset_id, preview_updated_at, digest, clip_model, clip, ocr_model, lines)
 SELECT asset_id, preview_updated_at, digest, clip_model, clip::halfvec, ocr_model, lines
 FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
@@ -24,9 +25,9 @@ ORDER BY asset_id
 ON CONFLICT (asset_id) DO UPDATE SET
     preview_updated_at = excluded.preview_updated_at,
     digest = excluded.digest,
-    clip_model = coalesce(excluded.clip_model, p.clip_model),
+    clip_model = coalesce(excluded.clip_model, CASE WHEN p.digest = excluded.digest THEN p.clip_model END),
     clip = coalesce(excluded.clip, p.clip),
-    ocr_model = coalesce(excluded.ocr_model, p.ocr_model),
+    ocr_model = coalesce(excluded.ocr_model, CASE WHEN p.digest = excluded.digest THEN p.ocr_model END),
     lines = coalesce(excluded.lines, p.lines),
     indexed_at = now();
 

@@ -1,8 +1,10 @@
 -- Asked by indexer/status.py. $1 is an owner, whose photos outside the locked folder count, or null: everybody's.
 
 -- name: in_use
--- The models that the photo read last was made with.
-SELECT clip_model, ocr_model, vector_dims(clip) AS dimensions FROM immich_indexer.photo ORDER BY indexed_at DESC LIMIT 1;
+-- The models that the photo read last was made with; not one that was read in part, whose job has failed.
+SELECT clip_model, ocr_model, vector_dims(clip) AS dimensions FROM immich_indexer.photo p
+WHERE NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = p.asset_id AND j.error IS NOT NULL)
+ORDER BY indexed_at DESC LIMIT 1;
 
 -- name: progress
 -- Photos to be indexed, by what they were made with: `photos` of them were read, `indexed` by the models $2 and $3

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import images, results
+from indexer import images, queue, results, status
 from indexer.database import Pool, open_pool
 from indexer.demo.immich import OcrLine
 from indexer.reconcile import Found, Reconciler
@@ -345,11 +345,74 @@ async def test_a_vector_that_is_no_number_fails_only_its_photo(database, immich,
         settings_for(database, immich.media.directory, max_attempts=2), Models(Broken(), StubOcr(), "cpu")
     ):
         assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(8)]
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 7 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(clip) = 7 FROM immich_indexer.photo"))
         await idle(connection)
     (failure,) = (await failures(connection)).values()
     assert (failure.asset_id, failure.dead) == (assets[3], True)
-    assert "no number" in failure.error
+    assert failure.error == "no vector was made: the CLIP model answered with something that is no number"
+    assert await lines_of(connection, assets[3]) == [stubs.expected_text(3)]
+
+
+async def test_what_one_model_made_is_kept_when_the_other_fails(database, immich, connection, owner):
+    """Only what failed is tried again, and given up with its reason; it is not taken for a result of a new preview."""
+    broken = True
+
+    def say(rgb):
+        if broken:
+            raise RuntimeError("out of order")
+        return [stubs.text_of(rgb)]
+
+    models = Models(StubClip(), StubOcr(say=say), "cpu")
+    settings = settings_for(database, immich.media.directory, max_attempts=3)
+
+    async def given_up() -> bool:
+        failure = (await failures(connection)).get(asset)
+        return failure is not None and failure.dead
+
+    async with working(settings, models):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(given_up)
+        failure = (await failures(connection))[asset]
+        assert (failure.error, failure.attempts) == ("the text was not read: RuntimeError: out of order", 3)
+        assert (models.clip.calls, models.ocr.calls) == (1, 3)
+        assert float(await vector_of(connection, asset) @ stubs.expected_vector(1)) > 0.9999
+        assert await status.in_use(connection) is None, "nobody has read a photo with both"
+
+        broken = False
+        assert await queue.retry(connection) == [asset]
+        await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
+        assert models.clip.calls == 1
+
+        broken = True
+        await immich.generate_thumbnails(asset, stubs.picture(2))
+        await eventually(given_up)
+        assert float(await vector_of(connection, asset) @ stubs.expected_vector(2)) > 0.9999
+        kept = await connection.fetchrow("SELECT clip_model, ocr_model FROM immich_indexer.photo")
+        assert tuple(kept) == ("stub clip", None), "the lines are those of the preview before"
+        assert models.clip.calls == 2
+
+        broken = False
+        await queue.retry(connection)
+        await eventually(lambda: is_indexed(connection, asset, stubs.picture(2)))
+        assert models.clip.calls == 2
+
+
+async def test_photos_that_fail_do_not_empty_the_pipeline(database, immich, connection, owner, gate):
+    """One photo takes its time; files that cannot be read are tried and given up meanwhile."""
+    models = Models(StubClip(before=gate), StubOcr(), "cpu")
+    async with working(settings_for(database, immich.media.directory, max_attempts=3), models):
+        slow = await immich.upload(stubs.picture(1), owner=owner)
+        await gate.reached()
+        bad = [await immich.upload(b"no picture %d" % number, owner=owner) for number in range(5)]
+
+        async def all_given_up() -> bool:
+            found = await failures(connection)
+            return all(asset in found and found[asset].dead for asset in bad)
+
+        await eventually(all_given_up)
+        assert not await is_indexed(connection, slow, stubs.picture(1))
+        gate.open()
+        await eventually(lambda: is_indexed(connection, slow, stubs.picture(1)))
 
 
 async def test_a_model_that_raises_anything_is_quoted(database, immich, connection, owner):
@@ -439,7 +502,7 @@ async def test_a_vector_column_that_is_half_changed(database, immich, connection
 
     async def watched(*arguments):
         try:
-            await write(*arguments)
+            return await write(*arguments)
         except asyncpg.CheckViolationError:
             tried.set()
             raise
