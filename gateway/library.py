@@ -1,8 +1,10 @@
 """What the gateway asks Immich's database, which may be away at any time: nothing here waits for it for long."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from gateway.errors import UnavailableError
+from gateway.errors import BusyError, UnavailableError
 from indexer import queue, results
-from indexer.database import TROUBLE, Pool, explain, open_pool, queries, within
+from indexer.database import TROUBLE, Connection, Pool, explain, open_pool, queries, within
 from indexer.errors import ColumnWidthError, SchemaError
 from indexer.queue import Counts
 
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 _SQL = queries("gateway")
 _CHANGE = 5.0  # seconds to wait for Immich to finish changing its column
 _PAUSE = 1.0  # seconds between two tries to reach a database that is away
+_CONNECTIONS = 4
+_CONFIRM = 1.0  # seconds for the server to confirm that a question was taken back: else its connection is dead
 
 _TROUBLE = (*TROUBLE, SchemaError)
 # What the database says where no indexer was ever installed, or not for us.
@@ -42,6 +46,14 @@ Vector = npt.NDArray[np.float32]
 
 class AwayError(Exception):
     """The database does not answer. For callers here, who go on without it."""
+
+
+class OccupiedError(AwayError):
+    """The database is there, but has no time for this question."""
+
+
+# The connections that were lent to the question at hand.
+_lent: ContextVar[list[Connection] | None] = ContextVar("lent", default=None)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Library:
     Args:
         dsn: where it is.
         lease: seconds after which an indexer that was not seen is taken for dead.
-        patience: seconds that a question may take.
+        patience: seconds that each of these may take: to wait for a free connection, to connect, to be answered.
     """
 
     def __init__(self, dsn: str, *, lease: float = 10, patience: float = 2) -> None:
@@ -86,6 +98,7 @@ class Library:
         self._patience = patience
         self._pool: Pool | None = None
         self._connecting = asyncio.Lock()
+        self._places = asyncio.Semaphore(_CONNECTIONS)
         self._try_again = 0.0
         self._reading: asyncio.Task[tuple[int, bool]] | None = None
 
@@ -107,10 +120,10 @@ class Library:
                 if loop.time() > until:
                     raise UnavailableError("Immich is changing the width of its vectors", retry_after=5)
                 await asyncio.sleep(0.1)
-        except AwayError:
+        except AwayError as error:
             if self.last_width is None:
                 raise UnavailableError(
-                    f"the width of Immich's vectors is not known yet: {self.trouble}", retry_after=5
+                    f"the width of Immich's vectors is not known yet: {error}", retry_after=5
                 ) from None
             return self.last_width
 
@@ -153,28 +166,40 @@ class Library:
     async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
         """The answer, with all the caution that a database needs that may hang, be restarted or be restored.
 
+        It waits for a free connection, and then for its answer, `patience` seconds each if given.
+
         Raises:
-            AwayError: the database does not answer, within `patience` seconds if given.
+            AwayError: the database does not answer.
+            OccupiedError: it does, but all connections are busy, or the answer takes longer.
             ColumnWidthError: the question found Immich's column too narrow.
             asyncpg.PostgresError: a table is not there, or not for us.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._try_again:
             raise AwayError(self.trouble)
-        try:
-            answer = await within(patience or self._patience, self._connect_and(question))
-        except (*NOT_OURS, ColumnWidthError):
-            raise
-        except _TROUBLE as error:  # TimeoutError is an OSError
-            trouble = "it does not answer" if isinstance(error, TimeoutError) else explain(error)
-            if self.trouble != trouble:
-                log.warning("no database", error=trouble)
-            self.trouble = trouble
-            self._try_again = loop.time() + _PAUSE
-            if isinstance(error, TimeoutError) and self._pool is not None:
-                self._pool.terminate()  # its connections may never say anything again
-                self._pool = None
-            raise AwayError(trouble) from error
+        patience = patience or self._patience
+        async with self._place(patience):
+            lent: list[Connection] = []
+            token = _lent.set(lent)
+            try:
+                pool = await within(self._patience, self._connect())
+                answer = await within(patience + _CONFIRM, _in_time(patience, question(pool), lent))
+            except (*NOT_OURS, ColumnWidthError):
+                raise
+            except OccupiedError:
+                self.trouble = None  # it is there: it has confirmed that the question was taken back
+                raise
+            except _TROUBLE as error:  # TimeoutError is an OSError
+                trouble = "it does not answer" if isinstance(error, TimeoutError) else explain(error)
+                if self.trouble != trouble:
+                    log.warning("no database", error=trouble)
+                self.trouble = trouble
+                self._try_again = loop.time() + _PAUSE
+                if isinstance(error, TimeoutError):
+                    await self._drop(lent)
+                raise AwayError(trouble) from error
+            finally:
+                _lent.reset(token)
         self.trouble = None
         return answer
 
@@ -182,12 +207,15 @@ class Library:
         """The same for somebody who cannot be answered without it.
 
         Raises:
+            BusyError: the database has no time for it.
             UnavailableError: there is no answer; the text says why, and what to do.
         """
         try:
             return await self.ask(question, patience=patience)
         except ColumnWidthError as error:
             raise UnavailableError(str(error), 60) from error
+        except OccupiedError as error:
+            raise BusyError(f"the database is busy: {error}", retry_after=2) from error
         except AwayError as error:
             if isinstance(error.__cause__, SchemaError):
                 raise UnavailableError(str(error.__cause__), 60) from error
@@ -216,8 +244,52 @@ class Library:
             raise AwayError(self.trouble)
         return row["width"], row["changing"]
 
-    async def _connect_and(self, question: Callable[[Pool], Awaitable[T]]) -> T:
+    @contextlib.asynccontextmanager
+    async def _place(self, patience: float) -> AsyncIterator[None]:
+        """One of as many places as there are connections, so that nobody waits for one while being timed."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._places.acquire()
+        except TimeoutError:
+            raise OccupiedError(f"none of its {_CONNECTIONS} connections was free for {patience:g} s") from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _connect(self) -> Pool:
         async with self._connecting:
             if self._pool is None:
-                self._pool = await open_pool(self._dsn, size=4, timeout=self._patience)
-        return await question(self._pool)
+                self._pool = await open_pool(self._dsn, size=_CONNECTIONS, timeout=self._patience, lent=_note)
+        return self._pool
+
+    async def _drop(self, silent: list[Connection]) -> None:
+        """Close connections that may never say anything again. Those that lie idle are made anew before their next use."""
+        for connection in silent:
+            with contextlib.suppress(asyncpg.InterfaceError):  # it has come back to the pool
+                connection.terminate()
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
+
+async def _note(connection: Connection) -> None:
+    lent = _lent.get()
+    if lent is not None:
+        lent.append(connection)
+
+
+async def _in_time(seconds: float, question: Awaitable[T], lent: list[Connection]) -> T:
+    """The answer. Where it takes longer the question is taken back, which ends when the server has confirmed it.
+
+    Raises:
+        OccupiedError: it took longer.
+        TimeoutError: no connection was made.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await question
+    except TimeoutError:
+        if limit.expired() and lent:
+            raise OccupiedError(f"this took longer than {seconds:g} s") from None
+        raise

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -153,8 +153,17 @@ async def _search_path(connection: Connection) -> str:
     return f'pg_catalog, "{await _vector_schema(connection)}", public'
 
 
-async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bool = True) -> Pool:
+async def open_pool(
+    dsn: str,
+    *,
+    size: int = 4,
+    timeout: float = 10,
+    durable: bool = True,
+    lent: Callable[[Any], Awaitable[None]] | None = None,
+) -> Pool:
     """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`.
+
+    `lent` is told of each connection that is lent out.
 
     `durable=False` spares Immich's disk: a crash of the server may then forget our last half second, always whole
     transactions and the latest first. That is all a worker needs, whose results and the end of their jobs are one
@@ -172,6 +181,7 @@ async def open_pool(dsn: str, *, size: int = 4, timeout: float = 10, durable: bo
             max_size=size,
             command_timeout=_STATEMENT,
             max_inactive_connection_lifetime=300,
+            setup=lent,
             server_settings=_session(search_path, durable=durable),
         )
 

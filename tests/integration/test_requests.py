@@ -205,7 +205,8 @@ async def test_it_does_not_wait_for_a_photo_that_runs_alone(installed, immich, c
     journal = Journal()
     journal.hold(lambda what, texts: what == "encode" and texts == [text])
     await connection.execute(
-        "INSERT INTO immich_indexer.job (asset_id, tasks, priority, attempts, deaths) VALUES ($1, '{clip!}', 10, 1, 1)", bad
+        "INSERT INTO immich_indexer.job (asset_id, tasks, priority, attempts, deaths) VALUES ($1, '{clip!}', 10, 1, 1)",
+        bad,
     )
     async with held(installed, immich, journal, cpu_threads=2):
         await connection.execute("SELECT immich_indexer.reprocess($1, '{clip}')", good)
