@@ -264,7 +264,7 @@ class Library:
         return self._pool
 
     async def _drop(self, silent: list[Connection]) -> None:
-        """Close connections that may never say anything again. Those that lie idle are made anew before their next use."""
+        """Close connections that may never say anything again. Idle ones are made anew before they are used."""
         for connection in silent:
             with contextlib.suppress(asyncpg.InterfaceError):  # it has come back to the pool
                 connection.terminate()

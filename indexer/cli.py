@@ -192,7 +192,7 @@ async def status(settings: Settings, as_json: bool) -> None:
         f"waiting {counts.waiting + counts.inbox}, retrying {counts.retrying}, running {counts.running}{oldest}; "
         f"given up {counts.dead}"
     )
-    eta = "" if state.eta_seconds is None else f", done in {_duration(state.eta_seconds)}"
+    eta = f", done in {_duration(state.eta_seconds)}" if state.eta_seconds else ""
     out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
     if state.vector_advice:
@@ -228,14 +228,14 @@ def _duration(seconds: float) -> str:
 @click.argument("assets", nargs=-1, type=click.UUID)
 @_command
 async def retry(settings: Settings, assets: tuple[UUID, ...]) -> None:
-    """Try photos again that were given up: all, or those named."""
+    """Try photos again at once that were given up or wait for another try: all, or those named."""
     connection = await connect_to_immich(settings.dsn)
     try:
         await schema.require(connection)
         revived = await queue.retry(connection, list(assets) or None)
     finally:
         await connection.close()
-    out.print(f"{len(revived)} photos will be tried again")
+    out.print("1 photo will be tried again" if len(revived) == 1 else f"{len(revived)} photos will be tried again")
 
 
 @main.command()

@@ -1,8 +1,9 @@
 """Connections to Immich's database, and the SQL files that are asked over them."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,12 +24,17 @@ IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker or a dead line must no
 _STATEMENT = 120.0  # seconds that a statement may take
 PATIENCE = _STATEMENT + 30  # to wait for an answer, where nothing is shorter: the line may be dead, and nobody tells us
 
+INSTALLING = 900.0  # seconds that installing our schema may take: an index of a large table takes its time
+
 # What `within` is waiting for, or no longer is: asyncio itself keeps no task alive.
 _left: set["asyncio.Task[Any]"] = set()
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+# What asyncpg says of a connection that ends while it is used; the first in words about itself.
+_CUT_OFF = (asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError)
 
 _TRANSIENT: tuple[type[BaseException], ...] = (
     # the server restarts, the network drops
@@ -144,9 +150,15 @@ async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
     try:
         await connection.execute(f"SET search_path = {await _search_path(connection)}")
     except BaseException:
-        await connection.close()
+        connection.terminate()  # at once: its line may be dead
         raise
     return connection
+
+
+async def hang_up(connection: OwnConnection) -> None:
+    """Close it, politely where it still answers."""
+    with contextlib.suppress(*TROUBLE):
+        await connection.close(timeout=1)
 
 
 async def _search_path(connection: Connection) -> str:
@@ -159,7 +171,7 @@ async def open_pool(
     size: int = 4,
     timeout: float = 10,
     durable: bool = True,
-    lent: Callable[[Any], Awaitable[None]] | None = None,
+    lent: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
     """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`.
 
@@ -233,6 +245,8 @@ def explain(error: BaseException) -> str:
         return f"{error} (check DB_DATABASE_NAME)"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"{error} (run sql/role.sql as a superuser, again after an upgrade of Immich from 2 to 3)"
+    if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
+        return "the connection to the database ended: the server was restarted, or the line was cut"
     if isinstance(error, OSError | TimeoutError):
         return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
     return f"{type(error).__name__}: {error}"

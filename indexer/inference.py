@@ -51,7 +51,7 @@ class OcrModel(Protocol):
 
 @dataclass(frozen=True)
 class Made:
-    """What the models made of one picture: None where it was not asked for, or where that model, in `failed`, failed."""
+    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why."""
 
     vector: Vector | None = None
     lines: list[Line] | None = None

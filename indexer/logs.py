@@ -1,4 +1,4 @@
-"""Logging: for a person on a terminal, as JSON lines otherwise, always on standard error."""
+"""Logging: for a person on a terminal, as JSON lines otherwise, always on standard error; what libraries log, too."""
 
 import logging
 import re
@@ -7,6 +7,8 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from indexer.database import TROUBLE, explain
 
 # In a URL's login (up to the last @, for the password may hold one that nobody quoted), or as a parameter.
 _PASSWORD = re.compile(r"(?P<login>://[^:/@\s]*:)\S+@|(?P<parameter>password=)[^\s&]+", re.IGNORECASE)
@@ -22,6 +24,23 @@ def _hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 def _blank(match: re.Match[str]) -> str:
     return f"{match['login']}***@" if match["login"] else f"{match['parameter']}***"
+
+
+class _Libraries(logging.Handler):
+    """Passes on what libraries log. Trouble with the database is one line: it passes, and whoever asked is told.
+
+    Of asyncpg's own tasks, whose connection ended before they did, asyncio would print a traceback each: these have
+    nobody who asked, and are for whoever looks for the last detail.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log, event = structlog.get_logger(), record.getMessage().split("\n", 1)[0]
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, TROUBLE):
+            level = logging.DEBUG if record.name == "asyncio" else record.levelno
+            log.log(level, event, library=record.name, error=explain(error))
+        else:
+            log.log(record.levelno, event, library=record.name, exc_info=record.exc_info)
 
 
 def configure(level: str, form: str) -> None:
@@ -45,3 +64,4 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    logging.basicConfig(level=logging.WARNING, handlers=[_Libraries()], force=True)

@@ -17,6 +17,7 @@ from indexer.errors import PictureError, SchemaError
 from indexer.inference import Inference, Made
 from indexer.media import Media, MediaError
 from indexer.photos import Photo
+from indexer.progress import Progress
 from indexer.queue import Job, Queue
 from indexer.results import Reading
 from indexer.text.normalise import clean
@@ -55,6 +56,7 @@ class Pipeline:
         patience: float,
     ) -> None:
         self.photos = 0  # read since the start
+        self._progress = Progress()
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -130,6 +132,8 @@ class Pipeline:
                 log.info("claiming again")
                 trouble = ""
             if not claimed:
+                if not self._load:
+                    self._progress.caught_up()
                 await self._wait(rung, idle())
 
     async def _claim(self, rung: asyncio.Event, idle: Callable[[], float]) -> bool:
@@ -293,7 +297,9 @@ class Pipeline:
             for reading in batch:
                 if reading.job in failed:
                     self._tell(reading.job, reading.reason, failed[reading.job])
-            self.photos += sum(reading.digest is not None and not reading.failed for reading in batch)
+            read = sum(reading.digest is not None and not reading.failed for reading in batch)
+            self.photos += read
+            self._progress.read(read)
         except SchemaError as error:
             log.error("Immich's tables are not as they must be", error=str(error))
             await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)

@@ -17,12 +17,14 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from indexer import lexical, results, rights, schema, tags
 from indexer.database import (
+    INSTALLING,
     PATIENCE,
     TROUBLE,
     Connection,
     Pool,
     connect,
     connect_to_immich,
+    hang_up,
     is_transient,
     queries,
     within,
@@ -111,16 +113,15 @@ class Reconciler:
         guard = await connect(self._dsn)
         beating = None
         try:
-            await guard.execute(f"SET idle_session_timeout = '{_FROZEN}'")
-            ours = bool(await guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY))
+            await self._answer(guard.execute(f"SET idle_session_timeout = '{_FROZEN}'"))
+            ours = bool(await self._answer(guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
             if ours:
                 beating = asyncio.create_task(_beat(guard))
             yield ours
         finally:
             if beating is not None:
                 beating.cancel()
-            with contextlib.suppress(*TROUBLE):
-                await guard.close(timeout=1)  # also where this is cancelled meanwhile, though not politely then
+            await hang_up(guard)  # also where this is cancelled meanwhile, though not politely then
 
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
@@ -128,11 +129,11 @@ class Reconciler:
             await self._answer(self._check_rights())
             return
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
-        own = await connect_to_immich(self._dsn)
+        own = await self._answer(connect_to_immich(self._dsn))
         try:
-            change = await schema.install(own)
+            change = await within(INSTALLING, schema.install(own))
         finally:
-            await own.close()
+            await hang_up(own)
         log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
 
     async def _check_rights(self) -> None:

@@ -51,9 +51,9 @@ class Status:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds until nothing is left at the present rate; None while nothing moves."""
-        if not self.left:
-            return 0.0
+        """Seconds until nothing is left at the present rate; None while nothing moves, or it has not begun."""
+        if not self.left:  # before the first run nothing is queued, and nothing read
+            return 0.0 if self.indexed + self.queue.dead >= self.total else None
         return self.left / self.photos_per_minute * 60 if self.photos_per_minute else None
 
     @property

@@ -18,7 +18,19 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 import indexer
 from indexer import requests, schema
 from indexer.backoff import Backoff
-from indexer.database import TROUBLE, Connection, Pool, connect_to_immich, explain, is_transient, open_pool, within
+from indexer.database import (
+    INSTALLING,
+    PATIENCE,
+    TROUBLE,
+    Connection,
+    Pool,
+    connect_to_immich,
+    explain,
+    hang_up,
+    is_transient,
+    open_pool,
+    within,
+)
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich import Immich
 from indexer.inference import ClipModel, Inference, OcrModel
@@ -216,18 +228,18 @@ class Worker:
             ),
         ):
             with attempt:
-                connection = await connect_to_immich(self._settings.dsn)
+                connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
                 try:
-                    change = await schema.install(connection)
+                    change = await within(INSTALLING, schema.install(connection))
                     if self._models.clip is not None:
-                        await _check_width(connection, self._models.clip)
+                        await within(PATIENCE, _check_width(connection, self._models.clip))
                 finally:
-                    await connection.close()
+                    await hang_up(connection)
                 if change:
                     log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
                 for note in change.notes:
                     log.info("note", note=note)
-                return await open_pool(self._settings.dsn, durable=False)
+                return await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
         raise AssertionError("unreachable: the retrying above has no end")
 
     async def _serve(self, pool: Pool) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import images, queue, results, status
+from indexer import images, queue, reconcile, results, schema, status
 from indexer.database import Pool, open_pool
 from indexer.demo.immich import OcrLine
 from indexer.reconcile import Found, Reconciler
@@ -649,6 +649,60 @@ async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immi
         with pytest.raises(TimeoutError):
             await reconciler.round(thorough=True)
         assert await reconciler.round(thorough=True) is not None
+
+
+@pytest.mark.parametrize("call", ["execute", "fetchval"])
+async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database, monkeypatch, call):
+    monkeypatch.setattr("indexer.reconcile.PATIENCE", 0.3)
+    await install(database)
+    connect = reconcile.connect
+
+    async def dying(dsn):
+        connection = await connect(dsn)
+        if call == "fetchval":
+            await connection.execute("SELECT 1")
+        proxy.freeze()
+        return connection
+
+    monkeypatch.setattr(reconcile, "connect", dying)
+    async with Proxy(database) as proxy, pool_of(database) as pool:
+        with pytest.raises(TimeoutError):
+            await Reconciler(pool, proxy.url, None, None).round(thorough=True)
+
+
+def install_over_a_line_that_dies(monkeypatch, proxy: Proxy) -> None:
+    """The first time; later ones go well."""
+    install_schema, died = schema.install, False
+
+    async def dying(connection):
+        nonlocal died
+        if not died:
+            died = True
+            proxy.freeze()
+        return await install_schema(connection)
+
+    monkeypatch.setattr(schema, "install", dying)
+
+
+async def test_the_schema_is_not_mended_for_ever_over_a_dead_line(database, monkeypatch):
+    monkeypatch.setattr("indexer.reconcile.INSTALLING", 0.3)
+    async with Proxy(database) as proxy, pool_of(database) as pool:
+        install_over_a_line_that_dies(monkeypatch, proxy)
+        reconciler = Reconciler(pool, proxy.url, None, None)
+        with pytest.raises(TimeoutError):
+            await reconciler.round(thorough=True)
+        monkeypatch.setattr("indexer.reconcile.INSTALLING", 60)
+        assert await reconciler.round(thorough=True) is not None
+
+
+async def test_a_line_that_dies_at_the_start_is_replaced(database, immich, connection, owner, monkeypatch):
+    await install(database)  # so that all that is left to do takes no time
+    monkeypatch.setattr("indexer.worker.INSTALLING", 2)
+    async with Proxy(database) as proxy:
+        install_over_a_line_that_dies(monkeypatch, proxy)
+        async with working(settings_for(proxy.url, immich.media.directory)):
+            asset = await immich.upload(stubs.picture(1), owner=owner)
+            await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
 
 
 THEIRS = [OcrLine("一行别人的字"), OcrLine("又一行", box=(0.1, 0.5, 0.9, 0.5, 0.9, 0.6, 0.1, 0.6))]

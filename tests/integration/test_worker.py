@@ -3,13 +3,16 @@
 import asyncpg
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
+from indexer import status
 from indexer.demo.immich import StandIn
 from indexer.errors import ColumnWidthError
 from indexer.text import immich as immich_text
 from indexer.vectors import as_column
 from indexer.worker import Models
 from tests import stubs
+from tests.installs import install
 from tests.stubs import StubClip, StubOcr
 from tests.workers import eventually, idle, settings_for, working
 
@@ -40,6 +43,31 @@ async def test_an_upload_is_indexed(database, immich: StandIn, connection: Conne
     assert await connection.fetchval(
         "SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset
     ) == stubs.expected_text(1)
+
+
+async def test_the_log_tells_of_what_was_read(database, immich: StandIn, connection: Connection, owner):
+    with capture_logs() as lines:
+        async with working(settings_for(database, immich.media.directory)):
+            await immich.upload(stubs.picture(1), owner=owner)
+            await idle(connection)
+    told = [line for line in lines if line["event"] in ("read", "caught up")]
+    assert told[0]["log_level"] == "info"
+    assert sum(line["photos"] for line in told) == 1
+
+
+async def test_before_the_first_run_nobody_is_told_that_it_is_done(database, immich: StandIn, connection, owner):
+    await install(database)
+    assert (await status.look(connection)).eta_seconds == 0, "there is nothing to read"
+    await immich.upload(stubs.picture(1), owner=owner)
+    assert (await status.look(connection)).eta_seconds is None
+    await connection.execute("TRUNCATE immich_indexer.inbox")  # as where the photo was there before our triggers
+    before = await status.look(connection)
+    assert (before.left, before.indexed, before.total, before.eta_seconds) == (0, 0, 1, None)
+    assert before.as_json()["etaSeconds"] is None
+    async with working(settings_for(database, immich.media.directory)):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer.photo"))
+        await idle(connection)
+        assert (await status.look(connection)).eta_seconds == 0
 
 
 async def test_what_was_there_before_is_found(database, immich: StandIn, connection: Connection, owner):

@@ -1,12 +1,17 @@
 """Logs: readable for people and for machines, and without passwords in either form."""
 
+import asyncio
+import gc
 import json
+import logging
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 import structlog
 
 from indexer import logs
+from indexer.database import explain
 
 URL = "postgresql://immich:hunter2@db:5432/immich"
 LEAKS = [
@@ -22,9 +27,12 @@ LEAKS = [
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    before = structlog.get_config()
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
     structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize("form", ["human", "json"])
@@ -70,3 +78,50 @@ def test_nothing_goes_to_standard_output(capsys):
     logs.configure("debug", "json")
     structlog.get_logger().error("to the other stream")
     assert capsys.readouterr().out == ""
+
+
+LOST = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+
+def test_what_libraries_log_has_our_form(capsys):
+    logs.configure("info", "json")
+    try:
+        raise LOST
+    except asyncpg.InternalClientError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor", exc_info=True)
+    logging.getLogger("somebody").error("half of it: %s", URL)
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["level"], first["library"]) == ("warning", "asyncpg.pool")
+    assert first["event"] == "Failed to restore the pool connection floor"
+    assert first["error"] == "the connection to the database ended: the server was restarted, or the line was cut"
+    assert "Traceback" not in repr(first)
+    assert second["level"] == "error"
+    assert "hunter2" not in second["event"]
+
+
+async def _fail(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(("error", "lines"), [(LOST, 0), (ConnectionResetError("reset"), 0), (ValueError("ours"), 1)])
+async def test_tasks_that_a_lost_connection_leaves_behind_print_no_traceback(capsys, error, lines):
+    """And what else went wrong in a task that nobody awaited is not lost."""
+    logs.configure("info", "json")
+    await asyncio.wait([asyncio.create_task(_fail(error))])
+    del error
+    gc.collect()
+    await asyncio.sleep(0)
+    found = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert len(found) == lines
+    for line in found:
+        assert (line["event"], line["level"]) == ("Task exception was never retrieved", "error")
+        assert "ValueError: ours" in line["exception"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [LOST, asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+     asyncpg.InterfaceError("connection is closed")],
+)  # fmt: skip
+def test_a_lost_connection_is_explained_in_words(error):
+    assert explain(error) == "the connection to the database ended: the server was restarted, or the line was cut"
