@@ -89,14 +89,14 @@ class JournalOcr(stubs.StubOcr):
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set as soon as a photo that a person waits for stands in line for the models."""
-    event, read = asyncio.Event(), Inference.read
+    event, read = asyncio.Event(), Inference.read_each
 
     async def noticed(self: Inference, data: bytes, *, clip: bool, ocr: bool, urgent: bool = False) -> object:
         if urgent:
             event.set()
         return await read(self, data, clip=clip, ocr=ocr, urgent=urgent)
 
-    monkeypatch.setattr(Inference, "read", noticed)
+    monkeypatch.setattr(Inference, "read_each", noticed)
     return event
 
 
