@@ -183,7 +183,7 @@ class Library:
             token = _lent.set(lent)
             try:
                 pool = await within(self._patience, self._connect())
-                answer = await within(patience + _CONFIRM, _in_time(patience, question(pool), lent))
+                answer = await within(patience + _CONFIRM, _in_time(patience, question, pool, lent))
             except (*NOT_OURS, ColumnWidthError):
                 raise
             except OccupiedError:
@@ -194,9 +194,10 @@ class Library:
                 if self.trouble != trouble:
                     log.warning("no database", error=trouble)
                 self.trouble = trouble
-                self._try_again = loop.time() + _PAUSE
-                if isinstance(error, TimeoutError):
-                    await self._drop(lent)
+                if isinstance(error, TimeoutError) and lent:
+                    await self._drop(lent)  # the next question has a connection that is new
+                else:
+                    self._try_again = loop.time() + _PAUSE
                 raise AwayError(trouble) from error
             finally:
                 _lent.reset(token)
@@ -278,7 +279,7 @@ async def _note(connection: Connection) -> None:
         lent.append(connection)
 
 
-async def _in_time(seconds: float, question: Awaitable[T], lent: list[Connection]) -> T:
+async def _in_time(seconds: float, question: Callable[[Pool], Awaitable[T]], pool: Pool, lent: list[Connection]) -> T:
     """The answer. Where it takes longer the question is taken back, which ends when the server has confirmed it.
 
     Raises:
@@ -288,7 +289,7 @@ async def _in_time(seconds: float, question: Awaitable[T], lent: list[Connection
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            return await question
+            return await question(pool)
     except TimeoutError:
         if limit.expired() and lent:
             raise OccupiedError(f"this took longer than {seconds:g} s") from None

@@ -256,7 +256,10 @@ class Worker:
             patience=self._patience,
         )
         self._done.clear()
-        await queue.register(f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, models.device)
+        try:
+            await self._register(queue)
+        except TimeoutError:
+            raise SilenceError("the database did not answer for as long as a lease lasts") from None
         log.info(
             "indexing",
             clip=models.clip.name if models.clip else None,
@@ -302,6 +305,10 @@ class Worker:
     def _idle(self) -> float:
         return self._settings.poll_seconds if self.listener.deaf else _IDLE
 
+    async def _register(self, queue: Queue) -> None:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.device))
+
     async def _beat(self, queue: Queue) -> None:
         """Keep the lease, often enough that one lost beat does not cost it.
 
@@ -321,9 +328,7 @@ class Worker:
                 beat = queue.beat(photos, (photos - before) / minutes, self.listener.deaf)
                 if not await within(self._settings.lease_seconds, beat):
                     log.warning("the lease was lost: others took over our photos")
-                    await queue.register(
-                        f"{socket.gethostname()}:{os.getpid()}", indexer.__version__, self._models.device
-                    )
+                    await self._register(queue)
                     self.listener.rung.set()  # claims in between got nothing
             except TimeoutError:
                 raise SilenceError("the database did not answer for as long as a lease lasts") from None

@@ -73,8 +73,7 @@ async def test_a_question_that_takes_too_long_is_taken_back(library, connection)
     assert await other == 2
 
 
-async def test_only_the_silent_connection_is_dropped(database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.library._PAUSE", 0)
+async def test_only_the_silent_connection_is_dropped(database):
     silent, well = Slow(), Slow()
     async with Proxy(database) as proxy:
         library = Library(proxy.url, patience=0.5)
