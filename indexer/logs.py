@@ -38,9 +38,9 @@ class _Libraries(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, TROUBLE):
             level = logging.DEBUG if record.name == "asyncio" else record.levelno
-            log.log(level, event, library=record.name, error=explain(error))
+            log.log(level, event, logger=record.name, error=explain(error))
         else:
-            log.log(record.levelno, event, library=record.name, exc_info=record.exc_info)
+            log.log(record.levelno, event, logger=record.name, exc_info=record.exc_info)
 
 
 def configure(level: str, form: str) -> None:

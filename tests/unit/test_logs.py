@@ -91,7 +91,7 @@ def test_what_libraries_log_has_our_form(capsys):
         logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor", exc_info=True)
     logging.getLogger("somebody").error("half of it: %s", URL)
     first, second = map(json.loads, capsys.readouterr().err.splitlines())
-    assert (first["level"], first["library"]) == ("warning", "asyncpg.pool")
+    assert (first["level"], first["logger"]) == ("warning", "asyncpg.pool")
     assert first["event"] == "Failed to restore the pool connection floor"
     assert first["error"] == "the connection to the database ended: the server was restarted, or the line was cut"
     assert "Traceback" not in repr(first)
