@@ -2,8 +2,8 @@
 -- order: one short statement a page, whatever the size of the library.
 
 -- name: missing
--- Photos that should have results and have none, or have older ones: no job waits for them. $3, $4: the models in use, null
--- where a task is off. Wishes for them, and returns how far it looked and how many it found.
+-- Photos that should have results and have none, or have older ones: no job waits for them, nor was just that given up. $3, $4:
+-- the models in use, null where a task is off. Wishes for them, and returns how far it looked and how many it found.
 WITH page AS (
     SELECT a.id, a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline" AS eligible
     FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
@@ -16,10 +16,14 @@ WITH page AS (
     FROM page
     JOIN public.asset_file f ON f."assetId" = page.id AND f.type = 'preview' AND NOT f."isEdited"
     LEFT JOIN immich_indexer.photo p ON p.asset_id = page.id
-    WHERE page.eligible AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = page.id)
+    WHERE page.eligible AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = page.id AND NOT j.dead)
 ), wished AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT id, tasks, 20 FROM wanting WHERE cardinality(tasks) > 0 RETURNING 1
+    SELECT id, tasks, 20 FROM wanting w
+    WHERE cardinality(tasks) > 0 AND NOT EXISTS (
+        SELECT FROM immich_indexer.job j
+        WHERE j.asset_id = w.id AND w.tasks <@ ARRAY(SELECT rtrim(task, '!') FROM unnest(j.tasks) AS task))
+    RETURNING 1
 )
 SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM wished) AS found;
 

@@ -397,6 +397,28 @@ async def test_what_one_model_made_is_kept_when_the_other_fails(database, immich
         assert models.clip.calls == 2
 
 
+async def test_what_was_given_up_in_part_follows_a_change_of_the_other_model(database, immich, connection, owner):
+    def say(rgb):
+        raise RuntimeError("out of order")
+
+    asset = await immich.upload(stubs.picture(1), owner=owner)
+
+    async def made(clip: str) -> bool:
+        failure = (await failures(connection)).get(asset)
+        model = await connection.fetchval("SELECT clip_model FROM immich_indexer.photo")
+        return failure is not None and failure.dead and model == clip
+
+    for clip in ("stub clip", "a newer clip", "a newer clip"):
+        models = Models(StubClip(clip), StubOcr(say=say), "cpu")
+        settings = settings_for(database, immich.media.directory, max_attempts=1)
+        async with working(settings, models):
+            await eventually(lambda clip=clip: made(clip))
+            async with pool_of(database) as pool:
+                names = models.clip.name, models.ocr.name
+                assert await Reconciler(pool, database, *names).enqueue_missing() == 0, "that was given up"
+    assert models.clip.calls == 0, "it has that vector"
+
+
 async def test_photos_that_fail_do_not_empty_the_pipeline(database, immich, connection, owner, gate):
     """One photo takes its time; files that cannot be read are tried and given up meanwhile."""
     models = Models(StubClip(before=gate), StubOcr(), "cpu")
