@@ -123,9 +123,10 @@ def dimensions(data: bytes, *, max_pixels: int) -> tuple[int, int]:
 def decode(data: bytes, *, max_pixels: int) -> Picture:
     """Decode a picture (the first frame of an animation) to 8-bit RGB.
 
-    Transparency is dropped and colours converted exactly as `Image.open(file).convert("RGB")` does it, because that is
-    what cn_clip's own preprocessing sees. EXIF orientation is deliberately not applied, for the same reason and because
-    Immich's previews are stored upright, without it: its boxes refer to the pixels as they are.
+    Colours are converted exactly as `Image.open(file).convert("RGB")` does it, because that is what cn_clip's own
+    preprocessing sees, and a transparent picture is laid on a ground first (`_on_ground`). EXIF orientation is
+    deliberately not applied, because Immich's previews are stored upright, without it: its boxes refer to the pixels
+    as they are.
 
     Raises:
         PictureError: the data is no picture of a known format, is damaged or cut short, or its header promises more
@@ -185,6 +186,8 @@ def _reason(error: Exception) -> str:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes to RGB."""
+    if image.has_transparency_data and image.mode not in ("I;16", "I"):
+        return _on_ground(image.convert("RGBA"))
     if image.mode.startswith("I") or image.mode == "F":
         # Pillow clips deep grey at 255, which turns most of a 16-bit picture white; keep the high byte instead.
         grey = np.asarray(image).astype(np.float64)
@@ -192,3 +195,27 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((grey / scale).clip(0, 255).astype(np.uint8))
     image.info.pop("transparency", None)  # it does not change the pixels of an RGB result, but Pillow may warn about it
     return image.convert("RGB")
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """An RGBA picture as it looks on white where it is dark, on black where it is light: then text can be read.
+
+    What is hidden below transparent pixels is arbitrary: a WebP encoder gives them the colour of their neighbours. What
+    counts is the brightness of what borders on them, not of all: dark letters beside a bright emblem want white.
+    """
+    alpha = image.getchannel("A")
+    rgb = image.convert("RGB")
+    if alpha.getextrema()[0] == 255:
+        return rgb
+    visible = np.asarray(alpha) >= 128
+    border = np.zeros_like(visible)
+    border[1:] |= ~visible[:-1]
+    border[:-1] |= ~visible[1:]
+    border[:, 1:] |= ~visible[:, :-1]
+    border[:, :-1] |= ~visible[:, 1:]
+    border &= visible
+    told = border if border.any() else np.asarray(alpha) > 0
+    dark = not told.any() or np.asarray(rgb.convert("L"))[told].mean() < 128
+    laid = Image.new("RGB", image.size, "white" if dark else "black")
+    laid.paste(rgb, mask=alpha)
+    return laid

@@ -23,6 +23,24 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
+def letter(kind: str, hidden: int, ink: int) -> bytes:
+    """An opaque square of grey `ink` on transparent pixels that have the value `hidden`, 80 pixels wide and high."""
+    grey = Image.new("L", (80, 80), 17 if kind == "key" else hidden)
+    grey.paste(ink, (20, 20, 60, 60))
+    if kind == "key":  # one shade that is transparent
+        return encoded(grey, "PNG", transparency=17)
+    if kind == "palette":
+        image = Image.new("P", (80, 80), 0)
+        image.putpalette([hidden] * 3 + [ink] * 3)
+        image.paste(1, (20, 20, 60, 60))
+        return encoded(image, "PNG", transparency=0)
+    image = grey.convert("LA" if kind == "LA" else "RGBA")
+    alpha = Image.new("L", (80, 80), 0)
+    alpha.paste(255, (20, 20, 60, 60))
+    image.putalpha(alpha)
+    return encoded(image, "WEBP" if kind == "WEBP" else "PNG")
+
+
 class TestPathMap:
     def test_empty_map_changes_nothing(self):
         assert PathMap.parse("")("/data/thumbs/a.jpeg") == Path("/data/thumbs/a.jpeg")
@@ -116,10 +134,37 @@ class TestDecode:
         expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         np.testing.assert_array_equal(decode(data, max_pixels=MANY).rgb, expected)
 
-    def test_palette_with_transparency_does_not_warn(self):
-        image = noise(16, 16).convert("P")
-        picture = decode(encoded(image, "PNG", transparency=bytes(range(256))), max_pixels=MANY)
-        np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "LA", "palette", "key"])
+    @pytest.mark.parametrize("hidden", [0, 255])
+    @pytest.mark.parametrize(("ink", "ground"), [(0, 255), (40, 255), (110, 255), (150, 0), (255, 0)])
+    def test_transparent_pictures_lie_on_what_their_ink_stands_out_from(self, kind, hidden, ink, ground):
+        data = letter(kind, hidden, ink)
+        rgb = decode(data, max_pixels=MANY).rgb.astype(int)
+        np.testing.assert_allclose(rgb[:10].reshape(-1), ground, atol=3)
+        np.testing.assert_allclose(rgb[30:40, 30:40].reshape(-1), ink, atol=3)
+
+    def test_half_transparent_pixels_are_mixed_with_the_ground(self):
+        image = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
+        assert tuple(decode(encoded(image, "PNG"), max_pixels=MANY).rgb[0, 0]) == (127, 127, 127)
+
+    def test_what_borders_on_the_transparent_pixels_decides(self):
+        # dark letters beside a bright emblem, which has more pixels
+        image = Image.new("RGBA", (400, 100), (0, 0, 0, 0))
+        image.paste((255, 230, 80, 255), (0, 0, 100, 100))
+        for left in range(140, 400, 12):
+            image.paste((10, 10, 10, 255), (left, 30, left + 3, 70))
+        assert tuple(decode(encoded(image, "PNG"), max_pixels=MANY).rgb[5, 390]) == (255, 255, 255)
+
+    def test_nothing_to_see(self):
+        image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+        assert decode(encoded(image, "PNG"), max_pixels=MANY).rgb.min() == 255
+
+    def test_an_opaque_alpha_channel_changes_nothing(self):
+        image = noise(16, 16)
+        image.putalpha(255)
+        np.testing.assert_array_equal(
+            decode(encoded(image, "PNG"), max_pixels=MANY).rgb, np.asarray(image.convert("RGB"))
+        )
 
     def test_16_bit_grey_keeps_its_shades(self):
         ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
