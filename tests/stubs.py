@@ -84,7 +84,7 @@ class StubOcr:
         self._say = say or (lambda rgb: [text_of(rgb)])
 
     def detect(self, picture: Picture) -> Detection:
-        return Detection((), (), (np.asarray(picture.rgb),))
+        return Detection((), (), (np.asarray(picture.rgb),), (picture.width, picture.height))
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
         self.calls += len(detections)

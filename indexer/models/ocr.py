@@ -2,15 +2,17 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.ocr_crops import Crop, cut
+from indexer.models.ocr_crops import Crop, Way, cut, from_top_left, turned_page
 from indexer.models.ocr_engines import Engine, EngineName, open_engine
 
 Corners = tuple[float, float, float, float, float, float, float, float]
@@ -20,6 +22,9 @@ _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _MULTIPLE = 32
 """The detection network halves its picture five times, so its sides are multiples of this."""
+
+_CLEARLY = 0.1
+"""How much better a line's text scores upside down where that is how it was meant: else it may be both, as 909 is."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Detection:
-    """The boxes of one picture in reading order, each with its crop, turned upright: all that recognition needs."""
+    """The boxes of one picture from top to bottom, each with its crop, turned upright: all that recognition needs.
+
+    `size` is the picture's (width, height).
+    """
 
     corners: tuple[Corners, ...]
     box_scores: tuple[float, ...]
     crops: tuple[Crop, ...]
+    size: tuple[int, int]
+
+
+class _Reading(NamedTuple):
+    """What one way of reading a line gave, and that way's `quarters`."""
+
+    text: str
+    score: float
+    quarters: int
 
 
 class Ocr:
@@ -70,56 +87,80 @@ class Ocr:
         size = _detection_size(picture.width, picture.height, self._detect_side)
         reduced = cv2.cvtColor(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
         boxes, scores = self._engine.boxes(reduced, (picture.height, picture.width))
-        if not len(boxes):
-            return Detection((), (), ())
-        # Reading order would part the boxes from their scores: let each score travel as a fifth corner of its box.
-        tagged = np.concatenate([boxes, np.repeat(scores[:, None, None], 2, axis=2)], axis=1)
-        ordered = [row for row in self._engine.reading_order(tagged) if row[4, 0] >= self._min_box_score]
+        kept = [
+            (from_top_left(box), float(score))
+            for box, score in zip(boxes, scores, strict=True)
+            if score >= self._min_box_score
+        ]
+        ordered = [kept[index] for index in self._order([box for box, _ in kept])]
         return Detection(
-            corners=tuple(_corners(row[:4], picture) for row in ordered),
-            box_scores=tuple(float(row[4, 0]) for row in ordered),
-            crops=tuple(cut(self._engine, picture.rgb, [row[:4] for row in ordered])),
+            corners=tuple(_corners(box, picture) for box, _ in ordered),
+            box_scores=tuple(score for _, score in ordered),
+            crops=tuple(cut(self._engine, picture.rgb, [box for box, _ in ordered])),
+            size=(picture.width, picture.height),
         )
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
-        """Read the lines of several pictures at once: one list a picture, in reading order.
+        """Read the lines of several pictures at once: one list a picture, in the order in which they are read.
 
         All crops go to the engine together, which sorts them by shape: on a GPU in batches with little padding, on a
         processor one by one without any, which is faster there.
         """
-        texts = iter(self._read_crops([crop for detection in detections for crop in detection.crops]))
-        return [
-            [
-                Line(text, corners, box_score, score)
-                for corners, box_score, (text, score) in zip(
-                    detection.corners, detection.box_scores, islice(texts, len(detection.crops)), strict=True
-                )
-                if text and score >= self._min_text_score
-            ]
-            for detection in detections
-        ]
+        readings = iter(self._read_crops([crop for detection in detections for crop in detection.crops]))
+        return [self._lines(detection, readings) for detection in detections]
 
     def read(self, pictures: Sequence[Picture]) -> list[list[Line]]:
         """`detect` and `recognise` in one: one list of lines a picture."""
         return self.recognise([self.detect(picture) for picture in pictures])
 
-    def _read_crops(self, crops: Sequence[Crop]) -> list[tuple[str, float]]:
-        results = self._texts([crop.pixels for crop in crops])
+    def _lines(self, detection: Detection, readings: Iterator[_Reading]) -> list[Line]:
+        """One picture's lines worth keeping, in the order of the way the page lies."""
+        kept = []
+        lying: Counter[int] = Counter()
+        for corners, box_score, reading in zip(
+            detection.corners, detection.box_scores, islice(readings, len(detection.crops)), strict=True
+        ):
+            if reading.text and reading.score >= self._min_text_score:
+                kept.append(Line(reading.text, corners, box_score, reading.score))
+                lying[reading.quarters] += len(reading.text)
+        if not kept or not (quarters := lying.most_common(1)[0][0]):
+            return kept
+        boxes = np.array([line.corners for line in kept]).reshape(-1, 4, 2) * detection.size
+        return [kept[index] for index in self._order(turned_page(boxes, detection.size, quarters))]
+
+    def _order(self, boxes: Sequence[np.ndarray] | np.ndarray) -> list[int]:
+        """The places of `boxes`, (4, 2) from the top left, in the engine's reading order."""
+        if not len(boxes):
+            return []
+        # The engine gives boxes for boxes: let each one's place travel as its fifth corner.
+        tagged = np.array([np.vstack([box, (place, place)]) for place, box in enumerate(boxes)])
+        return [int(row[4, 0]) for row in self._engine.reading_order(tagged)]
+
+    def _read_crops(self, crops: Sequence[Crop]) -> list[_Reading]:
+        best = self._readings([crop.first_way() for crop in crops])
+        # What was turned on little evidence must be clearly better so: an upright reading has the odds for it.
+        upright = [(index, way) for index, crop in enumerate(crops) if (way := crop.upright())]
+        for (index, _), reading in zip(upright, self._readings([way for _, way in upright]), strict=True):
+            if reading.score >= max(self._min_text_score, best[index].score - _CLEARLY):
+                best[index] = reading
         # A line that would be dropped gets another look, the other ways it may have been meant.
         again = [
             (index, way)
             for index, crop in enumerate(crops)
-            if results[index][1] < self._min_text_score
+            if best[index].score < self._min_text_score
             for way in crop.other_ways()
         ]
-        for (index, _), result in zip(again, self._texts([way for _, way in again]), strict=True):
-            results[index] = max(results[index], result, key=lambda read: read[1])
-        return results
+        for (index, _), reading in zip(again, self._readings([way for _, way in again]), strict=True):
+            best[index] = max(best[index], reading, key=lambda each: each.score)
+        return best
 
-    def _texts(self, crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
-        if not crops:
+    def _readings(self, ways: Sequence[Way]) -> list[_Reading]:
+        if not ways:
             return []
-        return [(_clean(text), float(score)) for text, score in self._engine.texts(crops)]
+        texts = self._engine.texts([way.pixels for way in ways])
+        return [
+            _Reading(_clean(text), float(score), way.quarters) for (text, score), way in zip(texts, ways, strict=True)
+        ]
 
 
 def _detection_size(width: int, height: int, side: int) -> tuple[int, int]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from indexer.models.ocr_engines import Engine
@@ -13,6 +15,25 @@ _LONG = 1.5
 
 _SURE = 0.005
 """How far from 0 or 1 the classifier may be for its word to be final: below that it errs on short lines and digits."""
+
+_BACKED = 3
+"""So many sure lines on their head are a page on its head; fewer may be numbers, which the classifier errs on."""
+
+_LONGEST = 32_000
+"""Pixels of a side that OpenCV can straighten: it takes up to 32,766."""
+
+
+class Way(NamedTuple):
+    """A way to read a line.
+
+    Attributes:
+        pixels: (height, width, 3) uint8 in BGR.
+        quarters: counter-clockwise quarter turns of the picture that bring it upright if this way is right. A column
+            of characters counts as 1: laid down so, a page of columns has them in their order, from right to left.
+    """
+
+    pixels: np.ndarray
+    quarters: int
 
 
 @dataclass(frozen=True)
@@ -24,20 +45,33 @@ class Crop:
         tall: it stands upright in the picture and was laid down: text turned by 90 degrees, or written downwards.
         turned: it was turned by 180 degrees after that.
         sure: the classifier had no doubt about that.
+        backed: enough other lines of the picture were turned with it.
     """
 
     pixels: np.ndarray
     tall: bool
     turned: bool
     sure: bool
+    backed: bool
 
-    def other_ways(self) -> list[np.ndarray]:
+    def first_way(self) -> Way:
+        """As it should be read."""
+        return Way(self.pixels, self.tall + 2 * self.turned)
+
+    def upright(self) -> Way | None:
+        """As it stands in the picture, where it is turned on the word of the classifier alone.
+
+        A number such as 909 reads as well upside down, and pictures seldom are.
+        """
+        return Way(_rotate(self.pixels, 2), 0) if self.turned and not self.tall and not self.backed else None
+
+    def other_ways(self) -> list[Way]:
         """The same line read in other ways that are possible, the likeliest first."""
         ways = []
         if not self.sure:
-            ways.append(_rotate(self.pixels, 2))
+            ways.append(Way(_rotate(self.pixels, 2), self.tall + 2 * (not self.turned)))
         if self.tall:
-            ways.append(_stacked(_rotate(self.pixels, 1 if self.turned else 3)))
+            ways.append(Way(_stacked(_rotate(self.pixels, 1 if self.turned else 3)), 1))
         return ways
 
 
@@ -50,12 +84,12 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Cr
     """
     if not boxes:
         return []
-    slants = np.array([_height(box) / max(_width(box), 1.0) for box in boxes])
+    slants = np.array([_height(box) / max(_width(box), 1) for box in boxes])
     tall = slants >= _LONG
     sideways = np.count_nonzero(tall) > np.count_nonzero(slants <= 1 / _LONG)
     pixels = []
     for box, slant in zip(boxes, slants, strict=True):
-        crop = engine.crop(rgb, box.copy())[:, :, ::-1]
+        crop = _straightened(engine, rgb, box)[:, :, ::-1]
         square = 1 / _LONG < slant < _LONG
         pixels.append(_rotate(crop, 1) if sideways and square else np.ascontiguousarray(crop))
     tall |= sideways & (slants > 1 / _LONG)
@@ -63,22 +97,62 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Cr
     heads = engine.upside_down(pixels)
     sure = np.minimum(heads, 1 - heads) <= _SURE
     turned = heads > 0.5
+    backed = np.zeros_like(turned)
     for group in (tall, ~tall):
         witnesses = group & sure
         if witnesses.any():
-            turned[group & ~sure] = np.mean(turned[witnesses]) > 0.5
+            over = np.mean(turned[witnesses]) > 0.5
+            turned[group & ~sure] = over
+            backed[group] = over and np.count_nonzero(turned[witnesses]) >= _BACKED
     return [
-        Crop(_rotate(crop, 2) if over else crop, tall=bool(laid), turned=bool(over), sure=bool(certain))
-        for crop, laid, over, certain in zip(pixels, tall, turned, sure, strict=True)
+        Crop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
+        for crop, laid, over, certain, many in zip(pixels, tall, turned, sure, backed, strict=True)
     ]
 
 
-def _width(box: np.ndarray) -> float:
-    return float(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
+def from_top_left(box: np.ndarray) -> np.ndarray:
+    """The same four corners, (4, 2) and clockwise, from the top left as the box lies in the picture.
+
+    The engines take the two leftmost corners for the left side; in a leaning column those are its top or its bottom.
+    """
+    middle = box - box.mean(axis=0)
+    box = box[np.argsort(np.arctan2(middle[:, 1], middle[:, 0]), kind="stable")]
+    sides = np.roll(box, -1, axis=0) - box
+    along = sides - np.roll(sides, -2, axis=0)  # of each side and the one opposite: which way it runs
+    first = int(np.argmax(along[:, 0] / np.maximum(np.linalg.norm(along, axis=1), 1e-6)))
+    return np.roll(box, -first, axis=0)
 
 
-def _height(box: np.ndarray) -> float:
-    return float(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
+def turned_page(boxes: np.ndarray, size: tuple[int, int], quarters: int) -> np.ndarray:
+    """Where `boxes`, (n, 4, 2), lie when the picture of that (width, height) is turned counter-clockwise."""
+    width, height = size
+    for _ in range(quarters):
+        boxes = np.stack([boxes[:, :, 1], width - boxes[:, :, 0]], axis=2)
+        width, height = height, width
+    return np.stack([from_top_left(box) for box in boxes])
+
+
+def _straightened(engine: Engine, rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """`engine.crop` of the surroundings of the box alone: OpenCV takes no larger picture, nor so long a line."""
+    margin = 4  # the interpolation looks two pixels beyond the box
+    left, top = (max(0, int(low) - margin) for low in box.min(axis=0))
+    right, bottom = (int(high) + margin for high in box.max(axis=0))
+    part, corners = rgb[top:bottom, left:right], (box - (left, top)).astype(np.float32)
+    longest = max(*part.shape[:2], _width(box), _height(box))
+    if longest > _LONGEST:
+        scale = _LONGEST / longest
+        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        corners *= scale
+    return engine.crop(part, corners)
+
+
+def _width(box: np.ndarray) -> int:
+    """In whole pixels, as the engines count them."""
+    return int(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
+
+
+def _height(box: np.ndarray) -> int:
+    return int(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
 
 
 def _rotate(pixels: np.ndarray, quarters: int) -> np.ndarray:

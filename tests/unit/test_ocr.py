@@ -16,6 +16,7 @@ from indexer.errors import WeightsError
 from indexer.images import Picture
 from indexer.models import ocr_engines, onnx
 from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr
+from indexer.models.ocr_crops import cut, from_top_left
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
 
@@ -107,14 +108,117 @@ def test_short_lines_and_digits(default, quarters):
     assert sorted(line.text for line in lines) == sorted(words)
 
 
+@pytest.mark.parametrize("text", ["66", "909", "6:09", "6090"])
+def test_a_lone_number_is_not_turned_over(ocr, text):
+    image = Image.new("RGB", (1440, 1080), (235, 232, 225))
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle((380, 360, 1100, 720), 30, fill=(30, 80, 60))
+    draw.text((480, 460), text, font=ImageFont.truetype(FONT, 130), fill="white")
+    assert [line.text for line in ocr.read([picture(image)])[0]] == [text]
+
+
+def test_a_lone_word_on_its_head_is_turned(ocr):
+    image = Image.new("RGB", (900, 500), "white")
+    ImageDraw.Draw(image).text((200, 150), "牛肉面", font=ImageFont.truetype(FONT, 120), fill="black")
+    assert [line.text for line in ocr.read([picture(image.rotate(180))])[0]] == ["牛肉面"]
+
+
+class Scripted:
+    """An engine that says of each crop, by its colour, whether it stands on its head and what it reads in it."""
+
+    name = "scripted"
+
+    def __init__(self, heads: dict[int, float], texts: dict[tuple[int, bool], tuple[str, float]]) -> None:
+        self.heads, self.texts_of = heads, texts
+
+    def crop(self, picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+        (left, top), (right, bottom) = box[0].astype(int), box[2].astype(int)
+        return picture[top:bottom, left:right]
+
+    def upside_down(self, crops: list[np.ndarray]) -> np.ndarray:
+        return np.array([self.heads[int(crop[0, 0, 0])] for crop in crops])
+
+    def texts(self, crops: list[np.ndarray]) -> list[tuple[str, float]]:
+        # the mark at a crop's right end is at its left one where it was turned
+        return [self.texts_of[int(crop[0, 5, 0]), bool(crop[0, 0, 2])] for crop in crops]
+
+
+def test_upright_is_the_default_that_is_outweighed():
+    """Each line's direction: what the classifier says, how it reads both ways, and what else is on the page."""
+
+    def read(*lines: tuple[float, float, float]) -> str:
+        """For each line: certainty that it is on its head, score upright, score turned; to u or t of each."""
+        rgb = np.zeros((40 * len(lines), 100, 3), dtype=np.uint8)
+        heads, texts, boxes = {}, {}, []
+        for number, (head, upright, turned) in enumerate(lines, 1):
+            top = 40 * (number - 1)
+            rgb[top : top + 40, :, 2] = number  # in RGB: blue, the first of BGR
+            rgb[top : top + 40, 96:, 0] = 255
+            heads[number] = head
+            texts[number, False], texts[number, True] = ("u", upright), ("t", turned)
+            boxes.append(np.float32([[0, top], [100, top], [100, top + 40], [0, top + 40]]))
+        engine = Scripted(heads, texts)
+        ocr = Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
+        return "".join(reading.text for reading in ocr._read_crops(cut(engine, rgb, boxes)))
+
+    assert read((0.6, 1.0, 1.0)) == read((0.9999, 1.0, 1.0)) == "u"  # a number that is one both ways
+    assert read((0.6, 0.5, 1.0)) == read((0.9999, 0.85, 1.0)) == "t"  # only upside down it is a text
+    assert read((0.2, 0.5, 1.0)) == "t"  # the classifier in doubt, the reader not
+    assert read((0.0, 1.0, 1.0), (0.0, 1.0, 1.0), (0.7, 1.0, 1.0)) == "uuu"
+    assert read(*3 * [(0.9999, 0.3, 1.0)], (0.4, 1.0, 1.0)) == "tttt"  # a number on a page that lies on its head
+
+
 def test_text_written_downwards(default):
+    """Columns are read from right to left."""
     image = Image.new("RGB", (900, 900), "white")
     columns = ["海鲜大酒楼", "春风送暖入屠苏", "公园入口"]
     for number, column in enumerate(columns):
         for row, character in enumerate(column):
-            place = (120 + number * 260, 60 + row * 70)
+            place = (640 - number * 260, 60 + row * 70)
             ImageDraw.Draw(image).text(place, character, font=ImageFont.truetype(FONT, 60), fill="black")
-    assert sorted(line.text for line in default.read([picture(image)])[0]) == sorted(columns)
+    assert [line.text for line in default.read([picture(image)])[0]] == columns
+
+
+@pytest.mark.parametrize("degrees", [-14, -8, 8, 14])
+def test_a_leaning_column_is_read_and_its_corners_begin_at_its_top_left(default, degrees):
+    image = Image.new("RGB", (900, 900), "white")
+    for row, character in enumerate("春风送暖入屠苏"):
+        ImageDraw.Draw(image).text((420, 180 + row * 70), character, font=ImageFont.truetype(FONT, 60), fill="black")
+    (line,) = default.read([picture(image.rotate(degrees, fillcolor="white"))])[0]
+    assert line.text == "春风送暖入屠苏"
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    turn = np.array([[cosine, -sine], [sine, cosine]])  # of rows (x, y), y downwards, counter-clockwise
+    expected = (np.array([(420, 195), (480, 195), (480, 680), (420, 680)]) - 450) @ turn + 450
+    np.testing.assert_allclose(np.array(line.corners).reshape(4, 2) * 900, expected, atol=30)
+
+
+@pytest.mark.parametrize("degrees", range(-40, 41, 10))
+@pytest.mark.parametrize("shape", [(200, 20), (20, 200), (60, 50)])
+def test_corners_from_the_top_left_whatever_corner_an_engine_begins_with(degrees, shape):
+    wide, high = shape
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    box = np.array([(0, 0), (wide, 0), (wide, high), (0, high)]) @ np.array([[cosine, sine], [-sine, cosine]]) + 300
+    for first in range(4):
+        np.testing.assert_allclose(from_top_left(np.roll(box, first, axis=0)), box)
+
+
+def test_sides_and_lines_longer_than_opencv_can_turn(default):
+    tall = Image.new("RGB", (160, 33_000), "white")
+    for number in range(5):
+        ImageDraw.Draw(tall).text((20, 100 + number * 8000), f"第{number}条", font=ImageFont.truetype(FONT, 44), fill=0)
+    wide = Image.new("RGB", (33_000, 160), "white")
+    for number in range(5):
+        ImageDraw.Draw(wide).text((100 + number * 8000, 50), f"第{number}条", font=ImageFont.truetype(FONT, 44), fill=0)
+    expected = [f"第{number}条" for number in range(5)]
+    assert [[line.text for line in lines] for lines in default.read([picture(tall), picture(wide)])] == [expected] * 2
+    strip = np.zeros((80, 40_000, 3), dtype=np.uint8)
+    strip[:, 20_000:] = 200
+    (crop,) = cut(default._engine, strip, [np.float32([[0, 0], [39_999, 0], [39_999, 79], [0, 79]])])
+    height, width = crop.pixels.shape[:2]
+    assert width <= 32_000
+    assert width / height == pytest.approx(500, rel=0.05)
+    assert crop.pixels[5, width // 4].max() == 0
+    assert crop.pixels[5, width * 3 // 4].min() == 200
 
 
 def overlap(line: Line, box: tuple[float, ...], image: Image.Image) -> float:
@@ -182,12 +286,24 @@ def test_box_scores_belong_to_their_boxes(default):
         assert score == pytest.approx(by_top[nearest], abs=0.05)
 
 
-def test_reading_order_is_from_top_to_bottom(ocr):
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_lines_come_in_the_order_in_which_the_page_is_read(ocr, quarters):
     image, truth = page(6)
-    lines = ocr.read([picture(image)])[0]
-    assert all(above.corners[1] <= below.corners[1] + 0.02 for above, below in pairwise(lines))
+    lines = ocr.read([picture(image.rotate(90 * quarters, expand=True))])[0]
+    if quarters == 0:
+        assert all(above.corners[1] <= below.corners[1] + 0.02 for above, below in pairwise(lines))
     read = [plain(line.text) for line in lines]
+    assert len(set(read) & set(map(plain, truth))) >= 8
     assert [text for text in map(plain, truth) if text in read] == [text for text in read if text in map(plain, truth)]
+
+
+def test_cells_of_a_page_on_its_head_are_read_from_left_to_right(default):
+    image = Image.new("RGB", (1200, 600), "white")
+    words = ["会议纪要", "项目进度", "红烧牛肉", "身份证住址", "到期时间", "上海虹桥"]
+    for number, word in enumerate(words):
+        place = (80 + number % 3 * 380, 80 + number // 3 * 200)
+        ImageDraw.Draw(image).text(place, word, font=ImageFont.truetype(FONT, 40), fill="black")
+    assert [line.text for line in default.read([picture(image.rotate(180))])[0]] == words
 
 
 def test_pictures_without_text_in_any_size(ocr):
@@ -250,7 +366,7 @@ def test_empty_and_unwritable_lines_are_dropped(default, monkeypatch):
     replaced = type(engine)(**{**engine.__dict__, "texts": lambda crops: list(zip(texts, [0.99] * 3, strict=True))})
     monkeypatch.setattr(default, "_engine", replaced)
     detection = default.detect(picture(page(9)[0]))
-    three = type(detection)(detection.corners[:3], detection.box_scores[:3], detection.crops[:3])
+    three = type(detection)(detection.corners[:3], detection.box_scores[:3], detection.crops[:3], detection.size)
     assert [line.text for line in default.recognise([three])[0]] == ["好的"]
 
 
