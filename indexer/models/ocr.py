@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.ocr_crops import Crop, Way, cut, from_top_left, turned_page
+from indexer.models.ocr_crops import Crop, Way, cut, from_top_left, pieces, turned_page
 from indexer.models.ocr_engines import Engine, EngineName, open_engine
 
 Corners = tuple[float, float, float, float, float, float, float, float]
 
 # C0 and C1 controls (PostgreSQL refuses NUL) and surrogates without a partner (no UTF-8).
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_WORDS_MEET = re.compile("(?<=[A-Za-z,.;:!?])\0(?=[A-Za-z])")
 
 _MULTIPLE = 32
 """The detection network halves its picture five times, so its sides are multiples of this."""
@@ -157,10 +159,22 @@ class Ocr:
     def _readings(self, ways: Sequence[Way]) -> list[_Reading]:
         if not ways:
             return []
-        texts = self._engine.texts([way.pixels for way in ways])
+        cuts = [pieces(way.pixels) for way in ways]
+        texts = iter(self._engine.texts([piece for cut_line in cuts for piece in cut_line]))
         return [
-            _Reading(_clean(text), float(score), way.quarters) for (text, score), way in zip(texts, ways, strict=True)
+            _Reading(*_joined(list(islice(texts, len(cut_line)))), way.quarters)
+            for way, cut_line in zip(ways, cuts, strict=True)
         ]
+
+
+def _joined(parts: Sequence[tuple[str, float]]) -> tuple[str, float]:
+    """One line's text from those of its pieces, and its score: the mean over its characters, as of a single piece."""
+    if len(parts) == 1:
+        return _clean(parts[0][0]), float(parts[0][1])
+    cleaned = [(text, float(score)) for raw, score in parts if (text := _clean(raw))]
+    # Between words of letters the cut was at a space, which neither piece has.
+    joined = _WORDS_MEET.sub(" ", "\0".join(text for text, _ in cleaned)).replace("\0", "")
+    return joined, sum(len(text) * score for text, score in cleaned) / max(1, sum(len(text) for text, _ in cleaned))
 
 
 def _detection_size(width: int, height: int, side: int) -> tuple[int, int]:

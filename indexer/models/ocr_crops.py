@@ -22,6 +22,9 @@ _BACKED = 3
 _LONGEST = 32_000
 """Pixels of a side that OpenCV can straighten: it takes up to 32,766."""
 
+_AT_ONCE = 64
+"""How many times as long as high a line is read in one piece: memory grows with the length, to gigabytes at 600."""
+
 
 class Way(NamedTuple):
     """A way to read a line.
@@ -108,6 +111,20 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Cr
         Crop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
         for crop, laid, over, certain, many in zip(pixels, tall, turned, sure, backed, strict=True)
     ]
+
+
+def pieces(line: np.ndarray) -> list[np.ndarray]:
+    """A line's pixels in pieces short enough to be read at once, cut where there is least ink."""
+    height, width = line.shape[:2]
+    longest = height * _AT_ONCE
+    if width <= longest:
+        return [line]
+    ink = cv2.blur(line.std(axis=0).mean(axis=1)[None], (max(1, height // 8), 1))[0]
+    edges = [0]
+    while width - edges[-1] > longest:
+        latest = edges[-1] + longest
+        edges.append(latest - longest // 4 + int(np.argmin(ink[latest - longest // 4 : latest])))
+    return [line[:, left:right] for left, right in pairwise([*edges, width])]
 
 
 def from_top_left(box: np.ndarray) -> np.ndarray:

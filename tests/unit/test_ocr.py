@@ -16,7 +16,7 @@ from indexer.errors import WeightsError
 from indexer.images import Picture
 from indexer.models import ocr_engines, onnx
 from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr
-from indexer.models.ocr_crops import cut, from_top_left
+from indexer.models.ocr_crops import cut, from_top_left, pieces
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
 
@@ -200,6 +200,21 @@ def test_corners_from_the_top_left_whatever_corner_an_engine_begins_with(degrees
     box = np.array([(0, 0), (wide, 0), (wide, high), (0, high)]) @ np.array([[cosine, sine], [-sine, cosine]]) + 300
     for first in range(4):
         np.testing.assert_allclose(from_top_left(np.roll(box, first, axis=0)), box)
+
+
+def test_a_line_too_long_to_be_read_at_once_is_read_in_pieces(default):
+    text = "第" + "今天天气很好我们去公园散步" * 8 + "fresh noodles and dumplings every day " * 3 + "完"
+    font = ImageFont.truetype(FONT, 40)
+    image = Image.new("RGB", (int(font.getlength(text)) + 60, 60), "white")
+    ImageDraw.Draw(image).text((20, 4), text, font=font, fill="black")
+    cuts = pieces(np.asarray(image))
+    assert len(cuts) > 1
+    assert max(cut.shape[1] for cut in cuts) <= 64 * 60
+    assert sum(cut.shape[1] for cut in cuts) == image.width
+    # "第" and "完" stand at its ends: none of it may be missing
+    (line,) = default.read([picture(image)])[0]
+    assert plain(line.text) == plain(text)
+    assert line.text.count(" ") >= text.count(" ") - 4
 
 
 def test_sides_and_lines_longer_than_opencv_can_turn(default):
