@@ -17,7 +17,10 @@ _SURE = 0.005
 """How far from 0 or 1 the classifier may be for its word to be final: below that it errs on short lines and digits."""
 
 _BACKED = 3
-"""So many sure lines on their head are a page on its head; fewer may be numbers, which the classifier errs on."""
+"""So many sure lines that run one way are a page that lies so; fewer may be numbers, which the classifier errs on."""
+
+_GLYPH = 2.5
+"""A tall box may hold a single upright character, such as 1 or 2, while it is no more times as high as wide."""
 
 _LONGEST = 32_000
 """Pixels of a side that OpenCV can straighten: it takes up to 32,766."""
@@ -48,7 +51,7 @@ class Crop:
         tall: it stands upright in the picture and was laid down: text turned by 90 degrees, or written downwards.
         turned: it was turned by 180 degrees after that.
         sure: the classifier had no doubt about that.
-        backed: enough other lines of the picture were turned with it.
+        backed: enough lines of the picture were laid down or turned with it.
     """
 
     pixels: np.ndarray
@@ -62,11 +65,15 @@ class Crop:
         return Way(self.pixels, self.tall + 2 * self.turned)
 
     def upright(self) -> Way | None:
-        """As it stands in the picture, where it is turned on the word of the classifier alone.
+        """As it stands in the picture, where it was turned on little evidence.
 
-        A number such as 909 reads as well upside down, and pictures seldom are.
+        A number such as 909 reads as well upside down, and pictures seldom are; a 2 that is laid down reads as 日.
         """
-        return Way(_rotate(self.pixels, 2), 0) if self.turned and not self.tall and not self.backed else None
+        if self.backed or not (self.tall or self.turned):
+            return None
+        if self.tall and self.pixels.shape[1] > _GLYPH * self.pixels.shape[0]:
+            return None
+        return Way(_rotate(self.pixels, 4 - self.tall - 2 * self.turned), 0)
 
     def other_ways(self) -> list[Way]:
         """The same line read in other ways that are possible, the likeliest first."""
@@ -74,7 +81,7 @@ class Crop:
         if not self.sure:
             ways.append(Way(_rotate(self.pixels, 2), self.tall + 2 * (not self.turned)))
         if self.tall:
-            ways.append(Way(_stacked(_rotate(self.pixels, 1 if self.turned else 3)), 1))
+            ways.append(Way(_stacked(_rotate(self.pixels, 4 - self.tall - 2 * self.turned)), 1))
         return ways
 
 
@@ -106,7 +113,8 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Cr
         if witnesses.any():
             over = np.mean(turned[witnesses]) > 0.5
             turned[group & ~sure] = over
-            backed[group] = over and np.count_nonzero(turned[witnesses]) >= _BACKED
+            for_it = np.count_nonzero(turned[witnesses] == over)
+            backed[group] = (over or group is tall) and for_it >= _BACKED
     return [
         Crop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
         for crop, laid, over, certain, many in zip(pixels, tall, turned, sure, backed, strict=True)

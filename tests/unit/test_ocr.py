@@ -117,6 +117,13 @@ def test_a_lone_number_is_not_turned_over(ocr, text):
     assert [line.text for line in ocr.read([picture(image)])[0]] == [text]
 
 
+@pytest.mark.parametrize("text", ["1", "2"])
+def test_a_lone_narrow_character_is_not_laid_down(ocr, text):
+    image = Image.new("RGB", (900, 700), (30, 80, 60))
+    ImageDraw.Draw(image).text((380, 240), text, font=ImageFont.truetype(FONT, 150), fill="white")
+    assert [line.text for line in ocr.read([picture(image)])[0]] == [text]
+
+
 def test_a_lone_word_on_its_head_is_turned(ocr):
     image = Image.new("RGB", (900, 500), "white")
     ImageDraw.Draw(image).text((200, 150), "牛肉面", font=ImageFont.truetype(FONT, 120), fill="black")
