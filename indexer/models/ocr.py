@@ -25,6 +25,12 @@ _WORDS_MEET = re.compile("(?<=[A-Za-z,.;:!?])\0(?=[A-Za-z])")
 _MULTIPLE = 32
 """The detection network halves its picture five times, so its sides are multiples of this."""
 
+_LONE = 0.4
+"""How far of the way from the least score to 1 a lone character must be: no other confirms it, and shapes look like some.
+
+Real ones scored more with either engine, squares and lights out of focus less, but for frames that are a 口.
+"""
+
 _CLEARLY = 0.1
 """How much better a line's text scores upside down where that is how it was meant: else it may be both, as 909 is."""
 
@@ -122,13 +128,17 @@ class Ocr:
         for corners, box_score, reading in zip(
             detection.corners, detection.box_scores, islice(readings, len(detection.crops)), strict=True
         ):
-            if reading.text and reading.score >= self._min_text_score:
+            if reading.text and reading.score >= self._least_score(reading.text):
                 kept.append(Line(reading.text, corners, box_score, reading.score))
                 lying[reading.quarters] += len(reading.text)
         if not kept or not (quarters := lying.most_common(1)[0][0]):
             return kept
         boxes = np.array([line.corners for line in kept]).reshape(-1, 4, 2) * detection.size
         return [kept[index] for index in self._order(turned_page(boxes, detection.size, quarters))]
+
+    def _least_score(self, text: str) -> float:
+        lone = _LONE * (1 - self._min_text_score) if len(text) == 1 else 0
+        return self._min_text_score + lone
 
     def _order(self, boxes: Sequence[np.ndarray] | np.ndarray) -> list[int]:
         """The places of `boxes`, (4, 2) from the top left, in the engine's reading order."""

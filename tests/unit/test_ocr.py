@@ -392,6 +392,16 @@ def test_empty_and_unwritable_lines_are_dropped(default, monkeypatch):
     assert [line.text for line in default.recognise([three])[0]] == ["好的"]
 
 
+def test_a_lone_character_has_to_be_surer(default, monkeypatch):
+    engine = default._engine
+    scripted = [("8", 0.85), ("88", 0.85), ("8", 0.9), ("口", 0.87)]
+    replaced = type(engine)(**{**engine.__dict__, "texts": lambda crops: scripted[: len(crops)]})
+    monkeypatch.setattr(default, "_engine", replaced)
+    detection = default.detect(picture(page(9)[0]))
+    four = type(detection)(detection.corners[:4], detection.box_scores[:4], detection.crops[:4], detection.size)
+    assert [(line.text, line.text_score) for line in default.recognise([four])[0]] == [("88", 0.85), ("8", 0.9)]
+
+
 def test_from_several_threads_at_once(ocr):
     pictures = [picture(page(20)[0])]
     expected = ocr.read(pictures)
