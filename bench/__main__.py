@@ -9,7 +9,7 @@ from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline", "faces", "text", "mixed", "fusion", "search", "sharpen", "width")
+NAMES = ("queue", "trigger", "pipeline", "reading", "faces", "text", "mixed", "fusion", "search", "sharpen", "width")
 ON_REQUEST = ("recall", "lexical")  # need a corpus
 
 
