@@ -26,7 +26,7 @@ _MULTIPLE = 32
 """The detection network halves its picture five times, so its sides are multiples of this."""
 
 _LONE = 0.4
-"""How far of the way from the least score to 1 a lone character must be: no other confirms it, and shapes look like some.
+"""How far of the way from the least score to 1 a lone character must be: no other confirms it, and shapes resemble it.
 
 Real ones scored more with either engine, squares and lights out of focus less, but for frames that are a 口.
 """
