@@ -1,8 +1,9 @@
 """Finds photos by pieces of the text in them, best first.
 
 Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
-ranked within their block. A query with more matches than that shows five hundred of the newest first, however well
-older ones match; no match is out of reach of `offset`.
+ranked within their block: first those in the script of Chinese that was typed, then those in the other. A query with
+more matches than that shows five hundred of the newest first, however well older ones match; no match is out of reach
+of `offset`.
 """
 
 from collections.abc import Sequence
@@ -35,14 +36,18 @@ class Scope:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo that matches. `forgiven`: only if one character was misread."""
+    """A photo that matches.
+
+    `forgiven`: only if one character was misread. `as_typed`: not only in the other script of Chinese.
+    """
 
     asset_id: UUID
     score: float
     forgiven: bool
+    as_typed: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hit(Candidate):
     """A photo that was found: its visible text, lines separated by newlines, is what matched."""
 
@@ -68,7 +73,7 @@ async def find(
         for row in await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in found])
     }
     return [
-        Hit(candidate.asset_id, candidate.score, candidate.forgiven, row["file_name"], row["text"])
+        Hit(**vars(candidate), file_name=row["file_name"], text=row["text"])
         for candidate in found
         if (row := rows.get(candidate.asset_id)) is not None
     ]
@@ -140,5 +145,6 @@ async def _ranked(
         ranking,
         query.words,
         " ".join(query.phrases),
+        query.as_typed,
     )
-    return [Candidate(row["asset_id"], row["score"], forgiven=False) for row in rows]
+    return [Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"]) for row in rows]

@@ -21,6 +21,7 @@ HAN = (
 )
 _WRAP = re.compile(f"(?<=[{HAN}])\\s+|\\s+(?=[{HAN}])")
 _SPACES = re.compile(r"\s+")
+_CHINESE = re.compile(f"[{HAN}]+")
 
 
 @cache
@@ -33,6 +34,19 @@ def _simplified() -> dict[int, str]:
     # zhconv's own loader leaves the file open and works by phrases; its table is all we want.
     table: dict[str, str] = json.loads(files("zhconv").joinpath("zhcdict.json").read_text(encoding="utf-8"))["zh2Hans"]
     return {ord(key): value for key, value in table.items() if len(key) == 1 and len(value) == 1}
+
+
+@cache
+def _of_two_scripts() -> re.Pattern[str]:
+    """Characters that the other script of Chinese writes otherwise."""
+    pairs = {(chr(old), new) for old, new in _simplified().items() if chr(old) != new}
+    return re.compile(f"[{re.escape(''.join(sorted({character for pair in pairs for character in pair})))}]")
+
+
+def scripted(text: str) -> list[str]:
+    """The stretches of Chinese in a text that simplified and traditional write differently, as they stand there."""
+    text = _WRAP.sub("", _INVISIBLE.sub("", unicodedata.normalize("NFKC", clean(text))))
+    return [piece for piece in _CHINESE.findall(text) if _of_two_scripts().search(piece)]
 
 
 def clean(text: str) -> str:

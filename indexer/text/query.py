@@ -3,11 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from indexer.errors import QueryError
-from indexer.text.normalise import clean
+from indexer.text.normalise import clean, scripted
 from indexer.text.tokens import canonical, locate, triples
 
 _LONGEST = 200  # characters; a pasted page is no query
@@ -23,10 +23,14 @@ _HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[^\s\u2010-\u2015\u2212])
 
 @dataclass(frozen=True)
 class Query:
-    """Phrases in canonical form: each of `phrases` must be in a text, none of `excluded` may be."""
+    """Phrases in canonical form: each of `phrases` must be in a text, none of `excluded` may be.
+
+    `typed`: what was typed of `phrases` in one script of Chinese and could be written in the other.
+    """
 
     phrases: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    typed: tuple[str, ...] = field(default=(), compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.phrases)
@@ -51,6 +55,11 @@ class Query:
     def ranking(self) -> str:
         """The tsquery whose cover density ranks."""
         return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in _grams(phrase, ":ABC")))
+
+    @property
+    def as_typed(self) -> list[str]:
+        """Regular expressions that find each of `typed`, also across the ends of lines."""
+        return [r"\s*".join(piece) for piece in self.typed]
 
     @property
     def words(self) -> str:
@@ -114,15 +123,17 @@ def parse(text: str) -> Query:
     text = unicodedata.normalize("NFKC", clean(text)).translate(_QUOTES)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
+    typed: dict[str, None] = {}
     for minus, quoted, word in _PIECE.findall(_HYPHENS.sub("-", text)):
         form = canonical(quoted or word)
         if form:
             (excluded if minus else phrases)[form] = None
+            typed |= {} if minus else dict.fromkeys(scripted(quoted or word))
     if sum(map(len, (*phrases, *excluded))) > _LONGEST:
         raise QueryError(f"this is too long to search for: at most {_LONGEST} characters")
     if excluded and not phrases:
         raise QueryError("only words to leave out: say what to look for, too, as in `发票 -餐饮`")
-    return Query(tuple(phrases), tuple(excluded))
+    return Query(tuple(phrases), tuple(excluded), tuple(typed))
 
 
 def _grams(phrase: str, weights: str = "") -> list[str]:

@@ -126,6 +126,22 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     assert {item["why"]["kind"] for item in by_meaning} == {"meaning"}
 
 
+async def test_the_script_that_was_typed_comes_first(gateway: Gateway, photo: Photo):
+    """Also before photos in the other one that are nearer by meaning, shorter and newer."""
+    simplified = [await photo("增值税专用发票", *(f"第{n}行别的" for n in range(4))) for _ in range(3)]
+    traditional = [await photo("發票", like=like, cosine=0.9) for like in ("发票", "發票", "发票")]
+    only_meaning = await photo("别的", like="发票", cosine=0.95)
+    for typed, mode in (("发票", "hybrid"), ("发票", "ocr"), ("發票", "hybrid"), ("發票", "ocr")):
+        items = await gateway.found(typed, mode=mode)
+        order = [UUID(item["assetId"]) for item in items]
+        first, then = (simplified, traditional) if typed == "发票" else (traditional, simplified)
+        assert (set(order[:3]), set(order[3:6])) == (set(first), set(then)), (typed, mode)
+        assert order[6:] == ([only_meaning] if mode == "hybrid" else [])
+        assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
+        pages = [await gateway.ids(typed, mode=mode, limit=2, offset=start) for start in range(0, 8, 2)]
+        assert [asset for page in pages for asset in page] == order
+
+
 async def test_without_a_match_the_order_is_that_of_the_vectors(gateway: Gateway, photo: Photo):
     order = [await photo("文字", like="日落", cosine=cosine) for cosine in (0.9, 0.7, 0.5, 0.3, 0.1)]
     assert await gateway.ids("日落") == await gateway.ids("日落", mode="clip") == order

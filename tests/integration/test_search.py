@@ -239,6 +239,20 @@ async def test_better_is_first(own: Connection, write: Write, query: str, better
     assert hits[0].score > hits[1].score == hits[2].score
 
 
+@pytest.mark.parametrize("typed", ["发票", "發票", "发票 NO", "發票 合計"])
+async def test_the_script_that_was_typed_is_first(own: Connection, write: Write, typed: str):
+    """However short, large and new the photos in the other script are; and they are found as well."""
+    simplified = [await write("增值税专用发", "票 NO 合计", *(f"第{n}行别的文字" for n in range(9))) for _ in range(2)]
+    traditional = [await write("增值稅專用發", "票 NO 合計", *(f"第{n}行別的文字" for n in range(9))) for _ in range(2)]
+    other = "發票 NO 合計" if "发" in typed else "发票 NO 合计"
+    short = [await write(other, height=0.2) for _ in range(3)]
+    first, rest = (simplified, traditional) if "发" in typed else (traditional, simplified)
+    found = await ids(own, typed)
+    assert set(found[:2]) == set(first)
+    assert sorted(found[2:]) == sorted([*rest, *short])
+    assert set(await ids(own, typed, limit=2)) == set(first)
+
+
 @pytest.mark.usefixtures("zhparser")
 async def test_chinese_words_are_before_what_spans_words(own: Connection, write: Write):
     photos = [await write(text) for text in ("校长江南人", "看长江水流", "校长江南人")]

@@ -52,6 +52,20 @@ def test_what_was_misread_does_not_displace_what_is_nearest():
     assert order[:2] == [B, A]
 
 
+def test_matches_in_the_script_that_was_typed_come_first_among_matches_and_take_no_other_place():
+    words = [*texts((A, 0.5)), Candidate(B, 0.9, forgiven=False, as_typed=False), *texts((C, 0.1))]
+    meaning = nears((D, 0.9), (B, 0.8), (E, 0.1))
+    for weight in (0, 0.1, DEFAULT, 1):
+        fused = fuse(words, meaning, weight)
+        order = list(fused)
+        assert order.index(A) < order.index(B), weight
+        assert order.index(C) < order.index(B), weight
+        scores = [found.score for found in fused.values()]
+        assert scores == sorted(scores, reverse=True), weight
+        before = list(fuse([Candidate(text.asset_id, text.score, forgiven=False) for text in words], meaning, weight))
+        assert [asset in (D, E) for asset in order] == [asset in (D, E) for asset in before], weight
+
+
 def test_scores_are_shares_and_equal_candidates_divide_nothing_by_nothing():
     fused = fuse(texts((A, 0.0), (B, 0.0)), nears((A, 0.3), (C, 0.3)), DEFAULT)
     assert all(0 <= score.score <= 1 for score in fused.values())

@@ -36,6 +36,23 @@ def test_parsing(text: str, phrases: tuple[str, ...], excluded: tuple[str, ...])
     assert parse(text) == Query(phrases, excluded)
 
 
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("发票", ("发票",)),
+        ("發票", ("發票",)),
+        ("日落 62580", ()),  # the same in both scripts
+        ("NO发票12 -车票", ("发票",)),
+        ("“增值税　发票，合计”", ("增值税发票", "合计")),
+    ],
+)
+def test_what_was_typed_in_one_of_two_scripts(text: str, typed: tuple[str, ...]):
+    query = parse(text)
+    assert query.typed == typed
+    for piece, pattern in zip(typed, query.as_typed, strict=True):
+        assert re.search(pattern, f"甲{piece[0]}\n{piece[1:]}乙")
+
+
 @pytest.mark.parametrize(("text", "says"), [("-餐饮", "what to look for"), ("长" * 201, "at most 200")])
 def test_what_cannot_be_searched_for(text: str, says: str):
     with pytest.raises(QueryError, match=says):
