@@ -70,7 +70,7 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
     pictures = Pictures(
         library,
         metrics,
-        clip_model=models.text.name if models.text else None,
+        clip_model=texts.model_name,
         ocr_model=models.ocr_model,
         load=models.load_pictures,
         queue=settings.gateway_picture_queue,
@@ -140,7 +140,8 @@ def _serve_people(
     events = Events(identity, overview)
     for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
-    for answering in (Me(identity, settings.immich_pages), search, assets, thumbnails, reprocess, webhooks):
+    me = Me(identity, settings.immich_pages, texts.model_name)
+    for answering in (me, search, assets, thumbnails, reprocess, webhooks):
         app.add_routes(answering.routes())
     app.add_routes(Console().routes())
     app.add_routes([*StatusRoute(identity, overview).routes(), *events.routes()])

@@ -25,6 +25,7 @@ from indexer.database import TROUBLE, Connection, connect_to_immich, explain, op
 from indexer.doctor import Finding
 from indexer.errors import IndexerError, RequestError, SettingsError, WeightsError
 from indexer.hybrid import Mode, Wish
+from indexer.models import names
 from indexer.selection import Selection
 from indexer.settings import Settings
 from indexer.viewer import ADMINISTRATOR, find_user, viewer
@@ -197,6 +198,8 @@ async def status(settings: Settings, as_json: bool) -> None:
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
     if state.vector_advice:
         out.print(f"  {state.vector_advice}", highlight=False, soft_wrap=True)
+    if demo := names.advice(state.clip_model):
+        out.print(f"  {demo}", highlight=False, markup=False, soft_wrap=True)
     for row in state.models:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:

@@ -8,6 +8,7 @@ import asyncpg
 
 from indexer import forgotten, queue, schema, width
 from indexer.database import Connection, Pool, queries
+from indexer.models import names
 from indexer.queue import Counts, Failure, WorkerState
 
 _SQL = queries("status")
@@ -26,13 +27,14 @@ class InUse:
 class Status:
     """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
 
-    `photos_per_minute` and `queue` are those photos', `workers` and `advice` everybody's.
+    `photos_per_minute` and `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
     """
 
     owner: UUID | None
     schema_version: int
     vector_width: int
     vector_dimensions: int | None
+    clip_model: str | None
     total: int
     indexed: int
     with_text: int
@@ -89,6 +91,7 @@ class Status:
                 | as_json(failure)
                 for failure in self.failures
             ],
+            "demoModel": self.clip_model if names.is_demo(self.clip_model) else None,
             "vector": {
                 "width": self.vector_width,
                 "dimensions": self.vector_dimensions,
@@ -135,9 +138,8 @@ async def look(
         async with connection.acquire() as one:
             return await look(one, owner=owner, failures=failures, lease=lease)
     version = await schema.require(connection)
-    models = await in_use(connection)
-    names = (models.clip, models.ocr) if models else (None, None)
-    made = await connection.fetch(_SQL["progress"], owner, *names)
+    models = await in_use(connection) or InUse(None, None, None)
+    made = await connection.fetch(_SQL["progress"], owner, models.clip, models.ocr)
     done = {name: sum(row[name] for row in made) for name in ("total", "indexed", "with_text", "last_minute")}
     workers = await queue.workers(connection)
     alive = [worker for worker in workers if worker.seen_seconds <= lease]
@@ -146,7 +148,8 @@ async def look(
         owner=owner,
         schema_version=version,
         vector_width=await schema.vector_width(connection),
-        vector_dimensions=models.dimensions if models else None,
+        vector_dimensions=models.dimensions,
+        clip_model=models.clip,
         total=done["total"],
         indexed=done["indexed"],
         with_text=done["with_text"],

@@ -36,6 +36,7 @@ from indexer.immich import Immich
 from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
 from indexer.media import Media
+from indexer.models import names
 from indexer.pipeline import Pipeline
 from indexer.queue import LOOKS, Policy, Queue
 from indexer.reconcile import Reconciler
@@ -102,6 +103,8 @@ def load_models(settings: Settings) -> Models:
         if "clip" in settings.tasks
         else None
     )
+    if clip is not None:
+        _warn_of(clip)
     ocr = _load_ocr(settings, device) if "ocr" in settings.tasks else None
     return Models(clip, ocr, device)
 
@@ -111,7 +114,7 @@ def load_text_tower(settings: Settings) -> "Clip":
     from indexer.models.clip import load_clip
     from indexer.models.device import resolve_device
 
-    return load_clip(
+    clip = load_clip(
         settings.clip_model,
         device=resolve_device(settings.device),
         download_root=settings.clip_download_root,
@@ -119,6 +122,13 @@ def load_text_tower(settings: Settings) -> "Clip":
         threads=settings.threads,
         towers=("text",),
     )
+    _warn_of(clip)
+    return clip
+
+
+def _warn_of(clip: ClipModel) -> None:
+    if advice := names.advice(clip.name):
+        log.warning("demo model", advice=advice)
 
 
 def _load_ocr(settings: Settings, device: str) -> OcrModel:

@@ -69,6 +69,11 @@ class Texts:
         """Whether there is CLIP here."""
         return self._model is not None
 
+    @property
+    def model_name(self) -> str | None:
+        """The model's; None where there is no CLIP here."""
+        return None if self._model is None else self._model.name
+
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"clip": vector}`. Raises GatewayError."""
         request.entry("clip", "textual")

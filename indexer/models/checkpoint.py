@@ -3,13 +3,14 @@
 import json
 import pickle
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from indexer.errors import WeightsError
-from indexer.models import weights
+from indexer.models import names, weights
 from indexer.models.torchvision_compat import ensure_torchvision
 
 Config = dict[str, Any]
@@ -28,10 +29,13 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """Identity of these very weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`: stored with what they computed."""
-        return f"cn-clip {self.label} {self.sha256[:12]}"
+        """Identity of these very weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`: stored with what they computed.
 
-    @property
+        It ends in `(demo)` where there is a `note`. Errors as `tensors`.
+        """
+        return names.name_of(self.label, self.sha256, demo=self.note is not None)
+
+    @cached_property
     def note(self) -> str | None:
         """What the file says of itself, where it is no model for a library of photographs. Errors as `tensors`."""
         note = self._content().get("note")

@@ -196,8 +196,6 @@ def _load(
 ) -> Clip:
     if threads is not None:
         torch.set_num_threads(threads)
-    if note := checkpoint.note:
-        log.warning("%s is a %s", checkpoint.name, note)
     half = device == "cuda" and precision in ("auto", "fp16")
     loaded: dict[Tower, nn.Module] = {}
     used: dict[Tower, Precision] = {}

@@ -9,6 +9,9 @@ import torch
 from indexer.models.checkpoint import Config
 from indexer.models.torchvision_compat import ensure_torchvision
 
+NOTE = "model of random weights: its vectors mean nothing"
+"""What the files say of themselves; `doctor` and whoever loads the model repeat it."""
+
 
 def small_config(dimensions: int = 512) -> Config:
     """A shape of two layers and width 128 in each half; its vocabulary is cn_clip's own and has to stay whole."""
@@ -53,7 +56,7 @@ def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0) -> Non
     generator = torch.Generator().manual_seed(seed)
     state = {name: _random(name, empty, generator) for name, empty in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state}, path)
+    torch.save({"state_dict": state, "note": NOTE}, path)
     path.with_suffix(".json").write_text(json.dumps(config, indent=2), "utf-8")
 
 

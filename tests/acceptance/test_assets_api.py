@@ -17,9 +17,11 @@ from PIL import Image
 
 from indexer import endings
 from indexer.demo.immich import StandIn
+from indexer.models import names
 from indexer.worker import Models
 from tests import stubs
 from tests.conftest import immich_2_and_3
+from tests.gateways import StubText, stub_models
 from tests.installs import install
 from tests.people import House, Person, Reply, house
 from tests.stubs import StubClip, StubOcr
@@ -60,7 +62,10 @@ async def indexed(own: asyncpg.Connection, asset: UUID) -> bool:
 async def test_me(home: House, ann: Person, immich: StandIn, owner: UUID):
     reply = await ann.get("/api/me")
     assert reply.status == 200
-    assert reply.json.keys() == {"id", "name", "email", "isAdmin", "permissions", "may", "immichUrl", "version"}
+    assert reply.json.keys() == {
+        *("id", "name", "email", "isAdmin", "permissions", "may", "immichUrl", "demoModel", "version")
+    }
+    assert reply.json["demoModel"] is None
     assert (reply.json["id"], reply.json["name"], reply.json["email"]) == (str(owner), "ann", "ann@example.org")
     assert (reply.json["isAdmin"], reply.json["permissions"]) == (False, ["all"])
     assert reply.json["may"] == {"search": True, "thumbnails": True, "reprocess": True}
@@ -75,6 +80,13 @@ async def test_me(home: House, ann: Person, immich: StandIn, owner: UUID):
     assert (await session.get("/api/me")).json["may"]["reprocess"]
     assert (await home.nobody().get("/api/me")).status == 401
     assert (await ann.get("/api/me", apiKey="x")).status == 400
+
+
+async def test_a_demo_model_is_told(database, own, immich: StandIn, owner: UUID):
+    name = names.name_of("demo-drawn-shapes", "0123456789abcdef", demo=True)
+    models, _ = stub_models(text=StubText(name))
+    async with house(database, immich, models) as home:
+        assert (await (await home.person(owner)).get("/api/me")).json["demoModel"] == name
 
 
 async def test_links_lead_to_the_address_that_people_use(database, own, immich: StandIn, owner: UUID):

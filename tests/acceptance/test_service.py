@@ -122,6 +122,8 @@ async def test_the_service(command: Command, immich, connection, owner):
         assert "not a readable picture" in shown
         assert "IMG_0001.jpg" in shown
         assert state["vector"]["advice"] in shown, "a column of 512 dimensions has no room for words"
+        assert state["demoModel"].startswith("cn-clip ")
+        assert f"{state['demoModel']} is only for the demo" in shown
 
         # the bad preview is made well on disk, where no event tells of it
         path = await connection.fetchval("SELECT path FROM asset_file WHERE \"assetId\" = $1 AND type = 'preview'", bad)
@@ -145,8 +147,9 @@ async def test_the_service(command: Command, immich, connection, owner):
         assert "queued 1 photo" in await command("backfill")
         assert await connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo")
 
-        after = await command("doctor")
-        assert "fails" not in after
+        after = await command("doctor", expect=1)
+        [fails] = [line for line in after.splitlines() if line.startswith("fails")]
+        assert "model of random weights" in fails
 
         service.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(service.wait(), 10) == 0

@@ -39,6 +39,7 @@ FIGURES = {
     "photosPerMinute",
     "etaSeconds",
     "models",
+    "demoModel",
     "failures",
     "vector",
     "workersAlive",
@@ -78,6 +79,7 @@ async def test_an_empty_library(ann: Person, boss: Person):
         assert (reply.json["scope"], reply.json["total"], reply.json["etaSeconds"]) == (scope, 0, 0)
         assert (reply.json["workersAlive"], reply.json["workers"], reply.json["failures"]) == (0, [], [])
         assert reply.json["vector"] == {"width": 512, "dimensions": None, "advice": None}
+        assert reply.json["demoModel"] is None
 
 
 async def test_everybody_sees_their_own(

@@ -16,6 +16,7 @@ from indexer.models import clip as clip_module
 from indexer.models.checkpoint import open_checkpoint
 from indexer.models.clip import Clip, load_clip, tokenize
 from indexer.models.device import fastest_format, processors, resolve_device
+from indexer.models.names import is_demo
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
 from indexer.models.torchvision_compat import ensure_torchvision
 
@@ -222,6 +223,7 @@ def test_name_is_of_the_weights(tmp_path):
     first, same, other = (load_clip(str(tmp_path / path), towers=()).name for path in ("a.pt", "b/a.pt", "c/a.pt"))
     assert first == same
     assert first.startswith("cn-clip a ")
+    assert is_demo(first), "random weights"
     assert first != other
 
 

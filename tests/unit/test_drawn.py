@@ -1,12 +1,12 @@
 """The demo's own CLIP model: it finds what it was not shown in training, and says everywhere what it is."""
 
 import json
-import logging
 from itertools import pairwise
 from random import Random
 
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from indexer import doctor
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
@@ -17,6 +17,8 @@ from indexer.models.drawn.captions import caption, name
 from indexer.models.drawn.scenes import HELD_OUT, draw, encoded, invent, twin
 from indexer.models.drawn.things import COLOURS, THINGS
 from indexer.models.drawn.train import CONFIG, Words, evaluate, held_out_pool, pairs_of_scenes, rendered, save, train
+from indexer.models.names import is_demo
+from indexer.worker import load_text_tower
 from tests.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"
@@ -127,16 +129,19 @@ def test_what_the_demo_asks_for_is_on_top(clip, tmp_path):
         assert {drawn[at].path.name for at in order[: len(expected)]} == set(expected), said.text
 
 
-async def test_nobody_takes_it_for_a_model_of_photographs(tmp_path, caplog):
+async def test_nobody_takes_it_for_a_model_of_photographs(tmp_path):
     settings = settings_for(NO_DATABASE, tmp_path, tasks="clip", clip_model=str(WEIGHTS))
     findings = await doctor.examine(settings)
     (found,) = [finding for finding in findings if finding.check == "weights"]
     assert found.verdict == "fails"
     assert NOTE in found.text
     assert "models fetch" in found.text
-    with caplog.at_level(logging.WARNING):
-        assert "demo" in load_clip(str(WEIGHTS), towers=()).name
-    assert NOTE in caplog.text
+    with capture_logs() as logs:
+        clip = load_text_tower(settings)
+    assert is_demo(clip.name)
+    [warning] = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert clip.name in warning["advice"]
+    assert "models fetch" in warning["advice"]
 
 
 async def test_not_under_another_name_either(tmp_path):
