@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -122,6 +122,15 @@ class Reader:
         right, bottom = left + outline["width"], top + outline["height"]
         return left / picture["width"], top / picture["height"], right / picture["width"], bottom / picture["height"]
 
+    async def touch(self, *moves: Sequence[tuple[float, float]]) -> None:
+        """Fingers on the glass: where each of them is, move by move, and then they are lifted."""
+        session = await self.page.context.new_cdp_session(self.page)
+        for number, fingers in enumerate([*moves, ()]):
+            kind = "touchEnd" if not fingers else "touchMove" if number else "touchStart"
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(fingers)]
+            await session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        await session.detach()
+
     def line(self, text: str) -> Locator:
         """The line in the list beside the picture."""
         return self.page.locator("#lines > li", has_text=text)
@@ -151,7 +160,9 @@ async def reading(
     size: dict[str, int] = DESK,
 ) -> AsyncIterator[Reader]:
     """Somebody with a browser profile of their own. Fails where their browser complained."""
-    context = await browser.new_context(locale=language, color_scheme=scheme, viewport=size, reduced_motion="reduce")
+    context = await browser.new_context(
+        locale=language, color_scheme=scheme, viewport=size, reduced_motion="reduce", has_touch=size == PHONE
+    )
     context.set_default_timeout(PATIENCE)
     try:
         reader = Reader(await context.new_page(), url)

@@ -1,5 +1,6 @@
 """The console in a real browser, on a real gateway, database, indexer and OCR engine."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from indexer.demo.immich import StandIn
+from indexer.models.names import name_of
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.worker import Models
 from tests import console
 from tests.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
+from tests.gateways import StubText, stub_models
 from tests.installs import install
 from tests.stubs import StubClip
 from tests.workers import eventually, idle, settings_for, working
@@ -290,7 +293,31 @@ async def test_words_alone_meaning_alone_and_nothing(browser, url, key, indexer,
         await expect(page.locator("#problem")).to_contain_text("say what to look for")
 
 
-async def test_more_than_a_page_of_results(browser, url, key, connection, immich, owner, installed):
+async def test_the_control_shows_how_what_is_typed_is_searched_for(browser, url, key, indexer, photo):
+    await photo(*INVOICE)
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        words, both = page.locator("[name=mode][value=ocr]"), page.locator("[name=mode][value=hybrid]")
+        await page.fill("#q", "OCR：发")
+        await expect(words).to_be_checked()
+        await page.fill("#q", "发")
+        await expect(both).to_be_checked()
+        await reader.search("ocr:发票")
+        await expect(words).to_be_checked()
+        await expect(page.locator("#summary")).to_contain_text("1 photo says")
+        await reader.search("停车场")
+        await expect(both).to_be_checked()
+        await expect(page.locator("#summary")).to_contain_text("These look most like it")
+        await page.locator("label", has_text="Meaning alone").click()
+        await page.fill("#q", "ocr:发票")
+        await expect(words).to_be_checked()
+        await page.fill("#q", "发票")
+        await expect(page.locator("[name=mode][value=clip]")).to_be_checked()
+
+
+@pytest.fixture
+async def fifty(connection, immich, owner, installed) -> None:
+    """More photos than a page of results shows; all are found by meaning."""
     picture, _ = drawn("x")
     for number in range(50):
         asset = await immich.upload(picture, owner=owner, file_name=f"{number}.jpg")
@@ -304,6 +331,9 @@ async def test_more_than_a_page_of_results(browser, url, key, connection, immich
     await connection.execute(
         "UPDATE immich_indexer.photo SET clip_model = 'stub clip', clip = $1::text::halfvec", vector
     )
+
+
+async def test_more_than_a_page_of_results(browser, url, key, fifty):
     async with signed_in(browser, url, key) as reader:
         await reader.search("日落")
         await expect(reader.page.locator("#results > li")).to_have_count(48)
@@ -311,6 +341,141 @@ async def test_more_than_a_page_of_results(browser, url, key, connection, immich
         await expect(reader.page.locator("#results > li")).to_have_count(50)
         await expect(reader.page.locator("#more")).to_be_hidden()
         await expect(reader.page.locator("#results > li:nth-child(49) a")).to_be_focused()
+        await expect(reader.page.locator("#said")).to_have_text("2 more photos.")
+        await expect(reader.page.locator("#summary")).to_contain_text("No photo says “日落”")
+
+
+@pytest.mark.parametrize(("language", "size", "place"), [("en-GB", DESK, "47 of 48"), ("zh-CN", PHONE, "第 47 张")])
+async def test_from_photo_to_photo_and_back_to_the_place(browser, url, key, fifty, language, size, place):
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        await reader.search("日落")
+        names = await page.locator("#results .name").all_inner_texts()
+        await page.locator("#results a").nth(46).click()
+        await page.wait_for_selector(".stage.loaded")
+        await expect(page.locator("#place")).to_contain_text(place)
+        await stay(reader)
+        await page.keyboard.press("ArrowRight")
+        await expect(page.locator("h1:visible")).to_have_text(names[47])
+        await page.click("#next")  # of which the search page knew nothing
+        await expect(page.locator("#place")).to_contain_text("49")
+        await expect(page.locator("#said")).to_contain_text("49")
+        last = await page.locator("h1:visible").inner_text()
+        assert last not in names
+        assert last in await page.locator("#said").inner_text()
+        await expect(page.locator("#next")).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        await expect(page.locator("#place")).to_contain_text("50")
+        await expect(page.locator("#next")).to_have_attribute("aria-disabled", "true")
+        await page.keyboard.press("ArrowLeft")
+        await expect(page.locator("h1:visible")).to_have_text(last)
+        assert await stayed(reader), "no page was loaded for it"
+
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#results > li")).to_have_count(50)
+        looked = page.locator("#results > li:nth-child(49) a")
+        await expect(looked).to_be_focused()
+        await expect(looked).to_be_in_viewport()
+
+        await page.evaluate("window.scrollTo(0, 700)")
+        await page.locator("#results a").nth(8).click()
+        await page.wait_for_selector(".stage.loaded")
+        await page.click("#back")
+        await expect(page.locator("#results > li")).to_have_count(50)
+        await page.wait_for_function("window.scrollY > 500 && window.scrollY < 900")
+        await page.click("#sign-out")
+        assert await page.evaluate("sessionStorage.length") == 0
+
+
+async def test_a_photo_that_was_not_searched_for_has_no_next(browser, url, key, fifty, connection):
+    asset = await connection.fetchval("SELECT id FROM asset LIMIT 1")
+    async with signed_in(browser, url, key) as reader:
+        await reader.look_at(asset, "日落")
+        await expect(reader.page.locator("#walk")).to_be_hidden()
+        await reader.page.keyboard.press("ArrowRight")
+        assert str(asset) in reader.page.url
+
+
+async def test_a_photo_close_up(browser, url, key, indexer, photo):
+    await photo(*INVOICE, name="a.jpg")
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        await reader.search("发票")
+        await page.locator("#results a").first.click()
+        await page.wait_for_selector(".stage.loaded")
+        whole = await width_of(reader)
+        await page.click("#zoom-in")
+        await expect(page.locator("#zoom")).to_have_text("Zoomed to 150%")
+        assert await width_of(reader) == pytest.approx(1.5 * whole, rel=0.01)
+        for text, truth in drawn(*INVOICE)[1].items():
+            assert await reader.box_of(text.split()[-1]) == pytest.approx(truth, abs=0.02), text
+        number = await reader.line("62580417").get_attribute("data-line")
+        outline = await page.locator(f'#boxes [data-line="{number}"]').bounding_box()
+        text = await page.locator(f'#layer [data-line="{number}"]').bounding_box()
+        assert outline is not None
+        assert text is not None
+        for side in ("x", "y", "width", "height"):
+            assert text[side] == pytest.approx(outline[side], abs=8), side
+
+        await page.locator("#stage").focus()
+        await page.keyboard.press("+")
+        assert await width_of(reader) == pytest.approx(2.25 * whole, rel=0.01)
+        await page.keyboard.press("Escape")
+        assert await width_of(reader) == pytest.approx(whole, rel=0.01)
+        await page.locator("#stage").dblclick(position={"x": 5, "y": 5})
+        assert await width_of(reader) == pytest.approx(2.5 * whole, rel=0.01)
+        await page.keyboard.press("0")
+        assert await width_of(reader) == pytest.approx(whole, rel=0.01)
+        await expect(page.locator("#zoom-out")).to_have_attribute("aria-disabled", "true")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#results > li")).to_have_count(1)
+
+
+async def width_of(reader: Reader) -> float:
+    box = await reader.page.locator("#picture").bounding_box()
+    assert box is not None
+    return box["width"]
+
+
+async def test_with_fingers(browser, url, key, indexer, photo):
+    await photo(*INVOICE, name="first.jpg")
+    await photo(*INVOICE, name="second.jpg")
+    async with signed_in(browser, url, key, size=PHONE) as reader:
+        page = reader.page
+        await reader.search("ocr:发票")
+        await page.locator("#results a").first.click()
+        await page.wait_for_selector(".stage.loaded")
+        first = await page.locator("h1:visible").inner_text()
+        stage = await page.locator("#stage").bounding_box()
+        assert stage is not None
+        x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+        whole = await width_of(reader)
+        await reader.touch([(x - 30, y), (x + 30, y)], [(x - 45, y), (x + 45, y)], [(x - 60, y), (x + 60, y)])
+        assert await width_of(reader) == pytest.approx(2 * whole, rel=0.05)
+        await reader.touch([(x - 60, y), (x + 60, y)], [(x - 20, y), (x + 20, y)])
+        assert await width_of(reader) == pytest.approx(whole, rel=0.05)
+        await reader.touch([(x + 90, y)], [(x, y + 4)], [(x - 90, y + 8)])
+        await expect(page.locator("h1:visible")).not_to_have_text(first)
+        await page.wait_for_selector(".stage.loaded")
+        await reader.touch([(x - 90, y)], [(x, y + 4)], [(x + 90, y + 8)])
+        await expect(page.locator("h1:visible")).to_have_text(first)
+
+
+@pytest.mark.parametrize(("language", "said"), [("en-GB", "A demo model is at work"), ("zh-CN", "演示模型")])
+async def test_a_demo_model_is_told_of_on_every_page(browser, settings, immich, key, photo, indexer, language, said):
+    asset = await photo(*INVOICE)
+    models, _ = stub_models(text=StubText(name_of("small", "0123456789abcdef", demo=True)))
+    async with console_of(immich, settings, models) as url, signed_in(browser, url, key, language=language) as reader:
+        for path in ("/console", "/console/status", f"/console/photo/{asset}"):
+            await reader.open(path)
+            await expect(reader.page.locator("#demo")).to_contain_text(said)
+
+
+async def test_no_other_model_is_called_one(browser, url, key):
+    async with signed_in(browser, url, key) as reader:
+        await reader.open("/console/status")
+        await expect(reader.page.locator("#status")).to_be_visible()
+        await expect(reader.page.locator("#demo")).to_be_hidden()
 
 
 async def test_a_photo_that_is_not_there_or_not_theirs(browser, url, key, indexer, photo, immich):
@@ -372,6 +537,35 @@ async def test_regenerate_and_see_old_next_to_new(browser, url, key, indexer, ph
         await page.click("[data-task=clip]")
         await expect(page.locator("#comparison p")).to_contain_text("similar to the old one")
         assert await stayed(reader)
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE])
+async def test_the_result_comes_into_view(browser, url, key, indexer, photo, connection, immich, size):
+    asset = await photo(*(f"第{n}行文字" for n in range(8)))
+    async with signed_in(browser, url, key, size=size) as reader:
+        page = reader.page
+        await reader.look_at(asset)
+        immich.media.write(await preview_of(connection, asset), drawn("别的一行")[0])
+        await page.click("[data-task=ocr]")
+        await expect(page.locator("#compare")).to_be_focused()
+        await expect(page.locator("#compare-heading")).to_be_in_viewport(ratio=1)
+        await expect(page.locator("#comparison > p")).to_be_in_viewport(ratio=1)
+        # Whoever has gone on to something else meanwhile stays there and hears of it.
+        held = asyncio.Event()
+
+        async def hold(route):
+            await held.wait()
+            await route.continue_()
+
+        await page.route("**/reprocess", hold)
+        await page.locator("[data-task=clip]").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#again-state")).to_contain_text("Reading the photo again")
+        await expect(page.locator("[data-task=clip]")).to_be_focused()
+        await page.locator("#show-boxes").focus()
+        held.set()
+        await expect(page.locator("#said")).to_contain_text("Old and new: ")
+        await expect(page.locator("#show-boxes")).to_be_focused()
 
 
 async def test_a_key_that_may_not_update_and_a_partners_photo(browser, url, indexer, photo, immich, owner):
@@ -502,6 +696,7 @@ async def test_the_page_says_that_the_connection_is_lost_and_finds_it_again(brow
         await reader.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # connects anew
         await expect(reader.page.locator("#live")).to_have_attribute("data-state", "lost")
         await expect(reader.page.locator("#live")).to_contain_text("The gateway cannot be reached")
+        await expect(reader.page.locator("#said")).to_contain_text("The connection is lost")
         await reader.page.unroute("**/api/status/events*")
         await expect(reader.page.locator("#live")).to_have_attribute("data-state", "live")
         reader.complaints.remove("Failed to load resource: net::ERR_FAILED")
@@ -534,8 +729,13 @@ async def test_accessibility(browser, url, indexer, photo, immich, owner, connec
         assert not await reader.faults()
         await reader.search("ocr:没有的字")
         assert not await reader.faults()
-        await reader.look_at(invoice, "发票")
+        await reader.search("发票")
+        await page.click("#results a >> nth=0")
+        await page.wait_for_selector(".stage.loaded")
         await page.click("#lines button >> nth=0")
+        await expect(page.locator("#walk")).to_be_visible()
+        assert not await reader.faults()
+        await page.click("#zoom-in")
         assert not await reader.faults()
         immich.media.write(await preview_of(connection, invoice), drawn("增值税普通发票")[0])
         await page.click("[data-task=ocr]")

@@ -7,7 +7,7 @@ const KEY = "immich-api-key";
 export const key = {
   get: () => sessionStorage.getItem(KEY),
   set: (value) => sessionStorage.setItem(KEY, value),
-  forget: () => sessionStorage.removeItem(KEY),
+  forget: () => sessionStorage.clear(), // and what was found with it
 };
 
 /** What went wrong: `code` as the gateway names it, `message` what to do in the reader's language, `details` in English. */

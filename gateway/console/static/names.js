@@ -16,5 +16,5 @@ export function shortName(name) {
   const [engine, version] = name.split(" ");
   const generation = /PP-OCRv\d+/.exec(name)?.[0];
   if (generation) return `${generation} (${engine} ${version})`;
-  return name.replace(/[ :@][0-9a-f]{8,}$/, "");
+  return name.replace(/[ :@][0-9a-f]{8,}(?= \(demo\)$|$)/, "");
 }

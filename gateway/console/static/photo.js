@@ -8,29 +8,36 @@ import { marked, pieces } from "./marks.js";
 import { modelName } from "./names.js";
 import { start } from "./shell.js";
 import { ago, date, t } from "./texts.js";
+import { walking } from "./walk.js";
+import { addressOf, bare, modeOf, wishOf } from "./wish.js";
+import { zooming } from "./zoom.js";
 
 const PATIENCE = 60; // seconds to wait for a photo to be read again
 const AGAIN = 2000; // milliseconds until a photo that waits is looked at again
 
-const id = location.pathname.split("/").at(-1);
-const parameters = new URLSearchParams(location.search);
-const sought = parameters.get("q")?.trim() ?? "";
-const query = parameters.get("mode") === "clip" ? "" : sought;
+const wish = wishOf(new URLSearchParams(location.search));
+const query = modeOf(wish) === "clip" ? "" : wish.q;
 const words = pieces(query);
-const shown = query.replace(/^\s*ocr\s*[:：]\s*/i, "");
 
-const own = `/api/assets/${id}`; // as it stands in the address, so still encoded
+let id = location.pathname.split("/").at(-1); // as it stands in the address, so still encoded
+const own = () => `/api/assets/${id}`;
 
 const isPending = ({ state }) => ["waiting", "running"].includes(state);
 
 let me;
 let last = "";
 let timer;
+let running = new AbortController(); // what is asked about this photo
+
+const zoom = zooming($("stage"), (by) => walk.go(by));
+const walk = walking(wish, go);
 
 /** Shows the photo as it is now, and again until it is neither waiting nor being read. */
 async function look() {
   clearTimeout(timer);
-  const asset = await ask(query ? `${own}?${new URLSearchParams({ q: query })}` : own);
+  const { signal } = running;
+  const asset = await ask(query ? `${own()}?${new URLSearchParams({ q: query })}` : own(), { signal });
+  if (signal.aborted) return;
   if (isPending(asset)) timer = setTimeout(() => look().catch((error) => complain($("problem"), error, look)), AGAIN);
   const now = JSON.stringify(asset);
   if (now === last) return; // and nothing that somebody is selecting goes away
@@ -41,7 +48,8 @@ async function look() {
   offer(asset);
   $("loading").hidden = true;
   $("photo").hidden = false;
-  await overlay(asset, matched);
+  $("photo").removeAttribute("aria-busy");
+  overlay(asset, matched, signal).catch((error) => complain($("problem"), error)); // the text needs not wait for it
 }
 
 function describe(asset) {
@@ -76,7 +84,7 @@ function stateOf(asset) {
 
 function list({ lines, indexedAt }, matched) {
   $("count").textContent = matched.size
-    ? t("photo.matched_lines", { n: matched.size, q: shown })
+    ? t("photo.matched_lines", { n: matched.size, q: bare(query) })
     : lines.length ? t("photo.text_lines", { n: lines.length }) : "";
   $("lines").replaceChildren(...lines.map(({ text }, line) =>
     make("li", { "data-line": line, class: matched.has(line) ? "matched" : null },
@@ -90,24 +98,28 @@ function list({ lines, indexedAt }, matched) {
   $("no-text").textContent = t(indexedAt ? "photo.no_text" : "photo.no_text_yet");
 }
 
-async function overlay({ fileName, lines }, matched) {
+async function overlay({ fileName, lines }, matched, signal) {
   const image = $("picture");
   image.alt = t("photo.picture_of", { name: fileName });
   const stage = $("stage");
   try {
     if (!me.may.thumbnails) throw new Error(t("search.no_thumbnails"));
-    const address = await picture(id, "preview");
+    const address = await picture(id, "preview", signal);
+    if (signal.aborted) return URL.revokeObjectURL(address);
     image.src = address;
     await image.decode().finally(() => URL.revokeObjectURL(address));
   } catch (error) {
+    if (signal.aborted) return;
     stage.classList.remove("loaded");
     $("no-picture").textContent = t("photo.no_picture", { reason: error.message });
     return;
   }
+  if (signal.aborted) return;
   $("no-picture").textContent = "";
   const ratio = image.naturalWidth / image.naturalHeight;
   stage.style.setProperty("--ratio", ratio);
   stage.classList.add("loaded");
+  if (!zoom.isZoomed()) zoom.reset(image.naturalWidth);
   draw($("boxes"), $("layer"), lines, matched, words, ratio);
 }
 
@@ -143,39 +155,53 @@ function offer(asset) {
   for (const button of document.querySelectorAll("[data-task]")) button.disabled = Boolean(reason);
 }
 
-async function regenerate(task) {
-  const buttons = document.querySelectorAll("[data-task]");
-  for (const button of buttons) button.disabled = true;
-  $("again-state").textContent = t("photo.reading");
-  $("again-state").classList.add("busy");
+function busy(on) {
+  $("again-state").textContent = on ? t("photo.reading") : "";
+  $("again-state").classList.toggle("busy", on);
+  for (const button of document.querySelectorAll("[data-task]")) button.setAttribute("aria-disabled", on); // it keeps the focus
+}
+
+async function regenerate(button) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  const { task } = button.dataset;
+  const { signal } = running;
+  busy(true);
   $("problem").replaceChildren();
   try {
-    const answer = await ask(`${own}/reprocess`, { body: { tasks: [task], wait: PATIENCE } });
-    $("again-state").textContent = "";
+    const answer = await ask(`${own()}/reprocess`, { body: { tasks: [task], wait: PATIENCE }, signal });
     await look();
+    if (signal.aborted) return;
+    busy(false);
     showOutcome(answer, task);
   } catch (error) {
-    $("again-state").textContent = "";
+    if (signal.aborted) return;
+    busy(false);
     complain($("again-state"), error);
-  } finally {
-    $("again-state").classList.remove("busy");
-    for (const button of buttons) button.disabled = false;
   }
 }
 
+/** Shows old and new, and brings it into view; the focus goes there, too, unless the reader is somewhere else by now. */
 function showOutcome(answer, task) {
   const compare = $("compare");
-  if (answer.state === "indexed" && answer.after) {
-    $("comparison").replaceChildren(...comparison(answer, task));
-  } else if (answer.state === "failed") {
-    $("comparison").replaceChildren(make("p", { class: "notice bad" }, t("compare.failed", { reason: answer.failure?.error ?? "" })));
-  } else {
-    $("comparison").replaceChildren(make("p", { class: "notice" }, t("compare.waiting"),
-      make("a", { href: "/console/status" }, t("compare.see_status"))));
-  }
+  const outcome = outcomeOf(answer, task);
+  $("comparison").replaceChildren(...outcome);
   compare.hidden = false;
-  compare.focus();
-  compare.scrollIntoView({ block: "nearest" });
+  const busyElsewhere = document.activeElement !== document.body && !$("again").contains(document.activeElement)
+    && !compare.contains(document.activeElement);
+  if (busyElsewhere) {
+    $("said").textContent = `${t("compare.heading")}: ${outcome[0].textContent}`;
+    return;
+  }
+  compare.focus({ preventScroll: true });
+  compare.scrollIntoView({ block: "start" });
+}
+
+function outcomeOf(answer, task) {
+  if (answer.state === "indexed" && answer.after) return comparison(answer, task);
+  if (answer.state === "failed") {
+    return [make("p", { class: "notice bad" }, t("compare.failed", { reason: answer.failure?.error ?? "" }))];
+  }
+  return [make("p", { class: "notice" }, t("compare.waiting"), make("a", { href: "/console/status" }, t("compare.see_status")))];
 }
 
 async function tryAgain(event) {
@@ -183,27 +209,70 @@ async function tryAgain(event) {
   button.disabled = true;
   button.textContent = t("photo.retrying");
   try {
-    await ask(`${own}/retry`, { method: "POST" });
+    await ask(`${own()}/retry`, { method: "POST", signal: running.signal });
     await look();
   } catch (error) {
     complain($("failure"), error, look);
   }
 }
 
-for (const button of document.querySelectorAll("[data-task]")) {
-  button.addEventListener("click", () => regenerate(button.dataset.task));
+for (const button of document.querySelectorAll("[data-task]")) button.addEventListener("click", () => regenerate(button));
+
+// From photo to photo
+
+/** Shows another photo in the place of this one. */
+async function go(to) {
+  running.abort();
+  running = new AbortController();
+  id = to;
+  last = "";
+  history.replaceState(null, "", addressOf(wish, id));
+  busy(false);
+  $("compare").hidden = true;
+  $("problem").replaceChildren();
+  $("photo").setAttribute("aria-busy", "true");
+  zoom.reset();
+  $("stage").classList.remove("loaded");
+  const place = walk.arrived(id);
+  await show();
+  if (id === to && !$("photo").hidden) $("said").textContent = t("photo.arrived", { name: $("name").textContent, place });
 }
 
-await start(async (who) => {
-  me = who;
-  if (sought) {
-    parameters.delete("lang");
-    $("back").href = `/console?${parameters}`;
-  }
+async function show() {
+  const { signal } = running;
   try {
     await look();
   } catch (error) {
+    if (signal.aborted) return;
     $("loading").hidden = true;
+    $("photo").hidden = true;
     complain($("problem"), error, error.code === "not_found" ? null : () => location.reload());
   }
+}
+
+document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  if (target.matches("input:not([type=checkbox]), textarea, select") || $("content").hidden) return;
+  if (key === "Escape") {
+    if (zoom.isZoomed()) zoom.reset($("picture").naturalWidth);
+    else $("back").click();
+  } else if ((key === "ArrowLeft" || key === "ArrowRight") && !(zoom.isZoomed() && $("stage").contains(target))) {
+    walk.go(key === "ArrowLeft" ? -1 : 1);
+  }
+});
+
+$("back").addEventListener("click", (event) => {
+  const { pathname, search } = new URL(document.referrer || location.href);
+  const cameFrom = addressOf(wishOf(new URLSearchParams(search)));
+  if (pathname !== "/console" || cameFrom !== addressOf(wish) || history.length < 2) return;
+  event.preventDefault(); // the browser has the page still, or goes back in its own order
+  history.back();
+});
+
+await start(async (who) => {
+  me = who;
+  $("back").href = addressOf(wish);
+  walk.arrived(id);
+  await show();
 });

@@ -1,16 +1,18 @@
-// The search page: what is looked for stands in the address, so that it can be kept, shared and gone back to.
+// The search page.
 
-import { ask, picture } from "./api.js";
+import { picture } from "./api.js";
 import { $, complain, hidden, make, scriptOf } from "./dom.js";
+import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
 import { t } from "./texts.js";
+import { addressOf, bare, modeOf, wishOf } from "./wish.js";
 
-const PAGE = 48;
 const AT_ONCE = 6; // pictures
-const OCR = /^\s*ocr\s*[:：]\s*/i;
 
 let me;
+let chosen; // how to search, unless `ocr:` is typed in front
+let found = null;
 let running = new AbortController();
 const waiting = [];
 let loading = 0;
@@ -51,18 +53,11 @@ async function show(image, address) {
   }
 }
 
-function wish() {
-  const parameters = new URLSearchParams(location.search);
-  return { q: parameters.get("q")?.trim() ?? "", mode: parameters.get("mode") ?? "hybrid" };
-}
+const wish = () => wishOf(new URLSearchParams(location.search));
 
-function address({ q, mode }) {
-  const parameters = new URLSearchParams({ q });
-  if (mode !== "hybrid") parameters.set("mode", mode);
-  return `/console?${parameters}`;
-}
-
-function choose(mode) {
+/** Shows how what is typed would be searched for. */
+function showMode() {
+  const mode = modeOf({ q: $("q").value, mode: chosen });
   for (const choice of document.querySelectorAll("[name=mode]")) choice.checked = choice.value === mode;
 }
 
@@ -71,17 +66,21 @@ function clear() {
   running = new AbortController();
   waiting.length = 0;
   watcher.disconnect();
+  found = null;
   $("results").replaceChildren();
+  $("said").textContent = "";
   $("problem").replaceChildren();
   $("nothing").hidden = true;
   $("more").hidden = true;
   $("tips").hidden = true;
 }
 
-async function run() {
+/** Searches for what stands in the address; or shows once more what was found, for somebody who comes `back` to it. */
+async function run(back = false) {
   const wanted = wish();
   $("q").value = wanted.q;
-  choose(wanted.mode);
+  chosen = wanted.mode;
+  showMode();
   clear();
   document.title = document.title.replace(/^.*(?= · )/, wanted.q || t("page.search_title"));
   if (!wanted.q) {
@@ -89,33 +88,51 @@ async function run() {
     $("tips").hidden = false;
     return;
   }
+  const kept = back ? Found.kept(wanted) : null;
+  if (kept) return comeBack(kept);
   $("summary").textContent = t("search.searching");
-  await fetchPage(wanted, 0, running.signal);
+  found = new Found(wanted);
+  await fetchMore(found, running.signal);
 }
 
-async function fetchPage(wanted, offset, signal) {
+/** Shows what was found as it was, at the photo that was looked at last. */
+function comeBack(kept) {
+  const shown = found?.items.length ?? 0; // all of them, where the browser had put the page aside
+  found = kept;
+  append(kept.items.slice(shown), kept.wish);
+  if (!shown) {
+    summarise(kept);
+    window.scrollTo(0, kept.place);
+  }
+  const link = $("results").children[kept.at(kept.looked)]?.querySelector("a");
+  if (!link) return;
+  const { top, bottom } = link.getBoundingClientRect();
+  if (top < 0 || bottom > window.innerHeight) link.scrollIntoView({ block: "center" });
+  link.focus({ preventScroll: true });
+}
+
+async function fetchMore(search, signal) {
   const results = $("results");
-  const parameters = new URLSearchParams({ ...wanted, limit: PAGE, offset });
+  const first = !search.items.length;
   results.setAttribute("aria-busy", "true");
   $("more").disabled = true;
   try {
-    const found = await ask(`/api/search?${parameters}`, { signal });
-    choose(found.mode); // what was typed, `ocr:`, goes before what was chosen
-    const words = found.mode === "clip" ? [] : pieces(wanted.q);
-    const items = found.items.map((item) => result(item, wanted, words));
-    results.append(...items);
-    if (offset) {
-      $("summary").textContent = t("search.more_found", { n: items.length });
-      items[0]?.querySelector("a").focus(); // the button that was pressed may be gone
+    const items = await search.more(signal);
+    const links = append(items, search.wish);
+    if (first) {
+      summarise(search);
     } else {
-      summarise(found, wanted);
+      $("said").textContent = t("search.more_found", { n: items.length });
+      links[0]?.focus(); // the button that was pressed may be gone
     }
-    $("more").hidden = found.next === null;
-    $("more").onclick = () => fetchPage(wanted, found.next, signal);
   } catch (error) {
     if (error.name === "AbortError") return;
-    $("summary").textContent = "";
-    complain($("problem"), error, error.code === "bad_parameter" ? null : () => fetchAgain(wanted, offset, signal));
+    if (first) $("summary").textContent = "";
+    const again = () => {
+      $("problem").replaceChildren();
+      return fetchMore(search, signal);
+    };
+    complain($("problem"), error, error.code === "bad_parameter" ? null : again);
   } finally {
     if (!signal.aborted) {
       results.removeAttribute("aria-busy");
@@ -124,27 +141,32 @@ async function fetchPage(wanted, offset, signal) {
   }
 }
 
-function fetchAgain(wanted, offset, signal) {
-  $("problem").replaceChildren();
-  return fetchPage(wanted, offset, signal);
+/** Shows photos after those that are there; gives the links to them. */
+function append(items, wanted) {
+  const words = modeOf(wanted) === "clip" ? [] : pieces(wanted.q);
+  const rows = items.map((item) => result(item, wanted, words));
+  $("results").append(...rows);
+  $("more").hidden = found.next === null;
+  return rows.map((row) => row.querySelector("a"));
 }
 
-function summarise(found, { q }) {
-  const notes = [...found.notes.map((note) => make("span", { lang: "en" }, note)), me.may.thumbnails ? null : t("search.no_thumbnails")].filter(Boolean);
-  const bare = q.replace(OCR, "");
+function summarise({ answer, items, wish: { q } }) {
+  const notes = [...answer.notes.map((note) => make("span", { lang: "en" }, note)), me.may.thumbnails ? null : t("search.no_thumbnails")].filter(Boolean);
+  const { mode, textMatches } = answer;
+  const words = bare(q);
   let said;
-  if (!found.items.length) {
-    said = t(found.mode === "ocr" ? "search.none_words" : "search.none_any", { q: bare });
-    $("nothing").replaceChildren(...advice(found.mode, bare));
+  if (!items.length) {
+    said = t(mode === "ocr" ? "search.none_words" : "search.none_any", { q: words });
+    $("nothing").replaceChildren(...advice(mode, words));
     $("nothing").hidden = false;
-  } else if (found.mode === "clip") {
+  } else if (mode === "clip") {
     said = t("search.by_meaning");
-  } else if (!found.textMatches) {
-    said = t("search.only_meaning", { q: bare });
+  } else if (!textMatches) {
+    said = t("search.only_meaning", { q: words });
   } else {
-    const many = found.textMatches >= 1000;
-    said = t(many ? "search.found_many" : "search.found_words", { n: found.textMatches, q: bare });
-    if (found.items.some((item) => item.why.kind === "meaning")) said += t("search.then_meaning");
+    const many = textMatches >= 1000;
+    said = t(many ? "search.found_many" : "search.found_words", { n: textMatches, q: words });
+    if (items.some((item) => item.why.kind === "meaning")) said += t("search.then_meaning");
   }
   $("summary").replaceChildren(said, ...notes.flatMap((note) => [" ", note]));
 }
@@ -155,7 +177,7 @@ function advice(mode, q) {
   return [
     make("ul", {},
       mode === "clip" ? null : make("li", {}, t("search.none_try_fewer")),
-      mode === "ocr" ? make("li", {}, t("search.none_try_meaning"), link(t("search.none_try_meaning_link"), address({ q, mode: "clip" }))) : null,
+      mode === "ocr" ? make("li", {}, t("search.none_try_meaning"), link(t("search.none_try_meaning_link"), addressOf({ q, mode: "clip" }))) : null,
       make("li", {}, t("search.none_try_status"), link(t("search.none_try_status_link"), "/console/status")),
     ),
   ];
@@ -171,7 +193,7 @@ function result(item, wanted, words) {
   if (me.may.thumbnails) watcher.observe(image);
   const lines = item.why.text ? item.why.text.split("\n").slice(0, 3) : [];
   return make("li", {},
-    make("a", { href: address(wanted).replace("?", `/photo/${item.assetId}?`) },
+    make("a", { href: addressOf(wanted, item.assetId), onclick: () => remember(item.assetId) },
       make("span", { class: me.may.thumbnails ? "thumb" : "thumb blank" }, image, make("span", { class: "none" }, t("search.no_picture"))),
       make("span", { class: "caption" },
         lines.length
@@ -188,11 +210,19 @@ function result(item, wanted, words) {
   );
 }
 
+/** Keeps the place, and which photo is looked at. */
+function remember(asset = found?.looked) {
+  if (found === null) return;
+  found.looked = asset;
+  found.place = window.scrollY;
+  found.keep();
+}
+
 function submit() {
   const q = $("q").value.trim();
-  const mode = document.querySelector("[name=mode]:checked").value;
-  const next = q ? address({ q, mode }) : "/console";
+  const next = addressOf({ q, mode: chosen });
   if (next !== location.pathname + location.search) history.pushState(null, "", next);
+  if (matchMedia("(pointer: coarse)").matches) $("q").blur(); // or the keyboard stays, over what is found
   return run();
 }
 
@@ -200,16 +230,32 @@ $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
 });
+$("q").addEventListener("input", showMode);
+$("more").addEventListener("click", () => fetchMore(found, running.signal));
 for (const choice of document.querySelectorAll("[name=mode]")) {
   choice.addEventListener("change", () => {
-    $("q").value = $("q").value.replace(OCR, "");
+    chosen = choice.value;
+    $("q").value = bare($("q").value);
     if ($("q").value.trim()) submit();
   });
 }
 
+/** Whether this page is come back to, by the browser's button or from a photo. */
+function returning() {
+  const { type } = performance.getEntriesByType("navigation")[0];
+  const { pathname } = new URL(document.referrer || location.href);
+  return type === "back_forward" || (type !== "reload" && pathname.startsWith("/console/photo/"));
+}
+
 await start(async (who) => {
   me = who;
-  window.addEventListener("popstate", run);
-  await run();
+  history.scrollRestoration = "manual"; // the browser does not know what is still to come
+  window.addEventListener("popstate", () => run());
+  window.addEventListener("pagehide", () => remember());
+  window.addEventListener("pageshow", (event) => {
+    const kept = event.persisted ? Found.kept(wish()) : null;
+    if (kept && found) comeBack(kept);
+  });
+  await run(returning());
   if (!wish().q) $("q").focus();
 });

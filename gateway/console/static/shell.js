@@ -14,6 +14,7 @@ export async function start(page) {
     content.hidden = false;
     $("account").hidden = false;
     $("who").textContent = me.name;
+    $("demo").hidden = !me.demoModel;
     if (running) return location.reload(); // somebody else may have signed in: nothing of the first may stay
     running = true;
     try {
@@ -32,6 +33,8 @@ export async function start(page) {
     $("key").focus();
   }
 
+  // A page that the browser had put aside shows what it showed, also to whoever comes after somebody who has signed out.
+  window.addEventListener("pageshow", (event) => event.persisted && !key.get() && location.reload());
   document.addEventListener("signed-out", (event) => signIn(t("signin.again", { reason: event.detail.message })));
   $("sign-out").addEventListener("click", () => {
     key.forget();

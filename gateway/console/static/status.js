@@ -39,6 +39,7 @@ async function follow() {
         return complain($("problem"), error, follow);
       }
       connection("lost", t("status.lost", { reason: error.message ?? "" }));
+      say($("live-text").textContent); // or the figures would be taken for those of now
       if (!error.code) console.error(error);
     }
     await pause(PAUSES[Math.min(failed++, PAUSES.length - 1)], mine.signal);
@@ -68,7 +69,8 @@ function show(status) {
     $(`tile-${name}`).textContent = typeof value === "number" ? number(value) : value ?? "–";
   }
   $("tile-failed").classList.toggle("bad", status.failed > 0);
-  say(total, indexed);
+  $("demo").hidden = !(me.demoModel || status.demoModel);
+  if (total) say(indexed === total ? t("status.done") : t("status.progress_said", { indexed, total }), indexed === total);
   failures(status.failures);
   models(status.models);
   vector(status.vector);
@@ -82,17 +84,16 @@ function remaining({ total, indexed, waiting, running, retrying, etaSeconds }) {
   return etaSeconds ? t("status.eta", { time: duration(etaSeconds) }) : t("status.no_eta");
 }
 
-let said = 0;
-let latest = "";
+let said = -QUIET;
+let telling;
 
-/** Tells screen readers of the progress now and then, not each second. */
-function say(total, indexed) {
-  if (!total) return;
-  latest = indexed === total ? t("status.done") : t("status.progress_said", { indexed, total });
-  const now = Date.now();
-  if (now - said < QUIET && indexed !== total) return;
-  if ($("said").textContent !== latest) $("said").textContent = latest;
-  said = now;
+/** Tells screen readers now and then, not each second; the last figures come, however soon after the ones before. */
+function say(text, now = false) {
+  clearTimeout(telling);
+  telling = setTimeout(() => {
+    if ($("said").textContent !== text) $("said").textContent = text;
+    said = performance.now();
+  }, now ? 0 : said + QUIET - performance.now());
 }
 
 const rows = new Map(); // of the failures shown, so that a row keeps its focus while the others change
@@ -205,6 +206,7 @@ await start(async (who) => {
       history.replaceState(null, "", scope === "own" ? "/console/status" : "/console/status?scope=all");
       rows.clear();
       $("failures").replaceChildren();
+      $("said").textContent = "";
       connection("connecting", t("status.connecting"));
       follow();
     });

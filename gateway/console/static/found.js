@@ -1,0 +1,54 @@
+// The photos that were found last. They are kept in this tab, so that a photo's page can go on to the next one, and going
+// back finds the place; they go when the reader signs out.
+
+import { ask, key } from "./api.js";
+import { addressOf } from "./wish.js";
+
+const KEPT = "found";
+const PAGE = 48;
+
+/**
+ * A search and what it has found so far.
+ *
+ * `answer` is that of GET /api/search for its first page, `items` all photos that were fetched, `next` where more begin (null:
+ * there are none), `looked` the photo that was looked at last, `place` how far the search page was scrolled.
+ */
+export class Found {
+  constructor(wish, kept = {}) {
+    Object.assign(this, { answer: null, items: [], next: 0, looked: null, place: 0 }, kept);
+    this.wish = wish;
+  }
+
+  /** What is kept of a wish, or null. */
+  static kept(wish) {
+    const kept = JSON.parse(sessionStorage.getItem(KEPT));
+    return kept !== null && kept.address === addressOf(wish) ? new Found(wish, kept) : null;
+  }
+
+  /** Fetches the next page; gives the photos that are new. */
+  async more(signal) {
+    const answer = await ask(`/api/search?${new URLSearchParams({ ...this.wish, limit: PAGE, offset: this.next })}`, { signal });
+    const known = new Set(this.items.map((item) => item.assetId));
+    const items = answer.items.filter((item) => !known.has(item.assetId));
+    this.answer ??= { ...answer, items: [] };
+    this.items.push(...items);
+    this.next = answer.next;
+    this.keep();
+    return items;
+  }
+
+  /** Keeps all this in the tab. Where it is too much for the browser, it keeps nothing. */
+  keep() {
+    if (!key.get()) return; // signed out meanwhile
+    const { answer, items, next, looked, place } = this;
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify({ address: addressOf(this.wish), answer, items, next, looked, place }));
+    } catch {
+      sessionStorage.removeItem(KEPT);
+    }
+  }
+
+  at(asset) {
+    return this.items.findIndex((item) => item.assetId === asset);
+  }
+}

@@ -1,0 +1,54 @@
+// From one photo to the next of those that were found, without going back.
+
+import { complain, $ } from "./dom.js";
+import { Found } from "./found.js";
+import { t } from "./texts.js";
+
+/**
+ * Lets the reader walk along what was found for a wish, where that is known in this tab.
+ *
+ * @param wish what was looked for
+ * @param show shows the photo of an id
+ */
+export function walking(wish, show) {
+  let here = null;
+  let going = new AbortController();
+
+  const found = () => (wish.q ? Found.kept(wish) : null);
+
+  /** Says where among those found the photo of that id is. */
+  function arrived(id) {
+    here = id;
+    const all = found();
+    const at = all ? all.at(id) : -1;
+    $("walk").hidden = at < 0;
+    if (at < 0) return "";
+    all.looked = id;
+    all.keep();
+    $("previous").setAttribute("aria-disabled", at === 0);
+    $("next").setAttribute("aria-disabled", at === all.items.length - 1 && all.next === null);
+    const place = t(all.next === null ? "photo.place" : "photo.place_more", { n: at + 1, total: all.items.length });
+    $("place").textContent = place;
+    return place;
+  }
+
+  /** Goes `by` photos on, and has more of them found where the last is reached. */
+  async function go(by) {
+    const all = found();
+    const at = all ? all.at(here) : -1;
+    if (at < 0) return;
+    going.abort();
+    going = new AbortController();
+    try {
+      while (at + by >= all.items.length && all.next !== null) await all.more(going.signal);
+    } catch (error) {
+      return complain($("problem"), error, () => go(by));
+    }
+    const next = all.items[at + by];
+    if (next) show(next.assetId);
+  }
+
+  $("previous").addEventListener("click", () => go(-1));
+  $("next").addEventListener("click", () => go(1));
+  return { arrived, go };
+}
