@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,15 +51,25 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+_FONTS = """<?xml version="1.0"?>
+<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include><dir>{folder}</dir></fontconfig>
+"""
+
+
 @contextlib.asynccontextmanager
 async def browsing() -> AsyncIterator[Browser]:
-    """A browser of its own, without windows."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    """A browser of its own, without windows, that has Chinese letters on any machine."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as fonts:
+        fonts.write(_FONTS.format(folder=pylopdf_fonts_zh_cn.sans_path().parent))
+        fonts.flush()
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=chromium(), args=list(ARGUMENTS), env=os.environ | {"FONTCONFIG_FILE": fonts.name}
+            )
+            try:
+                yield browser
+            finally:
+                await browser.close()
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,7 @@ from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.images import Picture
 from indexer.inference import OcrModel
 from indexer.models.ocr import Detection, Line
-from indexer.models.small import write_small_checkpoint
+from indexer.models.small import small_config, write_random_checkpoint
 from indexer.settings import Settings
 from indexer.worker import Models, load_models
 from tests.console import DESK, NO_BROWSER, PHONE, Reader, browsing, chromium, console_of, reading
@@ -102,9 +102,16 @@ async def take_views(album: Album, key: str, invoice: UUID) -> None:
     await album.take("results")
     await reader.search("ocr:没有的字")
     await album.take("nothing")
-    await reader.look_at(invoice, quote(QUERY))
+    await reader.search(QUERY)
+    await page.click(f'#results a[href*="{invoice}"]')
+    await page.wait_for_selector(".stage.loaded")
     await album.take("photo")
     await album.take("photo-whole", whole=True)
+    for _ in range(2):
+        await page.click("#zoom-in")
+    await album.take("photo-close")
+    await page.evaluate("document.getElementById('demo').hidden = false")
+    await album.take("photo-demo")
     await reader.open(f"/console/photo/{UUID(int=0)}")
     await page.wait_for_selector("#problem > *")
     await album.take("photo-missing")
@@ -202,8 +209,8 @@ def main() -> None:
     logs.configure("warning", "auto")
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(settings=THROWAWAY) as server:
         work = Path(name)
-        checkpoint = work / "demo-clip.pt"
-        write_small_checkpoint(checkpoint)
+        checkpoint = work / "own.pt"
+        write_random_checkpoint(checkpoint, small_config(), note=None)  # as with a model of photographs
         settings = settings_for(
             server.url(), work / "media", clip_model=str(checkpoint), max_attempts=2, lease_seconds=60
         )

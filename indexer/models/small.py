@@ -46,8 +46,11 @@ def write_small_checkpoint(path: Path, *, dimensions: int = 512, seed: int = 0) 
     write_random_checkpoint(path, config, seed=seed)
 
 
-def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0) -> None:
-    """Write a model of any of cn_clip's shapes, with seeded random weights in fp16, and its JSON beside it."""
+def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0, note: str | None = NOTE) -> None:
+    """Write a model of any of cn_clip's shapes, of seeded random weights in fp16, with its JSON beside it.
+
+    `note` is what the file says of itself.
+    """
     ensure_torchvision()
     from cn_clip.clip.model import CLIP
 
@@ -56,7 +59,7 @@ def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0) -> Non
     generator = torch.Generator().manual_seed(seed)
     state = {name: _random(name, empty, generator) for name, empty in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state, "note": NOTE}, path)
+    torch.save({"state_dict": state, "note": note}, path)
     path.with_suffix(".json").write_text(json.dumps(config, indent=2), "utf-8")
 
 

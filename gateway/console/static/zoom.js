@@ -40,8 +40,13 @@ export function zooming(stage, swiped) {
 
   const toggle = (x, y) => set(zoom > 1 ? 1 : Math.min(closest, 2.5), x, y);
 
-  $("zoom-in").addEventListener("click", () => set(zoom * STEP));
-  $("zoom-out").addEventListener("click", () => set(zoom / STEP));
+  for (const [id, times] of [["zoom-in", STEP], ["zoom-out", 1 / STEP]]) {
+    $(id).addEventListener("click", ({ currentTarget: button }) => {
+      const { top } = button.getBoundingClientRect();
+      set(zoom * times);
+      window.scrollBy(0, button.getBoundingClientRect().top - top); // the stage grows above it, and it stays under the finger
+    });
+  }
   stage.addEventListener("keydown", ({ key, ctrlKey, metaKey, altKey }) => {
     if (ctrlKey || metaKey || altKey) return;
     if (key === "+" || key === "=") set(zoom * STEP);
