@@ -68,6 +68,7 @@ class Found:
 
     asset_id: UUID
     file_name: str
+    taken_at: datetime
     score: float
     kind: Kind
     text: str
@@ -161,6 +162,7 @@ async def _describe(pool: Pool, page: dict[UUID, Fused], query: Query, forgiven:
             Found(
                 asset,
                 row["file_name"],
+                row["taken_at"],
                 round(fused.score, 6),
                 kind,
                 "\n".join(line[0] for line in matched),

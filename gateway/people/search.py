@@ -108,6 +108,7 @@ def _item(found: Found) -> dict[str, Any]:
     return {
         "assetId": str(found.asset_id),
         "fileName": found.file_name,
+        "takenAt": found.taken_at.isoformat(),
         "score": found.score,
         "why": {"kind": found.kind, "text": found.text, "boxes": found.boxes, "forgiven": found.forgiven},
     }

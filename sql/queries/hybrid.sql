@@ -10,6 +10,6 @@ WHERE a.id = ANY ($1::uuid[])
   AND ($3::uuid[] IS NULL OR a."ownerId" = ANY ($3::uuid[]));
 
 -- name: described
-SELECT a.id AS asset_id, a."originalFileName" AS file_name, p.lines
+SELECT a.id AS asset_id, a."originalFileName" AS file_name, a."fileCreatedAt" AS taken_at, p.lines
 FROM public.asset a LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
 WHERE a.id = ANY ($1::uuid[]);

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -196,6 +197,7 @@ async def test_search_and_see_where_the_words_are(browser, url, key, indexer, ph
         found = page.locator("#results > li")
         await expect(found).to_have_count(2)
         await expect(found.first.locator("mark")).to_have_text("发票")
+        await expect(found.first.locator("time")).to_contain_text(str(datetime.now(UTC).year))
         await expect(found.last.locator("mark")).to_have_count(0)
         await expect(page.locator(".thumb.loaded")).to_have_count(2)
         assert f"/console/photo/{notice}" in (await found.last.locator("a").get_attribute("href") or "")

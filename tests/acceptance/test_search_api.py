@@ -99,7 +99,8 @@ async def gateway(database: str, own, immich: StandIn, owner: UUID) -> AsyncIter
 
 
 async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
-    text = await photo("增值税专用发", "票 NO123", "合计 88.00", file_name="words.jpg")
+    taken = datetime(2024, 5, 1, 18, 30, tzinfo=UTC)
+    text = await photo("增值税专用发", "票 NO123", "合计 88.00", file_name="words.jpg", taken_at=taken)
     meaning = await photo(like="发票", cosine=0.6, file_name="meaning.jpg")
     both = await photo("发票", like="发票", cosine=0.5, file_name="both.jpg")
     other = await photo("别的")
@@ -111,7 +112,7 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     assert [item["assetId"] for item in items] == [str(both), str(text), str(meaning), str(other)]
     assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
     assert items[0]["why"] == {"kind": "both", "text": "发票", "boxes": [BOX], "forgiven": False}
-    assert items[1]["fileName"] == "words.jpg"
+    assert (items[1]["fileName"], items[1]["takenAt"]) == ("words.jpg", taken.isoformat())
     assert items[1]["why"]["kind"] == "text"
     assert items[1]["why"]["text"] == "增值税专用发\n票 NO123", "a match may reach over lines"
     assert items[1]["why"]["boxes"] == [BOX, pytest.approx([c + 0.2 * (i % 2) for i, c in enumerate(BOX)])]

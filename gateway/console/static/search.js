@@ -5,7 +5,7 @@ import { $, complain, hidden, make, scriptOf } from "./dom.js";
 import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
-import { t } from "./texts.js";
+import { day, t } from "./texts.js";
 import { addressOf, bare, modeOf, wishOf } from "./wish.js";
 
 const AT_ONCE = 6; // pictures
@@ -200,6 +200,7 @@ function result(item, wanted, words) {
           ? make("span", { class: "said" }, lines.map((line) => make("span", { class: "line", lang: scriptOf(line) }, marked(line, words, true))))
           : null,
         make("span", { class: "file" },
+          make("time", { datetime: item.takenAt }, day(item.takenAt)),
           make("span", { class: "name" }, item.fileName),
           item.why.forgiven ? make("span", { class: "tag" }, t("search.forgiven")) : null,
           item.why.kind === "meaning" ? make("span", { class: "tag" }, t("search.similar")) : null,

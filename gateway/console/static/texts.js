@@ -5,6 +5,7 @@ const language = document.documentElement.lang;
 const plural = new Intl.PluralRules(language);
 const integers = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
 const dates = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short" });
+const days = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -39,6 +40,8 @@ export const similarity = (cosine) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: 4, maximumFractionDigits: 4, roundingMode: "floor" }).format(cosine);
 
 export const date = (iso) => dates.format(new Date(iso));
+
+export const day = (iso) => days.format(new Date(iso));
 
 /** "5 minutes ago" */
 export function ago(iso) {
