@@ -145,6 +145,6 @@ async def _ranked(
         ranking,
         query.words,
         " ".join(query.phrases),
-        query.as_typed,
+        query.typed,
     )
     return [Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"]) for row in rows]

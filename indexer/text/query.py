@@ -57,11 +57,6 @@ class Query:
         return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in _grams(phrase, ":ABC")))
 
     @property
-    def as_typed(self) -> list[str]:
-        """Regular expressions that find each of `typed`, also across the ends of lines."""
-        return [r"\s*".join(piece) for piece in self.typed]
-
-    @property
     def words(self) -> str:
         """The tsquery of the whole words typed."""
         return " | ".join(dict.fromkeys(f"'{word}':D" for phrase in self.phrases for word in phrase.split()))

@@ -6,8 +6,8 @@
 -- window of days, newest first: the next window is looked into only while there are too few. It is not known when this is
 -- planned, so it always goes through the index, and the LIMIT bounds what is read from the table. $6: the tsquery with places,
 -- null where $5 tells all. $7, $8: phrases that must and must not be in texts too long for their document to tell. $11, $12:
--- what ranks, n-grams and words; $13 as typed. $14: regular expressions that all match where the text is in the script of
--- Chinese that was typed; none where there is but one, and then no text is read.
+-- what ranks, n-grams and words; $13 as typed. $14: pieces that are all in the text where it is in the script of Chinese that
+-- was typed (a line may end in the middle of one); none where there is but one script, and then no text is read.
 WITH asked AS MATERIALIZED (
     SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
 ), found AS (
@@ -18,7 +18,10 @@ WITH asked AS MATERIALIZED (
                 ln(1.05::float8 + ts_rank_cd('{0, 0.25, 0.5, 1}', p.document, (SELECT ngrams FROM asked)))
                 + CASE WHEN ts_rank('{1, 0, 0, 0}', p.document, (SELECT words FROM asked)) > 0 THEN 0.5::float8 ELSE 0 END
             ) / (1 + ln(1 + length(p.document))) AS score,
-            NOT EXISTS (SELECT FROM unnest($14::text[]) piece WHERE p.text !~ piece) AS as_typed
+            NOT EXISTS (
+                SELECT FROM unnest($14::text[]) piece
+                WHERE position(piece IN replace(replace(p.text, E'\n', ''), ' ', '')) = 0
+            ) AS as_typed
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
           AND CASE WHEN p.overflow IS NULL THEN $6::text IS NULL OR p.document @@ $6::text::tsquery

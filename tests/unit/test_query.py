@@ -47,10 +47,7 @@ def test_parsing(text: str, phrases: tuple[str, ...], excluded: tuple[str, ...])
     ],
 )
 def test_what_was_typed_in_one_of_two_scripts(text: str, typed: tuple[str, ...]):
-    query = parse(text)
-    assert query.typed == typed
-    for piece, pattern in zip(typed, query.as_typed, strict=True):
-        assert re.search(pattern, f"甲{piece[0]}\n{piece[1:]}乙")
+    assert parse(text).typed == typed
 
 
 @pytest.mark.parametrize(("text", "says"), [("-餐饮", "what to look for"), ("长" * 201, "at most 200")])
