@@ -1,9 +1,14 @@
 """The question that tells photos that match some words from the others: linear discriminant analysis, per query.
 
 The photos that match come from the exact index. What they are told from is not sought anew for every query: a sample
-of the library, taken now and then, gives the mean and the covariance of everything that does not match. Whitening with
-it is what weighing words by rarity would be, and it weighs combinations too. (Fisher 1936; regularised as in Friedman,
-"Regularized Discriminant Analysis", 1989.)
+of the library gives the mean and the covariance of everything that does not match. Whitening with it is what weighing
+words by rarity would be, and it weighs combinations too. (Fisher 1936; regularised as in Friedman, "Regularized
+Discriminant Analysis", 1989.)
+
+Half of the answer is what the matches have in common, and half the direction of the words themselves, which photos that
+come later share. Then the sampled photos that would come too near are pushed away one by one: a support vector machine
+in the whitened space, whose constraints are found by looking for those that are violated. (Joachims, Finley and Yu,
+"Cutting-Plane Training of Structural SVMs", 2009.)
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,52 +20,137 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.floating]
 
-_FEWEST = 10  # matches up to which each of them is reached; of more, what they have in common
-_RIDGE = 0.1  # how far from each match the answer may stay, for few
+_FEWEST = 10  # matches up to which the common direction reaches each of them; of more, what they have in common
+_RIDGE = 0.1  # how far from each match the common direction may stay, for few
+_EACH = 50  # matches up to which the answer reaches each of them
+_SLACK = 0.02  # how far from each it may stay
+_GAP = 0.6  # a photo that comes nearer than so far below the matches is pushed away, to
+_FAR = 0.1
+_BATCH = 128  # photos pushed away in one round, the nearest first
+_ENOUGH = 4  # rounds, if all matches then come before all others
+_ROUNDS = 10  # if they do not
 
 
 @dataclass(frozen=True)
 class Background:
-    """What photos of the library look like: `mean` (n,), `inverse` (n, n) of the regularised covariance."""
+    """What photos of the library look like.
 
+    `rows` (photos, n) is a sample of them, `mean` (n,) theirs, `inverse` (n, n) of their regularised covariance.
+    """
+
+    rows: Matrix
     mean: Vector
     inverse: Matrix
 
     @classmethod
     def of(cls, rows: Matrix, owners: Sequence[Hashable]) -> Self:
         """From a sample (photos, n), of which each owner's part counts the same."""
+        if not len(rows):
+            return cls.unknown(rows.shape[1])
         share = _shares(owners)
         mean = share @ rows
         centred = (rows - mean) * np.sqrt(share)[:, None]
         covariance = centred.T @ centred
         covariance[np.diag_indices_from(covariance)] += max(np.trace(covariance) / len(covariance), 1e-6)
-        return cls(mean, np.linalg.inv(covariance))
+        return cls(rows, mean, np.linalg.inv(covariance))
 
     @classmethod
     def unknown(cls, size: int) -> Self:
         """Of a library of which nothing is known."""
-        return cls(np.zeros(size, dtype=np.float32), np.eye(size, dtype=np.float32))
+        none = np.zeros((0, size), dtype=np.float32)
+        return cls(none, np.zeros(size, dtype=np.float32), np.eye(size, dtype=np.float32))
 
-    def question(self, matches: Matrix, owners: Sequence[Hashable]) -> Vector:
+    def question(
+        self,
+        matches: Matrix,
+        owners: Sequence[Hashable],
+        *,
+        words: Vector | None = None,
+        others: Mask | None = None,
+    ) -> Vector:
         """The direction (n,) along which `matches` (photos, n) stand at 1 on average and the background at 0.
 
-        Ridge regression in its dual form, each owner's matches counting the same. Few are reached one by one; the more
-        there are the nearer it comes to their mean, which unseen photos with the same words share.
+        Each owner's matches count the same.
+
+        Args:
+            matches: photos that match, at least one.
+            owners: whose they are.
+            words: the direction (n,) of what was asked, which photos that match will share; None where it has none.
+            others: which of `rows` are known not to match; None where nobody knows.
         """
-        rows = matches - self.mean
-        count, share = len(rows), _shares(owners)
-        white = rows @ self.inverse
-        kernel = white @ rows.T
-        slack = _RIDGE * max(1.0, count / _FEWEST) ** 2 * np.trace(kernel) / count
-        kernel[np.diag_indices(count)] += (slack / (count * share)).astype(np.float32)
-        direction = np.linalg.solve(kernel, np.ones(count)) @ white
-        return self.scaled(direction.astype(np.float32), matches, owners)
+        share = _shares(owners)
+        start = self._common(matches - self.mean, share)
+        if words is not None:
+            named = self.scaled(words, matches, owners)
+            if named.any():
+                start = np.float32(0.5) * (self.scaled(start, matches, owners) + named)
+        if others is not None:
+            start = self._apart(start, matches - self.mean, share, others)
+        return self.scaled(start, matches, owners)
+
+    def toward(self, words: Vector) -> Vector:
+        """The direction of words (n,) that no photo says, with the sampled photos that come nearest pushed away."""
+        near = self.rows @ words - self.mean @ words
+        false = _largest(near, _BATCH)
+        if not len(false):
+            return words
+        rows: Matrix = self.rows[false] - self.mean
+        white: Matrix = rows @ self.inverse
+        return self._pushed(words, rows, white, np.zeros(len(false)), np.full(len(false), _SLACK))
 
     def scaled(self, direction: Vector, matches: Matrix, owners: Sequence[Hashable]) -> Vector:
         """`direction` made so long that `matches` are 1 above the background on average; zeros where they are not."""
         above = float(_shares(owners) @ ((matches - self.mean) @ direction))
         return direction / np.float32(above) if above > 0 else np.zeros_like(direction)
+
+    def _common(self, rows: Matrix, share: Vector) -> Vector:
+        """Ridge regression in its dual form: few rows are reached one by one, of more their mean."""
+        count = len(rows)
+        slack = _RIDGE * max(1.0, count / _FEWEST) ** 2 / (count * share)
+        return self._pushed(np.zeros_like(self.mean), rows, rows @ self.inverse, np.ones(count), slack)
+
+    def _apart(self, start: Vector, matches: Matrix, share: Vector, others: Mask) -> Vector:
+        """`start`, changed as little as keeps every match above every one of `others`, while that is possible."""
+        count = len(matches)
+        rows, white = matches, matches @ self.inverse
+        targets: Numbers = np.maximum(1, matches @ start)
+        slack: Numbers = _SLACK * max(1.0, count / _EACH) ** 2 / (count * share)
+        pushed = np.zeros(len(self.rows), dtype=np.bool_)
+        direction = start
+        for number in range(_ROUNDS):
+            direction = self._pushed(start, rows, white, targets, slack)
+            lowest = float((matches @ direction).min())
+            scores = np.where(others, self.rows @ direction - self.mean @ direction, -np.inf)
+            if number >= _ENOUGH and scores.max(initial=-np.inf) < lowest:
+                break
+            false = _largest(np.where(pushed, -np.inf, scores), _BATCH)
+            false = false[scores[false] > min(1.0, lowest) - _GAP]
+            if not len(false):
+                break
+            pushed[false] = True
+            more = self.rows[false] - self.mean
+            rows, white = np.concatenate([rows, more]), np.concatenate([white, more @ self.inverse])
+            targets = np.concatenate([targets, np.full(len(false), _FAR)])
+            slack = np.concatenate([slack, np.full(len(false), _SLACK)])
+        return direction
+
+    @staticmethod
+    def _pushed(start: Vector, rows: Matrix, white: Matrix, targets: Numbers, slack: Numbers) -> Vector:
+        """`start`, changed as little as brings each of `rows` to its target, give or take its share of `slack`."""
+        kernel = (white @ rows.T).astype(np.float64)
+        diagonal = np.diag_indices_from(kernel)
+        kernel[diagonal] += slack * max(np.trace(kernel) / len(kernel), 1e-12)
+        change = np.linalg.solve(kernel, targets - rows @ start) @ white
+        return (start + change).astype(np.float32)
+
+
+def _largest(scores: Vector, count: int) -> npt.NDArray[np.intp]:
+    """Where the `count` largest finite scores stand, in no order."""
+    found = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
+    return found[np.isfinite(scores[found])]
 
 
 def _shares(owners: Sequence[Hashable]) -> Vector:

@@ -51,9 +51,12 @@ def weights(text: str) -> dict[str, int]:
 
 def direction(found: dict[str, int], size: int) -> Vector:
     """The sum of the directions of weighted tokens: (size,) float32 of length 1, or zeros where there are none."""
-    total = np.array(list(found.values()), dtype=np.int64) @ _signs(list(found), size)
+    heavy = np.array(list(found.values()), dtype=np.float32)
+    # +1 and -1 as twice 1 and 0 less 1: whole numbers, which float32 adds up exactly in any order.
+    total = (2 * (heavy @ _bits(list(found), size)) - heavy.sum()).astype(np.int64)
     length = np.sqrt(float(total @ total))
-    return (total / length if length else total).astype(np.float32)
+    unit: Vector = (total / length if length else total).astype(np.float32)
+    return unit
 
 
 def part(text: str, size: int) -> Vector:
@@ -67,8 +70,8 @@ def question(text: str, size: int) -> Vector:
     return direction({token: weight for token, weight in found.items() if weight > _SINGLE} or found, size)
 
 
-def _signs(found: Sequence[str], size: int) -> npt.NDArray[np.int64]:
+def _bits(found: Sequence[str], size: int) -> Vector:
     width = (size + 7) // 8
     stream = b"".join(hashlib.shake_128(token.encode()).digest(width) for token in found)
     bits = np.unpackbits(np.frombuffer(stream, dtype=np.uint8)).reshape(len(found), 8 * width)[:, :size]
-    return bits.astype(np.int64) * 2 - 1
+    return bits.astype(np.float32)

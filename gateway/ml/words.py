@@ -1,44 +1,51 @@
-"""What to ask for photos with words in them: `ocr:` in Immich's search box, and the words of any other search."""
+"""What to ask for photos with words in them: `ocr:` in Immich's search box, and the words of any other search.
+
+Immich keeps an answer until it is restarted, so that none is given in doubt: not while the database is away, nor while
+it is not known what the library looks like now.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 import numpy as np
 import structlog
 
-from gateway.library import NOT_OURS, AwayError, Library, Vector
+from gateway.errors import UnavailableError
+from gateway.library import Library, Vector
+from gateway.ml.sample import Rows, Sample, Sampler, ask, read
 from indexer import lexical
-from indexer.database import Connection, Pool, queries
-from indexer.discriminant import Background
+from indexer.database import Connection, queries
 from indexer.errors import QueryError
 from indexer.text import shelves
 from indexer.text.query import Query, parse
-from indexer.vectors import received, room, scales
+from indexer.vectors import room, scales
 
 log = structlog.get_logger()
 
 _SQL = queries("words")
-_PATIENCE = 0.12  # seconds for the index to name the matches; the arithmetic takes some 20 ms more
+_PATIENCE = 10.0  # seconds for the index to name the matches, where nothing can be answered without them
+_BESIDE_PATIENCE = 0.12  # where a search by meaning is good enough; the arithmetic takes some 20 ms more
+_BESIDE_WAIT = 2.0  # seconds such a search waits for a sample
 _OWNERS = 32  # people, whose photos are looked at
-_LOOK = 1000  # matches looked at, of all of them together
+_LOOK = 1000  # matches looked at in a large library, of all of them together
 _MATCHES = 200  # matches learnt from
-_MATCHES_WITHOUT_ROOM = 12  # a vector of CLIP's own width can point at no more, whatever they look like
-_SAMPLE = 2000  # photos that stand for the library
-_SAMPLE_PATIENCE = 30.0
-_SAMPLE_AGE = 1800.0  # seconds
+# A vector of CLIP's own width can point at no more, whatever they look like: in a small library, where it can be seen
+# who comes before them, and in a large one.
+_MATCHES_WITHOUT_ROOM = 50
+_FEW = 12
 
 
 @dataclass(frozen=True)
-class _Known:
-    """The sample as it was at `time`, for a column of `width` of which `dimensions` are the model's."""
+class _Matches:
+    """Photos that say it: all, by their ids, or as many as were looked for, and those to learn from."""
 
-    width: int
-    dimensions: int
-    time: float
-    background: Background
-    unrelated: Vector | None  # the mean of sampled photos with text, None where there is none
+    ids: frozenset[UUID]
+    all: bool
+    learnt: Sequence[UUID]
 
 
 class Words:
@@ -50,114 +57,117 @@ class Words:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._known: _Known | None = None
-        self._sampling: asyncio.Task[None] | None = None
+        self._sampler = Sampler(library)
 
     async def only(self, text: str, width: int, dimensions: int) -> Vector | None:
         """The question that ranks photos by `text` alone, of length 1; None where there is nothing to ask for.
 
-        Where no photo has the text, or the database is away, it is the plain sum of its tokens' directions.
+        Where no photo has the text, it is what one that comes later would look like, as far as the column has room for
+        words.
+
+        Raises:
+            UnavailableError: what can be known now is not enough for a good one.
         """
-        found = await self._matches(text, width, dimensions)
-        if found is not None:
-            question = await asyncio.to_thread(self._sharpened, *found, width, dimensions)
-        else:
-            question = self._plain(text, width, dimensions)
+        query = _parsed(text)
+        if not query:
+            return None
+        sample = await self._sampler.current(width, dimensions)
+        matches = await self._matches(query, sample, _PATIENCE)
+        rows = await self._rows(matches, sample, _PATIENCE)
+        if not (len(rows.ids) or room(width, dimensions)):
+            return None
+        question = await asyncio.to_thread(_sharpened, query, sample, matches, rows)
         length = float(np.linalg.norm(question))
         return question / np.float32(length) if length else None
 
     async def beside(self, text: str, width: int, dimensions: int) -> Vector | None:
         """What to add to the model's question: photos with `text` come 1 nearer than those with other text or none.
 
-        None where the column has no room for words, no photo has the text, or the database is away.
+        None where the column has no room for words, no photo has the text, or the database is away or slow.
         """
-        if not room(width, dimensions):
+        query = _parsed(text)
+        if not (query and room(width, dimensions)):
             return None
-        found = await self._matches(text, width, dimensions)
-        return None if found is None else await asyncio.to_thread(self._beside, *found, width, dimensions)
+        try:
+            sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
+            matches = await self._matches(query, sample, _BESIDE_PATIENCE)
+            rows = await self._rows(matches, sample, _BESIDE_PATIENCE)
+        except UnavailableError as error:
+            log.debug("searched by meaning alone", why=str(error))
+            return None
+        return await asyncio.to_thread(_beside, query, sample, rows) if len(rows.ids) else None
+
+    async def learn(self, width: int, dimensions: int) -> None:
+        """Get to know the library. Raises UnavailableError."""
+        await self._sampler.take(width, dimensions)
 
     def close(self) -> None:
         """Start nothing more."""
-        if self._sampling is not None:
-            self._sampling.cancel()
+        self._sampler.close()
 
-    def _sharpened(self, rows: Vector, owners: Sequence[object], width: int, dimensions: int) -> Vector:
-        # The model's part counts like the words: it is what leads through an HNSW index, whose graph follows it. Three
-        # times as much leads better, but misses more of what says the same and looks different.
-        scale = scales(width, dimensions)
-        return self._background(width, dimensions).question(rows * scale, owners) * scale
+    async def _matches(self, query: Query, sample: Sample, patience: float) -> _Matches:
+        most = _most(sample)
+        # In a small library, whom to put first is known of every photo.
+        limit = len(sample.places) + _MATCHES if sample.whole else most + 1
+        look = limit if sample.whole else _LOOK
+        rows, cap = await ask(self._library, patience, lambda own: _find(own, query, limit, look))
+        owners = Counter(row["owner"] for row in rows)
+        complete = len(rows) < limit and max(owners.values(), default=0) < cap
+        ids = [row["id"] for row in rows]
+        return _Matches(frozenset(ids), complete, ids[:most])
 
-    def _beside(self, rows: Vector, owners: Sequence[object], width: int, dimensions: int) -> Vector:
-        scale = scales(width, dimensions)
-        background = self._background(width, dimensions)
-        question = background.question(rows * scale, owners)
-        question[:dimensions] = 0  # the order of photos without the words stays the model's
-        unrelated = self._known.unrelated if self._known and self._known.width == width else None
-        question[-1] = 0 if unrelated is None else unrelated @ question
-        return background.scaled(question, rows * scale, owners) * scale
-
-    def _plain(self, text: str, width: int, dimensions: int) -> Vector:
-        question = np.zeros(width, dtype=np.float32)
-        words = room(width, dimensions)
-        if words:
-            question[dimensions:-1] = lexical.question(_apart(_parsed(text)), words)
-        return question
-
-    def _background(self, width: int, dimensions: int) -> Background:
-        known = self._known
-        if known is None or (known.width, known.dimensions) != (width, dimensions):
-            return Background.unknown(width)
-        return known.background
-
-    async def _matches(self, text: str, width: int, dimensions: int) -> tuple[Vector, list[object]] | None:
-        """Photos with that text as the column has them, (photos, width), and whose they are; None if none are known."""
-        query = _parsed(text)
-        if not query:
-            return None
-        self._keep_up(width, dimensions)
-        limit = _MATCHES if room(width, dimensions) else _MATCHES_WITHOUT_ROOM
-        try:
-            rows = await self._library.ask(lambda pool: _within(pool, _PATIENCE, lambda own: _find(own, query, limit)))
-        except (AwayError, *NOT_OURS):
-            return None
-        vectors = [(received(row["vector"]), row["owner"]) for row in rows]
-        kept = [(vector, owner) for vector, owner in vectors if len(vector) == width]  # or Immich is changing it
-        return (np.stack([vector for vector, _ in kept]), [owner for _, owner in kept]) if kept else None
-
-    def _keep_up(self, width: int, dimensions: int) -> None:
-        """See to it that the sample is not too old. Nobody waits for it."""
-        known, now = self._known, asyncio.get_running_loop().time()
-        if known and (known.width, known.dimensions) == (width, dimensions) and now - known.time < _SAMPLE_AGE:
-            return
-        if self._sampling is None or self._sampling.done():
-            self._sampling = asyncio.ensure_future(self.learn(width, dimensions))
-
-    async def learn(self, width: int, dimensions: int) -> None:
-        """Take a sample of the library; without one the questions are a little worse. Nothing where it is away."""
-        try:
-            rows = await self._library.ask(
-                lambda pool: _within(pool, _SAMPLE_PATIENCE, lambda own: own.fetch(_SQL["sample"], _SAMPLE)),
-                patience=_SAMPLE_PATIENCE + 5,
-            )
-        except (AwayError, *NOT_OURS):
-            return
-        self._known = await asyncio.to_thread(_learn, rows, width, dimensions, asyncio.get_running_loop().time())
+    async def _rows(self, matches: _Matches, sample: Sample, patience: float) -> Rows:
+        """What to learn from, of length 1 in both parts."""
+        known = [asset for asset in matches.learnt if asset in sample.places]
+        places = [sample.places[asset] for asset in known]
+        more = [asset for asset in matches.learnt if asset not in sample.places]
+        rest = await read(self._library, more, sample.width, patience)
+        scale = scales(sample.width, sample.dimensions)
+        return Rows(
+            [*known, *rest.ids],
+            [*(sample.owners[place] for place in places), *rest.owners],
+            np.concatenate([sample.background.rows[places], rest.vectors * scale]),
+        )
 
 
-def _learn(rows: Sequence[asyncpg.Record], width: int, dimensions: int, time: float) -> _Known:
-    pairs = [(received(row["vector"]), row["owner"]) for row in rows]
-    kept = [(vector, owner) for vector, owner in pairs if len(vector) == width]
-    if not kept:
-        return _Known(width, dimensions, time, Background.unknown(width), None)
-    matrix = np.stack([vector for vector, _ in kept]) * scales(width, dimensions)
-    worded = matrix[matrix[:, -1] == 0]
-    return _Known(
-        width,
-        dimensions,
-        time,
-        Background.of(matrix, [owner for _, owner in kept]),
-        worded.mean(axis=0) if room(width, dimensions) and len(worded) else None,
-    )
+def _most(sample: Sample) -> int:
+    """How many matches to learn from."""
+    if room(sample.width, sample.dimensions):
+        return _MATCHES
+    return _MATCHES_WITHOUT_ROOM if sample.whole else _FEW
+
+
+def _sharpened(query: Query, sample: Sample, matches: _Matches, rows: Rows) -> Vector:
+    # The model's part counts like the words: it is what leads through an HNSW index, whose graph follows it. Three
+    # times as much leads better, but misses more of what says the same and looks different.
+    others = None
+    if matches.all:
+        others = np.ones(len(sample.places), dtype=np.bool_)
+        others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
+    plain = _plain(query, sample.width, sample.dimensions)
+    if len(rows.ids):
+        question = sample.background.question(rows.vectors, rows.owners, words=plain, others=others)
+    else:
+        question = sample.background.toward(plain)
+    return question * scales(sample.width, sample.dimensions)
+
+
+def _beside(query: Query, sample: Sample, rows: Rows) -> Vector:
+    plain = _plain(query, sample.width, sample.dimensions)
+    question = sample.background.question(rows.vectors, rows.owners, words=plain)
+    question[: sample.dimensions] = 0  # the order of photos without the words stays the model's
+    question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
+    scaled = sample.background.scaled(question, rows.vectors, rows.owners)
+    return scaled * scales(sample.width, sample.dimensions)
+
+
+def _plain(query: Query, width: int, dimensions: int) -> Vector:
+    """The direction of the words themselves; zeros where the column has no room for them."""
+    question = np.zeros(width, dtype=np.float32)
+    words = room(width, dimensions)
+    if words:
+        question[dimensions:-1] = lexical.question(_apart(query), words)
+    return question
 
 
 def _parsed(text: str) -> Query:
@@ -172,33 +182,21 @@ def _apart(query: Query) -> str:
     return ",".join(query.phrases).replace(" ", ",")
 
 
-async def _find(connection: Connection, query: Query, limit: int) -> list[asyncpg.Record]:
+async def _find(connection: Connection, query: Query, limit: int, look: int) -> tuple[list[asyncpg.Record], int]:
+    """Photos that match, `limit` at most and of no owner more than the number that comes with them."""
     await connection.execute(_SQL["by_index"])
     owners = [row["id"] for row in await connection.fetch(_SQL["owners"], _OWNERS)]
     if not owners:
-        return []
-    return list(
-        await connection.fetch(
-            _SQL["matches"],
-            owners,
-            [f"{query.sieve} & {shelves.owned([owner])}" for owner in owners],
-            None if query.sieved else query.literal,
-            list(query.phrases),
-            list(query.excluded),
-            min(limit, _LOOK // len(owners)),
-            limit,
-        )
+        return [], limit
+    cap = min(limit, max(look // len(owners), 1))
+    rows = await connection.fetch(
+        _SQL["matches"],
+        owners,
+        [f"{query.sieve} & {shelves.owned([owner])}" for owner in owners],
+        None if query.sieved else query.literal,
+        list(query.phrases),
+        list(query.excluded),
+        cap,
+        limit,
     )
-
-
-async def _within(
-    pool: Pool, seconds: float, question: Callable[[Connection], Awaitable[list[asyncpg.Record]]]
-) -> list[asyncpg.Record]:
-    """The rows of a question whose statements may take so long; none if one takes longer."""
-    try:
-        async with pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(_SQL["patience"], str(int(1000 * seconds)))
-            return await question(connection)
-    except asyncpg.QueryCanceledError:
-        log.debug("took too long", seconds=seconds)
-        return []
+    return list(rows), cap

@@ -1,0 +1,215 @@
+"""A sample of the library, to tell what is searched for from the rest: all of a small one, and never an old one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+
+from gateway.errors import UnavailableError
+from gateway.library import Library, Vector
+from indexer import lexical
+from indexer.database import Connection, Pool, queries
+from indexer.discriminant import Background
+from indexer.vectors import as_column, received, room, scales
+
+SIZE = 2000  # photos: of a library with no more all of them, each time one changes
+_GROWN = 10  # a larger one is looked at again when a tenth as many photos were read since,
+_AGE = 1800.0  # and after so many seconds, for which nobody waits
+_WAIT = 20.0  # seconds that a question may wait for a sample
+_PATIENCE = 60.0  # seconds that taking one may take
+_CHUNK = 250  # vectors in one answer of the database
+
+_SQL = queries("words")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Photos as the column has them, or will once the indexer is done: `vectors` is (photos, width)."""
+
+    ids: Sequence[UUID]
+    owners: Sequence[UUID]
+    vectors: Vector
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Photos of the library, made so that the model's part of their vectors and the rest are of one length.
+
+    Attributes:
+        width: of Immich's column.
+        dimensions: of it that are the model's.
+        places: where in `background.rows` a photo is.
+        owners: whose the rows are.
+        background: what they look like.
+        unrelated: the mean of those with text; None where there is none, or no room for words.
+        mark: of the state of the whole library that this is; None where it is a part.
+        photos: in the library.
+        time: when it was looked at, by the database's clock.
+        taken: and by the loop's.
+    """
+
+    width: int
+    dimensions: int
+    places: dict[UUID, int]
+    owners: Sequence[UUID]
+    background: Background
+    unrelated: Vector | None
+    mark: str | None
+    photos: int
+    time: datetime
+    taken: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the library."""
+        return self.mark is not None
+
+
+class Sampler:
+    """Keeps a sample of the library that is as the library is.
+
+    Args:
+        library: the photos there are.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._sample: Sample | None = None
+        self._taking: asyncio.Task[None] | None = None
+
+    async def current(self, width: int, dimensions: int, wait: float = _WAIT) -> Sample:
+        """A sample of a column of `width` that is not older than the library's last noticeable change.
+
+        Raises:
+            UnavailableError: the database does not answer, or looking at the library takes longer than `wait` seconds.
+        """
+        try:
+            async with asyncio.timeout(wait):
+                return await self._current(width, dimensions)
+        except TimeoutError:
+            raise UnavailableError("the library is still being looked at: search once more in a minute", 30) from None
+
+    async def _current(self, width: int, dimensions: int) -> Sample:
+        started = False
+        while not await self._is_current(width, dimensions) and not started:
+            if started := self._taking is None or self._taking.done():
+                self._start(width, dimensions)
+            assert self._taking is not None  # noqa: S101 - just started, or under way
+            await asyncio.shield(self._taking)
+        sample = self._sample
+        if sample is None or (sample.width, sample.dimensions) != (width, dimensions):
+            raise UnavailableError("Immich is changing the width of its vectors", 5)
+        if not sample.whole and asyncio.get_running_loop().time() - sample.taken > _AGE:
+            self._start(width, dimensions)
+        return sample
+
+    async def take(self, width: int, dimensions: int) -> None:
+        """Look at the library now. Raises UnavailableError."""
+        state = await self._state()
+        chosen = await self._row("sample", SIZE)
+        rows = await read(self._library, chosen["ids"], width, _PATIENCE)
+        mark = state["mark"] if chosen["photos"] <= SIZE else None
+        self._sample = await asyncio.to_thread(
+            _made, rows, width, dimensions, mark, chosen, asyncio.get_running_loop().time()
+        )
+
+    def close(self) -> None:
+        """Start nothing more."""
+        if self._taking is not None:
+            self._taking.cancel()
+
+    async def _is_current(self, width: int, dimensions: int) -> bool:
+        sample = self._sample
+        if sample is None or (sample.width, sample.dimensions) != (width, dimensions):
+            return False
+        if sample.whole:
+            return bool((await self._state())["mark"] == sample.mark)
+        most = sample.photos // _GROWN + 1
+        return bool((await self._row("grown", sample.time, most))["count"] < most)
+
+    async def _state(self) -> asyncpg.Record:
+        return await self._row("state", SIZE + 1)
+
+    async def _row(self, query: str, *arguments: object) -> asyncpg.Record:
+        [row] = await ask(self._library, _PATIENCE, partial(_fetch, query=query, arguments=arguments))
+        return row
+
+    def _start(self, width: int, dimensions: int) -> None:
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.ensure_future(self.take(width, dimensions))
+            self._taking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+
+
+async def ask(library: Library, seconds: float, question: Callable[[Connection], Awaitable[T]]) -> T:
+    """The answer to a question each of whose statements may take so many seconds.
+
+    Raises:
+        UnavailableError: one took longer, or the database does not answer.
+    """
+
+    async def asked(pool: Pool) -> tuple[T] | None:
+        async with pool.acquire() as connection:
+            try:
+                async with connection.transaction(readonly=True):
+                    await connection.execute(_SQL["patience"], str(int(1000 * seconds)))
+                    return (await question(connection),)
+            except asyncpg.QueryCanceledError:  # which says nothing against the database
+                return None
+
+    answer = await library.need(asked, patience=seconds + 5)
+    if answer is None:
+        raise UnavailableError("the database is too busy to look for these words: search once more in a minute", 30)
+    return answer[0]
+
+
+async def read(library: Library, ids: Sequence[UUID], width: int, patience: float) -> Rows:
+    """The vectors of photos in a column of `width`; those that have none are left out. Raises UnavailableError."""
+    found: list[asyncpg.Record] = []
+    for start in range(0, len(ids), _CHUNK):
+        arguments = (ids[start : start + _CHUNK], width, lexical.VERSION)
+        found += await ask(library, patience, partial(_fetch, query="vectors", arguments=arguments))
+    return await asyncio.to_thread(_rows, found, width)
+
+
+async def _fetch(connection: Connection, query: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
+    await connection.execute(_SQL["by_hash" if query == "sample" else "by_index"])
+    return list(await connection.fetch(_SQL[query], *arguments))
+
+
+def _rows(records: Sequence[asyncpg.Record], width: int) -> Rows:
+    found = [(row["id"], row["owner"], _column(row, width)) for row in records]
+    kept = [(asset, owner, vector) for asset, owner, vector in found if vector is not None]
+    vectors = np.stack([vector for *_, vector in kept]) if kept else np.zeros((0, width), dtype=np.float32)
+    return Rows([asset for asset, *_ in kept], [owner for _, owner, _ in kept], vectors)
+
+
+def _column(row: asyncpg.Record, width: int) -> Vector | None:
+    if row["vector"] is not None:
+        return received(row["vector"])
+    clip = received(row["clip"])
+    return as_column(clip, width, row["text"] or "") if len(clip) <= width else None
+
+
+def _made(rows: Rows, width: int, dimensions: int, mark: str | None, chosen: asyncpg.Record, taken: float) -> Sample:
+    matrix = rows.vectors * scales(width, dimensions)
+    worded = matrix[matrix[:, -1] == 0]
+    return Sample(
+        width,
+        dimensions,
+        {asset: place for place, asset in enumerate(rows.ids)},
+        rows.owners,
+        Background.of(matrix, rows.owners),
+        worded.mean(axis=0) if room(width, dimensions) and len(worded) else None,
+        mark,
+        chosen["photos"],
+        chosen["time"],
+        taken,
+    )
