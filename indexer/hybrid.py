@@ -1,5 +1,6 @@
 """Finds photos by words and by meaning at once, and says why each was found."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from itertools import islice
 from typing import Any, Literal
 from uuid import UUID
 
+import asyncpg
 import numpy as np
 import numpy.typing as npt
 
@@ -148,6 +150,16 @@ async def _describe(pool: Pool, page: dict[UUID, Fused], query: Query, forgiven:
     async with pool.acquire() as connection:
         rows = {row["asset_id"]: row for row in await connection.fetch(_SQL["described"], ids)}
         crops = await photos.crops(connection, ids)
+    return await asyncio.to_thread(_found, page, query, forgiven, rows, crops)  # texts may be long
+
+
+def _found(
+    page: dict[UUID, Fused],
+    query: Query,
+    forgiven: set[UUID],
+    rows: dict[UUID, asyncpg.Record],
+    crops: dict[UUID, Crop],
+) -> list[Found]:
     found = []
     for asset, fused in page.items():
         row = rows.get(asset)

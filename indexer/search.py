@@ -6,6 +6,7 @@ more matches than that shows five hundred of the newest first, however well olde
 of `offset`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -117,7 +118,9 @@ async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -
     ranking = query.ranking.replace(" & ", " | ")
     near = await _ranked(connection, query, scope, query.forgiving, (None, (), ()), (0, _NEAR), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
-    forgiven = {row["asset_id"] for row in rows if query.forgives(row["text"])}
+    # Not on the event loop: it reads up to a million characters.
+    answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
+    forgiven = {row["asset_id"] for row, answer in zip(rows, answers, strict=True) if answer}
     return [replace(candidate, forgiven=True) for candidate in near if candidate.asset_id in forgiven]
 
 

@@ -1,5 +1,6 @@
 """`GET /api/assets/{id}`: what was read of one photo, and how things stand with it."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -51,7 +52,9 @@ class Assets:
         query = _query(parameters(request, ("q",)).get("q"))
         with self.gate(), self._metrics.timed("asset"):
             photo = await find(self._library, person.account.id, asset)
-        return as_json(self._as_json(photo) | ({} if query is None else {"matched": _matched(query, photo)}))
+        # A page may hold much text: not on the event loop.
+        matched = {} if query is None else {"matched": await asyncio.to_thread(_matched, query, photo)}
+        return as_json(self._as_json(photo) | matched)
 
     def _as_json(self, photo: Shown) -> dict[str, Any]:
         return {

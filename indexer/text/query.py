@@ -4,14 +4,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from indexer.errors import QueryError
+from indexer.text import similar
 from indexer.text.normalise import clean, scripted
 from indexer.text.tokens import canonical, locate, triples
 
 _LONGEST = 200  # characters; a pasted page is no query
 _FORGIVEN = 4  # characters from which on one misread one is forgiven
+_READ = 1_000_000  # characters that are looked through for a misread one, for one query
 _PLACELESS = 2  # a phrase up to so long is one lexeme
 _SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which holds the error
 
@@ -76,37 +77,43 @@ class Query:
 
     def matches(self, text: str) -> bool:
         """Whether a text (lines separated by newlines) holds what is asked for."""
-        return self._hit(locate(text.split("\n")).text, self._literals)
+        return self._hit(locate(text.split("\n")).text, self.phrases)
 
     def forgives(self, text: str) -> bool:
         """The same with at most one character of one phrase misread, missing or too many; a space counts as one."""
-        form = canonical(text)
-        return any(self._hit(form, patterns) for patterns in self._forgiving_patterns)
+        return self._forgiven(canonical(text)) is not None
+
+    def forgiven(self, texts: Iterable[str]) -> list[bool]:
+        """The same of several texts, of which only the first million characters together are read."""
+        left = _READ
+        answers = []
+        for text in texts:
+            answers.append(left > 0 and self.forgives(text[:left]))
+            left -= len(text)
+        return answers
 
     def lines(self, lines: Sequence[str], *, forgiven: bool = False) -> list[int]:
         """Which of a photo's visible lines take part in a match, as indices; a match may span several lines."""
         where = locate(lines)
-        for patterns in self._forgiving_patterns if forgiven else [self._literals]:
-            if self._hit(where.text, patterns):
-                spans = [match.span() for pattern in patterns for match in pattern.finditer(where.text)]
-                return sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
-        return []
+        near = self._forgiven(where.text) if forgiven else None
+        if near is None and (forgiven or not self._hit(where.text, self.phrases)):
+            return []
+        literal = [phrase for phrase in self.phrases if phrase != near]
+        spans = [match.span() for phrase in literal for match in re.finditer(re.escape(phrase), where.text)]
+        if near is not None:
+            spans += similar.spans(near, where.text)
+        return sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
 
-    def _hit(self, form: str, patterns: Iterable[re.Pattern[str]]) -> bool:
-        return all(pattern.search(form) for pattern in patterns) and not any(word in form for word in self.excluded)
+    def _hit(self, form: str, phrases: Iterable[str]) -> bool:
+        return all(phrase in form for phrase in phrases) and not any(word in form for word in self.excluded)
 
-    @cached_property
-    def _literals(self) -> list[re.Pattern[str]]:
-        return [re.compile(re.escape(phrase)) for phrase in self.phrases]
-
-    @cached_property
-    def _forgiving_patterns(self) -> list[list[re.Pattern[str]]]:
-        """For each phrase that is long enough: patterns of which all must match."""
-        return [
-            [_forgiving(phrase) if at == number else literal for at, literal in enumerate(self._literals)]
-            for number, phrase in enumerate(self.phrases)
-            if len(phrase) >= _FORGIVEN
-        ]
+    def _forgiven(self, form: str) -> str | None:
+        """The phrase with which a text matches if it is forgiven one character."""
+        for near in self.phrases:
+            others = (phrase for phrase in self.phrases if phrase != near)
+            if len(near) >= _FORGIVEN and self._hit(form, others) and similar.says(near, form):
+                return near
+        return None
 
 
 def parse(text: str) -> Query:
@@ -148,12 +155,3 @@ def _all(phrase: str) -> str:
 def _phrase(phrase: str) -> str:
     # Words among the lexemes must not pass for n-grams; one of two characters may, for it is no more than its n-gram.
     return _all(phrase) if len(phrase) <= _PLACELESS else "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")"
-
-
-def _forgiving(phrase: str) -> re.Pattern[str]:
-    """One character replaced, missing or too many."""
-    variants = []
-    for at in range(len(phrase)):
-        head, rest, tail = (re.escape(part) for part in (phrase[:at], phrase[at:], phrase[at + 1 :]))
-        variants += [f"{head}.?{tail}", f"{head}.{rest}"]
-    return re.compile("|".join(variants))

@@ -1,6 +1,8 @@
 """Finding photos by what is written in them, in a real database."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +20,7 @@ from indexer.errors import QueryError
 from indexer.reconcile import Reconciler
 from indexer.search import Scope
 from indexer.text import tokens
+from indexer.text.query import Query
 from tests.installs import install
 
 Connection = asyncpg.Connection
@@ -309,3 +312,34 @@ class Spy:
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         self.plans.append("\n".join(row[0] for row in await self.connection.fetch(f"EXPLAIN {query}", *arguments)))
         return await self.connection.fetch(query, *arguments)
+
+
+async def test_others_are_answered_while_a_misread_character_is_sought(
+    own: Connection, write: Write, monkeypatch: pytest.MonkeyPatch
+):
+    """The search waits for the event loop to do something else: on the loop itself it would wait in vain."""
+    await write("专用发漂")
+    loop = asyncio.get_running_loop()
+    forgiven = Query.forgiven
+    others: list[bool] = []
+
+    def slowly(query: Query, texts: list[str]) -> list[bool]:
+        answered = threading.Event()
+        loop.call_soon_threadsafe(answered.set)
+        others.append(answered.wait(10))
+        return forgiven(query, texts)
+
+    monkeypatch.setattr(Query, "forgiven", slowly)
+    [hit] = await search.find(own, "专用发票")
+    assert hit.forgiven
+    assert others == [True]
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [("cafe creme", "Café crème"), ("hoa don", "Hóa đơn giá trị gia tăng"), ("resume", "Résumé"), ("ni hao", "nǐ hǎo")],
+)
+async def test_accents_are_as_good_as_none(own: Connection, write: Write, query: str, line: str):
+    photo = await write(line)
+    for typed in (query, line):
+        assert [(hit.asset_id, hit.forgiven) for hit in await search.find(own, typed)] == [(photo, False)]

@@ -1,6 +1,5 @@
 """`ocr:` asked at once: after the first upload, after a change of the column's width, and of photos that come later."""
 
-import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,9 +10,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from gateway.errors import UnavailableError
 from gateway.library import Library
-from gateway.ml import sample
 from gateway.ml.words import Words
 from indexer import results
 from indexer.database import connect_to_immich, open_pool
