@@ -21,7 +21,7 @@ from indexer.text.normalise import HAN
 
 Vector = npt.NDArray[np.float32]
 
-VERSION = 2  # raised when the same text would give other numbers: the vectors of an older version are written again
+VERSION = 3  # raised when the same text would give other numbers: the vectors of an older version are written again
 
 _PAIR, _SINGLE = 5, 2  # whole numbers, whose sums are the same on every machine
 _TRIPLE = 3

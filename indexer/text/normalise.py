@@ -1,4 +1,8 @@
-"""One form for every spelling: full width and half width, upper and lower case, traditional and simplified Chinese."""
+"""One form for every spelling: wide and narrow, upper and lower case, traditional and simplified, accents or none.
+
+Accents go where Immich's own text search, PostgreSQL's unaccent, takes them away: from Latin and Greek letters, and the
+two dots of ё. All other marks make another letter, as those of й, が and 가 do, and stay.
+"""
 
 import json
 import re
@@ -19,6 +23,14 @@ HAN = (
     "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U000323af"
 )
+# Letters that are an accented one to readers and have no decomposition to Unicode; as unaccent.rules has them.
+_LETTERS = {
+    **{"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "ı": "i"},
+    **{"ƀ": "b", "ɓ": "b", "ƈ": "c", "ƌ": "d", "ɖ": "d", "ɗ": "d", "ƒ": "f", "ɠ": "g", "ǥ": "g", "ɨ": "i", "ƙ": "k"},
+    **{"ƚ": "l", "ɫ": "l", "ɲ": "n", "ƞ": "n", "ƥ": "p", "ƫ": "t", "ƭ": "t", "ʈ": "t", "ʋ": "v", "ƴ": "y", "ƶ": "z"},
+    **{"ȥ": "z", "ĸ": "q", "ŋ": "n", "ё": "е"},
+}
+_ACCENTS = re.compile("(?<=[a-z\u0370-\u052f])[\u0300-\u036f]+")  # that no letter has been composed of
 _WRAP = re.compile(f"(?<=[{HAN}])\\s+|\\s+(?=[{HAN}])")
 _SPACES = re.compile(r"\s+")
 _CHINESE = re.compile(f"[{HAN}]+")
@@ -49,16 +61,29 @@ def scripted(text: str) -> list[str]:
     return [piece for piece in _CHINESE.findall(text) if _of_two_scripts().search(piece)]
 
 
+@cache
+def _plain() -> dict[int, str]:
+    """Lower-case letters with accents to those without."""
+    latin_and_greek = (*range(0xC0, 0x250), *range(0x370, 0x400), *range(0x1E00, 0x2000))
+    table = {}
+    for code in latin_and_greek:
+        parts = unicodedata.normalize("NFD", chr(code))
+        if len(parts) > 1 and all(unicodedata.combining(mark) for mark in parts[1:]):
+            table[code] = _LETTERS.get(parts[0], parts[0])
+    return table | {ord(letter): plain for letter, plain in _LETTERS.items()}
+
+
 def clean(text: str) -> str:
     """The text without what PostgreSQL cannot store."""
     return _UNSTORABLE.sub("", text)
 
 
 def fold(text: str) -> str:
-    """The text in one spelling, white space as it is: NFKC, case folded, simplified, without invisible characters."""
+    """The text in one spelling, white space as it is: NFKC, case folded, simplified, no accents, nothing invisible."""
     text = unicodedata.normalize("NFKC", clean(text))
     text = _INVISIBLE.sub("", text).casefold().translate(_simplified())
-    return unicodedata.normalize("NFKC", text)  # folding can leave composable pieces
+    text = unicodedata.normalize("NFKC", text).translate(_plain())  # folding can leave composable pieces
+    return unicodedata.normalize("NFKC", _ACCENTS.sub("", text))
 
 
 def normalise(text: str) -> str:

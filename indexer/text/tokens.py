@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from indexer.text.normalise import HAN, fold
 
-VERSION = 3  # raised when the same text would give another document: documents of an older version are made again
+VERSION = 4  # raised when the same text would give another document: documents of an older version are made again
 
 # What a tsvector can hold.
 _LAST_POSITION = 16383

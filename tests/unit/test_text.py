@@ -7,6 +7,7 @@ import pytest
 
 from indexer.text import immich, tokens
 from indexer.text.normalise import clean, normalise
+from indexer.text.query import parse
 
 # Immich's tokenisation
 
@@ -97,6 +98,47 @@ def test_spellings_that_are_the_same(one: str, other: str):
 
 def test_different_characters_stay_different():
     assert len({normalise(text) for text in ("己", "已", "巳", "未", "末", "l", "1", "o", "0")}) == 9
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Café", "cafe"),
+        ("Cafe\u0301", "cafe"),
+        ("Hóa đơn giá trị", "hoa don gia tri"),
+        ("Résumé", "RESUME"),
+        ("nǐ hǎo lǜ", "ni hao lu"),
+        ("ёлка", "елка"),
+        ("Ώρα", "ωρα"),
+        ("Øre Łódź Œuvre İstanbul", "ore lodz oeuvre istanbul"),
+        ("x\u0301\u0302y", "xy"),
+    ],
+)
+def test_accents_are_no_difference(one: str, other: str):
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("が", "か"),
+        ("パ", "ハ"),
+        ("й", "и"),
+        ("ї", "і"),
+        ("가", "ㄱ"),
+        ("น้ำ", "นำ"),
+        ("कि", "क"),
+        ("שׁ", "ש"),
+        ("ñandu", "mandu"),
+    ],
+)
+def test_marks_that_make_another_letter_stay(one: str, other: str):
+    assert normalise(one) != normalise(other)
+
+
+def test_an_accent_does_not_move_what_is_marked():
+    assert tokens.locate(["Œuvre", "Crème"]).lines[1:-1] == (0,) * 7 + (1,) * 5
+    assert parse("creme").lines(["Œuvre", "Crème", "x"]) == [1]
 
 
 def test_normalising_twice_changes_nothing():
