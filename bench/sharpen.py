@@ -23,6 +23,7 @@ from bench.lexical import clip_vectors
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.ml.words import Words
+from indexer import lexical
 from indexer.vectors import Vector, as_column
 
 NAME = "sharpen"
@@ -93,6 +94,11 @@ async def _fill(url: str, count: int) -> None:
                 texts = [row["text"] for row in some]
                 columns = await asyncio.wrap_future(processes.submit(_columns, texts, start))
                 await library.write_vectors(connection, [row["asset_id"] for row in some], columns)
+        await connection.execute(
+            """UPDATE immich_indexer.photo p SET vector_mark = md5(vector_send(s.embedding))::uuid, vector_version = $1
+               FROM smart_search s WHERE s."assetId" = p.asset_id""",
+            lexical.VERSION,
+        )
         for table in ("immich_indexer.photo", "public.asset", "public.smart_search"):
             await connection.execute(f"VACUUM ANALYZE {table}")
     finally:

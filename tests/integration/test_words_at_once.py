@@ -1,5 +1,6 @@
 """`ocr:` asked at once: after the first upload, after a change of the column's width, and of photos that come later."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
+from gateway.errors import UnavailableError
 from gateway.library import Library
+from gateway.ml import sample
 from gateway.ml.words import Words
 from indexer import results
 from indexer.database import connect_to_immich, open_pool
@@ -158,3 +161,60 @@ async def test_asked_at_once_after_the_first_upload_and_after_each_change_of_wid
         assert await right(immich, owner, before, queries) >= 0.98
         after = await questions_of(words, queries, width)
         assert await right(immich, owner, after, queries) >= 0.98
+
+
+async def test_what_nobody_says_yet_is_found_once_somebody_does(database, immich, connection, owner, words):
+    await resize(immich, connection, 1536)
+    assets = await write(database, owner, texts(300))
+    question = await words.only("龘靐", 1536, DIMENSIONS)
+    said = [f"{text[:15]}龘靐{text[15:30]}" for text in texts(6, seed=3)]
+    later = await write(database, owner, said, seed=1)
+    await fill_column(database, assets + later)
+    assert set((await immich.smart_search(question.tolist(), owner))[:6]) == set(later)
+
+
+async def test_a_library_that_has_grown_is_looked_at_again(database, owner, library, monkeypatch):
+    """Of a large one a part is looked at: again only when a tenth as many photos were read since."""
+    monkeypatch.setattr(sample, "SIZE", 50)
+    await write(database, owner, texts(100))
+    sampler = sample.Sampler(library)
+    first = await sampler.current(1024, DIMENSIONS)
+    assert (len(first.places), first.photos, first.whole) == (50, 100, False)
+    await write(database, owner, texts(5), seed=1)
+    assert await sampler.current(1024, DIMENSIONS) is first
+    await write(database, owner, texts(10), seed=2)
+    second = await sampler.current(1024, DIMENSIONS)
+    assert second.photos == 115
+    assert (await sampler.current(1536, DIMENSIONS)).width == 1536
+    sampler.close()
+
+
+async def test_a_small_library_is_known_as_it_is(database, immich, owner, library):
+    assets = await write(database, owner, texts(20))
+    sampler = sample.Sampler(library)
+    first = await sampler.current(1024, DIMENSIONS)
+    assert set(first.places) == set(assets)
+    assert await sampler.current(1024, DIMENSIONS) is first
+    await immich.lock(assets[0])
+    assert set((await sampler.current(1024, DIMENSIONS)).places) == set(assets[1:])
+    sampler.close()
+
+
+async def test_a_question_waits_for_the_library_to_be_looked_at_and_not_for_ever(database, owner, library, monkeypatch):
+    await write(database, owner, texts(20))
+    sampler = sample.Sampler(library)
+    go_on = asyncio.Event()
+    made = sample.read
+
+    async def read(*arguments):
+        await go_on.wait()
+        return await made(*arguments)
+
+    monkeypatch.setattr(sample, "read", read)
+    with pytest.raises(UnavailableError, match="still being looked at"):
+        await sampler.current(1024, DIMENSIONS, wait=0)
+    first = asyncio.ensure_future(sampler.current(1024, DIMENSIONS))
+    second = asyncio.ensure_future(sampler.current(1024, DIMENSIONS))
+    go_on.set()
+    assert await first is await second
+    sampler.close()

@@ -5,6 +5,7 @@ import pytest
 
 from indexer import lexical
 from indexer.discriminant import Background
+from indexer.vectors import as_column, scales
 
 SIZE = 511
 ALPHABET = [chr(0x4E00 + number) for number in range(300)]
@@ -80,3 +81,46 @@ def test_a_library_of_photos_all_alike():
     rows = np.tile(library(1, 1), (50, 1))
     background = Background.of(rows, ["ann"] * 50)
     assert np.isfinite(background.question(rows[:3], ["ann"] * 3)).all()
+
+
+def test_photos_that_come_later_are_near_those_that_were_known():
+    """Immich keeps an answer: of 25 photos that match it knew 20. Without the words' own direction one came 244th."""
+    width, photos = 1024, 1000
+    for seed in range(3):
+        choose = random.Random(seed)
+        often = [1 / (rank + 5) for rank in range(len(ALPHABET))]
+        texts = ["".join(choose.choices(ALPHABET, often, k=choose.randint(10, 60))) for _ in range(photos)]
+        word = ALPHABET[40 + 3 * seed] + ALPHABET[70 + seed]
+        for number in choose.sample(range(photos), 25):
+            place = choose.randint(0, len(texts[number]))
+            texts[number] = texts[number][:place] + word + texts[number][place:]
+        matches = [number for number, text in enumerate(texts) if word in text]
+        late = choose.sample(matches, 5)
+        pictures = np.random.default_rng(seed).standard_normal((photos, 512)).astype(np.float32)
+        pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
+        columns = [as_column(picture, width, text) for picture, text in zip(pictures, texts, strict=True)]
+        rows = np.stack(columns) * scales(width, 512)
+        seen = np.array([number for number in range(photos) if number not in late])
+        others = ~np.isin(seen, matches)
+        words = np.zeros(width, dtype=np.float32)
+        words[512:-1] = lexical.question(word, width - 513)
+        background = Background.of(rows[seen], ["ann"] * len(seen))
+        known = rows[seen[~others]]
+        question = background.question(known, ["ann"] * len(known), words=words, others=others)
+        order = list(np.argsort(-(rows @ question)))
+        assert set(order[:10]) <= set(matches)
+        places = sorted(order.index(number) + 1 for number in late)
+        assert places[2] <= len(matches), places
+        assert places[-1] <= 4 * len(matches), places
+
+
+def test_nearly_alike_photos_are_told_apart():
+    """Bursts of one scene, of which some say a word: there is room for it in fewer photos than dimensions."""
+    choose = np.random.default_rng(1)
+    scenes = choose.standard_normal((20, 512))[choose.integers(20, size=300)]
+    rows = (scenes + 0.02 * choose.standard_normal((300, 512))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    others = np.arange(300) >= 20
+    background = Background.of(rows, ["ann"] * 300)
+    assert found(background.question(rows[:20], ["ann"] * 20), rows[:20], rows[20:], 20) < 1
+    assert found(background.question(rows[:20], ["ann"] * 20, others=others), rows[:20], rows[20:], 20) == 1
