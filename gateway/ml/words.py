@@ -37,6 +37,7 @@ _MATCHES = 200  # matches learnt from
 # who comes before them, and in a large one.
 _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
+_MANY = 50
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def _sharpened(query: Query, sample: Sample, matches: _Matches, rows: Rows) -> V
     # The model's part counts like the words: it is what leads through an HNSW index, whose graph follows it. Three
     # times as much leads better, but misses more of what says the same and looks different.
     others = None
-    if matches.all:
+    # In a large library the sample stands for the others, and what many matches have in common is good enough.
+    if matches.all and (sample.whole or len(rows.ids) <= _MANY):
         others = np.ones(len(sample.places), dtype=np.bool_)
         others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
     plain = _plain(query, sample.width, sample.dimensions)
