@@ -14,7 +14,7 @@ import asyncpg
 import numpy as np
 import structlog
 
-from gateway.errors import UnavailableError
+from gateway.errors import BusyError
 from gateway.library import Library, Vector
 from gateway.ml.sample import Rows, Sample, Sampler, ask, read
 from indexer import lexical
@@ -67,7 +67,7 @@ class Words:
         words.
 
         Raises:
-            UnavailableError: what can be known now is not enough for a good one.
+            BusyError: what can be known now is not enough for a good one.
         """
         query = _parsed(text)
         if not query:
@@ -93,13 +93,13 @@ class Words:
             sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
             matches = await self._matches(query, sample, _BESIDE_PATIENCE)
             rows = await self._rows(matches, sample, _BESIDE_PATIENCE)
-        except UnavailableError as error:
+        except BusyError as error:  # or unavailable
             log.debug("searched by meaning alone", why=str(error))
             return None
         return await asyncio.to_thread(_beside, query, sample, rows) if len(rows.ids) else None
 
     async def learn(self, width: int, dimensions: int) -> None:
-        """Get to know the library. Raises UnavailableError."""
+        """Get to know the library. Raises BusyError."""
         await self._sampler.take(width, dimensions)
 
     def close(self) -> None:
