@@ -79,7 +79,7 @@ async def install(settings: Settings) -> None:
     for name in change.triggers:
         out.print(f"trigger: {name}")
     for what in change.done:
-        out.print(f"done: {what}", highlight=False)
+        out.print(f"done: {what}", highlight=False, soft_wrap=True)
     for note in change.notes:
         out.print(f"note: {note}", highlight=False, soft_wrap=True)
     if not change:
