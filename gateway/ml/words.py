@@ -14,7 +14,7 @@ import asyncpg
 import numpy as np
 import structlog
 
-from gateway.errors import BusyError
+from gateway.errors import BusyError, UnavailableError
 from gateway.library import Library, Vector
 from gateway.ml.sample import Rows, Sample, Sampler, ask, read
 from indexer import lexical
@@ -73,6 +73,8 @@ class Words:
         if not query:
             return None
         sample = await self._sampler.current(width, dimensions)
+        if not sample.places:  # Immich would keep the answer for when there are photos
+            raise UnavailableError("no photo has been read yet: search for words once some have been", 30)
         matches = await self._matches(query, sample, _PATIENCE)
         rows = await self._rows(matches, sample, _PATIENCE)
         if not (len(rows.ids) or room(width, dimensions)):

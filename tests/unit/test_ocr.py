@@ -135,6 +135,8 @@ class Scripted:
 
     name = "scripted"
 
+    alphabet = None
+
     def __init__(self, heads: dict[int, float], texts: dict[tuple[int, bool], tuple[str, float]]) -> None:
         self.heads, self.texts_of = heads, texts
 
