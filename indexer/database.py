@@ -244,7 +244,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"{error} (check DB_DATABASE_NAME)"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"{error} (run sql/role.sql as a superuser, again after an upgrade of Immich from 2 to 3)"
+        return f"{error} (run sql/role.sql as a superuser: also after a restore, and after Immich 2 became 3)"
     if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
         return "the connection to the database ended: the server was restarted, or the line was cut"
     if isinstance(error, OSError | TimeoutError):
