@@ -39,7 +39,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-tables: install ## write the settings into both READMEs
+tables: install ## write the settings into docs/settings.md and docs/settings.zh-CN.md
 	$(BIN)/python -m docs.tables
 
 bench: install ## every benchmark; one with `python -m bench NAME --json`

@@ -1,4 +1,4 @@
-"""`make tables`: writes the settings tables of README.md and README.zh-CN.md."""
+"""`make tables`: writes the tables of docs/settings.md and docs/settings.zh-CN.md."""
 
 import re
 import sys
@@ -9,7 +9,8 @@ import yaml
 from indexer.settings import Settings, settings_table
 
 ROOT = Path(__file__).parents[1]
-HEAD = {"README.md": ("variable", "default", "what it does"), "README.zh-CN.md": ("变量", "默认值", "作用")}
+CHINESE = "docs/settings.zh-CN.md"
+HEAD = {"docs/settings.md": ("variable", "default", "what it does"), CHINESE: ("变量", "默认值", "作用")}
 _MARKED = re.compile(r"(?<=<!-- settings: made by `make tables` -->\n).*?(?=<!-- /settings -->)", flags=re.DOTALL)
 
 
@@ -28,13 +29,13 @@ def translations() -> dict[str, str]:
 
 
 def table(name: str) -> str:
-    """The table of that README, as it stands between its marks."""
-    made = settings_table(translations() if name == "README.zh-CN.md" else {}, HEAD[name])
+    """The table of that page, as it stands between its marks."""
+    made = settings_table(translations() if name == CHINESE else {}, HEAD[name])
     return f"{made}\n"
 
 
 def write(name: str) -> None:
-    """Put the table into that README."""
+    """Put the table into that page."""
     path = ROOT / name
     text = path.read_text(encoding="utf-8")
     if not _MARKED.search(text):
@@ -44,7 +45,7 @@ def write(name: str) -> None:
 
 if __name__ == "__main__":
     try:
-        for readme in HEAD:
-            write(readme)
+        for page in HEAD:
+            write(page)
     except ValueError as error:
         sys.exit(str(error))

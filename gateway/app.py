@@ -190,7 +190,7 @@ def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, elsewhere: 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(indexer.__version__)
 def main() -> None:
-    """Answer Immich's machine-learning requests until stopped. Settings come from the environment: see the README."""
+    """Answer Immich's machine-learning requests until stopped. Settings come from the environment: docs/settings.md."""
     memory.keep_freed()
     try:
         settings = Settings.load()

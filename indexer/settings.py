@@ -39,7 +39,7 @@ _ADDRESSES = {
 class Settings(BaseSettings):
     """The settings of one process. Field names are the environment variables in lower case.
 
-    Build it with `Settings.load()`, whose errors name the variable; the descriptions below are the README's table.
+    Build it with `Settings.load()`, whose errors name the variable. The descriptions are the table of docs/settings.md.
     """
 
     model_config = SettingsConfigDict(

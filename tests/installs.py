@@ -62,8 +62,8 @@ async def restore(database: str, immich_url: str, path: Path) -> None:
 
 
 async def edited(path: Path, writes: str) -> Path:
-    """What becomes of a backup by the command in README.md that makes the file `writes` out of it."""
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    """What becomes of a backup by the command in docs/operations.md that makes the file `writes` out of it."""
+    text = (Path(__file__).parents[1] / "docs/operations.md").read_text(encoding="utf-8")
     (command,) = re.findall(rf"^gunzip .* > {re.escape(writes)}$", text, flags=re.MULTILINE)
     command = f"gzip --stdout {path.name} > BACKUP.sql.gz && {command} && gunzip --force {writes}"
     await asyncio.to_thread(subprocess.run, command, shell=True, cwd=path.parent, check=True)

@@ -165,7 +165,7 @@ async def test_a_backup_from_before_the_server_had_zhparser(database: str, immic
 async def test_a_backup_onto_a_server_without_zhparser(
     installer: str, database: str, immich_url: str, immich: StandIn, owner: UUID, connection: Connection, tmp_path: Path
 ):
-    """By the README's own command."""
+    """By the command of docs/operations.md."""
     url = database if installer == "superuser" else await make_role(database)
     ocr = stubs.StubOcr(say=lambda _: ["CREATE zhparser 发票;"])
     async with working(settings_for(url, immich.media.directory), Models(stubs.StubClip(), ocr, "cpu")):

@@ -113,7 +113,7 @@ def test_the_token_is_part_of_immichs_address():
         assert url.endswith("/")
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", ".env.example", "indexer/settings.py"])
+@pytest.mark.parametrize("name", ["docs/install.md", "docs/install.zh-CN.md", ".env.example", "indexer/settings.py"])
 def test_the_token_is_written_with_the_last_slash_everywhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "gateway:8080/TOKEN/" in text

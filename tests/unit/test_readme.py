@@ -1,4 +1,4 @@
-"""The READMEs say what is so, and both the same."""
+"""Every page says what is so, and says the same in English and in Chinese."""
 
 import ast
 import re
@@ -16,10 +16,26 @@ from indexer import cli
 from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("README.md", "README.zh-CN.md")
-README, CHINESE = (Path(ROOT / name).read_text(encoding="utf-8") for name in NAMES)
+CHINESE_END = ".zh-CN.md"
+ALONE = ("CONTRIBUTING.md", "CHANGELOG.md", "sql/README.md", "bench/README.md")  # in English only
+LENGTH = 200  # lines of a README
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")  # path, anchor
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def chinese_of(name: str) -> str:
+    return name.removesuffix(".md") + CHINESE_END
+
+
+PAGES = ["README.md"]
+PAGES.extend(sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md") if not path.name.endswith(CHINESE_END)))
+ENGLISH = {name: read(name) for name in PAGES}
+BOTH = [*PAGES, *map(chinese_of, PAGES)]
 
 
 def prose(text: str) -> str:
@@ -39,10 +55,33 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in found if set("".join(row)) - {"-"}]
 
 
-@pytest.mark.parametrize("name", NAMES)
+def figures(text: str) -> list[str]:
+    """Every number outside of code, sorted; no months, which English spells."""
+    return sorted(re.findall(r"\d[\d.,]*\d|\d", re.sub(r"年 \d+ 月", "年", CODE.sub("", text))))
+
+
+def anchors(text: str) -> list[str]:
+    """Where a link may lead within a page, in the page's order."""
+    return [anchor_of(heading) for heading in re.findall(r"^#+ (.+)$", prose(text), flags=re.MULTILINE)]
+
+
+def anchor_of(heading: str) -> str:
+    """As GitHub makes it: what is no letter, digit, space or hyphen goes."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def links(name: str) -> list[tuple[str, str]]:
+    """Every link of a page to a file of ours: its path from the root, and the anchor if it has one."""
+    found = LINK.findall(prose(read(name)))
+    return [
+        (str((ROOT / name).parent.joinpath(path).resolve().relative_to(ROOT)) if path else name, anchor)
+        for path, anchor in found
+    ]
+
+
+@pytest.mark.parametrize("name", tables.HEAD)
 def test_the_settings_table_is_the_codes(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    shown = re.search(r"<!-- settings[^\n]*-->\n(.*?)<!-- /settings -->", text, flags=re.DOTALL)
+    shown = re.search(r"<!-- settings[^\n]*-->\n(.*?)<!-- /settings -->", read(name), flags=re.DOTALL)
     assert shown is not None
     assert shown[1] == tables.table(name), "run `make tables`"
 
@@ -60,69 +99,131 @@ def test_a_description_that_was_changed_has_to_be_translated_anew(monkeypatch):
         tables.translations()
 
 
-def test_both_have_the_same_structure():
+def test_every_page_is_there_in_both_languages():
+    assert {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")} | {"README.md", "README.zh-CN.md"} == set(BOTH)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_language_leads_to_the_other(name):
+    chinese = chinese_of(name)
+    own, other = Path(name).name, Path(chinese).name
+    assert f"\n\nEnglish | [简体中文]({other})" in ENGLISH[name]
+    assert f"\n\n[English]({own}) | 简体中文" in read(chinese)
+
+
+def test_the_readme_leads_to_every_page():
+    assert {target for target, _ in links("README.md")} >= {*PAGES} - {"README.md"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_a_readme_is_short(name):
+    assert read(name).count("\n") <= LENGTH
+    first_screen = "\n".join(read(name).splitlines()[:30])
+    assert {"make demo", "make test"} <= {*commands(first_screen)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_both_have_the_same_structure(name):
     def structure(text: str) -> list[str]:
         found = re.findall(
-            r"^(#+) |^(- )|^(\|---)|^(<(?:/?\w+|!-- /?\w+))|^(```\w*)", BLOCK.sub("```\n", text), flags=re.MULTILINE
+            r"^(#+) |^(- )|^(\d+\. )|^(\|---)|^(<(?:/?\w+|!-- /?\w+))|^(```\w*)|^(!\[)",
+            BLOCK.sub("```\n", text),
+            flags=re.MULTILINE,
         )
         return ["".join(mark) for mark in found]
 
-    assert structure(README) == structure(CHINESE)
+    assert structure(ENGLISH[name]) == structure(read(chinese_of(name)))
 
 
-def test_both_say_the_same_commands():
-    assert commands(README) == commands(CHINESE)
-    other = [[block for kind, block in BLOCK.findall(text) if kind != "sh"] for text in (README, CHINESE)]
+@pytest.mark.parametrize("name", PAGES)
+def test_both_say_the_same_commands(name):
+    english, chinese = ENGLISH[name], read(chinese_of(name))
+    assert commands(english) == commands(chinese)
+    other = [[block for kind, block in BLOCK.findall(text) if kind != "sh"] for text in (english, chinese)]
     assert other[0] == other[1]
 
 
-def test_both_have_the_same_tables():
-    english, chinese = rows(README), rows(CHINESE)
+@pytest.mark.parametrize("name", PAGES)
+def test_both_have_the_same_tables(name):
+    english, chinese = rows(ENGLISH[name]), rows(read(chinese_of(name)))
     assert [len(row) for row in english] == [len(row) for row in chinese]
     for one, other in zip(english, chinese, strict=True):
         assert [sorted(CODE.findall(cell)) for cell in one] == [sorted(CODE.findall(cell)) for cell in other]
-        figures = [[sorted(re.findall(r"\d[\d.,]*\d|\d", CODE.sub("", cell))) for cell in row] for row in (one, other)]
-        assert figures[0] == figures[1]
+        assert [figures(cell) for cell in one] == [figures(cell) for cell in other]
 
 
-def test_both_name_the_same_things():
-    """Whatever stands in code, and every address."""
-    assert Counter(CODE.findall(prose(README))) == Counter(CODE.findall(prose(CHINESE)))
-    each_other = "README.zh-CN.md"
-    targets = [re.findall(r"\]\(([^)#]+)\)", text.replace(each_other, "README.md")) for text in (README, CHINESE)]
-    assert Counter(targets[0]) == Counter(targets[1])
+@pytest.mark.parametrize("name", PAGES)
+def test_both_name_the_same_things(name):
+    """Whatever stands in code, every figure and every address."""
+    english, chinese = prose(ENGLISH[name]), prose(read(chinese_of(name)))
+    assert Counter(CODE.findall(english)) == Counter(CODE.findall(chinese))
+    told = [LINK.sub("", re.sub(r"https?://[^)\s]+", "", text)) for text in (english, chinese)]
+    assert Counter(figures(told[0])) == Counter(figures(told[1]))
+    addresses = [re.findall(r"\]\((https?:[^)]+)\)", text) for text in (english, chinese)]
+    assert Counter(addresses[0]) == Counter(addresses[1])
 
 
-@pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", PAGES)
+def test_both_lead_to_the_same_places(name):
+    """A Chinese page leads to Chinese pages, and to the same section of each."""
+
+    def places(page: str) -> Counter[tuple[str, int | None]]:
+        return Counter(
+            (target, anchors(read(target)).index(anchor) if anchor else None)
+            for target, anchor in links(page)
+            if target not in (name, chinese_of(name)) or anchor
+        )
+
+    def in_chinese(target: str) -> str:
+        pictured = target.removesuffix(".png") + ".zh-CN.png"
+        return chinese_of(target) if target in PAGES else pictured if target.endswith(".png") else target
+
+    english = places(name)
+    assert places(chinese_of(name)) == Counter({(in_chinese(to), at): n for (to, at), n in english.items()})
+
+
+@pytest.mark.parametrize("name", [*BOTH, *ALONE])
 def test_links_lead_somewhere(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text):
+    for target, anchor in links(name):
         assert (ROOT / target).exists(), target
-    anchors = {anchor_of(heading) for heading in re.findall(r"^#+ (.+)$", BLOCK.sub("", text), flags=re.MULTILINE)}
-    for anchor in re.findall(r"\]\(#([^)]+)\)", text):
-        assert anchor in anchors
+        assert not anchor or anchor in anchors(read(target)), f"{target}#{anchor}"
+    assert len({*anchors(read(name))}) == len(anchors(read(name))) or name == "CHANGELOG.md"
 
 
-def anchor_of(heading: str) -> str:
-    """As GitHub makes it: what is no letter, digit, space or hyphen goes."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+def test_pages_that_code_and_configuration_name_exist():
+    files = [ROOT / name for name in ("Makefile", ".env.example", "pyproject.toml", *ALONE)]
+    files.extend(ROOT.glob("compose*.yaml"))
+    for folder, ends in (("indexer", "py"), ("gateway", "py"), ("sql", "sql"), ("deploy", "yaml"), (".github", "yml")):
+        files.extend((ROOT / folder).rglob(f"*.{ends}"))
+    for file in files:
+        for named in re.findall(r"\bdocs/[\w.-]+\.\w+", file.read_text(encoding="utf-8")):
+            assert (ROOT / named).exists(), f"{file}: {named}"
 
 
 def test_every_command_exists():
     known = set(cli.main.commands)
-    for line in [*commands(README), *CODE.findall(prose(README))]:
+    everything = "\n".join(ENGLISH.values())
+    for line in [*commands(everything), *CODE.findall(prose(everything))]:
         words = shlex.split(line.replace("'", "")) if line.startswith(("immich-indexer", "docker", ".venv")) else []
         if "immich-indexer" in words and words[-1] != "immich-indexer":
             assert words[words.index("immich-indexer") + 1].rstrip(",") in known, line
         if words and words[0].endswith("bin/immich-indexer"):
             assert words[1] in known, line
     for name in known:
-        assert re.search(rf"`(?:immich-indexer )?{name}\b", README), name
+        assert re.search(rf"`(?:immich-indexer )?{name}\b", ENGLISH["docs/operations.md"]), name
+
+
+def test_every_command_of_make_exists():
+    targets = set(re.findall(r"^(\w+):", read("Makefile"), flags=re.MULTILINE))
+    told = [line for name in (*PAGES, *ALONE) for line in [*commands(read(name)), *CODE.findall(prose(read(name)))]]
+    asked = {words[1] for line in told if (words := line.split())[:1] == ["make"] and words[1:]}
+    assert {"demo", "test"} <= asked <= targets
 
 
 def test_every_option_of_compose_names_a_file():
-    for name in re.findall(r"--file ([\w.-]+\w)", README):
-        assert (ROOT / name).is_file()
+    for text in ENGLISH.values():
+        for name in re.findall(r"--file ([\w.-]+\w)", text):
+            assert (ROOT / name).is_file()
 
 
 def literals(name: str) -> str:
@@ -136,12 +237,12 @@ def test_troubleshooting_quotes_the_doctor():
     modules = ["doctor", "database", "schema", "results", "media", "models/device", "models/weights"]
     modules.extend(["models/checkpoint", "width", "immich", "refusal", "owners", "zhparser", "tuning"])
     said = "\n".join(literals(f"indexer/{name}.py") for name in modules)
-    quoted = [row[0] for row in rows(README) if re.match(r"`[^`]+`: ", row[0])]
+    quoted = [row[0] for row in rows(ENGLISH["docs/troubleshooting.md"]) if re.match(r"`[^`]+`: ", row[0])]
     checks = {CODE.match(quote)[1] for quote in quoted}
     for quote in quoted:
         assert quote.partition("`: ")[2] in said, quote
     names = set(re.findall(r'Finding\(\s*"([^"]+)",\s*"(?:fails|advice)', (ROOT / "indexer/doctor.py").read_text()))
-    assert checks >= names, "what it may complain of and the README says nothing of"
+    assert checks >= names, "what it may complain of and docs/troubleshooting.md says nothing of"
 
 
 def test_every_dependency_is_locked_to_the_version_that_pyproject_asks_for():
