@@ -118,6 +118,10 @@ def test_the_readme_leads_to_every_page():
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_a_readme_is_short(name):
     assert read(name).count("\n") <= LENGTH
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_what_one_can_try_is_on_the_first_screen(name):
     first_screen = "\n".join(read(name).splitlines()[:30])
     assert {"make demo", "make test"} <= {*commands(first_screen)}
 
