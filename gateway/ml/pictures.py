@@ -10,7 +10,7 @@ import structlog
 
 from gateway.errors import MissingInputError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import AwayError, Library, Stored, Vector, check_width
+from gateway.library import AwayError, Library, OccupiedError, Stored, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
@@ -154,22 +154,25 @@ class Pictures:
             return found
         loop = asyncio.get_running_loop()
         until, pause, coming = loop.time() + self._wait, 0.02, None
-        try:
-            while True:
+        while True:
+            try:
                 # In this order: a job's end and its results are one commit.
                 coming = await self._library.under_way(coming)
                 found = await self._stored(digest)
-                if found.has(wanted):
-                    self._metrics.pictures.labels("awaited").inc()
-                    return found
-                if not coming or loop.time() > until:
-                    return found
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, 0.4)
-        except AwayError:
-            return found  # the database went away while the indexer was at work
+            except OccupiedError:  # the database is there and busy: whether the indexer reads it is not known
+                pass
+            except AwayError:
+                return found  # the database went away while the indexer was at work
+            if found.has(wanted):
+                self._metrics.pictures.labels("awaited").inc()
+                return found
+            if (coming is not None and not coming) or loop.time() > until:
+                return found
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 0.4)
 
     async def _stored(self, digest: bytes) -> Stored:
+        """What is committed; nothing while the database is away or busy."""
         try:
             return await self._library.stored(digest, self._clip_model, self._ocr_model)
         except AwayError:
