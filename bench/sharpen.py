@@ -80,19 +80,22 @@ async def _fill(url: str, count: int) -> None:
     connection = await library.prepare(url)
     try:
         await search.fill(connection, count)
-        await connection.executemany(
-            """INSERT INTO "user" (id, email, name) VALUES ($1, $2, $2)""", [(one, str(one)) for one in search.OWNERS]
-        )
+        async with connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = origin")  # Immich's triggers complete a user
+            await connection.executemany(
+                """INSERT INTO "user" (id, email, name) VALUES ($1, $2, $2)""",
+                [(one, str(one)) for one in search.OWNERS],
+            )
         await connection.execute("DROP INDEX clip_index")  # this path does not use it
         await connection.execute(f"ALTER TABLE smart_search ALTER embedding TYPE vector({_WIDTH})")
         # Not what the column is derived from: only that there is something says that a photo was read.
         await connection.execute("UPDATE immich_indexer.photo SET clip_model = 'bench', clip = '[1]'::halfvec")
         rows = await connection.fetch("SELECT asset_id, text FROM immich_indexer.photo")
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
-            for start in range(0, count, _CHUNK):
-                some = rows[start : start + _CHUNK]
-                texts = [row["text"] for row in some]
-                columns = await asyncio.wrap_future(processes.submit(_columns, texts, start))
+            chunks = [rows[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
+            made = [processes.submit(_columns, [row["text"] for row in some], n) for n, some in enumerate(chunks)]
+            for some in chunks:
+                columns = await asyncio.wrap_future(made.pop(0))
                 await library.write_vectors(connection, [row["asset_id"] for row in some], columns)
         await connection.execute(
             """UPDATE immich_indexer.photo p SET vector_mark = md5(vector_send(s.embedding))::uuid, vector_version = $1
