@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import numpy as np
 
-from bench import library
+from bench import library, search
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.ml.words import Words
@@ -167,7 +167,7 @@ async def _measure(
 ) -> dict[str, dict[str, object]]:
     connection = await library.prepare(url)
     try:
-        owner = await StandIn(connection, Path()).create_user("bench")
+        owner = await library.add_person(connection, uuid4())
         written, vectors = await _fill(connection, owner, texts, assets)
         queries = choose_queries(written, count)
         figures = {}
@@ -186,6 +186,7 @@ async def _fill(
     ids = [uuid5(owner, str(number)) for number in range(assets)]
     vectors = dict(zip(ids, clip_vectors(assets), strict=True))
     written = dict(zip(ids[::4], texts, strict=False))
+    indexes = await search.drop_indexes(connection)
     for start in range(0, assets, _CHUNK):
         some = ids[start : start + _CHUNK]
         chunk = [library.Photo(asset, owner, _NOW, written.get(asset, "")) for asset in some]
@@ -196,7 +197,7 @@ async def _fill(
             some,
             [literal(vectors[asset]) for asset in some],
         )
-    await connection.execute("VACUUM ANALYZE immich_indexer.photo")
+    await search.make_indexes(connection, indexes)
     return written, vectors
 
 

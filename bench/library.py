@@ -56,6 +56,14 @@ async def prepare(url: str) -> OwnConnection:
     return own
 
 
+async def add_person(connection: OwnConnection, person: UUID) -> UUID:
+    """An account, complete as Immich's own trigger makes it."""
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = origin")
+        await connection.execute('INSERT INTO public."user" (id, email, name) VALUES ($1, $2, $2)', person, str(person))
+    return person
+
+
 def rows(photos: Iterable[Photo]) -> bytes:
     """The photos as COPY wants them."""
     return "".join(_row(photo) for photo in photos).encode()

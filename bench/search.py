@@ -17,7 +17,7 @@ import statistics
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -95,10 +95,14 @@ def _p95(times: list[float]) -> float:
 
 
 async def fill(connection: OwnConnection, count: int) -> None:
-    """Writes the photos, made by two processes, and then builds the index."""
-    indexes = [row["indexdef"] for row in await connection.fetch(_INDEXES)]
-    for row in await connection.fetch(_INDEXES):
-        await connection.execute(f"DROP INDEX {row['name']}")
+    """Writes the photos, and then builds the index."""
+    indexes = await drop_indexes(connection)
+    await write(connection, count)
+    await make_indexes(connection, indexes)
+
+
+async def write(connection: OwnConnection, count: int) -> None:
+    """Writes the photos, made by two processes."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         starts = iter(range(0, count, _CHUNK))
         ahead: list[Future[bytes]] = []
@@ -107,6 +111,18 @@ async def fill(connection: OwnConnection, count: int) -> None:
                 ahead.append(processes.submit(_chunk, start, min(_CHUNK, count - start)))
             while ahead and (len(ahead) > 4 or start is None):
                 await library.write(connection, await asyncio.wrap_future(ahead.pop(0)))
+
+
+async def drop_indexes(connection: OwnConnection) -> list[str]:
+    """Drops what is quicker to build at the end; returns the commands for it."""
+    rows = await connection.fetch(_INDEXES)
+    for row in rows:
+        await connection.execute(f"DROP INDEX {row['name']}")
+    return [row["indexdef"] for row in rows]
+
+
+async def make_indexes(connection: OwnConnection, indexes: Sequence[str]) -> None:
+    """Builds them."""
     await connection.execute("SET maintenance_work_mem = '1GB'")
     for definition in indexes:
         await connection.execute(definition)

@@ -79,17 +79,12 @@ async def _fill(url: str, count: int) -> None:
     """The photos of `search`, and their vectors in a column of `_WIDTH`."""
     connection = await library.prepare(url)
     try:
-        await search.fill(connection, count)
-        async with connection.transaction():
-            await connection.execute("SET LOCAL session_replication_role = origin")  # Immich's triggers complete a user
-            await connection.executemany(
-                """INSERT INTO "user" (id, email, name) VALUES ($1, $2, $2)""",
-                [(one, str(one)) for one in search.OWNERS],
-            )
+        for person in search.OWNERS:
+            await library.add_person(connection, person)
+        indexes = await search.drop_indexes(connection)
+        await search.write(connection, count)
         await connection.execute("DROP INDEX clip_index")  # this path does not use it
         await connection.execute(f"ALTER TABLE smart_search ALTER embedding TYPE vector({_WIDTH})")
-        # Not what the column is derived from: only that there is something says that a photo was read.
-        await connection.execute("UPDATE immich_indexer.photo SET clip_model = 'bench', clip = '[1]'::halfvec")
         rows = await connection.fetch("SELECT asset_id, text FROM immich_indexer.photo")
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
             chunks = [rows[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
@@ -98,12 +93,13 @@ async def _fill(url: str, count: int) -> None:
                 columns = await asyncio.wrap_future(made.pop(0))
                 await library.write_vectors(connection, [row["asset_id"] for row in some], columns)
         await connection.execute(
-            """UPDATE immich_indexer.photo p SET vector_mark = md5(vector_send(s.embedding))::uuid, vector_version = $1
+            """UPDATE immich_indexer.photo p SET vector_mark = md5(vector_send(s.embedding))::uuid, vector_version = $1,
+                   clip_model = 'bench', clip = '[1]' -- not what the column is derived from: only that it was read
                FROM smart_search s WHERE s."assetId" = p.asset_id""",
             lexical.VERSION,
         )
-        for table in ("immich_indexer.photo", "public.asset", "public.smart_search"):
-            await connection.execute(f"VACUUM ANALYZE {table}")
+        await search.make_indexes(connection, indexes)
+        await connection.execute("VACUUM ANALYZE public.smart_search")
     finally:
         await connection.close()
 

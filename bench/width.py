@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import numpy as np
@@ -97,9 +97,8 @@ async def _fill(url: str, width: int, size: int) -> UUID:
     """Photos of one person with random vectors, in a column of `width`; the rest of which is random too."""
     connection = await library.prepare(url)
     try:
-        immich = StandIn(connection, Path())
-        owner = await immich.create_user("bench")
-        await immich.change_clip_model(width)
+        owner = await library.add_person(connection, uuid4())
+        await StandIn(connection, Path()).change_clip_model(width)
         await connection.execute("DROP INDEX clip_index")
         choose = np.random.default_rng(0)
         for start in range(0, size, _CHUNK):
