@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import click
@@ -26,11 +27,12 @@ from gateway.ml.recovery import Recovery
 from gateway.ml.tasks import Task
 from gateway.ml.text import Texts
 from gateway.models import Models
+from gateway.people.api import Api
 from gateway.people.assets import Assets
 from gateway.people.events import Events
 from gateway.people.identity import Identity
 from gateway.people.me import Me
-from gateway.people.overview import Overview, StatusRoute
+from gateway.people.overview import Overview, StatusEndpoint
 from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
 from gateway.people.thumbnails import Thumbnails
@@ -125,26 +127,24 @@ def _serve_people(
     library = Library(settings.dsn, patience=_PERSONS)
     figures = Library(settings.dsn)
     search = Search(
-        identity,
         texts,
         library,
         metrics,
         weight=settings.search_text_weight,
         deadline=settings.gateway_deadline_seconds,
     )
-    assets = Assets(identity, library, metrics, settings.immich_pages)
-    thumbnails = Thumbnails(identity, immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
-    reprocess = Reprocess(identity, library, Endings(settings.dsn), metrics)
-    webhooks = Webhooks(identity, library, metrics)
+    assets = Assets(library, metrics, settings.immich_pages)
+    thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
+    reprocess = Reprocess(library, Endings(settings.dsn), metrics)
+    webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds)
     events = Events(identity, overview)
     for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
-    me = Me(identity, settings.immich_pages, texts.model_name)
-    for answering in (me, search, assets, thumbnails, reprocess, webhooks):
-        app.add_routes(answering.routes())
+    me = Me(settings.immich_pages, texts.model_name)
+    answering = (me, search, assets, thumbnails, reprocess, webhooks, StatusEndpoint(overview), events)
+    app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())
-    app.add_routes([*StatusRoute(identity, overview).routes(), *events.routes()])
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
         yield

@@ -1,10 +1,20 @@
 """What the gateway answers when it cannot answer: one exception a status, one JSON shape for all."""
 
 import json
+from typing import Annotated
 
 from aiohttp import web
+from pydantic import Field
 
 from indexer.errors import IndexerError
+from indexer.shapes import Shape
+
+
+class ErrorAnswer(Shape):
+    """Why there is no answer."""
+
+    error: Annotated[str, Field(description="A code.")]
+    message: Annotated[str, Field(description="A sentence for a person.")]
 
 
 class GatewayError(IndexerError):
@@ -14,10 +24,23 @@ class GatewayError(IndexerError):
     code = "error"
     retry_after: int | None = None  # seconds
 
+    @property
+    def as_answer(self) -> ErrorAnswer:
+        """As the client is told."""
+        return ErrorAnswer(error=self.code, message=str(self))
+
+
+class UnexpectedError(GatewayError):
+    """Something that nobody thought of; the gateway's log says more."""
+
+    def __init__(self) -> None:
+        super().__init__("unexpected error, see the gateway's log")
+
 
 class NotFoundError(GatewayError):
-    """There is no such address, or not for this method: `status` says which."""
+    """There is no such thing, or not for whoever asks; or no such address, or not for this method (405)."""
 
+    status = 404
     code = "not_found"
 
     def __init__(self, message: str, status: int = 404) -> None:
@@ -26,8 +49,9 @@ class NotFoundError(GatewayError):
 
 
 class HttpError(GatewayError):
-    """What was sent is no request that HTTP knows: `status` says in which way."""
+    """What was sent is no request that HTTP knows; the text says in which way."""
 
+    status = 400
     code = "bad_request"
 
     def __init__(self, message: str, status: int) -> None:
@@ -43,7 +67,7 @@ class MissingInputError(GatewayError):
 
 
 class ParameterError(GatewayError):
-    """A parameter of an address is missing or wrong; the text names it, and what it may be."""
+    """A parameter, or something in the body, is missing or wrong; the text names it, and what it may be."""
 
     status = 400
     code = "bad_parameter"
@@ -118,7 +142,7 @@ class BusyError(GatewayError):
 
 
 class UnavailableError(BusyError):
-    """Something needed for an answer without doubt is not there, such as the width of Immich's vectors."""
+    """Something needed for an answer is not there, such as the database or Immich; the text says what."""
 
     code = "unavailable"
 
@@ -131,7 +155,7 @@ class DeadlineError(GatewayError):
 
 
 def answer(error: GatewayError) -> web.Response:
-    """The error as the client gets it: `{"error": code, "message": text}`."""
+    """The error as the client gets it, an `ErrorAnswer`."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    body = json.dumps({"error": error.code, "message": str(error)}, ensure_ascii=False)
+    body = json.dumps(error.as_answer.as_json, ensure_ascii=False)
     return web.Response(status=error.status, text=body, content_type="application/json", headers=headers)

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 
 from gateway.body import Body
-from gateway.errors import GatewayError, NotFoundError, answer
+from gateway.errors import GatewayError, NotFoundError, UnexpectedError, answer
 from gateway.gate import Gate
 from gateway.metrics import Metrics
 from indexer.settings import Settings
@@ -90,7 +90,7 @@ class Guard:
             raise asyncio.CancelledError("the client is gone") from None
         except Exception:
             log.exception("unexpected error")
-            return answer(GatewayError("unexpected error, see the gateway's log"))
+            return answer(UnexpectedError())
 
     def _check_token(self, request: web.Request) -> None:
         """Of the routes that Immich and MT Photos ask, who cannot log in; those without the prefix ask who comes."""

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import http_exceptions, web
 
-from gateway.errors import GatewayError, HttpError, answer
+from gateway.errors import GatewayError, HttpError, UnexpectedError, answer
 from gateway.guard import HEADERS
 from indexer.errors import SettingsError
 
@@ -56,7 +56,7 @@ class _Protocol(web.RequestHandler):
                 break
         else:
             log.error("unexpected error", exc_info=exc)
-            error = GatewayError("unexpected error, see the gateway's log")
+            error = UnexpectedError()
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         response = answer(error)

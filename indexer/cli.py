@@ -184,7 +184,7 @@ async def status(settings: Settings, as_json: bool) -> None:
     finally:
         await connection.close()
     if as_json:
-        click.echo(json.dumps(state.as_json(), ensure_ascii=False))
+        click.echo(json.dumps(state.figures().as_json, ensure_ascii=False))
         return
     out.print(f"indexed {state.indexed} of {state.total} photos, {state.with_text} with text")
     counts = state.queue

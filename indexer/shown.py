@@ -43,16 +43,6 @@ class Reading:
     indexed_at: datetime | None
     vector: Vector | None
 
-    @property
-    def as_json(self) -> dict[str, Any]:
-        """As JSON's types, without the vector."""
-        return {
-            "lines": [{"text": line.text, "box": line.box, "score": line.score} for line in self.lines],
-            "ocrModel": self.ocr_model,
-            "clipModel": self.clip_model,
-            "indexedAt": self.indexed_at.isoformat() if self.indexed_at else None,
-        }
-
 
 @dataclass(frozen=True)
 class Shown:

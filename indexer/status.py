@@ -8,6 +8,7 @@ import asyncpg
 
 from indexer import forgotten, queue, schema, width
 from indexer.database import Connection, Pool, queries
+from indexer.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WorkerFigures
 from indexer.models import names
 from indexer.queue import Counts, Failure, WorkerState
 
@@ -63,55 +64,46 @@ class Status:
         """What to do about the width of Immich's vector column; None where it is well, or no vector was made yet."""
         return None if self.vector_dimensions is None else width.advice(self.vector_width, self.vector_dimensions)
 
-    def as_json(self, viewer: UUID | None = None) -> dict[str, Any]:
-        """As JSON's types; of one person's photos it tells nothing of other people's. `viewer`: who asks."""
+    def figures(self, viewer: UUID | None = None) -> Figures:
+        """As people are told; of one person's photos it tells nothing of other people's. `viewer`: who asks."""
         whole = self.owner is None
-        return {
-            "scope": "all" if whole else "own",
-            "total": self.total,
-            "indexed": self.indexed,
-            "withText": self.with_text,
-            "waiting": self.queue.waiting + self.queue.inbox,
-            "running": self.queue.running,
-            "retrying": self.queue.retrying,
-            "failed": self.queue.dead,
-            "oldestSeconds": self.queue.oldest_seconds,
-            "photosPerMinute": round(self.photos_per_minute, 1),
-            "etaSeconds": None if self.eta_seconds is None else round(self.eta_seconds),
-            "models": [
-                {"clipModel": row["clip_model"], "ocrModel": row["ocr_model"], "photos": row["photos"]}
+        return Figures(
+            scope="all" if whole else "own",
+            total=self.total,
+            indexed=self.indexed,
+            with_text=self.with_text,
+            waiting=self.queue.waiting + self.queue.inbox,
+            running=self.queue.running,
+            retrying=self.queue.retrying,
+            failed=self.queue.dead,
+            oldest_seconds=self.queue.oldest_seconds,
+            photos_per_minute=round(self.photos_per_minute, 1),
+            eta_seconds=None if self.eta_seconds is None else round(self.eta_seconds),
+            models=[
+                ModelFigures(clip_model=row["clip_model"], ocr_model=row["ocr_model"], photos=row["photos"])
                 for row in self.models
             ],
-            "failures": [
-                {
-                    "assetId": str(failure.asset_id),
-                    "fileName": failure.file_name,
-                    "own": failure.owner is not None and failure.owner == viewer,
-                }
-                | as_json(failure)
+            failures=[
+                FailedPhoto(
+                    asset_id=failure.asset_id,
+                    file_name=failure.file_name,
+                    own=failure.owner is not None and failure.owner == viewer,
+                    **dict(reason(failure)),
+                )
                 for failure in self.failures
             ],
-            "demoModel": self.clip_model if names.is_demo(self.clip_model) else None,
-            "vector": {
-                "width": self.vector_width,
-                "dimensions": self.vector_dimensions,
-                "advice": self.vector_advice,
-            },
-            "workersAlive": self.alive,
-            "workers": [_camel(asdict(worker)) for worker in self.workers] if whole else [],
-            "advice": self.advice,
-            "schemaVersion": self.schema_version,
-        }
+            demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
+            vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
+            workers_alive=self.alive,
+            workers=[WorkerFigures(**asdict(worker)) for worker in self.workers] if whole else [],
+            advice=self.advice,
+            schema_version=self.schema_version,
+        )
 
 
-def as_json(failure: Failure) -> dict[str, Any]:
-    """Why something failed, as JSON's types."""
-    return {
-        "error": failure.error,
-        "failedAt": failure.failed_at.isoformat(),
-        "attempts": failure.attempts,
-        "givenUp": failure.dead,
-    }
+def reason(failure: Failure) -> Reason:
+    """Why something failed, as people are told."""
+    return Reason(error=failure.error, failed_at=failure.failed_at, attempts=failure.attempts, given_up=failure.dead)
 
 
 async def in_use(connection: Connection | Pool) -> InUse | None:
@@ -161,7 +153,3 @@ async def look(
         photos_per_minute=rate,
         advice=(await forgotten.look(connection)).advice if owner is None else [],
     )
-
-
-def _camel(row: dict[str, Any]) -> dict[str, Any]:
-    return {(head + "".join(map(str.title, rest))): row[name] for name in row for head, *rest in [name.split("_")]}

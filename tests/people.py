@@ -13,6 +13,7 @@ from gateway.ml.tasks import Task
 from gateway.models import Models
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
+from tests.description import Description
 from tests.gateways import serving, unsupported
 from tests.workers import settings_for
 
@@ -46,7 +47,11 @@ class Person:
             body = await response.read()
             is_json = response.content_type == "application/json" and body
             lower = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status, lower, body, await response.json() if is_json else None)
+            reply = Reply(response.status, lower, body, await response.json() if is_json else None)
+        if path.startswith("/api/"):
+            description = await Description.of_gateway(self.session)
+            description.check(method, path, reply.status, lower, reply.json if is_json else body)
+        return reply
 
 
 @dataclass

@@ -1,75 +1,158 @@
 """`GET /api/assets/{id}`: what was read of one photo, and how things stand with it."""
 
 import asyncio
-from typing import Any
+from typing import Annotated
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import Field, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
-from gateway.errors import NotFoundError, ParameterError
+from gateway.errors import NotFoundError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.answers import as_json
-from gateway.people.identity import Identity
-from gateway.people.parameters import asset_of, parameters
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import PhotoParameters, refuse
 from indexer import shown, status
 from indexer.database import Pool
 from indexer.errors import QueryError
+from indexer.figures import Reason
 from indexer.hybrid import Wish
-from indexer.shown import Shown
+from indexer.shapes import Moment, Shape
+from indexer.shown import Reading, Shown, State
 from indexer.text.query import Query
 
 _LONGEST = 200  # characters of a query
 _AT_ONCE = 64
 
 
+class AssetParameters(PhotoParameters):
+    """Which photo, and what is looked for in it."""
+
+    q: str = Field("", max_length=_LONGEST, description="As in a search: the answer names the lines that match.")
+
+    @field_validator("q")
+    @classmethod
+    def _searchable(cls, q: str) -> str:
+        try:
+            _query(q)
+        except QueryError as error:
+            refuse(str(error))
+        return q
+
+
+class Line(Shape):
+    """A line of text."""
+
+    text: str
+    box: Annotated[
+        list[float],
+        Field(
+            min_length=8,
+            max_length=8,
+            description="Corners x1, y1, .. x4, y4, 0 to 1, clockwise from the top left of the picture Immich shows.",
+        ),
+    ]
+    score: Annotated[float, Field(description="How sure the engine is of the text, 0 to 1.")]
+
+
+class ReadingAnswer(Shape):
+    """What was read of a photo, and by which models; all empty where it was not read."""
+
+    lines: Annotated[list[Line], Field(description="Those that no edit has cut away.")]
+    ocr_model: str | None
+    clip_model: str | None
+    indexed_at: Moment | None
+
+
+class AssetAnswer(ReadingAnswer):
+    """A photo, and how things stand with it."""
+
+    asset_id: UUID
+    file_name: str
+    taken_at: Moment
+    own: Annotated[bool, Field(description="Whether it belongs to whoever asks.")]
+    type: Annotated[str, Field(description="As Immich names it: `IMAGE`, `VIDEO`.")]
+    edited: Annotated[bool, Field(description="Whether Immich shows it edited.")]
+    current: Annotated[bool, Field(description="Read from the preview there is, by the models in use.")]
+    state: Annotated[State, Field(description="`missing`: not read, and nothing is queued.")]
+    failure: Annotated[Reason | None, Field(description="Of the last attempt.")]
+    immich: Annotated[str | None, Field(description="Its page in Immich; null: nobody has said where that is.")]
+    matched: Annotated[
+        list[int] | SkipJsonSchema[None],
+        Field(
+            exclude_if=lambda matched: matched is None,
+            description="Which lines match `q`, counted from 0; absent where nothing is looked for.",
+        ),
+    ] = None
+
+
+ASSET = Operation[AssetParameters, None](
+    "GET",
+    "/api/assets/{id}",
+    "getAsset",
+    "What was read of a photo",
+    AssetParameters,
+    {200: Answer("The photo.", AssetAnswer)},
+    permissions=("asset.read",),
+    errors=(NotFoundError,),
+)
+
+
 class Assets:
     """Answers for single photos.
 
     Args:
-        identity: tells who is asking.
         library: Immich's database.
         metrics: where to count.
         immich: address of Immich's pages, for links.
     """
 
-    def __init__(self, identity: Identity, library: Library, metrics: Metrics, immich: str) -> None:
+    def __init__(self, library: Library, metrics: Metrics, immich: str) -> None:
         self.gate = Gate("photos", _AT_ONCE)
-        self._identity = identity
         self._library = library
         self._metrics = metrics
         self._immich = immich
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [web.get("/api/assets/{id}", self._asset)]
+    def endpoints(self) -> list[Endpoint[AssetParameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(ASSET, self._asset)]
 
-    async def _asset(self, request: web.Request) -> web.Response:
-        person = await self._identity(request)
-        person.need("asset.read")
-        asset = asset_of(request)
-        query = _query(parameters(request, ("q",)).get("q"))
+    async def _asset(self, asked: Asked[AssetParameters, None]) -> web.Response:
+        query = _query(asked.parameters.q)
         with self.gate(), self._metrics.timed("asset"):
-            photo = await find(self._library, person.account.id, asset)
+            photo = await find(self._library, asked.person.account.id, asked.parameters.id)
         # A page may hold much text: not on the event loop.
-        matched = {} if query is None else {"matched": await asyncio.to_thread(_matched, query, photo)}
-        return as_json(self._as_json(photo) | matched)
+        matched = None if query is None else await asyncio.to_thread(_matched, query, photo)
+        return as_json(self._told(photo, matched).as_json)
 
-    def _as_json(self, photo: Shown) -> dict[str, Any]:
-        return {
-            "assetId": str(photo.asset_id),
-            "fileName": photo.file_name,
-            "takenAt": photo.taken_at.isoformat(),
-            "own": photo.own,
-            "type": photo.kind,
-            "edited": photo.edits.drawn,
-            **photo.reading.as_json,
-            "current": photo.current,
-            "state": photo.state,
-            "failure": None if photo.failure is None else status.as_json(photo.failure),
-            "immich": f"{self._immich}/photos/{photo.asset_id}" if self._immich else None,
-        }
+    def _told(self, photo: Shown, matched: list[int] | None) -> AssetAnswer:
+        return AssetAnswer(
+            asset_id=photo.asset_id,
+            file_name=photo.file_name,
+            taken_at=photo.taken_at,
+            own=photo.own,
+            type=photo.kind,
+            edited=photo.edits.drawn,
+            **dict(reading(photo.reading)),
+            current=photo.current,
+            state=photo.state,
+            failure=None if photo.failure is None else status.reason(photo.failure),
+            immich=f"{self._immich}/photos/{photo.asset_id}" if self._immich else None,
+            matched=matched,
+        )
+
+
+def reading(found: Reading) -> ReadingAnswer:
+    """What was read, as people are told."""
+    return ReadingAnswer(
+        lines=[Line(text=line.text, box=line.box, score=line.score) for line in found.lines],
+        ocr_model=found.ocr_model,
+        clip_model=found.clip_model,
+        indexed_at=found.indexed_at,
+    )
 
 
 async def find(library: Library, user: UUID, asset: UUID, *, own: bool = False) -> Shown:
@@ -90,15 +173,9 @@ async def find(library: Library, user: UUID, asset: UUID, *, own: bool = False) 
     return photo
 
 
-def _query(text: str | None) -> Query | None:
-    if text is None or not text.strip():
-        return None
-    if len(text) > _LONGEST:
-        raise ParameterError(f"q: at most {_LONGEST} characters")
-    try:
-        return Wish.parse(text, "hybrid").words
-    except QueryError as error:
-        raise ParameterError(f"q: {error}") from error
+def _query(text: str) -> Query | None:
+    """None of blanks. Raises QueryError."""
+    return Wish.parse(text, "hybrid").words if text.strip() else None
 
 
 def _matched(query: Query, photo: Shown) -> list[int]:

@@ -5,15 +5,17 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
-from gateway.errors import BusyError, GatewayError
+from gateway.errors import BusyError, ErrorAnswer, GatewayError
 from gateway.gate import Gate
 from gateway.people.identity import Identity
-from gateway.people.overview import Overview, scope_of
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.overview import Overview, ScopeParameters, owner_of
+from indexer.figures import Figures
+from indexer.shapes import Shape
 
 _STREAMS = 64  # open at once,
 _OF_ONE = 8  # and of one person
@@ -26,12 +28,29 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would keep them until it has many
 }
 
+EVENTS = Operation[ScopeParameters, None](
+    "GET",
+    "/api/status/events",
+    "getStatusEvents",
+    "The same as server-sent events",
+    ScopeParameters,
+    {
+        200: Answer(
+            "An event `status` at once and whenever something changes; one `error` tells why the stream ends.",
+            types=("text/event-stream",),
+            events={"status": Figures, "error": ErrorAnswer},
+        )
+    },
+    permissions=("asset.read",),
+    allow_head=False,
+)
+
 
 class Events:
     """Streams, each going at its own client's pace: what a slow one has missed is left out.
 
     Args:
-        identity: tells who is asking.
+        identity: tells whether whoever asked may still know.
         overview: makes the figures.
     """
 
@@ -42,42 +61,43 @@ class Events:
         self._open: Counter[UUID] = Counter()
         self._closing = asyncio.Event()
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [web.get("/api/status/events", self._events, allow_head=False)]
+    def endpoints(self) -> list[Endpoint[ScopeParameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(EVENTS, self._events)]
 
     async def close(self, _app: web.Application) -> None:
         """A signal of the application: it is about to stop, and would wait for every stream to end."""
         self._closing.set()
 
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        person = await self._identity(request)
-        owner = scope_of(request, person)
-        with self.gate(), self._one_of(person.account.id):
+    async def _events(self, asked: Asked[ScopeParameters, None]) -> web.StreamResponse:
+        request = asked.request
+        owner = owner_of(asked.parameters, asked.person)
+        with self.gate(), self._one_of(asked.person.account.id):
             await self._overview(owner)  # what is wrong at the beginning is told with a status of its own
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             try:
-                await self._tell(request, response)
+                await self._tell(asked, response)
             except TimeoutError:
                 if request.transport is not None:
                     request.transport.abort()
                 raise ConnectionError("the client reads nothing any more") from None
             return response
 
-    async def _tell(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _tell(self, asked: Asked[ScopeParameters, None], response: web.StreamResponse) -> None:
         """Until the application stops, the client goes, or there is nothing more to be told."""
         loop = asyncio.get_running_loop()
         checked = spoke = loop.time()
-        person = await self._identity(request)
-        told: dict[str, Any] | None = None
+        person = asked.person
+        told: Figures | None = None
         while not self._closing.is_set():
             try:
                 if loop.time() - checked >= _CHECK:
-                    person, checked = await self._identity(request), loop.time()
-                found = (await self._overview(scope_of(request, person))).as_json(person.account.id)
+                    person, checked = await self._identity(asked.request), loop.time()
+                    EVENTS.admit(person)
+                found = (await self._overview(owner_of(asked.parameters, person))).figures(person.account.id)
             except GatewayError as error:  # the key was revoked, Immich or the database is away
-                await _say(response, "error", {"error": error.code, "message": str(error)})
+                await _say(response, "error", error.as_answer)
                 return
             if (lasting := _lasting(found)) != told:
                 await _say(response, "status", found)
@@ -102,14 +122,14 @@ class Events:
                 del self._open[user]
 
 
-def _lasting(found: dict[str, Any]) -> dict[str, Any]:
+def _lasting(found: Figures) -> Figures:
     """Without what changes though nothing happens."""
-    workers = [{name: worker[name] for name in worker if name != "seenSeconds"} for worker in found["workers"]]
-    return found | {"oldestSeconds": None, "workers": workers}
+    workers = [worker.model_copy(update={"seen_seconds": 0}) for worker in found.workers]
+    return found.model_copy(update={"oldest_seconds": None, "workers": workers})
 
 
-async def _say(response: web.StreamResponse, event: str, content: object) -> None:
-    await _write(response, f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n")
+async def _say(response: web.StreamResponse, event: str, content: Shape) -> None:
+    await _write(response, f"event: {event}\ndata: {json.dumps(content.as_json, ensure_ascii=False)}\n\n")
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:

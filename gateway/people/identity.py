@@ -29,9 +29,12 @@ from indexer.immich import (
     ImmichRefusalError,
 )
 
+KEY_HEADER = "x-api-key"
+SESSION_HEADERS = ("x-immich-user-token", "x-immich-session-token")  # beside Authorization: Bearer
 COOKIE = "immich_access_token"
+USER_READ = "user.read"
+"""The permission that every key needs, or it may not say whose it is."""
 
-_SESSION_HEADERS = ("x-immich-user-token", "x-immich-session-token")
 _SECRET = re.compile(r"[\x21-\x7e]{1,512}")
 _MISSING = re.compile(r"Missing required permission: ([\w.]+)")
 _REMEMBERED = 1000  # credentials
@@ -117,8 +120,8 @@ def credential_of(request: web.Request) -> Credential:
     """
     headers = request.headers
     kind, _, token = headers.get("Authorization", "").partition(" ")
-    given = [headers.get(name) for name in _SESSION_HEADERS] + [token.strip() if kind.lower() == "bearer" else None]
-    key, session = headers.get("x-api-key"), next(filter(None, given), None)
+    given = [headers.get(name) for name in SESSION_HEADERS] + [token.strip() if kind.lower() == "bearer" else None]
+    key, session = headers.get(KEY_HEADER), next(filter(None, given), None)
     if not key and not session and (session := request.cookies.get(COOKIE)) and _from_elsewhere(request):
         raise ForbiddenError("a page of another site may not use your session here")
     secret = key or session

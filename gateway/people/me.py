@@ -1,48 +1,73 @@
 """`GET /api/me`: who is asking, and what they may do here."""
 
+from typing import Annotated
+from uuid import UUID
+
 from aiohttp import web
+from pydantic import Field
 
 import indexer
 from gateway.people.answers import as_json
-from gateway.people.identity import Identity
-from gateway.people.parameters import parameters
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import Parameters
 from indexer.models import names
+from indexer.shapes import Shape
 
-_RIGHTS = {"search": "asset.read", "thumbnails": "asset.view", "reprocess": "asset.update"}
+
+class Rights(Shape):
+    """What the key or session allows."""
+
+    search: Annotated[bool, Field(description="`asset.read`")]
+    thumbnails: Annotated[bool, Field(description="`asset.view`")]
+    reprocess: Annotated[bool, Field(description="`asset.update`")]
+
+
+class MeAnswer(Shape):
+    """Who is asking."""
+
+    id: UUID
+    name: str
+    email: str
+    is_admin: bool
+    permissions: Annotated[list[str] | None, Field(description="The key's; null: a session, which may do everything.")]
+    may: Rights
+    immich_url: Annotated[str, Field(description="Where Immich's pages are; empty: nobody has said.")]
+    demo_model: Annotated[str | None, Field(description="The demo model that searches use; null: they use another.")]
+    version: Annotated[str, Field(description="The gateway's.")]
+
+
+ME = Operation[Parameters, None](
+    "GET", "/api/me", "getMe", "Who one is, and what the key may do", Parameters, {200: Answer("You.", MeAnswer)}
+)
 
 
 class Me:
     """Tells people who they are.
 
     Args:
-        identity: tells who is asking.
         immich: address of Immich's pages, for links.
         clip_model: the name of the model that searches by meaning; None: there is none.
     """
 
-    def __init__(self, identity: Identity, immich: str, clip_model: str | None) -> None:
-        self._identity = identity
+    def __init__(self, immich: str, clip_model: str | None) -> None:
         self._immich = immich
         self._demo_model = clip_model if names.is_demo(clip_model) else None
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [web.get("/api/me", self._me)]
+    def endpoints(self) -> list[Endpoint[Parameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(ME, self._me)]
 
-    async def _me(self, request: web.Request) -> web.Response:
-        person = await self._identity(request)  # which needs the permission user.read
-        parameters(request, ())
-        account = person.account
-        return as_json(
-            {
-                "id": str(account.id),
-                "name": account.name,
-                "email": account.email,
-                "isAdmin": account.is_admin,
-                "permissions": None if person.permissions is None else sorted(person.permissions),
-                "may": {what: person.may(permission) for what, permission in _RIGHTS.items()},
-                "immichUrl": self._immich,
-                "demoModel": self._demo_model,
-                "version": indexer.__version__,
-            }
+    async def _me(self, asked: Asked[Parameters, None]) -> web.Response:
+        account, may = asked.person.account, asked.person.may
+        answer = MeAnswer(
+            id=account.id,
+            name=account.name,
+            email=account.email,
+            is_admin=account.is_admin,
+            permissions=None if asked.person.permissions is None else sorted(asked.person.permissions),
+            may=Rights(search=may("asset.read"), thumbnails=may("asset.view"), reprocess=may("asset.update")),
+            immich_url=self._immich,
+            demo_model=self._demo_model,
+            version=indexer.__version__,
         )
+        return as_json(answer.as_json)

@@ -1,26 +1,48 @@
 """`GET /api/status`: how far the indexing is, of one's own photos; of everybody's for an administrator of Immich."""
 
 import asyncio
+from typing import Literal
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import Field
 
-from gateway.errors import ForbiddenError, ParameterError
+from gateway.errors import ForbiddenError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.answers import as_json
-from gateway.people.identity import Identity, Person
-from gateway.people.parameters import parameters
+from gateway.people.identity import Person
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import Parameters
 from indexer import status
+from indexer.figures import Figures
 from indexer.status import Status
 
-_SCOPES = ("own", "all")
 _FRESH = 0.9  # seconds that figures are good for, and
 _SHARE = 10  # times as long as they took to make: they cost a tenth of one connection's time at most
 _PATIENCE = 30.0  # seconds that they may take, in a large library
 _AT_ONCE = 32
 _KEPT = 1000  # persons
+
+
+class ScopeParameters(Parameters):
+    """Whose photos."""
+
+    scope: Literal["own", "all"] = Field(
+        "own", description="One's own photos, or everybody's, for administrators of Immich alone."
+    )
+
+
+STATUS = Operation[ScopeParameters, None](
+    "GET",
+    "/api/status",
+    "getStatus",
+    "How far the indexing is",
+    ScopeParameters,
+    {200: Answer("The figures.", Figures)},
+    permissions=("asset.read",),
+)
 
 
 class Overview:
@@ -79,35 +101,28 @@ class Overview:
             made.cancel()
 
 
-class StatusRoute:
-    """Answers with the figures; `identity` tells who is asking."""
+class StatusEndpoint:
+    """Answers with the figures."""
 
-    def __init__(self, identity: Identity, overview: Overview) -> None:
-        self._identity = identity
+    def __init__(self, overview: Overview) -> None:
         self._overview = overview
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [web.get("/api/status", self._status)]
+    def endpoints(self) -> list[Endpoint[ScopeParameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(STATUS, self._status)]
 
-    async def _status(self, request: web.Request) -> web.Response:
-        person = await self._identity(request)
-        owner = scope_of(request, person)
-        return as_json((await self._overview(owner)).as_json(person.account.id))
+    async def _status(self, asked: Asked[ScopeParameters, None]) -> web.Response:
+        found = await self._overview(owner_of(asked.parameters, asked.person))
+        return as_json(found.figures(asked.person.account.id).as_json)
 
 
-def scope_of(request: web.Request, person: Person) -> UUID | None:
+def owner_of(parameters: ScopeParameters, person: Person) -> UUID | None:
     """Whose photos the figures are to be of; None: everybody's.
 
     Raises:
-        ForbiddenError: everybody's, and they are no administrator; or their key may not read photos.
-        ParameterError: there is no such scope.
+        ForbiddenError: everybody's, and they are no administrator.
     """
-    person.need("asset.read")
-    scope = parameters(request, ("scope",)).get("scope", "own")
-    if scope not in _SCOPES:
-        raise ParameterError(f"scope: one of {', '.join(_SCOPES)}")
-    if scope == "own":
+    if parameters.scope == "own":
         return person.account.id
     if not person.account.is_admin:
         raise ForbiddenError("the whole queue is shown only to administrators of Immich")

@@ -1,64 +1,131 @@
-"""What is asked for in an address and in a small body: read strictly, and named when it is wrong."""
+"""What is asked for in an address and in a body: models, and the sentences that tell what is wrong."""
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_args, get_origin
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from gateway.errors import ParameterError, TooLargeError
 from gateway.guard import BODY
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_LONGEST_BODY = 4096  # bytes
+M = TypeVar("M", bound=BaseModel)
+
+_REFUSED = "refused"  # the type of an error that brings its own sentence
 
 
-def parameters(request: web.Request, names: Collection[str]) -> Mapping[str, str]:
-    """The parameters of an address, each of `names` at most once.
+class Parameters(BaseModel):
+    """The parameters of an address: those that its path names, and those after the question mark, each at most once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re")
+
+
+class Content(BaseModel):
+    """The JSON object in a body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class MustBe:
+    """What a field must be, as whoever sent something else is told. `{ge}` and such are the field's own limits.
+
+    `named`: whether the field's name is put in front.
+    """
+
+    text: str
+    named: bool = True
+
+
+def refuse(text: str) -> NoReturn:
+    """For validators: refuse a value with a sentence of their own."""
+    raise PydanticCustomError(_REFUSED, "{text}", {"text": text})
+
+
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_ZONE = "[Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?"
+_DATE_OR_TIME = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([Tt ]{_TIME}(:[0-5][0-9]([.,][0-9]+)?)?({_ZONE})?)?$"
+
+
+def _uuid(given: object) -> UUID:
+    if not isinstance(given, str) or not re.fullmatch(_UUID, given):
+        raise ValueError
+    return UUID(given)
+
+
+def _utc(given: str) -> datetime:
+    if not re.fullmatch(_DATE_OR_TIME, given):
+        raise ValueError
+    moment = datetime.fromisoformat(given.upper())
+    try:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        raise ValueError from None
+
+
+def _digits(given: str) -> int:
+    if not re.fullmatch("[0-9]{1,6}", given):
+        raise ValueError
+    return int(given)
+
+
+Id = Annotated[UUID, BeforeValidator(_uuid), WithJsonSchema({"type": "string", "format": "uuid", "pattern": _UUID})]
+"""A UUID as Immich writes it."""
+
+Whole = Annotated[int, BeforeValidator(_digits), MustBe("a number from {ge} to {le}")]
+"""A whole number in an address."""
+
+DateOrTime = Annotated[
+    Annotated[
+        datetime,
+        BeforeValidator(_utc),
+        WithJsonSchema(
+            {"type": "string", "pattern": _DATE_OR_TIME, "examples": ["2024-05-01", "2024-05-01T18:30:00+08:00"]}
+        ),
+    ]
+    | SkipJsonSchema[None],
+    MustBe("a date or time like 2024-05-01 or 2024-05-01T18:30:00Z (a + in an address is written %2B)"),
+]
+"""A date, which is its first moment, or a time, in UTC where no zone is given; None where there is none."""
+
+
+class PhotoParameters(Parameters):
+    """Those of an address that names a photo."""
+
+    id: Annotated[
+        Id, MustBe("the address must name a photo by its id, as in /api/assets/0d6c8f3e-...", named=False)
+    ] = Field(description="The photo's id.")
+
+
+def parameters_of(request: web.Request, model: type[M]) -> M:
+    """The parameters of an address.
 
     Raises:
-        ParameterError: there are others, or one twice.
+        ParameterError: one is wrong, missing, unknown or there twice.
     """
+    named = request.match_info
+    known = [name for name in model.model_fields if name not in named]
     given = request.query
     for name in given:
-        if name not in names:
-            known = f"use {', '.join(names)}" if names else "there are none here"
-            raise ParameterError(f"there is no parameter {name[:50]!r}: {known}")
+        if name not in known:
+            wanted = f"use {', '.join(known)}" if known else "there are none here"
+            raise ParameterError(f"there is no parameter {name[:50]!r}: {wanted}")
         if len(given.getall(name)) > 1:
             raise ParameterError(f"{name} is given more than once")
-    return given
+    return _validated(model, {**named, **given})
 
 
-def asset_of(request: web.Request) -> UUID:
-    """The asset that the address names.
-
-    Raises:
-        ParameterError: it names none.
-    """
-    found = uuid_of(request.match_info["id"])
-    if found is None:
-        raise ParameterError("the address must name a photo by its id, as in /api/assets/0d6c8f3e-...")
-    return found
-
-
-def uuid_of(given: Any) -> UUID | None:
-    """A UUID as Immich writes it; None of anything else."""
-    return UUID(given) if isinstance(given, str) and _UUID.fullmatch(given) else None
-
-
-async def body(request: web.Request, names: Collection[str]) -> dict[str, Any]:
-    """The JSON object in the body, with none but these names; empty where there is no body. Raises as `content_of`."""
-    content = await content_of(request, longest=_LONGEST_BODY)
-    for name in content:
-        if name not in names:
-            raise ParameterError(f"the body has no {name[:50]!r}: use {', '.join(names)}")
-    return content
-
-
-async def content_of(request: web.Request, *, longest: int) -> dict[str, Any]:
-    """The JSON object in the body; empty where there is no body.
+async def content_of(request: web.Request, model: type[M], *, longest: int) -> M:
+    """The JSON object in the body; without a body an empty one.
 
     Raises:
         ParameterError: it is something else.
@@ -76,4 +143,38 @@ async def content_of(request: web.Request, *, longest: int) -> dict[str, Any]:
         raise ParameterError("the body is not JSON") from None
     if not isinstance(content, dict):
         raise ParameterError('the body is no JSON object, as in {"tasks": ["ocr"]}')
-    return content
+    if model.model_config.get("extra") == "forbid":
+        for name in content:
+            if name not in model.model_fields:
+                wanted = f"use {', '.join(model.model_fields)}" if model.model_fields else "it must be empty"
+                raise ParameterError(f"the body has no {name[:50]!r}: {wanted}")
+    return _validated(model, content)
+
+
+def _validated(model: type[M], given: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ParameterError(_sentence(model, first["type"], first["loc"], first.get("ctx", {}))) from None
+
+
+def _sentence(model: type[BaseModel], kind: str, place: tuple[int | str, ...], context: Mapping[str, Any]) -> str:
+    """What is wrong, and how it would be right."""
+    if not place:  # told by a validator of the whole
+        return str(context["text"])
+    name = str(place[0])
+    if kind == _REFUSED:
+        return f"{name}: {context['text']}"
+    if kind == "string_too_long":
+        return f"{name}: at most {context['max_length']} characters"
+    must_be = _must_be(model.model_fields[name])
+    return f"{name}: {must_be.text}" if must_be.named else must_be.text
+
+
+def _must_be(field: FieldInfo) -> MustBe:
+    if get_origin(field.annotation) is Literal:
+        return MustBe(f"one of {', '.join(get_args(field.annotation))}")
+    [must_be] = [each for each in field.metadata if isinstance(each, MustBe)]
+    limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
+    return MustBe(must_be.text.format(**limits), must_be.named) if limits else must_be

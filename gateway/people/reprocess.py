@@ -2,32 +2,99 @@
 
 import asyncio
 import contextlib
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import Field
 
-from gateway.errors import ConflictError, NotFoundError, ParameterError, UnavailableError
+from gateway.errors import ConflictError, NotFoundError, UnavailableError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.answers import as_json
-from gateway.people.assets import find
-from gateway.people.identity import Identity
-from gateway.people.parameters import asset_of, body, parameters
+from gateway.people.assets import ReadingAnswer, find, reading
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import Content, MustBe, PhotoParameters
 from indexer import queue, status
 from indexer.database import Pool
 from indexer.endings import Endings
 from indexer.errors import RequestError
+from indexer.figures import Reason
 from indexer.queue import Failure, Priority
+from indexer.shapes import Shape
 from indexer.shown import Shown, cosine, differ
 
-_TASKS = ("ocr", "clip")
-_LONGEST = 120  # seconds to wait
+Task = Literal["ocr", "clip"]
+
+_TASKS = get_args(Task)
 _AT_ONCE = 64
 _POLL = 2.0  # seconds between two looks at a photo nobody told anything of
+
+
+class ReprocessContent(Content):
+    """What is to be read again."""
+
+    tasks: Annotated[Annotated[list[Task], Field(min_length=1)] | None, MustBe('a list of "ocr", "clip" or both')] = (
+        Field(None, description="Text (`ocr`), vector (`clip`), or both; null: both.")
+    )
+    wait: Annotated[float, MustBe("seconds, from {ge} to {le}")] = Field(
+        0, ge=0, le=120, allow_inf_nan=False, description="Seconds to wait for it."
+    )
+
+
+class RetryContent(Content):
+    """Nothing; it may be left out."""
+
+
+class QueuedAnswer(Shape):
+    """It will be read."""
+
+    state: Literal["waiting"]
+
+
+class VectorAnswer(Shape):
+    """How far the vector moved."""
+
+    changed: bool
+    cosine: Annotated[float | None, Field(description="Of the two vectors; null: there are not two of one width.")]
+
+
+class ReprocessAnswer(Shape):
+    """What came of it in the time there was."""
+
+    state: Literal["indexed", "failed", "waiting"]
+    before: ReadingAnswer
+    after: Annotated[ReadingAnswer | None, Field(description="null: it was not read, or not yet.")]
+    vector: VectorAnswer
+    failure: Reason | None
+
+
+_QUEUED = Answer("It is queued, before everything else.", QueuedAnswer)
+
+REPROCESS = Operation[PhotoParameters, ReprocessContent](
+    "POST",
+    "/api/assets/{id}/reprocess",
+    "reprocess",
+    "Read one's own photo again",
+    PhotoParameters,
+    {200: Answer("What was read before and after; of a request that waits.", ReprocessAnswer), 202: _QUEUED},
+    content=ReprocessContent,
+    permissions=("asset.read", "asset.update"),
+    errors=(NotFoundError, ConflictError),
+)
+RETRY = Operation[PhotoParameters, RetryContent](
+    "POST",
+    "/api/assets/{id}/retry",
+    "retry",
+    "Try one's own photo again that failed",
+    PhotoParameters,
+    {202: _QUEUED},
+    content=RetryContent,
+    permissions=("asset.read", "asset.update"),
+    errors=(NotFoundError, ConflictError),
+)
 
 
 @dataclass(frozen=True)
@@ -42,60 +109,45 @@ class Reprocess:
     """Asks the indexer for photos.
 
     Args:
-        identity: tells who is asking.
         library: Immich's database.
         endings: tells when an indexer is done with a photo.
         metrics: where to count.
     """
 
-    def __init__(self, identity: Identity, library: Library, endings: Endings, metrics: Metrics) -> None:
+    def __init__(self, library: Library, endings: Endings, metrics: Metrics) -> None:
         self.gate = Gate("photos to be read again", _AT_ONCE)
-        self._identity = identity
         self._library = library
         self._endings = endings
         self._metrics = metrics
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [
-            web.post("/api/assets/{id}/reprocess", self._reprocess),
-            web.post("/api/assets/{id}/retry", self._retry),
-        ]
+    def endpoints(self) -> list[Endpoint[PhotoParameters, ReprocessContent] | Endpoint[PhotoParameters, RetryContent]]:
+        """To be added to the API."""
+        return [Endpoint(REPROCESS, self._reprocess), Endpoint(RETRY, self._retry)]
 
-    async def _reprocess(self, request: web.Request) -> web.Response:
-        user, asset = await self._asked(request)
-        given = await body(request, ("tasks", "wait"))
-        tasks, wait = _tasks(given.get("tasks")), _seconds(given.get("wait", 0))
+    async def _reprocess(self, asked: Asked[PhotoParameters, ReprocessContent]) -> web.Response:
+        user, asset = asked.person.account.id, asked.parameters.id
+        tasks, wait = list(dict.fromkeys(asked.content.tasks or _TASKS)), asked.content.wait
         with self.gate(), self._metrics.timed("reprocess"):
             before = await find(self._library, user, asset, own=True)
             if not wait:
                 await self._request(asset, tasks)
-                return as_json({"state": "waiting"}, 202)
+                return as_json(QueuedAnswer(state="waiting").as_json, 202)
             async with self._endings.of(asset) as bell:
                 await self._request(asset, tasks)
                 outcome = await self._wait(asset, bell, before, wait)
             after = await find(self._library, user, asset, own=True)
-        return as_json(_compared(before, after, outcome))
+        return as_json(_compared(before, after, outcome).as_json)
 
-    async def _retry(self, request: web.Request) -> web.Response:
-        user, asset = await self._asked(request)
-        await body(request, ())
+    async def _retry(self, asked: Asked[PhotoParameters, RetryContent]) -> web.Response:
+        asset = asked.parameters.id
         with self.gate(), self._metrics.timed("retry"):
-            photo = await find(self._library, user, asset, own=True)
+            photo = await find(self._library, asked.person.account.id, asset, own=True)
             if photo.failure is None:
                 raise ConflictError(f"this photo has not failed: it is {photo.state}")
             await self._library.need(lambda pool: queue.wish(pool, [asset], _TASKS, Priority.REQUEST))
-        return as_json({"state": "waiting"}, 202)
+        return as_json(QueuedAnswer(state="waiting").as_json, 202)
 
-    async def _asked(self, request: web.Request) -> tuple[UUID, UUID]:
-        """Who asks, and for which photo."""
-        person = await self._identity(request)
-        person.need("asset.read")
-        person.need("asset.update")
-        parameters(request, ())
-        return person.account.id, asset_of(request)
-
-    async def _request(self, asset: UUID, tasks: list[str]) -> None:
+    async def _request(self, asset: UUID, tasks: list[Task]) -> None:
         async def wish(pool: Pool) -> int | None:
             try:
                 return await queue.request(pool, [asset], tasks)
@@ -127,32 +179,15 @@ class Reprocess:
         return Outcome("waiting")
 
 
-def _compared(before: Shown, after: Shown, outcome: Outcome) -> dict[str, Any]:
+def _compared(before: Shown, after: Shown, outcome: Outcome) -> ReprocessAnswer:
     old, new = before.reading, after.reading
     done = outcome.state == "indexed"
-    return {
-        "state": outcome.state,
-        "before": old.as_json,
-        "after": new.as_json if done else None,
-        "vector": {
-            "changed": done and differ(old.vector, new.vector),
-            "cosine": cosine(old.vector, new.vector) if done else None,
-        },
-        "failure": None if outcome.failure is None else status.as_json(outcome.failure),
-    }
-
-
-def _tasks(given: Any) -> list[str]:
-    if given is None:
-        return list(_TASKS)
-    if not isinstance(given, list) or not given or not all(task in _TASKS for task in given):
-        raise ParameterError('tasks: a list of "ocr", "clip" or both')
-    return list(dict.fromkeys(given))
-
-
-def _seconds(given: Any) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise ParameterError(f"wait: seconds, from 0 to {_LONGEST}")
-    if not 0 <= given <= _LONGEST:
-        raise ParameterError(f"wait: seconds, from 0 to {_LONGEST}")
-    return float(given)
+    return ReprocessAnswer(
+        state=outcome.state,
+        before=reading(old),
+        after=reading(new) if done else None,
+        vector=VectorAnswer(
+            changed=done and differ(old.vector, new.vector), cosine=cosine(old.vector, new.vector) if done else None
+        ),
+        failure=None if outcome.failure is None else status.reason(outcome.failure),
+    )

@@ -1,50 +1,119 @@
 """`GET /api/search`: photos by words and by meaning, for whoever proves who they are, and only what they are shown."""
 
 import asyncio
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, cast, get_args
+from typing import Annotated, Self
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import Field, model_validator
 
-from gateway.errors import ParameterError
+from gateway.errors import UnsupportedError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml.text import Texts
 from gateway.people.answers import as_json
-from gateway.people.identity import Identity
-from gateway.people.parameters import parameters
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import DateOrTime, MustBe, Parameters, Whole, refuse
 from indexer import hybrid
 from indexer.database import Pool
 from indexer.errors import QueryError
-from indexer.hybrid import Found, Mode, Page, Wish
+from indexer.hybrid import Found, Kind, Mode, Page, Wish
+from indexer.shapes import Moment, Shape
 from indexer.viewer import viewer
 
 _LONGEST = 200  # characters of a query
 _DEEPEST = 1000  # photos that can be paged through
-_PAGE = 100
-_NAMES = ("q", "mode", "limit", "offset", "after", "before")
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The parameters of one request."""
+class SearchParameters(Parameters):
+    """What is looked for, and which part of what is found."""
 
-    wish: Wish
-    limit: int
-    offset: int
+    q: Annotated[str, MustBe("say what to look for, as in ?q=发票")] = Field(
+        max_length=_LONGEST,
+        pattern=r"\S",
+        description='Words are all to be there, `"in this order"`, `-without`. `ocr:` in front asks for words alone.',
+    )
+    mode: Mode = Field(
+        "hybrid", description="By words and by meaning, by words alone (`ocr`) or by meaning alone (`clip`)."
+    )
+    limit: Whole = Field(50, ge=1, le=100, description="Photos on a page.")
+    offset: Whole = Field(
+        0, ge=0, le=_DEEPEST, description=f"Photos before the page. At most {_DEEPEST} photos can be paged through."
+    )
+    after: DateOrTime = Field(None, description="Taken at this time or later; UTC where no zone is given.")
+    before: DateOrTime = Field(None, description="Taken at this time or earlier; UTC where no zone is given.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.after is not None and self.before is not None and self.after > self.before:
+            refuse("after: later than before, so nothing can be found")
+        if self.offset + self.limit > _DEEPEST:
+            refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
+        try:
+            self.wish.words  # noqa: B018 - raises what is wrong with it
+        except QueryError as error:
+            refuse(f"q: {error}")
+        return self
+
+    @property
+    def wish(self) -> Wish:
+        """What is looked for."""
+        return Wish.parse(self.q, self.mode, self.after, self.before)
+
+
+class Why(Shape):
+    """Why a photo was found."""
+
+    kind: Kind
+    text: Annotated[str, Field(description="The visible lines that match, separated by newlines.")]
+    boxes: Annotated[
+        list[Annotated[list[float], Field(min_length=8, max_length=8)]],
+        Field(
+            description="Each line's corners x1, y1, .. x4, y4, 0 to 1, clockwise from the top left of the picture "
+            "before it was edited."
+        ),
+    ]
+    forgiven: Annotated[bool, Field(description="Found only if one character was misread.")]
+
+
+class FoundPhoto(Shape):
+    """A photo that was found."""
+
+    asset_id: UUID
+    file_name: str
+    taken_at: Moment
+    score: float
+    why: Why
+
+
+class SearchAnswer(Shape):
+    """A page of what was found, best first."""
+
+    mode: Annotated[Mode, Field(description="The one searched in: `ocr:` in front of the text changes it.")]
+    items: list[FoundPhoto]
+    next: Annotated[int | None, Field(description="The offset of the next page; null: there is none.")]
+    text_matches: Annotated[int, Field(description=f"Photos that hold the words, up to {hybrid.WORDS}.")]
+    notes: Annotated[list[str], Field(description="What was not searched, and why.")]
+
+
+SEARCH = Operation[SearchParameters, None](
+    "GET",
+    "/api/search",
+    "search",
+    "Photos by words and by meaning",
+    SearchParameters,
+    {200: Answer("What was found.", SearchAnswer)},
+    permissions=("asset.read",),
+    errors=(UnsupportedError,),
+)
 
 
 class Search:
     """Answers searches.
 
     Args:
-        identity: tells who is asking.
         texts: makes vectors.
         library: Immich's database, used by nobody who is in more of a hurry.
         metrics: where to count.
@@ -52,50 +121,44 @@ class Search:
         deadline: seconds for one request.
     """
 
-    def __init__(
-        self, identity: Identity, texts: Texts, library: Library, metrics: Metrics, *, weight: float, deadline: float
-    ) -> None:
+    def __init__(self, texts: Texts, library: Library, metrics: Metrics, *, weight: float, deadline: float) -> None:
         self.gate = Gate("searches", _AT_ONCE)
-        self._identity = identity
         self._texts = texts
         self._library = library
         self._metrics = metrics
         self._weight = weight
         self._deadline = deadline
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application. No token in them: whoever asks says who they are."""
-        return [web.get("/api/search", self._search)]
+    def endpoints(self) -> list[Endpoint[SearchParameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(SEARCH, self._search)]
 
-    async def _search(self, request: web.Request) -> web.Response:
-        person = await self._identity(request)
-        person.need("asset.read")
-        asked = _parse(request)
-        with self.gate(), self._metrics.timed(f"search.{asked.wish.mode}"):
-            page, notes = await self._find(person.account.id, asked)
-        end = asked.offset + asked.limit
-        answer = {
-            "mode": asked.wish.mode,
-            "items": [_item(found) for found in page.items],
-            "next": end if page.more and end < _DEEPEST else None,
-            "textMatches": page.matches,
-            "notes": notes,
-        }
-        return as_json(answer)
+    async def _search(self, asked: Asked[SearchParameters, None]) -> web.Response:
+        given = asked.parameters
+        wish = given.wish
+        with self.gate(), self._metrics.timed(f"search.{wish.mode}"):
+            page, notes = await self._find(asked.person.account.id, wish, given.limit, given.offset)
+        end = given.offset + given.limit
+        answer = SearchAnswer(
+            mode=wish.mode,
+            items=[_item(found) for found in page.items],
+            next=end if page.more and end < _DEEPEST else None,
+            text_matches=page.matches,
+            notes=notes,
+        )
+        return as_json(answer.as_json)
 
-    async def _find(self, user: UUID, asked: Asked) -> tuple[Page, list[str]]:
+    async def _find(self, user: UUID, wish: Wish, limit: int, offset: int) -> tuple[Page, list[str]]:
         vector, notes = None, []
-        if asked.wish.by_meaning:
-            if self._texts.has_model or asked.wish.mode == "clip":
-                vector = asyncio.ensure_future(self._texts.embed(asked.wish.text))
+        if wish.by_meaning:
+            if self._texts.has_model or wish.mode == "clip":
+                vector = asyncio.ensure_future(self._texts.embed(wish.text))
             else:
                 notes.append("there is no CLIP here (TASKS leaves it out): found by words alone")
 
         async def question(pool: Pool) -> Page:
             eyes = await viewer(pool, user)
-            return await hybrid.find(
-                pool, asked.wish, eyes, vector, weight=self._weight, limit=asked.limit, offset=asked.offset
-            )
+            return await hybrid.find(pool, wish, eyes, vector, weight=self._weight, limit=limit, offset=offset)
 
         try:
             return await self._library.need(question, patience=self._deadline), notes
@@ -104,56 +167,11 @@ class Search:
                 vector.cancel()
 
 
-def _item(found: Found) -> dict[str, Any]:
-    return {
-        "assetId": str(found.asset_id),
-        "fileName": found.file_name,
-        "takenAt": found.taken_at.isoformat(),
-        "score": found.score,
-        "why": {"kind": found.kind, "text": found.text, "boxes": found.boxes, "forgiven": found.forgiven},
-    }
-
-
-def _parse(request: web.Request) -> Asked:
-    given = parameters(request, _NAMES)
-    text = given.get("q", "").strip()
-    if not text:
-        raise ParameterError("q: say what to look for, as in ?q=发票")
-    if len(text) > _LONGEST:
-        raise ParameterError(f"q: at most {_LONGEST} characters")
-    mode = given.get("mode", "hybrid")
-    if mode not in get_args(Mode):
-        raise ParameterError(f"mode: one of {', '.join(get_args(Mode))}")
-    after, before = _moment(given, "after"), _moment(given, "before")
-    if after is not None and before is not None and after > before:
-        raise ParameterError("after: later than before, so nothing can be found")
-    limit, offset = _number(given, "limit", 50, 1, _PAGE), _number(given, "offset", 0, 0, _DEEPEST)
-    if offset + limit > _DEEPEST:
-        raise ParameterError(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
-    wish = Wish.parse(text, cast(Mode, mode), after, before)
-    try:
-        wish.words  # noqa: B018 - raises what is wrong with it
-    except QueryError as error:
-        raise ParameterError(f"q: {error}") from error
-    return Asked(wish, limit, offset)
-
-
-def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = given.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not least <= int(text) <= most:
-        raise ParameterError(f"{name}: a number from {least} to {most}")
-    return int(text)
-
-
-def _moment(given: Mapping[str, str], name: str) -> datetime | None:
-    """A date, which is its first moment, or a time; in UTC where no zone is given."""
-    text = given.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ParameterError(
-            f"{name}: a date or time like 2024-05-01 or 2024-05-01T18:30:00Z (a + in an address is written %2B)"
-        ) from None
+def _item(found: Found) -> FoundPhoto:
+    return FoundPhoto(
+        asset_id=found.asset_id,
+        file_name=found.file_name,
+        taken_at=found.taken_at,
+        score=found.score,
+        why=Why(kind=found.kind, text=found.text, boxes=found.boxes, forgiven=found.forgiven),
+    )

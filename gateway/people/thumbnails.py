@@ -2,22 +2,25 @@
 
 import asyncio
 import re
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
+from pydantic import Field
 
-from gateway.errors import NotFoundError, ParameterError, UnavailableError, UpstreamError
+from gateway.errors import NotFoundError, UnavailableError, UpstreamError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.identity import Identity, told
-from gateway.people.parameters import asset_of, parameters
+from gateway.people.identity import told
+from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.parameters import PhotoParameters
 from indexer import shown
 from indexer.immich import Immich, ImmichError
 
-_SIZES = ("thumbnail", "preview")
 _TYPES = ("image/jpeg", "image/webp", "image/png", "image/avif", "image/gif")  # that no browser runs anything in
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
+_IF_NONE_MATCH = "If-None-Match"
 _AT_ONCE = 64
 _SLOW = 30.0  # seconds that a client may take for one piece
 _HEADERS = {
@@ -29,38 +32,57 @@ _HEADERS = {
 _VARY = "x-api-key, Authorization, x-immich-user-token, x-immich-session-token, Cookie"
 
 
+class ThumbnailParameters(PhotoParameters):
+    """Which picture of which photo."""
+
+    size: Literal["thumbnail", "preview"] = Field("thumbnail", description="The boxes of lines lie on `preview`.")
+
+
+THUMBNAIL = Operation[ThumbnailParameters, None](
+    "GET",
+    "/api/assets/{id}/thumbnail",
+    "getThumbnail",
+    "A photo's picture, as Immich has it",
+    ThumbnailParameters,
+    {
+        200: Answer(
+            "The picture: of an edited photo the edited one.",
+            types=_TYPES,
+            headers={"ETag": f"For `{_IF_NONE_MATCH}`, to ask whether it is still the same."},
+        ),
+        304: Answer(f"It is still the one that `{_IF_NONE_MATCH}` names.", types=()),
+    },
+    headers={_IF_NONE_MATCH: "The `ETag` of a picture that is there already."},
+    permissions=("asset.view",),
+    errors=(NotFoundError,),
+    allow_head=False,
+)
+
+
 class Thumbnails:
     """Passes pictures on, piece by piece.
 
     Args:
-        identity: tells who is asking.
         immich: where the pictures are; None where IMMICH_URL is not set.
         library: Immich's database.
         metrics: where to count.
         max_bytes: larger files are not passed on.
     """
 
-    def __init__(
-        self, identity: Identity, immich: Immich | None, library: Library, metrics: Metrics, *, max_bytes: int
-    ) -> None:
+    def __init__(self, immich: Immich | None, library: Library, metrics: Metrics, *, max_bytes: int) -> None:
         self.gate = Gate("thumbnails", _AT_ONCE)
-        self._identity = identity
         self._immich = immich
         self._library = library
         self._metrics = metrics
         self._max_bytes = max_bytes
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to an application."""
-        return [web.get("/api/assets/{id}/thumbnail", self._thumbnail, allow_head=False)]
+    def endpoints(self) -> list[Endpoint[ThumbnailParameters, None]]:
+        """To be added to the API."""
+        return [Endpoint(THUMBNAIL, self._thumbnail)]
 
-    async def _thumbnail(self, request: web.Request) -> web.StreamResponse:
-        person = await self._identity(request)
-        person.need("asset.view")
-        asset = asset_of(request)
-        size = parameters(request, ("size",)).get("size", "thumbnail")
-        if size not in _SIZES:
-            raise ParameterError(f"size: one of {', '.join(_SIZES)}")
+    async def _thumbnail(self, asked: Asked[ThumbnailParameters, None]) -> web.StreamResponse:
+        request, person = asked.request, asked.person
+        asset, size = asked.parameters.id, asked.parameters.size
         if self._immich is None:
             raise UnavailableError("IMMICH_URL is not set", 60)
         with self.gate(), self._metrics.timed("thumbnail"):
@@ -73,7 +95,7 @@ class Thumbnails:
                     f"api/assets/{asset}/thumbnail",
                     person.credential,
                     query={"size": size, "edited": "true" if edited else "false"},
-                    etag=_etag(request.headers.get("If-None-Match")),
+                    etag=_etag(request.headers.get(_IF_NONE_MATCH)),
                 ) as picture:
                     return await self._pass_on(request, picture, size)
             except ImmichError as error:

@@ -61,6 +61,7 @@ ROUTES = {
     ("POST", "/api/webhooks/tagged"): Route("person", 400),
     ("GET", "/api/status"): Route("person"),
     ("GET", "/api/status/events"): Route("person"),
+    ("GET", "/api/openapi.json"): Route("page"),
     ("GET", "/console"): Route("page"),
     ("GET", "/console/"): Route("page"),
     ("GET", "/console/photo/{id}"): Route("page"),
@@ -116,6 +117,16 @@ async def test_every_address_is_entered(database: str, tmp_path):
     there = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
     there -= {("HEAD", path) for method, path in there if method == "GET"}
     assert there == ROUTES.keys()
+
+
+async def test_every_address_of_the_api_is_described(home: House):
+    described = (await home.nobody().get("/api/openapi.json")).json
+    operations = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
+    assert operations == {(method, path) for method, path in ROUTES if path.startswith("/api/")}
+    public = {
+        path for path, methods in described["paths"].items() if not any(each["security"] for each in methods.values())
+    }
+    assert public == {path for (_, path), route in ROUTES.items() if path.startswith("/api/") and route.whose == "page"}
 
 
 async def test_whose_they_are(home: House, immich: StandIn, owner: UUID, photos: list[UUID]):

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import aiohttp
 import asyncpg
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests import stubs
 from tests.conftest import immich_2_and_3
+from tests.description import Description
 from tests.gateways import Answer, Client, StubText, serving, stub_models, text_vector
 from tests.installs import install, make_role
 from tests.workers import settings_for
@@ -41,7 +43,11 @@ class Gateway:
 
     async def ask(self, q: str, key: str | None = None, **parameters: object) -> Answer:
         path = "/api/search?" + urlencode({"q": q} | parameters)
-        return await self.client.get(path, {"x-api-key": self.key if key is None else key})
+        answer = await self.client.get(path, {"x-api-key": self.key if key is None else key})
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{self.client.port}") as session:
+            description = await Description.of_gateway(session)
+        description.check("GET", "/api/search", answer.status, answer.headers, answer.json)
+        return answer
 
     async def found(self, q: str, key: str | None = None, **parameters: object) -> list[dict[str, Any]]:
         answer = await self.ask(q, key, **parameters)

@@ -20,6 +20,7 @@ from gateway.people.identity import Identity
 from indexer import status
 from indexer.demo.immich import StandIn
 from tests import stubs
+from tests.description import Description
 from tests.installs import install
 from tests.people import House, Person, house
 from tests.workers import eventually, idle, settings_for, working
@@ -125,7 +126,7 @@ async def test_everybody_sees_their_own(
         assert everything["workersAlive"] == 1
         assert (await boss.get("/api/status")).json["total"] == 0
 
-        same = (await status.look(own)).as_json()
+        same = (await status.look(own)).figures().as_json
         changing = {"oldestSeconds", "workers", "photosPerMinute", "failures"}
         assert {name: everything[name] for name in FIGURES - changing} == {
             name: same[name] for name in FIGURES - changing
@@ -250,6 +251,7 @@ class Stream:
     """A stream of events as a page reads it."""
 
     response: aiohttp.ClientResponse
+    session: aiohttp.ClientSession
 
     async def next(self) -> tuple[str, Any]:
         """The next event; a comment is ("", None), the end ("end", None)."""
@@ -257,10 +259,17 @@ class Stream:
         async for raw in self.response.content:
             line = raw.decode().removesuffix("\n")
             if not line:
-                return fields.get("event", ""), json.loads(fields["data"]) if "data" in fields else None
+                return await self._checked(fields)
             name, _, value = line.partition(": ")
             fields[name] = value
         return "end", None
+
+    async def _checked(self, fields: dict[str, str]) -> tuple[str, Any]:
+        if "data" not in fields:
+            return fields.get("event", ""), None
+        data = json.loads(fields["data"])
+        (await Description.of_gateway(self.session)).check_event("/api/status/events", fields["event"], data)
+        return fields["event"], data
 
     async def until(self, condition: Callable[[Any], bool]) -> Any:
         while True:
@@ -280,7 +289,7 @@ async def listen() -> AsyncIterator[Listen]:
 
     async def listen(person: Person, **parameters: str) -> Stream:
         response = await person.session.get("/api/status/events", headers=person.headers, params=parameters)
-        streams.append(Stream(response))
+        streams.append(Stream(response, person.session))
         return streams[-1]
 
     yield listen

@@ -63,7 +63,7 @@ async def test_before_the_first_run_nobody_is_told_that_it_is_done(database, imm
     await connection.execute("TRUNCATE immich_indexer.inbox")  # as where the photo was there before our triggers
     before = await status.look(connection)
     assert (before.left, before.indexed, before.total, before.eta_seconds) == (0, 0, 1, None)
-    assert before.as_json()["etaSeconds"] is None
+    assert before.figures().eta_seconds is None
     async with working(settings_for(database, immich.media.directory)):
         await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer.photo"))
         await idle(connection)
