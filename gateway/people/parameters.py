@@ -121,7 +121,7 @@ def parameters_of(request: web.Request, model: type[M]) -> M:
             raise ParameterError(f"there is no parameter {name[:50]!r}: {wanted}")
         if len(given.getall(name)) > 1:
             raise ParameterError(f"{name} is given more than once")
-    return _validated(model, {**named, **given})
+    return validated(model, {**named, **given})
 
 
 async def content_of(request: web.Request, model: type[M], *, longest: int) -> M:
@@ -148,10 +148,11 @@ async def content_of(request: web.Request, model: type[M], *, longest: int) -> M
             if name not in model.model_fields:
                 wanted = f"use {', '.join(model.model_fields)}" if model.model_fields else "it must be empty"
                 raise ParameterError(f"the body has no {name[:50]!r}: {wanted}")
-    return _validated(model, content)
+    return validated(model, content)
 
 
-def _validated(model: type[M], given: Mapping[str, Any]) -> M:
+def validated(model: type[M], given: Mapping[str, Any]) -> M:
+    """What was given as a model has it. Raises ParameterError."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
