@@ -12,7 +12,7 @@ from gateway.errors import NotFoundError, UnavailableError, UpstreamError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.identity import told
+from gateway.people.identity import KEY_HEADER, SESSION_HEADERS, told
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import PhotoParameters
 from indexer import shown
@@ -29,7 +29,7 @@ _HEADERS = {
     "preview": {"Cache-Control": "private, no-cache"},
 }
 # A browser that keeps a picture for one person must not show it to the next.
-_VARY = "x-api-key, Authorization, x-immich-user-token, x-immich-session-token, Cookie"
+_VARY = ", ".join((KEY_HEADER, "Authorization", *SESSION_HEADERS, "Cookie"))
 
 
 class ThumbnailParameters(PhotoParameters):
