@@ -31,6 +31,7 @@ from random import Random
 from uuid import UUID, uuid5
 
 import numpy as np
+from pgvector import HalfVector
 
 from bench import library
 from bench.queue import on_database
@@ -47,7 +48,6 @@ from indexer.models.drawn.scenes import Fact, Scene, draw, invent
 from indexer.models.drawn.things import THINGS
 from indexer.models.ocr import Line
 from indexer.search import Candidate
-from indexer.vectors import halved, literal
 from indexer.viewer import ADMINISTRATOR
 
 NAME = "fusion"
@@ -249,7 +249,7 @@ async def _fill(url: str, photos: dict[UUID, Photo], clip: Clip) -> None:
                    WHERE p.asset_id = new.asset_id""",
                 clip.name,
                 some,
-                [literal(halved(vector)) for vector in vectors],
+                [HalfVector(vector).to_text() for vector in vectors],
                 [json.dumps([results.stored_line(line) for line in _read(photos[asset])]) for asset in some],
             )
             await results.restore(pool, some)

@@ -21,6 +21,7 @@ from uuid import UUID, uuid4, uuid5
 
 import asyncpg
 import numpy as np
+from pgvector import HalfVector
 
 from bench import library, search
 from bench.queue import on_database
@@ -32,7 +33,7 @@ from indexer.demo.immich import StandIn, Version
 from indexer.schema import vector_width
 from indexer.text import tokens
 from indexer.text.normalise import HAN
-from indexer.vectors import Vector, as_column, as_query, halved, literal
+from indexer.vectors import Vector, as_column, as_query, halved
 
 NAME = "lexical"
 DESCRIPTION = "`ocr:` through Immich's own searches, on texts of --corpus"
@@ -195,7 +196,7 @@ async def _fill(
             """UPDATE immich_indexer.photo p SET clip_model = 'bench', clip = new.clip::halfvec, lines = NULL
                FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, clip) WHERE p.asset_id = new.asset_id""",
             some,
-            [literal(vectors[asset]) for asset in some],
+            [HalfVector(vectors[asset]).to_text() for asset in some],
         )
     await search.make_indexes(connection, indexes)
     return written, vectors

@@ -1,12 +1,12 @@
 """Finds photos by what they show: those whose CLIP vectors are nearest to the vector of a text."""
 
-import json
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
+from pgvector import Vector
 
 from indexer.database import Pool, queries
 from indexer.errors import ColumnWidthError, SchemaError
@@ -44,7 +44,7 @@ async def nearest(
         width = await vector_width(connection)
         if width < len(vector):
             raise ColumnWidthError(width, len(vector), width_advice(len(vector)))
-        asked = json.dumps(as_column(vector, width).tolist())
+        asked = Vector(as_column(vector, width)).to_text()
         try:
             async with connection.transaction(readonly=True):
                 await connection.execute(_SQL["prepare"], limit)

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 import numpy.typing as npt
+from pgvector import HalfVector, Vector
 
 from indexer import lexical, photos
 from indexer.database import Connection, Pool, queries
@@ -25,7 +26,7 @@ from indexer.queue import Job, Queue
 from indexer.schema import vector_width
 from indexer.text import immich, shelves, tokens
 from indexer.text.normalise import clean, normalise
-from indexer.vectors import as_column, halved, literal, mark, received
+from indexer.vectors import as_column, mark, received
 
 _SQL = queries("results")
 
@@ -172,7 +173,7 @@ async def _store(connection: Connection, readings: Sequence[Reading], alphabet: 
         [reading.photo.preview_updated_at if reading.photo else None for reading in readings],
         [reading.digest for reading in readings],
         [reading.clip_model for reading in readings],
-        [None if reading.vector is None else literal(halved(reading.vector)) for reading in readings],
+        [None if reading.vector is None else HalfVector(reading.vector).to_text() for reading in readings],
         [reading.ocr_model for reading in readings],
         [None if reading.lines is None else _dump(lines[reading.job.asset_id]) for reading in readings],
     )
@@ -202,7 +203,7 @@ async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None
         if len(vector) > width:
             raise ColumnWidthError(width, len(vector), width_advice(len(vector)))
         column = as_column(vector, width, row["text"])
-        columns.append((row["asset_id"], literal(column), mark(column)))
+        columns.append((row["asset_id"], Vector(column).to_text(), mark(column)))
     if columns:
         ids, vectors, marks = zip(*columns, strict=True)
         await connection.execute(_SQL["apply_vectors"], ids, vectors)

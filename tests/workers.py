@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import numpy as np
+from pgvector import Vector
 
 from indexer import images, status
 from indexer.queue import Failure
@@ -66,7 +67,7 @@ async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 2
 
 async def vector_of(connection: asyncpg.Connection, asset: UUID) -> np.ndarray | None:
     text = await connection.fetchval('SELECT embedding::text FROM smart_search WHERE "assetId" = $1', asset)
-    return None if text is None else np.array([float(x) for x in text.strip("[]").split(",")], dtype=np.float32)
+    return None if text is None else Vector.from_text(text).to_numpy()
 
 
 async def lines_of(connection: asyncpg.Connection, asset: UUID) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 import pytest
+from pgvector import Vector
 from pydantic import SecretStr
 
 from gateway import models
@@ -151,7 +152,7 @@ async def test_what_the_indexer_wrote_is_what_immich_gets(settings, immich, conn
         assert loaded
     assert stored.json == computed.json
     written = await connection.fetchval('SELECT embedding::text FROM smart_search WHERE "assetId" = $1', asset)
-    assert (stored.vector == np.array(json.loads(written), dtype=np.float32)).all()
+    assert (stored.vector == Vector.from_text(written).to_numpy()).all()
     lines = await connection.fetch('SELECT * FROM asset_ocr WHERE "assetId" = $1', asset)
     assert lines_are(stored, [line["text"] for line in lines])
     boxes = np.array([[line[f"{axis}{n}"] for n in range(1, 5) for axis in "xy"] for line in lines]).ravel()

@@ -8,8 +8,8 @@ import time
 from uuid import UUID
 
 import asyncpg
-import numpy as np
 import pytest
+from pgvector import Vector
 
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.text import immich as immich_text
@@ -74,7 +74,7 @@ async def check(connection: asyncpg.Connection, photos: dict[UUID, int]) -> None
         text = stubs.expected_text(number)
         assert lines[asset] == [text], "a line is missing, or there twice"
         assert searchable[asset] == immich_text.search_text([text])
-        column = np.array(json.loads(vectors[asset]), dtype=np.float32)
+        column = Vector.from_text(vectors[asset]).to_numpy()
         assert (column == as_column(stubs.expected_vector(number), 512)).all()
     assert await connection.fetchval('SELECT bool_and("ocrAt" IS NOT NULL) FROM asset_job_status')
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 import pytest
+from pgvector import Vector
 from PIL import Image
 
 from indexer import images, queue, reconcile, results, schema, status
@@ -768,7 +769,7 @@ async def test_immichs_own_jobs_race_us_and_in_the_end_every_column_is_ours(data
                 row = found[asset]
                 if row["vector"] is None or row["lines"] != [text] or row["text"] != immich_text.search_text([text]):
                     return False
-                if np.fromstring(row["vector"].strip("[]"), sep=",") @ stubs.expected_vector(number) < 0.9999:
+                if Vector.from_text(row["vector"]).to_numpy() @ stubs.expected_vector(number) < 0.9999:
                     return False
             return True
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pgvector import HalfVector, Vector
 
 from gateway.errors import UnavailableError
 from gateway.library import Library
@@ -10,7 +11,7 @@ from indexer import doctor, lexical, results
 from indexer.database import open_pool, queries
 from indexer.text import shelves, tokens
 from indexer.text.query import parse
-from indexer.vectors import as_column, literal, received
+from indexer.vectors import as_column, halved, mark, received
 from indexer.worker import Models
 from tests import stubs
 from tests.installs import install
@@ -37,7 +38,7 @@ async def say(connection, asset, text: str, number: int) -> None:
                 taken_at)
            VALUES ($1, now(), '', 'stub', $2::text::halfvec, $3, immich_indexer.document($3, $4), $5, $6, $7)""",
         asset,
-        literal(stubs.expected_vector(number)),
+        HalfVector(stubs.expected_vector(number)).to_text(),
         text,
         document.ngrams,
         document.overflow,
@@ -113,9 +114,17 @@ async def test_an_altered_lexical_part_is_found(database, immich, connection, ow
 
 
 async def test_what_vectors_on_their_way_look_like(connection):
+    """PostgreSQL reads the very same numbers as from nine digits, which tell every float32 apart."""
     column = as_column(stubs.expected_vector(1), WIDTH, "发票")
-    sent = await connection.fetchval("SELECT vector_send($1::text::vector)", literal(column))
-    assert (received(sent) == column).all()
+    for text in (Vector(column).to_text(), "[" + ",".join(f"{number:.9g}" for number in column.tolist()) + "]"):
+        sent = await connection.fetchval("SELECT vector_send($1::text::vector)", text)
+        assert (received(sent) == column).all()
+        assert mark(column) == await connection.fetchval("SELECT md5($1::bytea)::uuid", sent)
+    vector = stubs.expected_vector(1)
+    half = halved(vector)
+    for text in (HalfVector(vector).to_text(), "[" + ",".join(f"{number:.9g}" for number in half.tolist()) + "]"):
+        sent = await connection.fetchval("SELECT halfvec_send($1::text::halfvec)", text)
+        assert (received(sent) == half).all()
 
 
 @pytest.mark.parametrize("width", [512, WIDTH])

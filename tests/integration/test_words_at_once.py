@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from pgvector import HalfVector
 
 from gateway.errors import UnavailableError
 from gateway.library import Library
@@ -18,7 +19,6 @@ from gateway.ml.words import Words
 from indexer import results
 from indexer.database import connect_to_immich, open_pool
 from indexer.text import shelves, tokens
-from indexer.vectors import literal
 from tests.installs import install
 
 DIMENSIONS = 512
@@ -91,7 +91,7 @@ async def write(database: str, owner: UUID, said: Sequence[str], seed: int = 0) 
                SELECT id, $6, '', 'stub', clip::halfvec, said, immich_indexer.document(said, ngrams), $5, $6
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (id, clip, said, ngrams)""",
             assets,
-            [literal(vector) for vector in pictures(len(said), seed)],
+            [HalfVector(vector).to_text() for vector in pictures(len(said), seed)],
             list(said),
             [document.ngrams for document in documents],
             tokens.VERSION,

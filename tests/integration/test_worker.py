@@ -3,6 +3,7 @@
 import asyncpg
 import numpy as np
 import pytest
+from pgvector import Vector
 from structlog.testing import capture_logs
 
 from indexer import status
@@ -21,7 +22,7 @@ Connection = asyncpg.Connection
 
 async def vector_of(connection: Connection, asset) -> np.ndarray | None:
     text = await connection.fetchval('SELECT embedding::text FROM smart_search WHERE "assetId" = $1', asset)
-    return None if text is None else np.array([float(x) for x in text.strip("[]").split(",")], dtype=np.float32)
+    return None if text is None else Vector.from_text(text).to_numpy()
 
 
 async def lines_of(connection: Connection, asset) -> list[str]:

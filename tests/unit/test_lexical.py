@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pgvector import HalfVector, Vector
 
 from indexer import lexical
-from indexer.vectors import SHARE, as_column, as_query, halved, literal, mark, received, room, scales
+from indexer.vectors import SHARE, as_column, as_query, halved, mark, received, room, scales
 
 
 def signs(token: str, size: int) -> str:
@@ -105,11 +106,15 @@ def test_duplicates_stay_duplicates():
 
 def test_vectors_on_their_way():
     column = as_column(clip_vector(1), 1024, "发票")
-    assert (np.array(literal(column)[1:-1].split(","), dtype=np.float32) == column).all()
+    assert (Vector.from_text(Vector(column).to_text()).to_numpy() == column).all()
     sent = len(column).to_bytes(2, "big") + b"\0\0" + column.astype(">f4").tobytes()
+    assert Vector(column).to_binary() == sent
     assert (received(sent) == column).all()
     half = halved(clip_vector(1))
+    assert (HalfVector.from_text(HalfVector(half).to_text()).to_numpy() == half).all()
     assert (received((512).to_bytes(2, "big") + b"\0\0" + half.astype(">f2").tobytes()) == half).all()
+    with pytest.raises(ValueError, match="invalid length"):
+        received(sent[:-1])
     assert mark(column) != mark(as_column(clip_vector(1), 1024, "发"))
 
 
