@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # Processes for the tests, each with a server of its own; one where all would share that of TEST_DATABASE_URL.
 WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 # Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
@@ -11,10 +12,14 @@ OLDER ?= 2.7 3.1 3.2
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
 $(VENV)/installed: requirements.lock requirements-dev.lock pyproject.toml
+	@echo "1/4 make $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock --requirement requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "2/4 install torch: some hundred megabytes, some minutes"
+	$(PIP) --constraint requirements.lock torch==2.13.0
+	@echo "3/4 install what the two lock files name: a minute or two"
+	$(PIP) --no-deps --requirement requirements.lock --requirement requirements-dev.lock
+	@echo "4/4 install immich-indexer itself"
+	$(PIP) --no-deps --editable .
 	touch $@
 
 demo: install ## watch photos being uploaded, read and found

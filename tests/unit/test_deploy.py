@@ -261,3 +261,20 @@ def test_what_compose_builds_with_is_what_the_image_is_built_with():
 
 def test_nothing_runs_as_root():
     assert re.search(r"^USER (?!0|root)", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+
+
+def test_installing_says_what_it_does(tmp_path):
+    """A step takes minutes: each is announced before it begins, and pip tells of its own, without a terminal too."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$2" != venv ] || { mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; }\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "install", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    steps = [line for line in done.stdout.splitlines() if re.match(r"\d/\d ", line) or " -m " in line]
+    assert [re.sub(r" .*", "", line) for line in steps[::2]] == ["1/4", "2/4", "3/4", "4/4"]
+    assert all(" -m " in line and "--quiet" not in line for line in steps[1::2])
