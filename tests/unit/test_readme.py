@@ -3,14 +3,12 @@
 import ast
 import re
 import shlex
-import tomllib
 from collections import Counter
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-import indexer
 from docs import tables
 from indexer import cli
 from indexer.settings import Settings
@@ -247,12 +245,3 @@ def test_troubleshooting_quotes_the_doctor():
         assert quote.partition("`: ")[2] in said, quote
     names = set(re.findall(r'Finding\(\s*"([^"]+)",\s*"(?:fails|advice)', (ROOT / "indexer/doctor.py").read_text()))
     assert checks >= names, "what it may complain of and docs/troubleshooting.md says nothing of"
-
-
-def test_every_dependency_is_locked_to_the_version_that_pyproject_asks_for():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    files = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
-    lock = "".join(file.read_text(encoding="utf-8") for file in files).lower().replace("_", "-").replace('"', "'")
-    for requirement in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
-        assert requirement.lower().replace("_", "-") in lock.splitlines(), requirement
-    assert project["version"] == indexer.__version__
