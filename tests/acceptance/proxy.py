@@ -18,6 +18,7 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self.deaf = False
         self.away = False
+        self.turned_away = 0  # connections, while nobody answered them
         self.url = ""
         self._upstream = urlsplit(url)
         self._links: set[_Link] = set()
@@ -59,7 +60,9 @@ class Proxy:
         link = _Link(self, asyncio.current_task())
         self._links.add(link)
         try:
-            if not self.away:
+            if self.away:
+                self.turned_away += 1
+            else:
                 await link.run(reader, writer, *await self._dial())
         except (OSError, asyncio.CancelledError):
             pass  # either side may go at any time; that is what this is for
