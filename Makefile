@@ -7,7 +7,7 @@ WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 # Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
 OLDER ?= 2.7 3.1 3.2
 
-.PHONY: install demo test versions soak check format tables bench screenshots clean
+.PHONY: install demo test versions soak check check-js format tables bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -34,11 +34,21 @@ versions: install ## the integration tests on older Immichs: IMMICH_VERSION runs
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-check: install ## lint, types, layers, format
+check: install ## lint, types, layers, format; of the console's JavaScript, too, where Node.js 20 or newer is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm > /dev/null && node --eval 'process.exit(parseInt(process.versions.node) < 20)'; \
+	then $(MAKE) --no-print-directory check-js; \
+	else echo "Left out, for there is no Node.js 20 or newer: the console's JavaScript"; fi
+
+check-js: node_modules/installed ## types and lint of the console's JavaScript
+	npm run --silent check
+
+node_modules/installed: package.json package-lock.json .npmrc
+	npm ci
+	touch $@
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -54,4 +64,4 @@ screenshots: install ## every view of the console, in both languages, light and 
 	$(BIN)/python -m tests.screenshots screenshots
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots node_modules

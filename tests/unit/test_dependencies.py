@@ -1,5 +1,7 @@
 """Ranges in what is published, exact versions in what is installed here, and the two agree."""
 
+import json
+import re
 import tomllib
 from importlib.metadata import requires
 from itertools import chain
@@ -80,3 +82,12 @@ def test_what_a_locked_package_needs_is_locked_in_a_version_that_it_takes(lock):
 
 def test_the_version_is_the_packages():
     assert PROJECT["version"] == indexer.__version__
+
+
+def test_what_checks_the_javascript_is_pinned_and_found_in_any_registry():
+    package, lock = (json.loads((ROOT / f"package{part}.json").read_text(encoding="utf-8")) for part in ("", "-lock"))
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", pin) for pin in package["devDependencies"].values())
+    assert lock["packages"][""]["devDependencies"] == package["devDependencies"]
+    for name, entry in lock["packages"].items():
+        assert "resolved" not in entry, "an address: npm install with the .npmrc of this repository"
+        assert name == "" or "integrity" in entry

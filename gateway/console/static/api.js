@@ -6,12 +6,18 @@ const KEY = "immich-api-key";
 
 export const key = {
   get: () => sessionStorage.getItem(KEY),
+  /** @param {string} value */
   set: (value) => sessionStorage.setItem(KEY, value),
   forget: () => sessionStorage.clear(), // and what was found with it
 };
 
 /** What went wrong: `code` as the gateway names it, `message` what to do in the reader's language, `details` in English. */
 export class ApiError extends Error {
+  /**
+   * @param {number} status of HTTP; 0: there was no answer
+   * @param {string} code
+   * @param {string} details
+   */
   constructor(status, code, details) {
     super(explained(code, details));
     this.status = status;
@@ -20,22 +26,39 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * @param {string} code
+ * @param {string} details
+ */
 function explained(code, details) {
   const permission = code === "forbidden" && /permission ([\w.]+)/.exec(details)?.[1];
   if (permission) return t("error.lacking", { permission });
   return t(has(`error.${code}`) ? `error.${code}` : "error.other");
 }
 
-/** The response to a request, or an ApiError. */
+/**
+ * @typedef {Omit<RequestInit, "body" | "headers"> & {body?: unknown, asking?: string | null}} Options
+ *     as those of `fetch`, but: `body` becomes JSON, `asking` is the key to ask with.
+ */
+
+/**
+ * The response to a request, or an ApiError.
+ *
+ * @param {string} path
+ * @param {Options} options
+ */
 async function request(path, { body, asking = key.get(), ...options } = {}) {
-  const headers = { "x-api-key": asking ?? "" };
+  const headers = new Headers({ "x-api-key": asking ?? "" });
+  /** @type {RequestInit} */
+  const sent = { headers, credentials: "omit", cache: "no-store", ...options };
   if (body !== undefined) {
-    headers["content-type"] = "application/json";
-    options = { method: "POST", body: JSON.stringify(body), ...options };
+    headers.set("content-type", "application/json");
+    sent.method ??= "POST";
+    sent.body = JSON.stringify(body);
   }
   let response;
   try {
-    response = await fetch(path, { headers, credentials: "omit", cache: "no-store", ...options });
+    response = await fetch(path, sent);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "network", "");
@@ -44,14 +67,26 @@ async function request(path, { body, asking = key.get(), ...options } = {}) {
   throw failed(response.status, await response.json().catch(() => ({})), asking);
 }
 
-/** The error that an answer tells of. Where the key opens nothing any more, everybody hears of it. */
+/**
+ * The error that an answer tells of. Where the key opens nothing any more, everybody hears of it.
+ *
+ * @param {number} status
+ * @param {{error?: string, message?: string}} answer
+ * @param {string | null} asking
+ */
 function failed(status, { error: code = "other", message = `HTTP ${status}` }, asking = key.get()) {
   const failure = new ApiError(status, code, message);
   if (code === "unauthorized" && asking === key.get()) document.dispatchEvent(new CustomEvent("signed-out", { detail: failure }));
   return failure;
 }
 
-/** The answer to a request, from JSON. */
+/**
+ * The answer to a request, from JSON.
+ *
+ * @param {string} path
+ * @param {Options} [options]
+ * @returns {Promise<any>} of the type that the path answers with (types.d.ts)
+ */
 export async function ask(path, options) {
   const response = await request(path, options);
   try {
@@ -62,28 +97,40 @@ export async function ask(path, options) {
   }
 }
 
-/** A photo as an address for `img.src`, good until it is revoked. */
+/**
+ * A photo as an address for `img.src`, good until it is revoked.
+ *
+ * @param {string} asset
+ * @param {"thumbnail" | "preview"} size
+ * @param {AbortSignal} signal
+ */
 export async function picture(asset, size, signal) {
   const response = await request(`/api/assets/${encodeURIComponent(asset)}/thumbnail?size=${size}`, { signal, cache: "default" });
   return URL.createObjectURL(await response.blob());
 }
 
-/** The objects of an event stream as they come, until it ends or `signal` aborts. EventSource could not send the key. */
+/**
+ * The objects of an event stream as they come, until it ends or `signal` aborts. EventSource could not send the key.
+ *
+ * @param {string} path
+ * @param {AbortSignal} signal
+ */
 export async function* events(path, signal) {
   const response = await request(path, { signal });
+  if (response.body === null) throw new ApiError(0, "network", "");
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     let piece;
     try {
       piece = await reader.read();
-    } catch (error) {
+    } catch {
       if (signal.aborted) return;
       throw new ApiError(0, "network", "");
     }
     if (piece.done) return;
     const blocks = (rest + piece.value).replaceAll("\r\n", "\n").split("\n\n");
-    rest = blocks.pop();
+    rest = blocks.pop() ?? "";
     for (const block of blocks) {
       const { event, data } = fields(block);
       if (event === "error") throw failed(0, data);
@@ -92,8 +139,10 @@ export async function* events(path, signal) {
   }
 }
 
+/** @param {string} block */
 function fields(block) {
   const lines = block.split("\n");
+  /** @param {string} name */
   const named = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trim());
   const data = named("data").join("\n");
   return { event: named("event").at(-1), data: data && JSON.parse(data) };

@@ -8,18 +8,18 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * Draws lines over a picture.
  *
- * @param outlines an <svg> over the picture, its viewBox from 0 to 1
- * @param layer an element over the picture
- * @param lines [{text, box}], corners as x and y in turn, 0 to 1, clockwise from the text's top left
- * @param matched numbers of the lines that match
- * @param words what matches in them
- * @param ratio width of the picture over its height
+ * @param {SVGSVGElement} outlines over the picture, its viewBox from 0 to 1
+ * @param {HTMLElement} layer over the picture
+ * @param {Line[]} lines
+ * @param {Set<number>} matched numbers of the lines that match
+ * @param {string[]} words what matches in them
+ * @param {number} ratio width of the picture over its height
  */
 export function draw(outlines, layer, lines, matched, words, ratio) {
   outlines.replaceChildren(...lines.map(({ box }, line) => {
     const outline = document.createElementNS(SVG, "polygon");
     outline.setAttribute("points", box.join(" "));
-    outline.dataset.line = line;
+    outline.dataset.line = String(line);
     outline.classList.toggle("matched", matched.has(line));
     return outline;
   }));
@@ -33,7 +33,14 @@ export function draw(outlines, layer, lines, matched, words, ratio) {
   lines.forEach(({ box }, line) => fit(texts[line], box, ratio, layer));
 }
 
-/** Puts a text onto its box: turned as the box is, as high, and as wide. In units of the picture's width, so it follows its size. */
+/**
+ * Puts a text onto its box: turned as the box is, as high, and as wide. In units of the picture's width, so it follows its size.
+ *
+ * @param {HTMLElement} element
+ * @param {Box} box
+ * @param {number} ratio
+ * @param {HTMLElement} layer
+ */
 function fit(element, box, ratio, layer) {
   const { across, height, angle } = shape(box, ratio);
   const tall = element.classList.contains("tall");
@@ -47,8 +54,14 @@ function fit(element, box, ratio, layer) {
   element.style.setProperty("transform", `rotate(${angle}rad) scale${tall ? "Y" : "X"}(${stretched})`);
 }
 
-/** Width and height in widths of the picture, and the angle of the upper edge, clockwise. */
+/**
+ * Width and height in widths of the picture, and the angle of the upper edge, clockwise.
+ *
+ * @param {Box} box
+ * @param {number} ratio
+ */
 function shape([x1, y1, x2, y2, , , x4, y4], ratio) {
+  /** @param {number} y */
   const down = (y) => y / ratio;
   return {
     across: Math.hypot(x2 - x1, down(y2 - y1)),
@@ -57,4 +70,8 @@ function shape([x1, y1, x2, y2, , , x4, y4], ratio) {
   };
 }
 
+/**
+ * @param {string} text
+ * @param {{across: number, height: number}} shape
+ */
 const isTall = (text, { across, height }) => height > 1.5 * across && [...text].length > 1;

@@ -14,20 +14,44 @@ const PAGE = 48;
  * there are none), `looked` the photo that was looked at last, `place` how far the search page was scrolled.
  */
 export class Found {
+  /** @type {Answer | null} */
+  answer = null;
+  /** @type {Item[]} */
+  items = [];
+  /** @type {number | null} */
+  next = 0;
+  /** @type {string | null} */
+  looked = null;
+  place = 0;
+
+  /**
+   * @param {Wish} wish
+   * @param {Partial<Found>} kept
+   */
   constructor(wish, kept = {}) {
-    Object.assign(this, { answer: null, items: [], next: 0, looked: null, place: 0 }, kept);
+    Object.assign(this, kept);
     this.wish = wish;
   }
 
-  /** What is kept of a wish, or null. */
+  /**
+   * What is kept of a wish, or null.
+   *
+   * @param {Wish} wish
+   */
   static kept(wish) {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT));
+    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
     return kept !== null && kept.address === addressOf(wish) ? new Found(wish, kept) : null;
   }
 
-  /** Fetches the next page; gives the photos that are new. */
+  /**
+   * Fetches the next page; gives the photos that are new.
+   *
+   * @param {AbortSignal} signal
+   */
   async more(signal) {
-    const answer = await ask(`/api/search?${new URLSearchParams({ ...this.wish, limit: PAGE, offset: this.next })}`, { signal });
+    const page = { ...this.wish, limit: String(PAGE), offset: String(this.next ?? 0) };
+    /** @type {Answer} */
+    const answer = await ask(`/api/search?${new URLSearchParams(page)}`, { signal });
     const known = new Set(this.items.map((item) => item.assetId));
     const items = answer.items.filter((item) => !known.has(item.assetId));
     this.answer ??= { ...answer, items: [] };
@@ -48,6 +72,7 @@ export class Found {
     }
   }
 
+  /** @param {string | null} asset */
   at(asset) {
     return this.items.findIndex((item) => item.assetId === asset);
   }

@@ -2,7 +2,11 @@
 
 import { make } from "./dom.js";
 
-/** The pieces that a query asks for: words, "phrases"; not what it wants left out. */
+/**
+ * The pieces that a query asks for: words, "phrases"; not what it wants left out.
+ *
+ * @param {string} query
+ */
 export function pieces(query) {
   const text = query.normalize("NFKC").replace(/^\s*ocr\s*[:：]/i, "").replace(/[“”„«»『』「」]/g, '"');
   const found = [];
@@ -13,7 +17,13 @@ export function pieces(query) {
   return [...new Set(found)];
 }
 
-/** Nodes of `text` with those pieces in <mark>; all of it in one where none is found literally, but `matched` says so. */
+/**
+ * Nodes of `text` with those pieces in <mark>; all of it in one where none is found literally, but `matched` says so.
+ *
+ * @param {string} text
+ * @param {string[]} words
+ * @param {boolean} matched
+ */
 export function marked(text, words, matched) {
   if (!matched) return [text];
   const spans = merged(words.flatMap((word) => places(text, word)));
@@ -27,8 +37,13 @@ export function marked(text, words, matched) {
   return [...nodes, text.slice(at)].filter((node) => node !== "");
 }
 
+/**
+ * @param {string} text
+ * @param {string} word
+ */
 function places(text, word) {
   const { form, origins } = folded(text);
+  /** @type {Span[]} */
   const found = [];
   for (let at = form.indexOf(word); at >= 0; at = form.indexOf(word, at + 1)) {
     found.push([origins[at], origins[at + word.length]]);
@@ -36,7 +51,11 @@ function places(text, word) {
   return found;
 }
 
-/** Half width and lower case, with where in the text each unit of it came from. */
+/**
+ * Half width and lower case, with where in the text each unit of it came from.
+ *
+ * @param {string} text
+ */
 function folded(text) {
   let form = "";
   const origins = [];
@@ -51,7 +70,12 @@ function folded(text) {
   return { form, origins };
 }
 
+/**
+ * @typedef {[number, number]} Span
+ * @param {Span[]} spans
+ */
 function merged(spans) {
+  /** @type {Span[]} */
   const all = [];
   for (const [from, to] of spans.sort((a, b) => a[0] - b[0])) {
     const last = all.at(-1);

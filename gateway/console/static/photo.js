@@ -19,13 +19,16 @@ const wish = wishOf(new URLSearchParams(location.search));
 const query = modeOf(wish) === "clip" ? "" : wish.q;
 const words = pieces(query);
 
-let id = location.pathname.split("/").at(-1); // as it stands in the address, so still encoded
+let id = location.pathname.split("/").at(-1) ?? ""; // as it stands in the address, so still encoded
 const own = () => `/api/assets/${id}`;
 
+/** @param {Photo} asset */
 const isPending = ({ state }) => ["waiting", "running"].includes(state);
 
+/** @type {Me} */
 let me;
 let last = "";
+/** @type {number | undefined} */
 let timer;
 let running = new AbortController(); // what is asked about this photo
 
@@ -36,6 +39,7 @@ const walk = walking(wish, go);
 async function look() {
   clearTimeout(timer);
   const { signal } = running;
+  /** @type {Photo} */
   const asset = await ask(query ? `${own()}?${new URLSearchParams({ q: query })}` : own(), { signal });
   if (signal.aborted) return;
   if (isPending(asset)) timer = setTimeout(() => look().catch((error) => complain($("problem"), error, look)), AGAIN);
@@ -52,6 +56,7 @@ async function look() {
   overlay(asset, matched, signal).catch((error) => complain($("problem"), error)); // the text needs not wait for it
 }
 
+/** @param {Photo} asset */
 function describe(asset) {
   document.title = document.title.replace(/^.*(?= · )/, asset.fileName);
   $("name").textContent = asset.fileName;
@@ -76,12 +81,17 @@ function describe(asset) {
   }
 }
 
+/** @param {Photo} asset */
 function stateOf(asset) {
   if (asset.state === "failed") return t(asset.failure?.givenUp === false ? "photo.state_failed_retry" : "photo.state_failed");
   if (asset.state !== "indexed") return t(`photo.state_${asset.state}`);
   return asset.current ? "" : t("photo.older");
 }
 
+/**
+ * @param {Photo} asset
+ * @param {Set<number>} matched
+ */
 function list({ lines, indexedAt }, matched) {
   $("count").textContent = matched.size
     ? t("photo.matched_lines", { n: matched.size, q: bare(query) })
@@ -90,7 +100,8 @@ function list({ lines, indexedAt }, matched) {
     make("li", { "data-line": line, class: matched.has(line) ? "matched" : null },
       make("button", {
         type: "button", class: "at", "aria-pressed": "false", "aria-label": t("photo.show_line", { n: line + 1 }),
-        onclick: (event) => point(line, event.currentTarget.getAttribute("aria-pressed") !== "true"),
+        onclick: (/** @type {{currentTarget: Element}} */ event) =>
+          point(line, event.currentTarget.getAttribute("aria-pressed") !== "true"),
       }, String(line + 1)),
       make("span", { lang: scriptOf(text) }, marked(text, words, matched.has(line))),
     )));
@@ -98,6 +109,11 @@ function list({ lines, indexedAt }, matched) {
   $("no-text").textContent = t(indexedAt ? "photo.no_text" : "photo.no_text_yet");
 }
 
+/**
+ * @param {Photo} asset
+ * @param {Set<number>} matched
+ * @param {AbortSignal} signal
+ */
 async function overlay({ fileName, lines }, matched, signal) {
   const image = $("picture");
   image.alt = t("photo.picture_of", { name: fileName });
@@ -117,57 +133,78 @@ async function overlay({ fileName, lines }, matched, signal) {
   if (signal.aborted) return;
   $("no-picture").textContent = "";
   const ratio = image.naturalWidth / image.naturalHeight;
-  stage.style.setProperty("--ratio", ratio);
+  stage.style.setProperty("--ratio", String(ratio));
   stage.classList.add("loaded");
   if (!zoom.isZoomed()) zoom.reset(image.naturalWidth);
   draw($("boxes"), $("layer"), lines, matched, words, ratio);
 }
 
-/** Shows which box and which line belong together. */
+/**
+ * Shows which box and which line belong together.
+ *
+ * @param {string} line
+ * @param {boolean} on
+ */
 function light(line, on) {
   for (const element of document.querySelectorAll(`[data-line="${line}"]`)) element.classList.toggle("lit", on);
 }
 
-/** Points out one line in the picture, or no longer. */
+/**
+ * Points out one line in the picture, or no longer.
+ *
+ * @param {number} line
+ * @param {boolean} on
+ */
 function point(line, on) {
   for (const button of document.querySelectorAll(".at")) button.setAttribute("aria-pressed", "false");
   for (const element of document.querySelectorAll(".pointed")) element.classList.remove("pointed");
   if (!on) return;
-  document.querySelector(`.lines [data-line="${line}"] .at`).setAttribute("aria-pressed", "true");
+  document.querySelector(`.lines [data-line="${line}"] .at`)?.setAttribute("aria-pressed", "true");
   for (const element of document.querySelectorAll(`[data-line="${line}"]`)) element.classList.add("pointed");
   document.querySelector(`#boxes [data-line="${line}"]`)?.scrollIntoView({ block: "nearest" });
 }
 
-for (const [kind, on] of [["pointerover", true], ["pointerout", false]]) {
+for (const [kind, on] of /** @type {const} */ ([["pointerover", true], ["pointerout", false]])) {
   $("photo").addEventListener(kind, (event) => {
-    const line = event.target.closest("[data-line]")?.dataset.line;
+    const element = /** @type {Element} */ (event.target).closest("[data-line]");
+    const line = /** @type {HTMLElement | null} */ (element)?.dataset.line;
     if (line !== undefined) light(line, on);
   });
 }
 
 // Once more
 
-/** Whether the photo may be read again, and if not, why. */
+/** @returns {NodeListOf<HTMLButtonElement>} */
+const taskButtons = () => document.querySelectorAll("[data-task]");
+
+/**
+ * Whether the photo may be read again, and if not, why.
+ *
+ * @param {Photo} asset
+ */
 function offer(asset) {
   const reason = !asset.own ? t("photo.not_own") : !me.may.reprocess ? t("photo.may_not") : "";
   $("again-lead").textContent = reason || t("photo.regenerate_lead");
   $("again-lead").classList.toggle("notice", Boolean(reason));
-  for (const button of document.querySelectorAll("[data-task]")) button.disabled = Boolean(reason);
+  for (const button of taskButtons()) button.disabled = Boolean(reason);
 }
 
+/** @param {boolean} on */
 function busy(on) {
   $("again-state").textContent = on ? t("photo.reading") : "";
   $("again-state").classList.toggle("busy", on);
-  for (const button of document.querySelectorAll("[data-task]")) button.setAttribute("aria-disabled", on); // it keeps the focus
+  for (const button of taskButtons()) button.setAttribute("aria-disabled", String(on)); // it keeps the focus
 }
 
+/** @param {HTMLButtonElement} button */
 async function regenerate(button) {
   if (button.getAttribute("aria-disabled") === "true") return;
-  const { task } = button.dataset;
+  const task = /** @type {Task} */ (button.dataset.task);
   const { signal } = running;
   busy(true);
   $("problem").replaceChildren();
   try {
+    /** @type {Reprocessed} */
     const answer = await ask(`${own()}/reprocess`, { body: { tasks: [task], wait: PATIENCE }, signal });
     await look();
     if (signal.aborted) return;
@@ -180,7 +217,12 @@ async function regenerate(button) {
   }
 }
 
-/** Shows old and new, and brings it into view; the focus goes there, too, unless the reader is somewhere else by now. */
+/**
+ * Shows old and new, and brings it into view; the focus goes there, too, unless the reader is somewhere else by now.
+ *
+ * @param {Reprocessed} answer
+ * @param {Task} task
+ */
 function showOutcome(answer, task) {
   const compare = $("compare");
   const outcome = outcomeOf(answer, task);
@@ -196,14 +238,19 @@ function showOutcome(answer, task) {
   compare.scrollIntoView({ block: "start" });
 }
 
+/**
+ * @param {Reprocessed} answer
+ * @param {Task} task
+ */
 function outcomeOf(answer, task) {
-  if (answer.state === "indexed" && answer.after) return comparison(answer, task);
+  if (answer.state === "indexed") return comparison(answer, task);
   if (answer.state === "failed") {
     return [make("p", { class: "notice bad" }, t("compare.failed", { reason: answer.failure?.error ?? "" }))];
   }
   return [make("p", { class: "notice" }, t("compare.waiting"), make("a", { href: "/console/status" }, t("compare.see_status")))];
 }
 
+/** @param {{currentTarget: HTMLButtonElement}} event */
 async function tryAgain(event) {
   const button = event.currentTarget;
   button.disabled = true;
@@ -216,11 +263,15 @@ async function tryAgain(event) {
   }
 }
 
-for (const button of document.querySelectorAll("[data-task]")) button.addEventListener("click", () => regenerate(button));
+for (const button of taskButtons()) button.addEventListener("click", () => regenerate(button));
 
 // From photo to photo
 
-/** Shows another photo in the place of this one. */
+/**
+ * Shows another photo in the place of this one.
+ *
+ * @param {string} to
+ */
 async function go(to) {
   running.abort();
   running = new AbortController();
@@ -251,7 +302,8 @@ async function show() {
 }
 
 document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
+  const { key } = event;
+  const target = /** @type {Element} */ (event.target);
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
   if (target.matches("input:not([type=checkbox]), textarea, select") || $("content").hidden) return;
   if (key === "Escape") {

@@ -10,10 +10,14 @@ import { addressOf, bare, modeOf, wishOf } from "./wish.js";
 
 const AT_ONCE = 6; // pictures
 
+/** @type {Me} */
 let me;
+/** @type {string} */
 let chosen; // how to search, unless `ocr:` is typed in front
+/** @type {Found | null} */
 let found = null;
 let running = new AbortController();
+/** @type {HTMLImageElement[]} */
 const waiting = [];
 let loading = 0;
 
@@ -21,19 +25,20 @@ const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
     watcher.unobserve(target);
-    waiting.push(target);
+    waiting.push(/** @type {HTMLImageElement} */ (target));
   }
   load();
 }, { rootMargin: "400px" });
 
 /** Fetches the pictures that came into view, some at a time. */
 function load() {
-  while (loading < AT_ONCE && waiting.length) {
+  while (loading < AT_ONCE) {
     const image = waiting.shift();
+    if (!image) return;
     loading += 1;
-    picture(image.dataset.asset, "thumbnail", running.signal)
+    picture(image.dataset.asset ?? "", "thumbnail", running.signal)
       .then((address) => show(image, address))
-      .catch((error) => error.name === "AbortError" || image.closest(".thumb").classList.add("blank"))
+      .catch((error) => error.name === "AbortError" || image.closest(".thumb")?.classList.add("blank"))
       .finally(() => {
         loading -= 1;
         load();
@@ -41,13 +46,17 @@ function load() {
   }
 }
 
+/**
+ * @param {HTMLImageElement} image
+ * @param {string} address
+ */
 async function show(image, address) {
   image.src = address;
   try {
     await image.decode();
-    image.closest(".thumb").classList.add("loaded");
+    image.closest(".thumb")?.classList.add("loaded");
   } catch {
-    image.closest(".thumb").classList.add("blank");
+    image.closest(".thumb")?.classList.add("blank");
   } finally {
     URL.revokeObjectURL(address);
   }
@@ -55,10 +64,13 @@ async function show(image, address) {
 
 const wish = () => wishOf(new URLSearchParams(location.search));
 
+/** @returns {NodeListOf<HTMLInputElement>} */
+const choices = () => document.querySelectorAll("[name=mode]");
+
 /** Shows how what is typed would be searched for. */
 function showMode() {
   const mode = modeOf({ q: $("q").value, mode: chosen });
-  for (const choice of document.querySelectorAll("[name=mode]")) choice.checked = choice.value === mode;
+  for (const choice of choices()) choice.checked = choice.value === mode;
 }
 
 function clear() {
@@ -95,7 +107,11 @@ async function run(back = false) {
   await fetchMore(found, running.signal);
 }
 
-/** Shows what was found as it was, at the photo that was looked at last. */
+/**
+ * Shows what was found as it was, at the photo that was looked at last.
+ *
+ * @param {Found} kept
+ */
 function comeBack(kept) {
   const shown = found?.items.length ?? 0; // all of them, where the browser had put the page aside
   found = kept;
@@ -111,6 +127,10 @@ function comeBack(kept) {
   link.focus({ preventScroll: true });
 }
 
+/**
+ * @param {Found} search
+ * @param {AbortSignal} signal
+ */
 async function fetchMore(search, signal) {
   const results = $("results");
   const first = !search.items.length;
@@ -141,17 +161,26 @@ async function fetchMore(search, signal) {
   }
 }
 
-/** Shows photos after those that are there; gives the links to them. */
+/**
+ * Shows photos after those that are there; gives the links to them.
+ *
+ * @param {Item[]} items
+ * @param {Wish} wanted
+ */
 function append(items, wanted) {
   const words = modeOf(wanted) === "clip" ? [] : pieces(wanted.q);
   const rows = items.map((item) => result(item, wanted, words));
   $("results").append(...rows);
-  $("more").hidden = found.next === null;
+  $("more").hidden = found?.next === null;
   return rows.map((row) => row.querySelector("a"));
 }
 
+/** @param {Found} search */
 function summarise({ answer, items, wish: { q } }) {
-  const notes = [...answer.notes.map((note) => make("span", { lang: "en" }, note)), me.may.thumbnails ? null : t("search.no_thumbnails")].filter(Boolean);
+  if (answer === null) return;
+  /** @type {(Node | string)[]} */
+  const notes = answer.notes.map((note) => make("span", { lang: "en" }, note));
+  if (!me.may.thumbnails) notes.push(t("search.no_thumbnails"));
   const { mode, textMatches } = answer;
   const words = bare(q);
   let said;
@@ -171,8 +200,17 @@ function summarise({ answer, items, wish: { q } }) {
   $("summary").replaceChildren(said, ...notes.flatMap((note) => [" ", note]));
 }
 
-/** What to do when nothing was found. */
+/**
+ * What to do when nothing was found.
+ *
+ * @param {Mode} mode
+ * @param {string} q
+ */
 function advice(mode, q) {
+  /**
+   * @param {string} text
+   * @param {string} href
+   */
   const link = (text, href) => make("a", { href }, text);
   return [
     make("ul", {},
@@ -183,11 +221,17 @@ function advice(mode, q) {
   ];
 }
 
+/**
+ * @param {Item} item
+ * @param {Wish} wanted
+ * @param {string[]} words
+ */
 function result(item, wanted, words) {
   const image = make("img", { alt: "", "data-asset": item.assetId });
   const [box] = item.why.boxes;
   if (box) { // the part of the picture that says it stays in view when it is cut to the frame
-    const middle = (start) => (box[start] + box[start + 2] + box[start + 4] + box[start + 6]) / 4;
+    /** @param {0 | 1} axis */
+    const middle = (axis) => (box[axis] + box[axis + 2] + box[axis + 4] + box[axis + 6]) / 4;
     image.style.setProperty("object-position", `${100 * middle(0)}% ${100 * middle(1)}%`);
   }
   if (me.may.thumbnails) watcher.observe(image);
@@ -211,8 +255,12 @@ function result(item, wanted, words) {
   );
 }
 
-/** Keeps the place, and which photo is looked at. */
-function remember(asset = found?.looked) {
+/**
+ * Keeps the place, and which photo is looked at.
+ *
+ * @param {string | null} asset
+ */
+function remember(asset = found?.looked ?? null) {
   if (found === null) return;
   found.looked = asset;
   found.place = window.scrollY;
@@ -232,8 +280,8 @@ $("search").addEventListener("submit", (event) => {
   submit();
 });
 $("q").addEventListener("input", showMode);
-$("more").addEventListener("click", () => fetchMore(found, running.signal));
-for (const choice of document.querySelectorAll("[name=mode]")) {
+$("more").addEventListener("click", () => found && fetchMore(found, running.signal));
+for (const choice of choices()) {
   choice.addEventListener("change", () => {
     chosen = choice.value;
     $("q").value = bare($("q").value);
@@ -243,7 +291,7 @@ for (const choice of document.querySelectorAll("[name=mode]")) {
 
 /** Whether this page is come back to, by the browser's button or from a photo. */
 function returning() {
-  const { type } = performance.getEntriesByType("navigation")[0];
+  const [{ type }] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
   const { pathname } = new URL(document.referrer || location.href);
   return type === "back_forward" || (type !== "reload" && pathname.startsWith("/console/photo/"));
 }

@@ -4,11 +4,16 @@ import { ApiError, ask, key } from "./api.js";
 import { $, complain } from "./dom.js";
 import { t } from "./texts.js";
 
-/** Runs `page(me)` when the reader is known, at once or after they have signed in. */
+/**
+ * Runs `page(me)` when the reader is known, at once or after they have signed in.
+ *
+ * @param {(me: Me) => Promise<void>} page
+ */
 export async function start(page) {
   const content = $("content");
   let running = false;
 
+  /** @param {Me} me */
   async function enter(me) {
     $("signin").hidden = true;
     content.hidden = false;
@@ -40,18 +45,19 @@ export async function start(page) {
     key.forget();
     location.assign("/console");
   });
-  for (const link of document.querySelectorAll("[data-lang]")) {
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-lang]"))) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
       const address = new URL(location.href);
-      address.searchParams.set("lang", link.dataset.lang);
+      address.searchParams.set("lang", link.dataset.lang ?? "");
       location.replace(address);
     });
   }
   $("signin-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const given = $("key").value.trim();
-    const button = event.submitter ?? event.target.querySelector("button");
+    const button = /** @type {HTMLButtonElement} */ (event.submitter ?? $("signin-form").querySelector("button"));
+    /** @param {string} reason */
     const fail = (reason) => {
       $("signin-error").textContent = reason;
       $("key").setAttribute("aria-invalid", "true");

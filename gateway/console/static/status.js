@@ -9,10 +9,16 @@ import { ago, duration, number, percent, rate, t } from "./texts.js";
 const PAUSES = [1, 2, 5, 10, 30]; // seconds before the next try to connect
 const QUIET = 10_000; // milliseconds between two announcements of the progress
 
+/** @type {Me} */
 let me;
 let scope = "own";
+/** @type {AbortController | undefined} */
 let stream;
 
+/**
+ * @param {"connecting" | "live" | "lost"} state
+ * @param {string} text
+ */
 function connection(state, text) {
   $("live").dataset.state = state;
   if ($("live-text").textContent !== text) $("live-text").textContent = text;
@@ -46,6 +52,11 @@ async function follow() {
   }
 }
 
+/**
+ * @param {number} seconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 function pause(seconds, signal) {
   return new Promise((done) => {
     const timer = setTimeout(done, 1000 * seconds);
@@ -53,6 +64,7 @@ function pause(seconds, signal) {
   });
 }
 
+/** @param {Status} status */
 function show(status) {
   const { total, indexed } = status;
   const share = total ? indexed / total : 0;
@@ -63,11 +75,10 @@ function show(status) {
   $("percent").textContent = total ? t("status.percent", { percent: percent(share) }) : t("status.empty");
   $("eta").textContent = remaining(status);
   $("asleep").hidden = status.workersAlive !== 0;
-  const tiles = { ...status, photosPerMinute: rate(status.photosPerMinute) };
-  for (const name of ["waiting", "running", "retrying", "failed", "withText", "photosPerMinute"]) {
-    const value = tiles[name];
-    $(`tile-${name}`).textContent = typeof value === "number" ? number(value) : value ?? "–";
+  for (const name of /** @type {const} */ (["waiting", "running", "retrying", "failed", "withText"])) {
+    $(`tile-${name}`).textContent = number(status[name]);
   }
+  $("tile-photosPerMinute").textContent = rate(status.photosPerMinute);
   $("tile-failed").classList.toggle("bad", status.failed > 0);
   $("demo").hidden = !(me.demoModel || status.demoModel);
   if (total) say(indexed === total ? t("status.done") : t("status.progress_said", { indexed, total }), indexed === total);
@@ -75,19 +86,26 @@ function show(status) {
   models(status.models);
   vector(status.vector);
   workers(status.workers);
-  $("advice").hidden = !status.advice?.length;
-  $("advice").querySelector("ul").replaceChildren(...(status.advice ?? []).map((text) => make("li", { lang: "en" }, text)));
+  $("advice").hidden = !status.advice.length;
+  $("advice").querySelector("ul")?.replaceChildren(...status.advice.map((text) => make("li", { lang: "en" }, text)));
 }
 
+/** @param {Status} status */
 function remaining({ total, indexed, waiting, running, retrying, etaSeconds }) {
   if (!waiting && !running && !retrying) return total && indexed === total ? t("status.done") : "";
   return etaSeconds ? t("status.eta", { time: duration(etaSeconds) }) : t("status.no_eta");
 }
 
 let said = -QUIET;
+/** @type {number | undefined} */
 let telling;
 
-/** Tells screen readers now and then, not each second; the last figures come, however soon after the ones before. */
+/**
+ * Tells screen readers now and then, not each second; the last figures come, however soon after the ones before.
+ *
+ * @param {string} text
+ * @param {boolean} now
+ */
 function say(text, now = false) {
   clearTimeout(telling);
   telling = setTimeout(() => {
@@ -96,21 +114,23 @@ function say(text, now = false) {
   }, now ? 0 : said + QUIET - performance.now());
 }
 
+/** @type {Map<string, ReturnType<typeof failureRow>>} */
 const rows = new Map(); // of the failures shown, so that a row keeps its focus while the others change
 
+/** @param {Failed[]} list */
 function failures(list) {
   const place = $("failures");
   $("no-failures").hidden = list.length > 0;
   const gone = new Set(rows.keys());
   list.forEach((failure, index) => {
     gone.delete(failure.assetId);
-    if (!rows.has(failure.assetId)) rows.set(failure.assetId, failureRow(failure.assetId, failure));
-    const row = rows.get(failure.assetId);
+    const row = rows.get(failure.assetId) ?? failureRow(failure.assetId, failure);
+    rows.set(failure.assetId, row);
     row.update(failure);
     if (place.children[index] !== row.element) place.insertBefore(row.element, place.children[index] ?? null);
   });
-  for (const id of gone) {
-    const { element } = rows.get(id);
+  for (const [id, { element }] of rows) {
+    if (!gone.has(id)) continue;
     const focused = element.contains(document.activeElement);
     element.remove();
     rows.delete(id);
@@ -118,6 +138,10 @@ function failures(list) {
   }
 }
 
+/**
+ * @param {string} id
+ * @param {Failed} first
+ */
 function failureRow(id, first) {
   const link = make(first.own ? "a" : "span", { href: first.own && `/console/photo/${id}` });
   const when = make("span", { class: "small" });
@@ -126,7 +150,8 @@ function failureRow(id, first) {
   const label = make("span", {}, t("status.retry"));
   const name = hidden("");
   const button = make("button", { type: "button" }, label, " ", name);
-  let failedAt;
+  let failedAt = first.failedAt;
+  /** @type {string | null} */
   let retried = null;
   button.addEventListener("click", async () => {
     retried = failedAt;
@@ -147,6 +172,7 @@ function failureRow(id, first) {
     first.own && me.may.reprocess ? button : null);
   return {
     element,
+    /** @param {Failed} failure */
     update(failure) {
       const text = failure.fileName ?? id;
       if (link.textContent !== text) link.textContent = text;
@@ -164,31 +190,35 @@ function failureRow(id, first) {
   };
 }
 
+/** @param {string} text */
 const figure = (text) => make("td", { class: "number" }, text);
 
+/** @param {ModelFigures[]} list */
 function models(list) {
   const table = $("models");
-  table.closest(".scroll").hidden = !list.length;
+  /** @type {HTMLElement} */ (table.closest(".scroll")).hidden = !list.length;
   $("models-lead").textContent = t(list.length ? "status.models_lead" : "status.no_models");
   table.tBodies[0].replaceChildren(...list.map(({ ocrModel, clipModel, photos }) => make("tr", {},
     make("td", {}, modelName(ocrModel)), make("td", {}, modelName(clipModel)), figure(number(photos)))));
 }
 
+/** @param {VectorFigures} vector */
 function vector({ width, dimensions, advice }) {
   $("vector").textContent = dimensions ? t("status.vector_width", { width, dimensions }) : t("status.vector_width_only", { width });
   const place = $("vector-advice");
   place.classList.toggle("notice", Boolean(advice));
   if (advice) {
-    const what = t(width < dimensions ? "status.vector_narrow" : "status.vector_tight");
+    const what = t(dimensions && width < dimensions ? "status.vector_narrow" : "status.vector_tight");
     place.replaceChildren(make("p", {}, what), make("p", { class: "small", lang: "en" }, advice));
   } else {
     place.textContent = dimensions && width > dimensions ? t("status.vector_fine") : "";
   }
 }
 
+/** @param {WorkerFigures[]} list */
 function workers(list) {
-  $("workers").hidden = !list?.length;
-  $("workers").querySelector("tbody").replaceChildren(...(list ?? []).map((worker) => make("tr", {},
+  $("workers").hidden = !list.length;
+  $("workers").querySelector("tbody")?.replaceChildren(...list.map((worker) => make("tr", {},
     make("td", {}, worker.name, worker.deaf ? " " : null, worker.deaf ? make("span", { class: "tag" }, t("status.worker_deaf")) : null),
     make("td", { class: "whole" }, worker.device), figure(number(worker.photos)), figure(rate(worker.photosPerMinute)),
     make("td", { class: "whole" }, ago(new Date(Date.now() - 1000 * worker.seenSeconds))))));
@@ -199,7 +229,7 @@ await start(async (who) => {
   $("scope").hidden = !me.isAdmin;
   const wanted = new URLSearchParams(location.search).get("scope");
   if (me.isAdmin && wanted === "all") scope = "all";
-  for (const choice of document.querySelectorAll("[name=scope]")) {
+  for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=scope]"))) {
     choice.checked = choice.value === scope;
     choice.addEventListener("change", () => {
       scope = choice.value;
@@ -211,7 +241,7 @@ await start(async (who) => {
       follow();
     });
   }
-  document.addEventListener("visibilitychange", () => (document.hidden ? stream.abort() : follow()));
-  document.addEventListener("signed-out", () => stream.abort());
+  document.addEventListener("visibilitychange", () => (document.hidden ? stream?.abort() : follow()));
+  document.addEventListener("signed-out", () => stream?.abort());
   follow();
 });

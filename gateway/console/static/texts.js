@@ -1,6 +1,7 @@
 // The texts of the page, as the server put them into it, and numbers and times as its language writes them.
 
-const texts = JSON.parse(document.getElementById("texts").textContent);
+/** @type {Record<string, Record<string, string | Record<string, string>>>} */
+const texts = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("texts")).textContent);
 const language = document.documentElement.lang;
 const plural = new Intl.PluralRules(language);
 const integers = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
@@ -8,49 +9,77 @@ const dates = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: 
 const days = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 
+/** @type {[Intl.RelativeTimeFormatUnitSingular, number][]} */
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+/** @param {string} name */
 function find(name) {
   const [section, text] = name.split(".");
   return texts[section]?.[text];
 }
 
+/** @param {string} name */
 export const has = (name) => find(name) !== undefined;
 
-/** The text of that name, its {places} filled. Where it counts something, `n` decides its form. */
+/**
+ * The text of that name, its {places} filled. Where it counts something, `n` decides its form.
+ *
+ * @param {string} name
+ * @param {Record<string, string | number>} values
+ */
 export function t(name, values = {}) {
   let text = find(name) ?? name;
-  if (typeof text === "object") text = text[plural.select(values.n)] ?? text.other;
+  if (typeof text === "object") text = text[plural.select(Number(values.n))] ?? text.other;
   return text.replace(/\{(\w+)\}/g, (_, place) => {
     const value = values[place];
     return typeof value === "number" ? number(value) : String(value);
   });
 }
 
+/** @param {number} value */
 export const number = (value) => integers.format(value);
 
-/** With one digit behind the point below 10. */
+/**
+ * With one digit behind the point below 10.
+ *
+ * @param {number} value
+ */
 export const rate = (value) => new Intl.NumberFormat(language, { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
 
+/** @param {number} share */
 export const percent = (share) =>
   new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(Math.floor(share * 1000) / 1000);
 
-/** A similarity, so many digits that it is not shown as 1 unless it is. */
+/**
+ * A similarity, so many digits that it is not shown as 1 unless it is.
+ *
+ * @param {number} cosine
+ */
 export const similarity = (cosine) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: 4, maximumFractionDigits: 4, roundingMode: "floor" }).format(cosine);
 
+/** @param {string} iso */
 export const date = (iso) => dates.format(new Date(iso));
 
+/** @param {string} iso */
 export const day = (iso) => days.format(new Date(iso));
 
-/** "5 minutes ago" */
-export function ago(iso) {
-  const seconds = (Date.now() - new Date(iso)) / 1000;
+/**
+ * "5 minutes ago"
+ *
+ * @param {string | Date} when
+ */
+export function ago(when) {
+  const seconds = (Date.now() - new Date(when).getTime()) / 1000;
   const [unit, length] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
   return relative.format(-Math.max(0, Math.round(seconds / length)), unit);
 }
 
-/** "3 minutes", rounded up, since it is what is left to wait. */
+/**
+ * "3 minutes", rounded up, since it is what is left to wait.
+ *
+ * @param {number} seconds
+ */
 export function duration(seconds) {
   const [unit, length] = UNITS.find(([, size]) => seconds > size) ?? ["second", 1];
   const format = new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" });

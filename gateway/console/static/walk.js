@@ -7,36 +7,46 @@ import { t } from "./texts.js";
 /**
  * Lets the reader walk along what was found for a wish, where that is known in this tab.
  *
- * @param wish what was looked for
- * @param show shows the photo of an id
+ * @param {Wish} wish what was looked for
+ * @param {(asset: string) => unknown} show shows the photo of an id
  */
 export function walking(wish, show) {
+  /** @type {string | null} */
   let here = null;
   let going = new AbortController();
 
   const found = () => (wish.q ? Found.kept(wish) : null);
 
-  /** Says where among those found the photo of that id is. */
+  /**
+   * Says where among those found the photo of that id is.
+   *
+   * @param {string} id
+   */
   function arrived(id) {
     here = id;
     const all = found();
-    const at = all ? all.at(id) : -1;
+    const at = all?.at(id) ?? -1;
     $("walk").hidden = at < 0;
-    if (at < 0) return "";
+    if (all === null || at < 0) return "";
     all.looked = id;
     all.keep();
-    $("previous").setAttribute("aria-disabled", at === 0);
-    $("next").setAttribute("aria-disabled", at === all.items.length - 1 && all.next === null);
+    $("previous").setAttribute("aria-disabled", String(at === 0));
+    $("next").setAttribute("aria-disabled", String(at === all.items.length - 1 && all.next === null));
     const place = t(all.next === null ? "photo.place" : "photo.place_more", { n: at + 1, total: all.items.length });
     $("place").textContent = place;
     return place;
   }
 
-  /** Goes `by` photos on, and has more of them found where the last is reached. */
+  /**
+   * Goes `by` photos on, and has more of them found where the last is reached.
+   *
+   * @param {number} by
+   * @returns {Promise<void>}
+   */
   async function go(by) {
     const all = found();
-    const at = all ? all.at(here) : -1;
-    if (at < 0) return;
+    const at = all?.at(here) ?? -1;
+    if (all === null || at < 0) return;
     going.abort();
     going = new AbortController();
     try {

@@ -2,12 +2,22 @@
 
 const OCR = /^\s*ocr\s*[:：]\s*/i;
 
-/** What the parameters of an address ask for. */
+/**
+ * What the parameters of an address ask for.
+ *
+ * @param {URLSearchParams} parameters
+ * @returns {Wish}
+ */
 export function wishOf(parameters) {
   return { q: parameters.get("q")?.trim() ?? "", mode: parameters.get("mode") ?? "hybrid" };
 }
 
-/** The address of the search page for a wish; or of a photo's, as one of those found. */
+/**
+ * The address of the search page for a wish; or of a photo's, as one of those found.
+ *
+ * @param {Wish} wish
+ * @param {string | null} photo
+ */
 export function addressOf({ q, mode }, photo = null) {
   const parameters = new URLSearchParams(q ? { q } : {});
   if (q && mode !== "hybrid") parameters.set("mode", mode);
@@ -15,8 +25,16 @@ export function addressOf({ q, mode }, photo = null) {
   return (photo === null ? "/console" : `/console/photo/${photo}`) + query;
 }
 
-/** How a wish is searched for: `ocr:` in front goes before what was chosen. */
+/**
+ * How a wish is searched for: `ocr:` in front goes before what was chosen.
+ *
+ * @param {Wish} wish
+ */
 export const modeOf = ({ q, mode }) => (OCR.test(q) ? "ocr" : mode);
 
-/** The words without the `ocr:` in front. */
+/**
+ * The words without the `ocr:` in front.
+ *
+ * @param {string} q
+ */
 export const bare = (q) => q.replace(OCR, "");

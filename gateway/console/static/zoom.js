@@ -11,37 +11,48 @@ const TWICE = 300; // milliseconds between two taps that are one
 /**
  * Makes a stage zoom: by its buttons and keys, by a double click or tap, by pinching, by the wheel with Ctrl.
  *
- * @param stage the window, the sheet its first child
- * @param swiped called with 1 or -1 where somebody swipes over a picture that is shown whole
+ * @param {HTMLElement} stage the window, the sheet its first child
+ * @param {(by: 1 | -1) => unknown} swiped called with 1 or -1 where somebody swipes over a picture that is shown whole
  */
 export function zooming(stage, swiped) {
-  const sheet = stage.firstElementChild;
+  const sheet = /** @type {HTMLElement} */ (stage.firstElementChild);
   let zoom = 1;
   let closest = CLOSEST;
 
-  /** Zooms so that what is at this point of the window stays there. */
-  function set(wanted, x = null, y = null) {
+  /**
+   * Zooms so that what is at this point of the window stays there; without one, its middle.
+   *
+   * @param {number} wanted
+   * @param {number} [x]
+   * @param {number} [y]
+   */
+  function set(wanted, x, y) {
     const box = stage.getBoundingClientRect();
     x ??= box.left + box.width / 2;
     y ??= box.top + box.height / 2;
     const before = sheet.getBoundingClientRect();
     zoom = Math.min(closest, Math.max(1, wanted));
-    stage.style.setProperty("--zoom", zoom);
+    stage.style.setProperty("--zoom", String(zoom));
     stage.classList.toggle("zoomed", zoom > 1);
     const after = sheet.getBoundingClientRect();
     if (before.width) { // there is a picture
       stage.scrollLeft += after.left + ((x - before.left) / before.width) * after.width - x;
       stage.scrollTop += after.top + ((y - before.top) / before.height) * after.height - y;
     }
-    $("zoom-out").setAttribute("aria-disabled", zoom === 1);
-    $("zoom-in").setAttribute("aria-disabled", zoom === closest);
+    $("zoom-out").setAttribute("aria-disabled", String(zoom === 1));
+    $("zoom-in").setAttribute("aria-disabled", String(zoom === closest));
     $("zoom").textContent = zoom === 1 ? "" : t("photo.zoomed", { percent: percent(zoom) });
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
   const toggle = (x, y) => set(zoom > 1 ? 1 : Math.min(closest, 2.5), x, y);
 
-  for (const [id, times] of [["zoom-in", STEP], ["zoom-out", 1 / STEP]]) {
-    $(id).addEventListener("click", ({ currentTarget: button }) => {
+  for (const [id, times] of /** @type {const} */ ([["zoom-in", STEP], ["zoom-out", 1 / STEP]])) {
+    const button = $(id);
+    button.addEventListener("click", () => {
       const { top } = button.getBoundingClientRect();
       set(zoom * times);
       window.scrollBy(0, button.getBoundingClientRect().top - top); // the stage grows above it, and it stays under the finger
@@ -61,13 +72,16 @@ export function zooming(stage, swiped) {
 
   let touched = -Infinity;
   stage.addEventListener("dblclick", (event) => {
-    const onText = event.target.closest(".layer span"); // of which a double click selects a word
+    const onText = /** @type {Element} */ (event.target).closest(".layer span"); // of which a double click selects a word
     if (!onText && event.timeStamp - touched > 2 * TWICE) toggle(event.clientX, event.clientY);
   });
 
+  /** @type {{spread: number, zoom: number} | null} */
   let pinch = null;
+  /** @type {{x: number, y: number, at: number} | null} */
   let start = null;
   let tapped = -Infinity;
+  /** @param {TouchList} touches */
   const spread = ([a, b]) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
   stage.addEventListener("touchstart", ({ touches, timeStamp }) => {
     pinch = touches.length === 2 ? { spread: spread(touches), zoom } : null;
@@ -93,7 +107,7 @@ export function zooming(stage, swiped) {
         toggle(clientX, clientY);
         tapped = -Infinity;
       } else tapped = event.timeStamp;
-    } else if (zoom === 1 && Math.abs(across) > SWIPE && Math.abs(across) > 2 * Math.abs(down) && getSelection().isCollapsed) {
+    } else if (zoom === 1 && Math.abs(across) > SWIPE && Math.abs(across) > 2 * Math.abs(down) && getSelection()?.isCollapsed) {
       swiped(across < 0 ? 1 : -1);
     }
   });

@@ -1,0 +1,154 @@
+// What the pages' scripts (static/) and the gateway's API (gateway/people/) say to each other, for the type checker alone.
+
+/** Elements that the pages have, by their id, where they are more than any element. */
+interface Parts {
+  back: HTMLAnchorElement;
+  bar: HTMLProgressElement;
+  boxes: SVGSVGElement;
+  key: HTMLInputElement;
+  models: HTMLTableElement;
+  more: HTMLButtonElement;
+  open: HTMLAnchorElement;
+  picture: HTMLImageElement;
+  q: HTMLInputElement;
+  scope: HTMLFieldSetElement;
+  texts: HTMLScriptElement;
+}
+
+/** What an element is made of: nodes, texts, lists of them; null is nothing. */
+type Children = Node | string | null | (Node | string | null)[];
+
+type Mode = "ocr" | "clip" | "hybrid";
+type Task = "ocr" | "clip";
+
+/** What is looked for. `mode` stands in the address and may be anything: the gateway says so then. */
+interface Wish {
+  q: string;
+  mode: string;
+}
+
+/** Corners of a line, x and y in turn, 0 to 1, clockwise from the top left of its text. */
+type Box = number[];
+
+interface Line {
+  text: string;
+  box: Box;
+}
+
+interface Failure {
+  error: string;
+  attempts: number;
+  failedAt: string;
+  givenUp: boolean;
+}
+
+/** A photo that could not be read. */
+interface Failed extends Failure {
+  assetId: string;
+  fileName: string | null;
+  own: boolean;
+}
+
+/** GET /api/me */
+interface Me {
+  name: string;
+  isAdmin: boolean;
+  may: { search: boolean; thumbnails: boolean; reprocess: boolean };
+  demoModel: string | null;
+}
+
+type State = "indexed" | "waiting" | "running" | "failed" | "missing";
+
+interface Reading {
+  lines: Line[];
+  ocrModel: string | null;
+  clipModel: string | null;
+  indexedAt: string | null;
+}
+
+/** GET /api/assets/{id}; `matched` where a query was given along. */
+interface Photo extends Reading {
+  assetId: string;
+  fileName: string;
+  takenAt: string;
+  own: boolean;
+  current: boolean;
+  state: State;
+  failure: Failure | null;
+  immich: string | null;
+  matched?: number[];
+}
+
+interface Compared {
+  state: "indexed";
+  before: Reading;
+  after: Reading;
+  vector: { changed: boolean; cosine: number | null };
+}
+
+/** POST /api/assets/{id}/reprocess */
+type Reprocessed =
+  | Compared
+  | { state: "failed"; failure: Failure | null }
+  | { state: "waiting" };
+
+interface Item {
+  assetId: string;
+  fileName: string;
+  takenAt: string;
+  why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; forgiven: boolean };
+}
+
+/** GET /api/search */
+interface Answer {
+  mode: Mode;
+  items: Item[];
+  next: number | null;
+  textMatches: number | null;
+  notes: string[];
+}
+
+interface WorkerFigures {
+  name: string;
+  device: string;
+  photos: number;
+  photosPerMinute: number;
+  seenSeconds: number;
+  deaf: boolean;
+}
+
+interface ModelFigures {
+  ocrModel: string | null;
+  clipModel: string | null;
+  photos: number;
+}
+
+interface VectorFigures {
+  width: number;
+  dimensions: number | null;
+  advice: string | null;
+}
+
+/** GET /api/status, and each event of /api/status/events; workers and advice are told of the whole queue alone. */
+interface Status {
+  total: number;
+  indexed: number;
+  waiting: number;
+  running: number;
+  retrying: number;
+  failed: number;
+  withText: number;
+  photosPerMinute: number;
+  etaSeconds: number | null;
+  workersAlive: number;
+  demoModel: string | null;
+  failures: Failed[];
+  models: ModelFigures[];
+  vector: VectorFigures;
+  workers: WorkerFigures[];
+  advice: string[];
+}
+
+interface DocumentEventMap {
+  "signed-out": CustomEvent<Error>;
+}
