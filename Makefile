@@ -7,7 +7,7 @@ WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 # Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
 OLDER ?= 2.7 3.1 3.2
 
-.PHONY: install demo test versions soak check check-js format tables bench screenshots clean
+.PHONY: install demo test coverage versions soak check check-js format tables bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -28,6 +28,12 @@ demo: install ## watch photos being uploaded, read and found
 test: install ## unit, integration and acceptance tests
 	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal --durations 10
 
+coverage: install ## which code the unit and integration tests run, branches too; fails below the floor in pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit tests/integration -m "not soak" -n $(WORKERS) --dist worksteal --timeout 600
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 versions: install ## the integration tests on older Immichs: IMMICH_VERSION runs any tests on one
 	for version in $(OLDER); do IMMICH_VERSION=$$version $(BIN)/python -m pytest tests/integration -m "not soak" -n $(WORKERS) --dist worksteal || exit; done
 
@@ -39,7 +45,7 @@ check: install ## lint, types, layers, format; of the console's JavaScript, too,
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@if command -v npm > /dev/null && node --eval 'process.exit(parseInt(process.versions.node) < 20)'; \
+	@if command -v npm > /dev/null && node --eval 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; \
 	then $(MAKE) --no-print-directory check-js; \
 	else echo "Left out, for there is no Node.js 20 or newer: the console's JavaScript"; fi
 
@@ -64,4 +70,4 @@ screenshots: install ## every view of the console, in both languages, light and 
 	$(BIN)/python -m tests.screenshots screenshots
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots node_modules
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots node_modules .coverage*

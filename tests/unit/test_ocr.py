@@ -134,6 +134,7 @@ class Scripted:
     """An engine that says of each crop, by its colour, whether it stands on its head and what it reads in it."""
 
     name = "scripted"
+    alphabet = None
 
     alphabet = None
 
