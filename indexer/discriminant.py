@@ -12,7 +12,7 @@ in the whitened space, whose constraints are found by looking for those that are
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.floating]
 
 _FEWEST = 10  # matches up to which the common direction reaches each of them; of more, what they have in common
@@ -44,6 +45,8 @@ class Background:
     rows: Matrix
     mean: Vector
     inverse: Matrix
+    # What was whitened of `rows` so far, for other questions: photos that come too near often come near again.
+    _white: dict[int, Vector] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, rows: Matrix, owners: Sequence[Hashable]) -> Self:
@@ -82,47 +85,45 @@ class Background:
             others: which of `rows` are known not to match; None where nobody knows.
         """
         share = _shares(owners)
-        start = self._common(matches - self.mean, share)
+        found = _Rows.of(matches - self.mean, self.inverse)
+        start = self._common(found, share)
         if words is not None:
             named = self.scaled(words, matches, owners)
             if named.any():
                 start = np.float32(0.5) * (self.scaled(start, matches, owners) + named)
         if others is not None:
-            start = self._apart(start, matches - self.mean, share, others)
+            start = self._apart(start, found, share, others)
         return self.scaled(start, matches, owners)
 
     def toward(self, words: Vector) -> Vector:
         """The direction of words (n,) that no photo says, with the sampled photos that come nearest pushed away."""
-        near = self.rows @ words - self.mean @ words
-        false = _largest(near, _BATCH)
+        false = _largest(self.rows @ words - self.mean @ words, _BATCH)
         if not len(false):
             return words
-        rows: Matrix = self.rows[false] - self.mean
-        white: Matrix = rows @ self.inverse
-        return self._pushed(words, rows, white, np.zeros(len(false)), np.full(len(false), _SLACK))
+        return self._sampled(false).pushed(words, np.zeros(len(false)), np.full(len(false), _SLACK))
 
     def scaled(self, direction: Vector, matches: Matrix, owners: Sequence[Hashable]) -> Vector:
         """`direction` made so long that `matches` are 1 above the background on average; zeros where they are not."""
         above = float(_shares(owners) @ ((matches - self.mean) @ direction))
         return direction / np.float32(above) if above > 0 else np.zeros_like(direction)
 
-    def _common(self, rows: Matrix, share: Vector) -> Vector:
+    def _common(self, found: "_Rows", share: Vector) -> Vector:
         """Ridge regression in its dual form: few rows are reached one by one, of more their mean."""
-        count = len(rows)
+        count = len(share)
         slack = _RIDGE * max(1.0, count / _FEWEST) ** 2 / (count * share)
-        return self._pushed(np.zeros_like(self.mean), rows, rows @ self.inverse, np.ones(count), slack)
+        return found.pushed(np.zeros_like(self.mean), np.ones(count), slack)
 
-    def _apart(self, start: Vector, matches: Matrix, share: Vector, others: Mask) -> Vector:
+    def _apart(self, start: Vector, found: "_Rows", share: Vector, others: Mask) -> Vector:
         """`start`, changed as little as keeps every match above every one of `others`, while that is possible."""
-        count = len(matches)
-        rows, white = matches, matches @ self.inverse
-        targets: Numbers = np.maximum(1, matches @ start)
+        count = len(share)
+        held = found
+        targets: Numbers = np.maximum(1, found.rows @ start)
         slack: Numbers = _SLACK * max(1.0, count / _EACH) ** 2 / (count * share)
         pushed = np.zeros(len(self.rows), dtype=np.bool_)
         direction = start
         for number in range(_ROUNDS):
-            direction = self._pushed(start, rows, white, targets, slack)
-            lowest = float((matches @ direction).min())
+            direction = held.pushed(start, targets, slack)
+            lowest = float((found.rows @ direction).min())
             scores = np.where(others, self.rows @ direction - self.mean @ direction, -np.inf)
             if number >= _ENOUGH and scores.max(initial=-np.inf) < lowest:
                 break
@@ -131,23 +132,49 @@ class Background:
             if not len(false):
                 break
             pushed[false] = True
-            more = self.rows[false] - self.mean
-            rows, white = np.concatenate([rows, more]), np.concatenate([white, more @ self.inverse])
+            held = held.and_(self._sampled(false))
             targets = np.concatenate([targets, np.full(len(false), _FAR)])
             slack = np.concatenate([slack, np.full(len(false), _SLACK)])
         return direction
 
-    @staticmethod
-    def _pushed(start: Vector, rows: Matrix, white: Matrix, targets: Numbers, slack: Numbers) -> Vector:
+    def _sampled(self, places: Places) -> "_Rows":
+        """Some of `rows`."""
+        rows: Matrix = self.rows[places] - self.mean
+        new = [number for number, place in enumerate(places.tolist()) if place not in self._white]
+        self._white.update(zip(places[new].tolist(), rows[new] @ self.inverse, strict=True))
+        white = np.stack([self._white[place] for place in places.tolist()])
+        return _Rows(rows, white, white @ rows.T)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Photos, less the mean: `rows` (photos, n), the same whitened, and `kernel` (photos, photos), their products."""
+
+    rows: Matrix
+    white: Matrix
+    kernel: Matrix
+
+    @classmethod
+    def of(cls, rows: Matrix, inverse: Matrix) -> Self:
+        white = rows @ inverse
+        return cls(rows, white, white @ rows.T)
+
+    def and_(self, more: "_Rows") -> "_Rows":
+        """Both together."""
+        between = self.white @ more.rows.T
+        kernel = np.block([[self.kernel, between], [between.T, more.kernel]]).astype(np.float32, copy=False)
+        return _Rows(np.concatenate([self.rows, more.rows]), np.concatenate([self.white, more.white]), kernel)
+
+    def pushed(self, start: Vector, targets: Numbers, slack: Numbers) -> Vector:
         """`start`, changed as little as brings each of `rows` to its target, give or take its share of `slack`."""
-        kernel = (white @ rows.T).astype(np.float64)
+        kernel = self.kernel.astype(np.float64)
         diagonal = np.diag_indices_from(kernel)
         kernel[diagonal] += slack * max(np.trace(kernel) / len(kernel), 1e-12)
-        change = np.linalg.solve(kernel, targets - rows @ start) @ white
+        change = np.linalg.solve(kernel, targets - self.rows @ start).astype(np.float32) @ self.white
         return (start + change).astype(np.float32)
 
 
-def _largest(scores: Vector, count: int) -> npt.NDArray[np.intp]:
+def _largest(scores: Vector, count: int) -> Places:
     """Where the `count` largest finite scores stand, in no order."""
     found = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
     return found[np.isfinite(scores[found])]

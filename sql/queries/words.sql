@@ -38,14 +38,16 @@ ORDER BY hit.place LIMIT $7;
 -- name: vectors
 -- The photos $1 with their vectors: from Immich's column, of width $2, where it holds what we wrote there by version $3 of the
 -- words or another's vector, otherwise what it is to hold, `clip` and `text`. A column that was emptied is no reason to wait.
+-- OFFSET 0: each vector is fetched once, not wherever it is named.
 SELECT asked.id, asked.owner, s.vector, CASE WHEN s.vector IS NULL THEN halfvec_send(p.clip) END AS clip,
        CASE WHEN s.vector IS NULL THEN p.text END AS text
 FROM (SELECT a.id, a."ownerId" AS owner FROM unnest($1::uuid[]) AS id JOIN public.asset a USING (id)) asked
 LEFT JOIN immich_indexer.photo p ON p.asset_id = asked.id
 LEFT JOIN LATERAL (
-    SELECT vector_send(c.embedding) AS vector FROM public.smart_search c
-    WHERE c."assetId" = asked.id AND vector_dims(c.embedding) = $2
-      AND (p.clip IS NULL OR p.vector_version = $3 AND p.vector_mark = md5(vector_send(c.embedding))::uuid)
+    SELECT sent.vector
+    FROM (SELECT vector_send(c.embedding) AS vector FROM public.smart_search c WHERE c."assetId" = asked.id OFFSET 0) sent
+    WHERE octet_length(sent.vector) = 4 + 4 * $2::int
+      AND (p.clip IS NULL OR p.vector_version = $3 AND p.vector_mark = md5(sent.vector)::uuid)
 ) s ON true
 WHERE s.vector IS NOT NULL OR p.clip IS NOT NULL;
 

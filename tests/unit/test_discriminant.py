@@ -1,4 +1,7 @@
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,3 +127,23 @@ def test_nearly_alike_photos_are_told_apart():
     background = Background.of(rows, ["ann"] * 300)
     assert found(background.question(rows[:20], ["ann"] * 20), rows[:20], rows[20:], 20) < 1
     assert found(background.question(rows[:20], ["ann"] * 20, others=others), rows[:20], rows[20:], 20) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_the_gateways_algebra_has_one_thread():
+    """Threads of OpenBLAS wait for each other by spinning: beside an indexer a question took five times as long."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    program = "import os, gateway.app; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_what_was_whitened_for_one_question_changes_no_other():
+    rows, words = library(2, 600), lexical.question("龘靐", SIZE)
+    others = np.arange(600) >= 5
+    asked = Background.of(rows, ["ann"] * 600)
+    asked.question(rows[10:14], ["ann"] * 4, words=words, others=np.arange(600) >= 14)
+    asked.toward(words)
+    fresh = Background.of(rows, ["ann"] * 600).question(rows[:5], ["ann"] * 5, words=words, others=others)
+    again = asked.question(rows[:5], ["ann"] * 5, words=words, others=others)
+    assert again == pytest.approx(fresh, abs=1e-5)
