@@ -98,7 +98,7 @@ class Background:
     def toward(self, words: Vector) -> Vector:
         """The direction of words (n,) that no photo says, with the sampled photos that come nearest pushed away."""
         false = _largest(self.rows @ words - self.mean @ words, _BATCH)
-        if not len(false):
+        if not (len(false) and words.any()):
             return words
         return self._sampled(false).pushed(words, np.zeros(len(false)), np.full(len(false), _SLACK))
 
@@ -156,13 +156,16 @@ class _Rows:
 
     @classmethod
     def of(cls, rows: Matrix, inverse: Matrix) -> Self:
-        white = rows @ inverse
-        return cls(rows, white, white @ rows.T)
+        white: Matrix = rows @ inverse
+        kernel: Matrix = white @ rows.T
+        return cls(rows, white, kernel)
 
     def and_(self, more: "_Rows") -> "_Rows":
         """Both together."""
         between = self.white @ more.rows.T
-        kernel = np.block([[self.kernel, between], [between.T, more.kernel]]).astype(np.float32, copy=False)
+        kernel = np.concatenate(
+            [np.concatenate([self.kernel, between], axis=1), np.concatenate([between.T, more.kernel], axis=1)]
+        )
         return _Rows(np.concatenate([self.rows, more.rows]), np.concatenate([self.white, more.white]), kernel)
 
     def pushed(self, start: Vector, targets: Numbers, slack: Numbers) -> Vector:

@@ -114,7 +114,7 @@ class Sampler:
     async def take(self, width: int, dimensions: int) -> None:
         """Look at the library now. Raises UnavailableError."""
         state = await self._state()
-        chosen = await self._row("sample", SIZE)
+        chosen = await self._row("sample", SIZE, plan="by_hash")
         rows = await read(self._library, chosen["ids"], width, _PATIENCE)
         mark = state["mark"] if chosen["photos"] <= SIZE else None
         self._sample = await asyncio.to_thread(
@@ -138,8 +138,11 @@ class Sampler:
     async def _state(self) -> asyncpg.Record:
         return await self._row("state", SIZE + 1)
 
-    async def _row(self, query: str, *arguments: object) -> asyncpg.Record:
-        [row] = await ask(self._library, _PATIENCE, partial(_fetch, query=query, arguments=arguments))
+    async def _row(self, query: str, *arguments: object, plan: str = "by_index") -> asyncpg.Record:
+        async def fetch(connection: Connection) -> list[asyncpg.Record]:
+            return list(await connection.fetch(_SQL[query], *arguments))
+
+        [row] = await ask(self._library, _PATIENCE, fetch, plan=plan)
         return row
 
     def _start(self, width: int, dimensions: int) -> None:
@@ -148,8 +151,10 @@ class Sampler:
             self._taking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
 
 
-async def ask(library: Library, seconds: float, question: Callable[[Connection], Awaitable[T]]) -> T:
-    """The answer to a question each of whose statements may take so many seconds.
+async def ask(
+    library: Library, seconds: float, question: Callable[[Connection], Awaitable[T]], *, plan: str = "by_index"
+) -> T:
+    """The answer to a question each of whose statements may take so many seconds, planned `by_index` or `by_hash`.
 
     Raises:
         UnavailableError: one took longer, or the database does not answer.
@@ -159,7 +164,7 @@ async def ask(library: Library, seconds: float, question: Callable[[Connection],
         async with pool.acquire() as connection:
             try:
                 async with connection.transaction(readonly=True):
-                    await connection.execute(_SQL["patience"], str(int(1000 * seconds)))
+                    await connection.fetchrow(_SQL[plan], str(int(1000 * seconds)))
                     return (await question(connection),)
             except asyncpg.QueryCanceledError:  # which says nothing against the database
                 return None
@@ -174,17 +179,17 @@ async def read(library: Library, ids: Sequence[UUID], width: int, patience: floa
     """The vectors of photos in a column of `width`; those that have none are left out. Raises UnavailableError."""
     found: list[asyncpg.Record] = []
     for start in range(0, len(ids), _CHUNK):
-        arguments = (ids[start : start + _CHUNK], width, lexical.VERSION)
-        found += await ask(library, patience, partial(_fetch, query="vectors", arguments=arguments))
-    return await asyncio.to_thread(_rows, found, width)
+        found += await ask(library, patience, partial(look_up, ids=ids[start : start + _CHUNK], width=width))
+    return await asyncio.to_thread(to_rows, found, width)
 
 
-async def _fetch(connection: Connection, query: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
-    await connection.execute(_SQL["by_hash" if query == "sample" else "by_index"])
-    return list(await connection.fetch(_SQL[query], *arguments))
+async def look_up(connection: Connection, ids: Sequence[UUID], width: int) -> list[asyncpg.Record]:
+    """The same in one question, for `to_rows` to make sense of."""
+    return list(await connection.fetch(_SQL["vectors"], ids, width, lexical.VERSION)) if ids else []
 
 
-def _rows(records: Sequence[asyncpg.Record], width: int) -> Rows:
+def to_rows(records: Sequence[asyncpg.Record], width: int) -> Rows:
+    """What `look_up` found."""
     found = [(row["id"], row["owner"], _column(row, width)) for row in records]
     kept = [(asset, owner, vector) for asset, owner, vector in found if vector is not None]
     vectors = np.stack([vector for *_, vector in kept]) if kept else np.zeros((0, width), dtype=np.float32)

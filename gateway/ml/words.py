@@ -16,7 +16,7 @@ import structlog
 
 from gateway.errors import BusyError, UnavailableError
 from gateway.library import Library, Vector
-from gateway.ml.sample import Rows, Sample, Sampler, ask, read
+from gateway.ml.sample import Rows, Sample, Sampler, ask, look_up, to_rows
 from indexer import lexical
 from indexer.database import Connection, queries
 from indexer.errors import QueryError
@@ -42,11 +42,19 @@ _MANY = 50
 
 @dataclass(frozen=True)
 class _Matches:
-    """Photos that say it: all, by their ids, or as many as were looked for, and those to learn from."""
+    """Photos that say it.
+
+    Attributes:
+        ids: of all of them, or of as many as were looked for.
+        all: whether it is all.
+        learnt: those to learn from.
+        read: what was read of those that are not in the sample.
+    """
 
     ids: frozenset[UUID]
     all: bool
     learnt: Sequence[UUID]
+    read: Sequence[asyncpg.Record]
 
 
 class Words:
@@ -76,10 +84,7 @@ class Words:
         if not sample.places:  # Immich would keep the answer for when there are photos
             raise UnavailableError("no photo has been read yet: search for words once some have been", 30)
         matches = await self._matches(query, sample, _PATIENCE)
-        rows = await self._rows(matches, sample, _PATIENCE)
-        if not (len(rows.ids) or room(width, dimensions)):
-            return None
-        question = await asyncio.to_thread(_sharpened, query, sample, matches, rows)
+        question = await asyncio.to_thread(_sharpened, query, sample, matches)
         length = float(np.linalg.norm(question))
         return question / np.float32(length) if length else None
 
@@ -94,11 +99,10 @@ class Words:
         try:
             sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
             matches = await self._matches(query, sample, _BESIDE_PATIENCE)
-            rows = await self._rows(matches, sample, _BESIDE_PATIENCE)
         except BusyError as error:  # or unavailable
             log.debug("searched by meaning alone", why=str(error))
             return None
-        return await asyncio.to_thread(_beside, query, sample, rows) if len(rows.ids) else None
+        return await asyncio.to_thread(_beside, query, sample, matches)
 
     async def learn(self, width: int, dimensions: int) -> None:
         """Get to know the library. Raises BusyError."""
@@ -113,24 +117,17 @@ class Words:
         # In a small library, whom to put first is known of every photo.
         limit = len(sample.places) + _MATCHES if sample.whole else most + 1
         look = limit if sample.whole else _LOOK
-        rows, cap = await ask(self._library, patience, lambda own: _find(own, query, limit, look))
-        owners = Counter(row["owner"] for row in rows)
-        complete = len(rows) < limit and max(owners.values(), default=0) < cap
-        ids = [row["id"] for row in rows]
-        return _Matches(frozenset(ids), complete, ids[:most])
 
-    async def _rows(self, matches: _Matches, sample: Sample, patience: float) -> Rows:
-        """What to learn from, of length 1 in both parts."""
-        known = [asset for asset in matches.learnt if asset in sample.places]
-        places = [sample.places[asset] for asset in known]
-        more = [asset for asset in matches.learnt if asset not in sample.places]
-        rest = await read(self._library, more, sample.width, patience)
-        scale = scales(sample.width, sample.dimensions)
-        return Rows(
-            [*known, *rest.ids],
-            [*(sample.owners[place] for place in places), *rest.owners],
-            np.concatenate([sample.background.rows[places], rest.vectors * scale]),
-        )
+        async def find(connection: Connection) -> _Matches:
+            found, cap = await _find(connection, query, limit, look)
+            owners = Counter(row["owner"] for row in found)
+            complete = len(found) < limit and max(owners.values(), default=0) < cap
+            ids = [row["id"] for row in found]
+            unknown = [asset for asset in ids[:most] if asset not in sample.places]
+            read = await look_up(connection, unknown, sample.width)
+            return _Matches(frozenset(ids), complete, ids[:most], read)
+
+        return await ask(self._library, patience, find)
 
 
 def _most(sample: Sample) -> int:
@@ -140,28 +137,45 @@ def _most(sample: Sample) -> int:
     return _MATCHES_WITHOUT_ROOM if sample.whole else _FEW
 
 
-def _sharpened(query: Query, sample: Sample, matches: _Matches, rows: Rows) -> Vector:
+def _rows(matches: _Matches, sample: Sample) -> Rows:
+    """What to learn from, of length 1 in both parts."""
+    known = [asset for asset in matches.learnt if asset in sample.places]
+    places = [sample.places[asset] for asset in known]
+    rest = to_rows(matches.read, sample.width)
+    scale = scales(sample.width, sample.dimensions)
+    return Rows(
+        [*known, *rest.ids],
+        [*(sample.owners[place] for place in places), *rest.owners],
+        np.concatenate([sample.background.rows[places], rest.vectors * scale]),
+    )
+
+
+def _sharpened(query: Query, sample: Sample, matches: _Matches) -> Vector:
+    learnt = _rows(matches, sample)
     # The model's part counts like the words: it is what leads through an HNSW index, whose graph follows it. Three
     # times as much leads better, but misses more of what says the same and looks different.
     others = None
     # In a large library the sample stands for the others, and what many matches have in common is good enough.
-    if matches.all and (sample.whole or len(rows.ids) <= _MANY):
+    if matches.all and (sample.whole or len(learnt.ids) <= _MANY):
         others = np.ones(len(sample.places), dtype=np.bool_)
         others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
     plain = _plain(query, sample.width, sample.dimensions)
-    if len(rows.ids):
-        question = sample.background.question(rows.vectors, rows.owners, words=plain, others=others)
+    if len(learnt.ids):
+        question = sample.background.question(learnt.vectors, learnt.owners, words=plain, others=others)
     else:
         question = sample.background.toward(plain)
     return question * scales(sample.width, sample.dimensions)
 
 
-def _beside(query: Query, sample: Sample, rows: Rows) -> Vector:
+def _beside(query: Query, sample: Sample, matches: _Matches) -> Vector | None:
+    learnt = _rows(matches, sample)
+    if not len(learnt.ids):
+        return None
     plain = _plain(query, sample.width, sample.dimensions)
-    question = sample.background.question(rows.vectors, rows.owners, words=plain)
+    question = sample.background.question(learnt.vectors, learnt.owners, words=plain)
     question[: sample.dimensions] = 0  # the order of photos without the words stays the model's
     question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
-    scaled = sample.background.scaled(question, rows.vectors, rows.owners)
+    scaled = sample.background.scaled(question, learnt.vectors, learnt.owners)
     return scaled * scales(sample.width, sample.dimensions)
 
 
@@ -188,7 +202,6 @@ def _apart(query: Query) -> str:
 
 async def _find(connection: Connection, query: Query, limit: int, look: int) -> tuple[list[asyncpg.Record], int]:
     """Photos that match, `limit` at most and of no owner more than the number that comes with them."""
-    await connection.execute(_SQL["by_index"])
     owners = [row["id"] for row in await connection.fetch(_SQL["owners"], _OWNERS)]
     if not owners:
         return [], limit

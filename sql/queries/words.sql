@@ -1,18 +1,15 @@
 -- Asked by gateway/ml/words.py: photos as Immich's column has them, for the questions that `ocr:` and hybrid searches ask. Never
 -- a photo that a person does not see in a search: locked, hidden, in the trash.
 
--- name: patience
-SELECT set_config('statement_timeout', $1, true);
-
 -- name: by_index
--- Some thousand rows looked up one by one take as long in any library; joins that read whole tables do not, and a plan from when
--- Immich's column was empty would.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-       set_config('enable_seqscan', 'off', true);
+-- Each statement may take $1 milliseconds. Some thousand rows looked up one by one take as long in any library; joins that read
+-- whole tables do not, and a plan from when Immich's column was empty would.
+SELECT set_config('statement_timeout', $1, true), set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true);
 
 -- name: by_hash
 -- A whole library is read table by table, also where the planner still takes them for empty.
-SELECT set_config('enable_nestloop', 'off', true);
+SELECT set_config('statement_timeout', $1, true), set_config('enable_nestloop', 'off', true);
 
 -- name: owners
 SELECT id FROM public."user" ORDER BY id LIMIT $1;

@@ -229,7 +229,7 @@ async def test_matches_are_found_by_indexes_alone(database, immich, connection, 
     sql = queries("words")
     await connection.execute("SET search_path = pg_catalog, public")
     async with connection.transaction():
-        await connection.fetch(sql["by_index"])
+        await connection.fetch(sql["by_index"], "1000")
         query = parse("发票抬头")
         await connection.execute(f"PREPARE matches AS {sql['matches']}")
         owned = f"{query.sieve} & {shelves.owned([owner])}".replace("'", "''")
