@@ -219,3 +219,24 @@ async def test_a_question_waits_for_the_library_to_be_looked_at_and_not_for_ever
     go_on.set()
     assert await first is await second
     sampler.close()
+
+
+async def test_a_question_is_answered_while_photos_are_being_read(database, owner, library, monkeypatch):
+    """Each sample is old before it is done: a question takes the one that was begun after it was asked."""
+    known = await write(database, owner, texts(20))
+    sampler = sample.Sampler(library)
+    made = sample.read
+    arriving = iter(range(10))
+
+    async def read(*arguments):
+        await write(database, owner, texts(5), seed=next(arriving))
+        return await made(*arguments)
+
+    monkeypatch.setattr(sample, "read", read)
+    first = await sampler.current(1024, DIMENSIONS)
+    assert set(first.places) == set(known)
+    for answered in range(1, 4):
+        now = await sampler.current(1024, DIMENSIONS)
+        assert len(now.places) == 20 + 5 * answered, "all that was there when it was asked"
+    assert next(arriving) == 4, "one sample a question"
+    sampler.close()
