@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import indexer
 from indexer import doctor as doctor_module
-from indexer import hybrid, logs, queue, schema
+from indexer import hybrid, logs, queue, schema, verdicts
 from indexer import status as status_module
 from indexer.database import TROUBLE, Connection, connect_to_immich, explain, open_pool
 from indexer.doctor import Finding
@@ -28,6 +28,7 @@ from indexer.hybrid import Mode, Wish
 from indexer.models import names
 from indexer.selection import Selection
 from indexer.settings import Settings
+from indexer.verdicts import Verdict
 from indexer.viewer import ADMINISTRATOR, find_user, viewer
 
 out = Console()
@@ -212,6 +213,10 @@ async def status(settings: Settings, as_json: bool) -> None:
         out.print("no indexer is running: start `immich-indexer run`")
     for advice in state.advice:
         out.print(advice, highlight=False)
+    for waiting in state.waiting:
+        photos = "1 photo waits" if waiting.photos == 1 else f"{waiting.photos} photos wait"
+        line = f"{photos} since {waiting.since.astimezone():%d %B %H:%M}, through no fault of theirs: {waiting.reason}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for failure in state.failures:
         name = failure.file_name or "(no name)"
         verdict = "given up" if failure.dead else "will be tried again"
@@ -229,13 +234,18 @@ def _duration(seconds: float) -> str:
 
 @main.command()
 @click.argument("assets", nargs=-1, type=click.UUID)
+@click.option("--machine", is_flag=True, help="Only what was given up though the photo was not to blame.")
 @_command
-async def retry(settings: Settings, assets: tuple[UUID, ...]) -> None:
+async def retry(settings: Settings, assets: tuple[UUID, ...], machine: bool) -> None:
     """Try photos again at once that were given up or wait for another try: all, or those named."""
     connection = await connect_to_immich(settings.dsn)
     try:
         await schema.require(connection)
-        revived = await queue.retry(connection, list(assets) or None)
+        chosen = list(assets) or None
+        if machine:
+            reasons = await queue.given_up(connection, chosen)
+            chosen = [asset for asset, reason in reasons.items() if verdicts.of_reason(reason) is Verdict.MACHINE]
+        revived = await queue.retry(connection, chosen)
     finally:
         await connection.close()
     out.print("1 photo will be tried again" if len(revived) == 1 else f"{len(revived)} photos will be tried again")

@@ -33,32 +33,22 @@ _left: set["asyncio.Task[Any]"] = set()
 # between the server's last words and the end of the connection.
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
+# What a person can do about trouble of the server's.
+_ADVICE = (
+    (
+        asyncpg.ReadOnlySQLTransactionError,
+        "the database may not be written to (after a fail-over? connect to the server that may)",
+    ),
+    (asyncpg.DiskFullError, "the database's disk is full: make room on it"),
+    (asyncpg.PostgresIOError, "the database cannot read or write its disk (see its log)"),
+    (asyncpg.OutOfMemoryError, "the database has no memory left"),
+    (asyncpg.TooManyConnectionsError, "the database has no connection left (raise max_connections)"),
+    (asyncpg.QueryCanceledError, "the database ended a statement of ours (is statement_timeout set there?)"),
+    (asyncpg.CannotConnectNowError, "the database is starting, shutting down or in recovery"),
+)
+
 # What asyncpg says of a connection that ends while it is used; the first in words about itself.
 _CUT_OFF = (asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError)
-
-_TRANSIENT: tuple[type[BaseException], ...] = (
-    # the server restarts, the network drops
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    # somebody holds a lock, or won a deadlock
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    # a backup is being restored: tables, types and our own schema are gone for a while
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.UndefinedFunctionError,
-    asyncpg.UndefinedObjectError,
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.InsufficientPrivilegeError,
-    asyncpg.InvalidCachedStatementError,
-    asyncpg.InternalServerError,
-)
 
 if TYPE_CHECKING:  # asyncpg's classes take no parameters at run time
     OwnConnection = asyncpg.Connection[Any]
@@ -225,16 +215,6 @@ def _forget(task: "asyncio.Task[Any]") -> None:
         task.exception()  # seen: nobody else may be there to see it
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether the trouble is of a kind that passes, so that the answer is to do the transaction again.
-
-    A wrong login, an unknown database and whatever `connect` refuses do not: a process ends with them, says why, and is
-    started again by whoever runs it.
-    """
-    # asyncpg's own complaint about an argument's value is an InterfaceError too, and does not pass.
-    return isinstance(error, _TRANSIENT) and not isinstance(error, ValueError | RefusedError)
-
-
 def explain(error: BaseException) -> str:
     """A connection error in words that say what to check; never with a password."""
     if isinstance(error, RefusedError):
@@ -247,6 +227,9 @@ def explain(error: BaseException) -> str:
         return f"{error} (run sql/role.sql as a superuser: also after a restore, and after Immich 2 became 3)"
     if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
         return "the connection to the database ended: the server was restarted, or the line was cut"
+    for kind, advice in _ADVICE:
+        if isinstance(error, kind):
+            return f"{advice}: {error}"
     if isinstance(error, OSError | TimeoutError):
         return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
     return f"{type(error).__name__}: {error}"

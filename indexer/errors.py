@@ -13,6 +13,10 @@ class PictureError(IndexerError):
     """This one picture cannot be read; other pictures are not concerned."""
 
 
+class ModelError(IndexerError):
+    """A model answered with something that cannot be; the text says with what."""
+
+
 class WeightsError(IndexerError):
     """A model's weights are missing or are not what they should be; the text says which file goes where."""
 

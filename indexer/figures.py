@@ -25,6 +25,14 @@ class FailedPhoto(Reason):
     own: Annotated[bool, Field(description="Whether it belongs to whoever asks.")]
 
 
+class WaitingFor(Shape):
+    """Photos that wait for something that is no photo's fault, such as a model that fails or a full disk."""
+
+    reason: str
+    photos: int
+    since: Moment
+
+
 class ModelFigures(Shape):
     """How many photos were read by two models."""
 
@@ -69,6 +77,7 @@ class Figures(Shape):
     eta_seconds: Annotated[int | None, Field(description="Until all are read; null: nothing moves, or nothing began.")]
     models: list[ModelFigures]
     failures: Annotated[list[FailedPhoto], Field(description="The last 20.")]
+    waiting_for: Annotated[list[WaitingFor], Field(description="What photos wait for, through no fault of theirs.")]
     demo_model: Annotated[str | None, Field(description="The demo model that made the vectors; null: another did.")]
     vector: VectorFigures
     workers_alive: int

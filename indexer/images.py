@@ -1,5 +1,6 @@
 """From the path Immich stores to pixels: which file, its bytes, its picture."""
 
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 # Pillow has one limit for the whole process and mostly only warns. Ours is an argument of decode(), checked on the
 # header before any pixel is decoded, and always an error.
 Image.MAX_IMAGE_PIXELS = None
+
+# What is wrong with one file. All else that goes wrong with reading may be no file's fault: too many are open, the disk
+# fails, the folder may not be read.
+_FILES_OWN = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 _OBJECT = re.compile(r"<[^<>]*>")  # as Python prints what has no other name
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
@@ -77,7 +82,8 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     """The whole file; blocks, so call it in a thread.
 
     Raises:
-        PictureError: the file is missing, unreadable, empty or has more than `max_bytes` bytes.
+        PictureError: the file is missing, no file, empty or has more than `max_bytes` bytes.
+        OSError: it cannot be read, which may be no fault of its own.
     """
     try:
         with path.open("rb") as file:
@@ -85,6 +91,8 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     except FileNotFoundError:
         raise PictureError(f"preview missing: {path}") from None
     except OSError as error:
+        if error.errno not in _FILES_OWN:
+            raise
         raise PictureError(f"preview unreadable: {path}: {error.strerror or error}") from error
     if not data:
         raise PictureError(f"preview empty: {path}")
@@ -130,7 +138,8 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
 
     Raises:
         PictureError: the data is no picture of a known format, is damaged or cut short, or its header promises more
-            than `max_pixels` pixels (nothing has been decoded then). No other error escapes, whatever the bytes.
+            than `max_pixels` pixels (nothing has been decoded then). Whatever the bytes, no other error escapes.
+        MemoryError, OSError: there is no memory, or no file may be opened: no fault of the bytes.
     """
     with _opened(data, max_pixels) as image:
         width, height = image.size
@@ -169,9 +178,13 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
             if width * height > max_pixels:
                 raise PictureError(f"picture too large: {width} x {height} pixels, at most {max_pixels} are allowed")
             yield image
-    except PictureError:
+    except (PictureError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise almost anything on hostile bytes, up to SyntaxError
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; Pillow's own have no number
+            raise
+        if "out of memory" in str(error):  # as Pillow's decoders have it
+            raise MemoryError(str(error)) from error
         raise PictureError(f"not a readable picture: {_reason(error)}") from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import images
-from indexer.errors import PictureError
+from indexer.errors import ModelError
 from indexer.images import Picture
 from indexer.models.ocr import Detection, Line
 from indexer.scheduler import Hurry, Scheduler, Stage
@@ -148,7 +148,8 @@ class Inference:
         """What is wanted of the picture whose file is `data`: its vector, its lines; `urgent` before all others.
 
         Raises:
-            PictureError: it cannot be decoded, or the CLIP model makes no vector of it.
+            PictureError: it cannot be decoded.
+            ModelError: a model answered with something that cannot be.
             Exception: whatever a model raises.
         """
         made = await self.read_each(data, clip=clip, ocr=ocr, urgent=urgent)
@@ -161,6 +162,7 @@ class Inference:
 
         Raises:
             PictureError: it cannot be decoded.
+            Exception: no memory, no thread: nothing is wrong with the picture.
         """
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height, urgent=urgent):
@@ -179,13 +181,21 @@ class Inference:
     async def _vector(self, picture: Picture, hurry: Hurry | None) -> Vector:
         prepared = await self._schedule(self._prepare, picture, hurry)
         vector = await self._schedule(self._encode, prepared, hurry)
+        assert self.clip is not None  # noqa: S101 - as in _prepare_all
+        if np.shape(vector) != (self.clip.dimensions,):
+            raise ModelError(
+                f"the CLIP model answered with {np.size(vector)} numbers, where {self.clip.dimensions} are right"
+            )
         if not np.isfinite(vector).all():  # Immich's search would fall over it, and PostgreSQL refuses it
-            raise PictureError("the CLIP model answered with something that is no number")
+            raise ModelError("the CLIP model answered with something that is no number")
         return vector
 
     async def _lines(self, picture: Picture, hurry: Hurry | None) -> list[Line]:
         detection = await self._schedule(self._detect, picture, hurry)
-        return await self._schedule(self._recognise, detection, hurry)
+        lines = await self._schedule(self._recognise, detection, hurry)
+        if not np.isfinite([(*line.corners, line.box_score, line.text_score) for line in lines]).all():
+            raise ModelError("the OCR engine answered with something that is no number")
+        return lines
 
     def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
         return [images.decode(data, max_pixels=self._max_pixels) for data in items]

@@ -23,6 +23,8 @@ log = structlog.get_logger()
 CHANNEL = "immich_indexer"
 REQUESTS = f"{CHANNEL}_reprocess"
 _PROBE = f"{CHANNEL}_probe"
+_SOON = 0.1  # seconds until the next connection that listens
+_RARELY = 10.0  # the same, at most, where none can
 _MESSAGES = 1000  # of them kept until somebody takes them
 
 
@@ -54,18 +56,25 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled."""
+        pause = _SOON
         while True:
             connection = await self._connect()
             try:
                 await self._listen(connection)
             except TROUBLE as error:
-                log.warning("listening connection lost", error=explain(error))
+                # One that cannot even begin, as on a server in recovery, says so once, and tries ever more rarely.
+                listened = self.listening.is_set()
+                pause = _SOON if listened else min(2 * pause, _RARELY)
+                if listened or pause == 2 * _SOON:
+                    event = "listening connection lost" if listened else "cannot listen: polling meanwhile"
+                    log.warning(event, error=explain(error))
             finally:
                 self._deaf = None
                 self.listening.clear()
                 self.rung.set()  # something may have happened meanwhile
                 with contextlib.suppress(Exception):
                     connection.terminate()
+            await asyncio.sleep(pause)
 
     async def _connect(self) -> OwnConnection:
         async for attempt in AsyncRetrying(

@@ -20,6 +20,10 @@ class MediaError(IndexerError):
     """The folder, or a file in it, does not answer: no photo's fault, and worth another try later."""
 
 
+class UnreadableError(MediaError):
+    """A file is there and cannot be read: its own fault, or that of the folder, the disk or this process."""
+
+
 class Media:
     """Reads previews, each in a thread of its own, for nothing can stop a read that hangs.
 
@@ -52,7 +56,8 @@ class Media:
         """The file that Immich calls `immich_path`; `urgent` does not wait for others.
 
         Raises:
-            PictureError: the file is missing, unreadable, empty or too large.
+            PictureError: the file is missing, no file, empty or too large.
+            UnreadableError: it cannot be read.
             MediaError: the folder is not there, or the file does not come in time.
         """
         path = self._path_map(immich_path)
@@ -82,6 +87,11 @@ class Media:
     def _read(self, path: Path) -> bytes:
         try:
             return images.read(path, max_bytes=self._max_bytes)
+        except OSError as error:
+            why = error.strerror or error
+            raise UnreadableError(
+                f"preview unreadable: {path}: {why}; may we read that folder, is its disk well?"
+            ) from error
         except PictureError:
             # Immich keeps previews as thumbs/owner/ab/cd/name. Where not even `thumbs` is there, nothing is mounted.
             thumbs = path.parents[min(3, len(path.parents) - 1)]

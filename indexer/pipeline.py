@@ -3,33 +3,32 @@
 import asyncio
 import contextlib
 import hashlib
-import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
-from indexer import photos, results
-from indexer.backoff import Backoff, at_least
-from indexer.database import TROUBLE, Pool, explain, is_transient, within
-from indexer.errors import PictureError, SchemaError
+from indexer import photos, verdicts
+from indexer.backoff import Backoff
+from indexer.database import Pool, explain, within
+from indexer.errors import ModelError, PictureError
+from indexer.health import Health
 from indexer.inference import Inference, Made
-from indexer.media import Media, MediaError
+from indexer.media import Media, MediaError, UnreadableError
+from indexer.outage import Outage
 from indexer.photos import Photo
-from indexer.progress import Progress
-from indexer.queue import Job, Queue
+from indexer.queue import Choice, Job, Queue
 from indexer.results import Reading
 from indexer.text.normalise import clean
+from indexer.verdicts import Verdict
+from indexer.writer import Writer
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-WRITE_BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
 _REQUESTS = 8  # photos that persons wait for, under way beyond all others
-_LOOKS = 8  # tries of a write that met a change of Immich's
 _COMPARE = 5.0  # seconds between two looks whether we hold just what we know of
-_SYSTEMIC_PAUSE = 30.0  # seconds before photos are looked at again after trouble that is not theirs
+_TASKS = {"clip": ("clip", "clip!"), "ocr": ("ocr", "ocr!")}  # of a job, by the engine that does them
 
 
 class Pipeline:
@@ -43,6 +42,10 @@ class Pipeline:
         batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
         patience: seconds to wait for an answer of the database before asking again over another connection: a single
             one may be dead while all others, the heartbeat's too, are well.
+        outage: who says that the database is waited for.
+
+    Attributes:
+        engines: how each model is that there is (clip, ocr), and what files are read and decoded with (reading).
     """
 
     def __init__(
@@ -54,9 +57,13 @@ class Pipeline:
         *,
         batch: int = 8,
         patience: float,
+        outage: Outage | None = None,
     ) -> None:
-        self.photos = 0  # read since the start
-        self._progress = Progress()
+        self.engines = {"reading": Health("the previews", (*_TASKS["clip"], *_TASKS["ocr"]))}
+        if inference.clip is not None:
+            self.engines["clip"] = Health("the CLIP model", _TASKS["clip"])
+        if inference.ocr is not None:
+            self.engines["ocr"] = Health("the OCR engine", _TASKS["ocr"])
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -64,10 +71,11 @@ class Pipeline:
         self._batch = batch
         self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._finished: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
-        self._numbers = itertools.count()
-        self._unwritten: dict[Job, None] = {}
-        self._room = asyncio.Event()
+        self._traced: dict[str, str] = {}  # the reason that was logged last, by the engine
+        self._outage = outage or Outage("the database")
+        alphabet = None if inference.ocr is None else inference.ocr.alphabet
+        self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
+        self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -76,7 +84,7 @@ class Pipeline:
         async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
             self._loops = [
                 self._tasks.create_task(self._claim_all(rung, idle), name="claims"),
-                self._tasks.create_task(self._write_all(), name="writer"),
+                self._tasks.create_task(self._writer.run(), name="writer"),
             ]
 
     async def stop(self, grace: float) -> None:
@@ -95,12 +103,17 @@ class Pipeline:
             log.info("gave back", photos=left)
 
     @property
-    def _load(self) -> int:
-        return len(self._under_way) + len(self._unwritten)
+    def photos(self) -> int:
+        """Read and written since the start."""
+        return self._writer.photos
 
     @property
-    def _alphabet(self) -> frozenset[str] | None:
-        return None if self._inference.ocr is None else self._inference.ocr.alphabet
+    def _load(self) -> int:
+        return len(self._under_way) + len(self._writer.unwritten)
+
+    @property
+    def _doubtful(self) -> list[Health]:
+        return [engine for engine in self.engines.values() if not engine.well]
 
     async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
@@ -109,32 +122,30 @@ class Pipeline:
     async def _claim_all(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
         compare = loop.time()  # when to see next whether we hold just what we know of
-        trouble = ""
         backoff = Backoff(1)
         while not self._stopping.is_set():
             try:
                 # An answer may have been lost with its connection. And a claim that was given up may come late: its
                 # server process was frozen, or its line.
                 if loop.time() >= compare:
-                    await self._answer(self._queue.release_all(but=[*self._under_way.values(), *self._unwritten]))
+                    await self._answer(
+                        self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
+                    )
                     compare = loop.time() + _COMPARE
                 claimed = await self._claim(rung, idle)
-            except TROUBLE as error:
-                if explain(error) != trouble:  # the same line once a second tells nobody anything
-                    trouble = explain(error)
-                    log.warning("cannot claim", error=trouble)
+            except Exception as error:  # whatever it is, no photo is concerned yet
+                self._outage.goes_on("claims", explain(error))
                 compare = loop.time()
                 rung.set()  # what it told of was perhaps not looked at
                 await self._pause(backoff.after(error))
                 continue
             backoff.after(None)
-            if trouble:
-                log.info("claiming again")
-                trouble = ""
+            self._outage.ends("claims")
             if not claimed:
-                if not self._load:
-                    self._progress.caught_up()
-                await self._wait(rung, idle())
+                doubtful = self._doubtful
+                if not self._load and not doubtful:
+                    self._writer.progress.caught_up()
+                await self._wait(rung, min([idle(), *(engine.wait for engine in doubtful if engine.wait)]))
 
     async def _claim(self, rung: asyncio.Event, idle: Callable[[], float]) -> bool:
         """Claim and start what there is room for. False: there is nothing to do, or no room."""
@@ -142,16 +153,34 @@ class Pipeline:
         if self._load >= self._batch:
             await self._claim_requests()
             return False
-        jobs = await self._answer(self._queue.claim(self._batch))
-        if not jobs:
-            return False
+        for engine in self._doubtful:
+            if engine.due and (jobs := await self._answer(self._queue.claim(1, Choice(wanting=engine.tasks)))):
+                await self._start(jobs, rung, idle, tries=engine)
+                return True
+        jobs = await self._answer(self._queue.claim(self._batch, self._choice))
+        await self._start(jobs, rung, idle)
+        return bool(jobs)
+
+    @property
+    def _choice(self) -> Choice:
+        """Jobs that something can be done for now: an engine in doubt is only given those that try it."""
+        well = [name for name in _TASKS if name in self.engines and self.engines[name].well]
+        if not self._doubtful:
+            return Choice()
+        if not well or not self.engines["reading"].well:
+            return Choice(self.engines["reading"].tasks, strictly=True)
+        return Choice(frozenset(task for name in _TASKS if name not in well for task in _TASKS[name]))
+
+    async def _start(
+        self, jobs: Sequence[Job], rung: asyncio.Event, idle: Callable[[], float], tries: Health | None = None
+    ) -> None:
+        """Start what was claimed; one that has to be alone when nothing else is under way."""
         alone = any(job.alone for job in jobs)
         if alone:
             await self._clear(rung, idle)
-        await self._start_all(jobs)
+        await self._start_all(jobs, tries)
         if alone:
             await self._clear(rung, idle)
-        return True
 
     async def _take_in(self, rung: asyncio.Event) -> None:
         """Put what was wished for into the queue, when it rang or when there is room."""
@@ -167,7 +196,7 @@ class Pipeline:
     async def _claim_requests(self) -> None:
         """Start what persons wait for, whether there is room or not."""
         room = _REQUESTS - sum(job.urgent for job in self._under_way.values())
-        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room))):
+        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room, self._choice))):
             await self._start_all(jobs)
 
     async def _promote(self) -> None:
@@ -178,15 +207,23 @@ class Pipeline:
         if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
             await self._start_all(await self._answer(self._queue.promote(stopped)))
 
-    async def _start_all(self, jobs: Sequence[Job]) -> None:
+    async def _start_all(self, jobs: Sequence[Job], tries: Health | None = None) -> None:
+        """Start `jobs`; it is one where it `tries` an engine that is in doubt."""
+        if not jobs:
+            return
         known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
         for job in jobs:
+            if tries is not None:
+                tries.begin(job.asset_id)
             task = self._tasks.create_task(self._one(job, known.get(job.asset_id)))
             self._under_way[task] = job
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.pop(task, None)
+        job = self._under_way.pop(task, None)
+        if job is not None:
+            for engine in self.engines.values():
+                engine.end(job.asset_id)
         self._room.set()
 
     async def _clear(self, rung: asyncio.Event, idle: Callable[[], float]) -> None:
@@ -217,22 +254,38 @@ class Pipeline:
                 await self._stopping.wait()
 
     async def _one(self, job: Job, photo: Photo | None) -> None:
-        """One photo, from its file to a reading. Its failure is its own."""
+        """One photo, from its file to a reading."""
         try:
             reading = await self._read(job, photo)
-        except MediaError as error:
-            log.error("cannot reach a preview", error=str(error))
-            await self._give_back([job], _SYSTEMIC_PAUSE)
         except Exception as error:
-            if not isinstance(error, PictureError):
-                log.exception("unexpected error", asset=str(job.asset_id))
-            await self._failed(job, _reason(error))
+            if isinstance(error, MediaError) and not isinstance(error, UnreadableError):  # of this file, for now
+                log.error("cannot reach a preview", error=str(error))
+                await self._writer.put_back(job, str(error))
+            elif (reason := self._blame("reading", job, error)) is not None:
+                await self._writer.fail(job, reason)
+            else:
+                engine = self.engines["reading"]
+                await self._writer.put_back(job, engine.error, engine.pause(job.asset_id))
+            return
+        if reading.whole or reading.done or reading.vector is not None or reading.lines is not None:
+            self._writer.put(reading)
+        elif reading.waiting:
+            await self._writer.put_back(job, reading.reason, reading.pause)
         else:
-            if reading.failed and reading.vector is None and reading.lines is None:
-                await self._failed(job, reading.reason)
-                return
-            self._unwritten[job] = None
-            self._finished.put_nowait((not job.urgent, next(self._numbers), reading))
+            await self._writer.fail(job, reading.reason)
+
+    def _blame(self, name: str, job: Job, error: Exception) -> str | None:
+        """Why an engine failed, where that is the photo's fault; None where it is the machine's until proven."""
+        reason = clean(_reason(error))
+        if verdicts.of(error) is Verdict.PHOTO:
+            return reason
+        engine = self.engines[name]
+        if engine.failed(job.asset_id, reason):
+            return f"{reason}, {verdicts.PROVEN}"
+        if reason != self._traced.get(name):  # the same trace for each photo tells nobody anything
+            self._traced[name] = reason
+            log.error("cannot read a photo for now", part=name, asset=str(job.asset_id), exc_info=error)
+        return None
 
     async def _read(self, job: Job, photo: Photo | None) -> Reading:
         again = {task.removesuffix("!") for task in job.tasks if task.endswith("!")}
@@ -244,14 +297,32 @@ class Pipeline:
         clip, ocr = self._inference.clip, self._inference.ocr
         # The same picture, read by the same model, reads the same: only who asks for it has it read again regardless.
         stale = digest != photo.digest
-        read_clip = clip is not None and (stale or "clip" in again or photo.clip_model != clip.name)
-        read_ocr = ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name)
+        wants = {
+            "clip": clip is not None and (stale or "clip" in again or photo.clip_model != clip.name),
+            "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name),
+        }
+        reads = {part: self.engines[part].admits(job.asset_id) for part in wants if wants[part]}
         made = Made()
-        if read_clip or read_ocr:
-            made = await self._inference.read_each(data, clip=read_clip, ocr=read_ocr, urgent=job.urgent)
-        for part, error in made.failed.items():
-            if not isinstance(error, PictureError):
-                log.error("a model failed", asset=str(job.asset_id), task=part, exc_info=error)
+        if any(reads.values()):
+            made = await self._inference.read_each(
+                data, clip=reads.get("clip", False), ocr=reads.get("ocr", False), urgent=job.urgent
+            )
+            self.engines["reading"].succeeded(job.asset_id)
+        failed: dict[str, str] = {}
+        waiting: dict[str, str] = {}
+        pause = 0.0
+        for part, read in reads.items():
+            engine = self.engines[part]
+            if part not in made.failed:
+                if read:
+                    engine.succeeded(job.asset_id)
+                else:
+                    waiting[part] = engine.error
+            elif (reason := self._blame(part, job, made.failed[part])) is not None:
+                failed[part] = reason
+            else:
+                waiting[part] = engine.error
+                pause = max(pause, engine.pause(job.asset_id))
         return Reading(
             job,
             photo,
@@ -260,76 +331,14 @@ class Pipeline:
             vector=made.vector,
             ocr_model=ocr.name if ocr is not None and made.lines is not None else None,
             lines=made.lines,
-            failed={part: clean(_reason(error)) for part, error in made.failed.items()},
+            failed=failed,
+            waiting=waiting,
+            pause=pause,
         )
-
-    async def _failed(self, job: Job, reason: str) -> None:
-        async for attempt in _patiently():
-            with attempt:
-                dead = await self._answer(self._queue.fail(job, clean(reason)))
-        self._tell(job, reason, dead)
-
-    @staticmethod
-    def _tell(job: Job, reason: str, dead: bool) -> None:
-        log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
-
-    async def _give_back(self, jobs: Sequence[Job], pause: float) -> None:
-        async for attempt in _patiently():
-            with attempt:
-                await self._answer(self._queue.release(jobs, pause))
-
-    async def _write_all(self) -> None:
-        while True:
-            batch = [(await self._finished.get())[-1]]
-            while len(batch) < WRITE_BATCH and not self._finished.empty():
-                batch.append(self._finished.get_nowait()[-1])
-            await self._write(batch)
-            for reading in batch:
-                self._unwritten.pop(reading.job, None)
-            self._room.set()
-
-    async def _write(self, batch: Sequence[Reading]) -> None:
-        """Write a batch; one that cannot be written is parted, so that a bad reading fails by itself."""
-        try:
-            async for attempt in _patiently():
-                with attempt:
-                    failed = await self._answer(results.write(self._pool, self._queue, batch, self._alphabet))
-            for reading in batch:
-                if reading.job in failed:
-                    self._tell(reading.job, reading.reason, failed[reading.job])
-            read = sum(reading.digest is not None and not reading.failed for reading in batch)
-            self.photos += read
-            self._progress.read(read)
-        except SchemaError as error:
-            log.error("Immich's tables are not as they must be", error=str(error))
-            await self._give_back([reading.job for reading in batch], _SYSTEMIC_PAUSE)
-        except Exception as error:
-            if len(batch) > 1:
-                for reading in batch:
-                    await self._write([reading])
-                return
-            log.exception("cannot write", asset=str(batch[0].job.asset_id))
-            await self._failed(batch[0].job, f"cannot write the results: {explain(error)}")
 
 
 def _reason(error: Exception) -> str:
-    """Why a photo could not be read, for a person."""
-    return str(error) if isinstance(error, PictureError) else f"{type(error).__name__}: {error}"
-
-
-def _patiently() -> AsyncRetrying:
-    """Again and again while the trouble is of a kind that passes; a few times where Immich changed things under us."""
-
-    def passes(state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        return error is not None and (
-            is_transient(error) or (isinstance(error, results.CHANGED) and state.attempt_number < _LOOKS)
-        )
-
-    def say(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if error is not None and state.attempt_number == _LOOKS:  # most troubles have passed by then
-            log.warning("the database refuses, trying on", reason=explain(error))
-
-    wait = at_least(0.05, wait_random_exponential(multiplier=0.05, max=3))
-    return AsyncRetrying(retry=passes, wait=wait, before_sleep=say, reraise=True)
+    """What went wrong with a photo, for a person."""
+    return (
+        str(error) if isinstance(error, PictureError | ModelError | MediaError) else f"{type(error).__name__}: {error}"
+    )

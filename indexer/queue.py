@@ -78,6 +78,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Jobs that wait for something that is no photo's fault: why, how many, and since when."""
+
+    reason: str
+    photos: int
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Standing:
     """How things stand with a photo that has something to be done.
 
@@ -115,6 +124,22 @@ class Policy:
         return float(min(self.retry_seconds * 2 ** min(attempts - 1, 30), self.longest_pause))
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which jobs to claim.
+
+    `without`: tasks that nobody can do now; a job that wants nothing else stays, if it says already what it waits for,
+    or, `strictly`, in any case. `wanting`: those that want one of these tasks, empty: all.
+    """
+
+    without: frozenset[str] = frozenset()
+    strictly: bool = False
+    wanting: frozenset[str] = frozenset()
+
+
+_ANY = Choice()
+
+
 class Queue:
     """The queue as worker `worker` sees it."""
 
@@ -134,7 +159,12 @@ class Queue:
 
     async def beat(self, photos: int, photos_per_minute: float, deaf: bool) -> bool:
         """Renew the lease. False: the lease was lost, and the jobs with it; register again."""
-        return await self._pool.fetchval(_SQL["beat"], self.worker, photos, photos_per_minute, deaf) is not None
+        try:
+            lives = await self._pool.fetchval(_SQL["beat"], self.worker, photos, photos_per_minute, deaf)
+        except BaseException:
+            self._others = {}  # perhaps nobody can give a sign of life now, as where the database is read-only
+            raise
+        return lives is not None
 
     async def reap(self) -> list[UUID]:
         """Take back the jobs of dead workers. Returns their assets. To be called `LOOKS` times in a lease.
@@ -142,27 +172,34 @@ class Queue:
         Looks count, and not the time that has passed: while the database does not answer, nobody can give a sign of
         life, and nobody can look either.
         """
+        before, self._others = self._others, {}  # counted anew where this look comes to nothing
         seen = {row["id"]: row["seen_at"] for row in await self._pool.fetch(_SQL["others"], self.worker)}
-        before = self._others
-        self._others = {
+        others = {
             worker: (at, before[worker][1] + 1 if worker in before and before[worker][0] == at else 0)
             for worker, at in seen.items()
         }
-        dead = {worker: at for worker, (at, looks) in self._others.items() if looks >= LOOKS}
+        dead = {worker: at for worker, (at, looks) in others.items() if looks >= LOOKS}
         rows = await self._pool.fetch(_SQL["reap"], list(dead), list(dead.values()), self.policy.max_attempts)
+        self._others = others
         return [row["asset_id"] for row in rows]
 
     async def fold(self, limit: int = 10_000) -> int:
         """Merge up to `limit` wishes into the queue. Returns how many there were."""
         return int(await self._pool.fetchval(_SQL["fold"], limit, _REFRESHED, _QUIET))
 
-    async def claim(self, limit: int) -> list[Job]:
+    async def claim(self, limit: int, choice: Choice = _ANY) -> list[Job]:
         """Claim up to `limit` jobs; one by itself if a worker died of it."""
-        return _jobs(await self._pool.fetch(_SQL["claim"], self.worker, limit))
+        wanting = sorted(choice.wanting) or None
+        rows = await self._pool.fetch(
+            _SQL["claim"], self.worker, limit, sorted(choice.without), choice.strictly, wanting
+        )
+        return _jobs(rows)
 
-    async def claim_requests(self, limit: int) -> list[Job]:
+    async def claim_requests(self, limit: int, choice: Choice = _ANY) -> list[Job]:
         """Claim up to `limit` jobs that a person waits for, none that has to run alone."""
-        return _jobs(await self._pool.fetch(_SQL["claim_requests"], self.worker, limit))
+        return _jobs(
+            await self._pool.fetch(_SQL["claim_requests"], self.worker, limit, sorted(choice.without), choice.strictly)
+        )
 
     async def asked_meanwhile(self, assets: Sequence[UUID]) -> dict[UUID, int]:
         """Those of `assets`, which we hold, that a person asked for since we claimed them, each with its generation."""
@@ -188,9 +225,18 @@ class Queue:
         )
 
     async def fail(
-        self, job: Job, reason: str, *, done: Iterable[str] = (), connection: Connection | None = None
+        self,
+        job: Job,
+        reason: str,
+        *,
+        done: Iterable[str] = (),
+        left: Iterable[str] = (),
+        connection: Connection | None = None,
     ) -> bool:
-        """Record a failure of all tasks but `done`, perhaps in a transaction. Returns whether the job was given up."""
+        """Record a failure of all tasks but `done`, and of those `left` besides, perhaps in a transaction.
+
+        Returns whether the job was given up.
+        """
         return bool(
             await (connection or self._pool).fetchval(
                 _SQL["fail"],
@@ -202,6 +248,7 @@ class Queue:
                 job.generation,
                 job.attempts,
                 list(done),
+                list(left),
             )
         )
 
@@ -210,9 +257,27 @@ class Queue:
         rows = await self._pool.fetch(_SQL["release_all"], self.worker, [job.asset_id for job in but])
         return len(rows)
 
-    async def release(self, jobs: Iterable[Job], pause: float = 0) -> None:
-        """Give `jobs` back as if they had never been claimed, not to be claimed for `pause` seconds."""
-        await self._pool.execute(_SQL["release"], self.worker, [job.asset_id for job in jobs], pause)
+    async def put_back(
+        self,
+        job: Job,
+        reason: str,
+        pause: float,
+        *,
+        done: Iterable[str] = (),
+        left: Iterable[str] = (),
+        connection: Connection | None = None,
+    ) -> None:
+        """Give `job` back as if it had never been claimed: its tasks but `done`, and those `left` besides.
+
+        Perhaps in a transaction. It waits for at least `pause` seconds, for a reason that is no fault of the photo's.
+        """
+        await (connection or self._pool).execute(
+            _SQL["put_back"], self.worker, job.asset_id, reason, pause, list(done), job.attempts, list(left)
+        )
+
+    async def note(self, jobs: Iterable[Job], reason: str) -> None:
+        """Say why `jobs`, which we hold, are not done yet, through no fault of the photos'."""
+        await self._pool.execute(_SQL["note"], self.worker, [job.asset_id for job in jobs], reason)
 
 
 def _jobs(rows: Iterable[asyncpg.Record]) -> list[Job]:
@@ -273,6 +338,16 @@ async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = N
     rows = await connection.fetch(_SQL["retry"], assets)
     await connection.execute("SELECT pg_notify('immich_indexer', '')")
     return [row["asset_id"] for row in rows]
+
+
+async def given_up(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> dict[UUID, str]:
+    """What was given up, all or those of `assets`, and why."""
+    return {row["asset_id"]: row["error"] or "" for row in await connection.fetch(_SQL["dead"], assets)}
+
+
+async def waiting(connection: Connection | Pool, limit: int = 5, owner: UUID | None = None) -> list[Waiting]:
+    """What is waited for that is no photo's fault, most photos first; owners as in `failures`."""
+    return [Waiting(**dict(row)) for row in await connection.fetch(_SQL["waiting"], limit, owner)]
 
 
 async def counts(connection: Connection | Pool, owner: UUID | None = None) -> Counts:

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from indexer import lexical, results, rights, schema, tags
+from indexer import lexical, results, rights, schema, tags, verdicts
 from indexer.database import (
     INSTALLING,
     PATIENCE,
@@ -25,7 +25,6 @@ from indexer.database import (
     connect,
     connect_to_immich,
     hang_up,
-    is_transient,
     queries,
     within,
 )
@@ -186,7 +185,7 @@ class Reconciler:
 
     async def _restore(self, assets: list[UUID]) -> int:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(lambda error: is_transient(error) or isinstance(error, results.CHANGED)),
+            retry=retry_if_exception(verdicts.passes),
             wait=wait_random_exponential(multiplier=0.1, max=2),
             stop=stop_after_attempt(6),
             reraise=True,

@@ -30,9 +30,6 @@ from indexer.vectors import as_column, mark, received
 
 _SQL = queries("results")
 
-# Immich changed the vector column, or removed an asset, between our look and our write: look again.
-CHANGED = (asyncpg.DataError, asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError)
-
 _PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
 
 # Widths that Immich's own CLIP model names give, with one name each, to advise with.
@@ -51,7 +48,8 @@ class Reading:
     """What was read of one photo. Parts that were not read anew are None and stay as they were.
 
     `digest` None: not even the preview was looked at, only what is derived is to be put right. `vector` has the model's
-    dimensions, L2-normalised, float32. `failed`: why a part that was wanted (clip, ocr) could not be read.
+    dimensions, L2-normalised, float32. `failed`: why a part that was wanted (clip, ocr) could not be read; `waiting`:
+    why one could not be read yet, through no fault of the photo's; it waits for `pause` seconds.
     """
 
     job: Job
@@ -62,22 +60,36 @@ class Reading:
     ocr_model: str | None = None
     lines: Sequence[Line] | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    pause: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was wanted was read."""
+        return not self.failed and not self.waiting
 
     @property
     def reason(self) -> str:
-        """Why a part could not be read; empty if everything was."""
-        return "; ".join(f"{_PARTS[part]}: {why}" for part, why in self.failed.items())
+        """Why a part could not be read; empty if everything was. What it waits for says more than why it failed."""
+        return "; ".join(f"{_PARTS[part]}: {why}" for part, why in (self.waiting or self.failed).items())
 
     @property
     def done(self) -> frozenset[str]:
         """The tasks that nothing is left to be done of."""
-        return frozenset(task for task in self.job.tasks if task.removesuffix("!") not in self.failed)
+        unread = self.failed.keys() | self.waiting.keys()
+        return frozenset(task for task in self.job.tasks if task.removesuffix("!") not in unread)
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Parts that were not asked for and could not be read: of another preview than the one before."""
+        unread = self.failed.keys() | self.waiting.keys()
+        return frozenset(unread - {task.removesuffix("!") for task in self.job.tasks})
 
 
 async def write(
     pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None
 ) -> dict[Job, bool]:
-    """Write `readings` and complete their jobs, in one transaction; a job whose photo was read in part has failed.
+    """Write `readings` and complete their jobs, in one transaction; one whose photo was read in part fails or waits.
 
     A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out. Lines of
     Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter. Returns
@@ -85,7 +97,8 @@ async def write(
 
     Raises:
         ColumnWidthError: Immich's vector column is narrower than the vectors.
-        asyncpg.PostgresError: nothing was written. One of `CHANGED`: do it again.
+        asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column, or
+            removed an asset, between our look and our write; do it again.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_SQL["begin"])
@@ -102,12 +115,16 @@ async def write(
             alphabet=alphabet,
         )
         await connection.execute(_SQL["forget"], ids)
-        failed = {reading.job: reading for reading in kept if reading.failed}
-        await queue.complete(connection, [reading.job for reading in mine if reading.job not in failed])
-        return {
-            job: await queue.fail(job, reading.reason, done=reading.done, connection=connection)
-            for job, reading in failed.items()
-        }
+        left = {reading.job for reading in kept if not reading.whole}
+        await queue.complete(connection, [reading.job for reading in mine if reading.job not in left])
+        failed = {}
+        for reading in kept:
+            job, tasks = reading.job, {"done": reading.done, "left": reading.left}
+            if reading.waiting:
+                await queue.put_back(job, reading.reason, reading.pause, connection=connection, **tasks)
+            elif reading.failed:
+                failed[job] = await queue.fail(job, reading.reason, connection=connection, **tasks)
+        return failed
 
 
 async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:

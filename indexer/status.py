@@ -8,9 +8,9 @@ import asyncpg
 
 from indexer import forgotten, queue, schema, width
 from indexer.database import Connection, Pool, queries
-from indexer.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WorkerFigures
+from indexer.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WaitingFor, WorkerFigures
 from indexer.models import names
-from indexer.queue import Counts, Failure, WorkerState
+from indexer.queue import Counts, Failure, Waiting, WorkerState
 
 _SQL = queries("status")
 
@@ -28,7 +28,8 @@ class InUse:
 class Status:
     """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
 
-    `photos_per_minute` and `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
+    `failures` are photos that failed, `waiting` those that wait through no fault of theirs. `photos_per_minute` and
+    `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
     """
 
     owner: UUID | None
@@ -43,6 +44,7 @@ class Status:
     workers: list[WorkerState]
     alive: int
     failures: list[Failure]
+    waiting: list[Waiting]
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
@@ -91,6 +93,10 @@ class Status:
                     **dict(reason(failure)),
                 )
                 for failure in self.failures
+            ],
+            waiting_for=[
+                WaitingFor(reason=waiting.reason, photos=waiting.photos, since=waiting.since)
+                for waiting in self.waiting
             ],
             demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
             vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
@@ -149,6 +155,7 @@ async def look(
         workers=workers,
         alive=len(alive),
         failures=await queue.failures(connection, failures, owner),
+        waiting=await queue.waiting(connection, owner=owner),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
         advice=(await forgotten.look(connection)).advice if owner is None else [],

@@ -16,7 +16,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 
 import indexer
-from indexer import requests, schema
+from indexer import requests, schema, verdicts
 from indexer.backoff import Backoff
 from indexer.database import (
     INSTALLING,
@@ -27,7 +27,6 @@ from indexer.database import (
     connect_to_immich,
     explain,
     hang_up,
-    is_transient,
     open_pool,
     within,
 )
@@ -37,6 +36,7 @@ from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.listener import Listener
 from indexer.media import Media
 from indexer.models import names
+from indexer.outage import Outage
 from indexer.pipeline import Pipeline
 from indexer.queue import LOOKS, Policy, Queue
 from indexer.reconcile import Reconciler
@@ -189,6 +189,7 @@ class Worker:
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
         self._immich = Immich(url, key.get_secret_value()) if url and key else None
+        self._outage = Outage("the database")
         self.listener = Listener(settings.dsn)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
@@ -230,32 +231,41 @@ class Worker:
     async def _open(self) -> Pool:
         """Wait for the database, and make sure of the schema. Immich's own container may still be starting."""
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, OSError) or is_transient(error)),
+            retry=retry_if_exception(verdicts.passes),
             wait=wait_random_exponential(multiplier=0.3, max=10),
-            before_sleep=lambda state: log.warning(
-                "waiting for the database",
-                error=explain(state.outcome.exception() or OSError()) if state.outcome else "",
+            before_sleep=lambda state: self._outage.goes_on(
+                "opening", explain((state.outcome and state.outcome.exception()) or OSError())
             ),
         ):
             with attempt:
-                connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
-                try:
-                    change = await within(INSTALLING, schema.install(connection))
-                    if self._models.clip is not None:
-                        await within(PATIENCE, _check_width(connection, self._models.clip))
-                finally:
-                    await hang_up(connection)
-                if change:
-                    log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
-                for note in change.notes:
-                    log.info("note", note=note)
-                return await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
-        raise AssertionError("unreachable: the retrying above has no end")
+                pool = await self._try_to_open()
+        self._outage.ends("opening")
+        return pool
+
+    async def _try_to_open(self) -> Pool:
+        connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
+        try:
+            change = await within(INSTALLING, schema.install(connection))
+            if self._models.clip is not None:
+                await within(PATIENCE, _check_width(connection, self._models.clip))
+        finally:
+            await hang_up(connection)
+        if change:
+            log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
+        for note in change.notes:
+            log.info("note", note=note)
+        pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
+        try:
+            await self._register(self._queue(pool))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
 
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
         gpu = models.device != "cpu"
-        queue = Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+        queue = self._queue(pool)
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool,
@@ -264,12 +274,9 @@ class Worker:
             Media.of(settings),
             batch=settings.batch_size or (64 if gpu else 8),
             patience=self._patience,
+            outage=self._outage,
         )
         self._done.clear()
-        try:
-            await self._register(queue)
-        except TimeoutError:
-            raise SilenceError("the database did not answer for as long as a lease lasts") from None
         log.info(
             "indexing",
             clip=models.clip.name if models.clip else None,
@@ -308,6 +315,10 @@ class Worker:
                 task.result()  # raises what ended it
         log.info("stopped", photos=pipeline.photos)
 
+    def _queue(self, pool: Pool) -> Queue:
+        settings = self._settings
+        return Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+
     @property
     def _patience(self) -> float:
         return max(_PATIENCE, 3 * self._settings.lease_seconds)
@@ -340,10 +351,11 @@ class Worker:
                     log.warning("the lease was lost: others took over our photos")
                     await self._register(queue)
                     self.listener.rung.set()  # claims in between got nothing
+                self._outage.ends("heartbeat")
             except TimeoutError:
                 raise SilenceError("the database did not answer for as long as a lease lasts") from None
             except _TROUBLE as error:
-                log.warning("no heartbeat", error=explain(error))
+                self._outage.goes_on("heartbeat", explain(error))
                 trouble = error
             await asyncio.sleep(backoff.after(trouble))
 
@@ -366,7 +378,7 @@ class Worker:
         clip, ocr = self._models.clip, self._models.ocr
         names = clip.name if clip else None, ocr.name if ocr else None
         reconciler = Reconciler(pool, self._settings.dsn, *names, ocr.alphabet if ocr else None)
-        rounds = 0
+        rounds, said = 0, ""
         backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:
             pause, file = self._settings.reconcile_seconds, None
@@ -376,8 +388,11 @@ class Worker:
                 if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
                     rounds += 1
                 backoff.after(None)
+                said = ""
             except _TROUBLE as error:
-                log.warning("cannot reconcile", error=explain(error))
+                if explain(error) != said:  # the same line again and again tells nobody anything
+                    said = explain(error)
+                    log.warning("cannot reconcile", error=said)
                 pause = backoff.after(error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

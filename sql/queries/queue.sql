@@ -49,12 +49,16 @@ SELECT count(*) FROM taken;
 -- name: claim
 -- Gives worker $1 up to $2 jobs. A job that a worker died of comes alone, so that it cannot take others with it. A worker that
 -- is not registered gets none: others have taken it for dead, or it has ended and this claim comes late.
+-- What nobody can do now, the tasks $3, is left where a job wants nothing else and says already what it waits for, or
+-- ($4) whether it says so or not. Only jobs that want one of the tasks $5 (null: any).
 WITH ready AS MATERIALIZED (
     SELECT asset_id, deaths, row_number() OVER (ORDER BY priority, not_before) AS place
     FROM (
         SELECT asset_id, deaths, priority, not_before FROM immich_indexer.job
         WHERE worker IS NULL AND NOT dead AND not_before <= now()
           AND EXISTS (SELECT FROM immich_indexer.worker WHERE id = $1)
+          AND NOT (tasks <@ $3::text[] AND ($4 OR coalesce(error LIKE 'waits for the machine: %', false)))
+          AND ($5::text[] IS NULL OR tasks && $5)
         ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS locked
 ), chosen AS (
@@ -66,12 +70,14 @@ FROM chosen WHERE job.asset_id = chosen.asset_id
 RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths > 0 AS alone;
 
 -- name: claim_requests
--- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that has to run alone is left to `claim`.
+-- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that has to run alone is left to `claim`,
+-- and $3 and $4 are as there.
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM (
     SELECT asset_id FROM immich_indexer.job
     WHERE worker IS NULL AND NOT dead AND priority <= 0 AND deaths = 0 AND not_before <= now()
       AND EXISTS (SELECT FROM immich_indexer.worker WHERE id = $1)
+      AND NOT (tasks <@ $3::text[] AND ($4 OR coalesce(error LIKE 'waits for the machine: %', false)))
     ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
 ) AS chosen
 WHERE job.asset_id = chosen.asset_id
@@ -117,14 +123,15 @@ SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again)
 
 -- name: fail
 -- Worker $1 failed job $2, claimed at generation $6 for attempt $7, for reason $3; $4 attempts are allowed; the next one after
--- $5 seconds, of all but the tasks $8, which are done. A job wished for again while it was failing is a new job. What is said
+-- $5 seconds, of all but the tasks $8, which are done, and of $9. A job wished for again while it was failing is a new job. What is said
 -- of an earlier attempt comes late, and is nothing.
 WITH failed AS (
     UPDATE immich_indexer.job SET
         worker = NULL,
         tasks = ARRAY(
             SELECT task FROM unnest(tasks) AS task
-            UNION SELECT task FROM unnest(running) AS task WHERE task <> ALL ($8::text[]) ORDER BY task),
+            UNION SELECT task FROM unnest(running) AS task WHERE task <> ALL ($8::text[])
+            UNION SELECT unnest($9::text[]) ORDER BY task),
         running = '{}',
         error = $3,
         failed_at = now(),
@@ -140,16 +147,29 @@ WITH failed AS (
 )
 SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
 
--- name: release
--- Worker $1 gives back $2 untouched (it stops, or the trouble was not the photos'): the attempt does not count. The generation
--- is raised here and below, so that what was asked of this claim and comes late is not taken for the next one's.
+-- name: put_back
+-- Worker $1 gives back job $2, claimed for attempt $6: it waits for at least $4 seconds, for a reason $3 that is not the photo's,
+-- and the attempt does not count. The tasks $5 are done, $7 are wanted besides. The generation is raised here and below, so that what was asked
+-- of this claim and comes late is not taken for the next one's.
 UPDATE immich_indexer.job SET
     worker = NULL,
     generation = generation + 1,
-    tasks = ARRAY(SELECT DISTINCT task FROM unnest(tasks || running) AS task ORDER BY task),
+    tasks = ARRAY(
+        SELECT task FROM unnest(tasks) AS task
+        UNION SELECT task FROM unnest(running) AS task WHERE task <> ALL ($5::text[])
+        UNION SELECT unnest($7::text[]) ORDER BY task),
     running = '{}',
     attempts = greatest(attempts - 1, 0),
-    not_before = now() + make_interval(secs => $3)
+    failed_at = CASE WHEN error LIKE 'waits for the machine: %' THEN failed_at ELSE now() END,
+    error = 'waits for the machine: ' || $3,
+    not_before = now() + make_interval(secs => $4)
+WHERE worker = $1 AND asset_id = $2 AND attempts = $6;
+
+-- name: note
+-- What worker $1 holds, the jobs $2, cannot be written for now, for reason $3.
+UPDATE immich_indexer.job SET
+    failed_at = CASE WHEN error LIKE 'waits for the machine: %' THEN failed_at ELSE now() END,
+    error = 'waits for the machine: ' || $3
 WHERE worker = $1 AND asset_id = ANY ($2::uuid[]);
 
 -- name: release_all
@@ -263,10 +283,23 @@ FROM immich_indexer.job JOIN own ON own.id = asset_id;
 SELECT j.asset_id, j.error, j.failed_at, j.attempts, j.dead, a."ownerId" AS owner,
        CASE WHEN a.visibility <> 'locked' THEN a."originalFileName" END AS file_name
 FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
-WHERE j.error IS NOT NULL AND (j.dead OR j.attempts > 0)
+WHERE j.error IS NOT NULL AND (j.dead OR j.attempts > 0 AND j.error NOT LIKE 'waits for the machine: %')
   AND ($2::uuid IS NULL
        OR a."ownerId" = $2 AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive'))
 ORDER BY j.dead DESC, j.failed_at DESC LIMIT $1;
+
+-- name: waiting
+-- What jobs wait for that is no photo's fault: up to $1 reasons, with how many photos wait and since when; owners as in `failures`.
+SELECT substr(j.error, 24) AS reason, count(*) AS photos, min(j.failed_at) AS since
+FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
+WHERE NOT j.dead AND j.error LIKE 'waits for the machine: %'
+  AND ($2::uuid IS NULL
+       OR a."ownerId" = $2 AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive'))
+GROUP BY 1 ORDER BY photos DESC, since LIMIT $1;
+
+-- name: dead
+-- Those given up, and why; all, or those in $1.
+SELECT asset_id, error FROM immich_indexer.job WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1));
 
 -- name: standing
 -- How things stand with photo $1; no row where nothing is to be done.

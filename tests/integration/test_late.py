@@ -13,7 +13,7 @@ from indexer.database import open_pool
 from indexer.inference import Inference
 from indexer.media import Media
 from indexer.pipeline import Pipeline
-from indexer.queue import Job, Policy, Queue
+from indexer.queue import Choice, Job, Policy, Queue
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr
@@ -50,14 +50,14 @@ async def test_photos_of_a_claim_that_comes_late_are_read(
         pid: int | None = None
         given_back = 0
 
-        async def claim(self, limit: int) -> list[Job]:
+        async def claim(self, limit: int, choice: Choice = Choice()) -> list[Job]:  # noqa: B008 - it is frozen
             if self.pid is None:
                 await super().claim(0)  # so that all that is sent below is the claim itself
                 self.pid = await pool.fetchval("SELECT pg_backend_pid()")
                 freeze(self.pid)  # the pool lends the connection that came back last
-                return await super().claim(limit)
+                return await super().claim(limit, choice)
             given_up.set()
-            return await super().claim(limit) if thawed.is_set() else []
+            return await super().claim(limit, choice) if thawed.is_set() else []
 
         async def release_all(self, but: Iterable[Job] = ()) -> int:
             released = await super().release_all(but)

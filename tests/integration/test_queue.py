@@ -10,7 +10,7 @@ import pytest
 
 from indexer import queue, schema
 from indexer.database import Pool, connect_to_immich, open_pool, queries
-from indexer.queue import LOOKS, Job, Policy, Priority, Queue
+from indexer.queue import LOOKS, Choice, Job, Policy, Priority, Queue
 
 TASKS = ("clip", "ocr")
 
@@ -283,12 +283,48 @@ async def test_what_fails_after_a_new_event_starts_afresh(pool):
 async def test_what_is_given_back_was_never_tried(pool, mine):
     job = await one_claimed(pool, mine, uuid4())
     for _ in range(5):
-        await mine.release([job])
+        await mine.put_back(job, "a disk is away", 0)
         (job,) = await mine.claim(1)
         assert (job.attempts, job.tasks) == (1, {"clip", "ocr"})
-    await mine.release([job], pause=60)
+    await mine.put_back(job, "a disk is away", 60, done={"clip"}, left={"text"})
     assert await mine.claim(1) == []
     assert (await queue.counts(pool)).waiting == 1
+    assert await queue.failures(pool) == []
+    (waiting,) = await queue.waiting(pool)
+    assert (waiting.reason, waiting.photos) == ("a disk is away", 1)
+    await queue.retry(pool)
+    (again,) = await mine.claim(1)
+    assert again.tasks == {"ocr", "text"}
+
+
+async def test_what_nobody_can_do_now_is_left_to_whoever_tries_it(pool, mine):
+    half, whole = uuid4(), uuid4()
+    job = await one_claimed(pool, mine, half)
+    await mine.put_back(job, "the CLIP model failed", 0, done={"ocr"})
+    await wish(pool, whole)
+    await mine.fold()
+    no_clip = frozenset({"clip", "clip!"})
+    (other,) = await mine.claim(10, Choice(without=no_clip))
+    assert other.asset_id == whole, "its text can be read"
+    await mine.put_back(other, "the CLIP model failed", 0)
+    everything = frozenset({"clip", "clip!", "ocr", "ocr!"})
+    assert await mine.claim(10, Choice(without=everything, strictly=True)) == []
+    (tries,) = await mine.claim(1, Choice(wanting=no_clip))
+    assert tries.asset_id in {half, whole}
+    assert len(await mine.claim(10)) == 1
+
+
+async def test_nobody_is_taken_for_dead_while_nobody_can_give_a_sign_of_life(pool, mine, monkeypatch):
+    other = await a_worker(pool)
+    job = await one_claimed(pool, other, uuid4())
+    for _ in range(LOOKS):
+        await mine.reap()
+    monkeypatch.setitem(queue._SQL, "beat", "SELECT 1 / 0, $1::uuid, $2::bigint, $3::float, $4::boolean")
+    with pytest.raises(asyncpg.PostgresError):
+        await mine.beat(0, 0, False)
+    for _ in range(LOOKS):
+        assert await mine.reap() == []
+    assert await mine.reap() == [job.asset_id]
 
 
 async def test_everything_but_what_one_knows_of_is_given_back(pool, mine):
@@ -368,7 +404,7 @@ async def test_one_who_lost_his_jobs_holds_nothing(pool, mine):
         assert await mine.hold(connection, [job]) == set()
     await complete(pool, mine, [job])
     assert not await mine.fail(job, "too late")
-    await mine.release([job])
+    await mine.put_back(job, "too late", 0)
     assert (await rows(pool))[job.asset_id]["worker"] == other.worker
     await complete(pool, other, [taken])
     assert await rows(pool) == {}
@@ -433,7 +469,7 @@ async def test_a_claim_reads_the_index_and_little_else(pool, mine):
     await pool.execute("ANALYZE immich_indexer.job")
     async with pool.acquire() as connection, connection.transaction():
         explained = await connection.fetchval(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {queries('queue')['claim']}", mine.worker, 8
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {queries('queue')['claim']}", mine.worker, 8, [], False, None
         )
     nodes = list(plan_nodes(json.loads(explained)[0]["Plan"]))
     (scan,) = [node for node in nodes if node.get("Index Name") == "job_ready"]
