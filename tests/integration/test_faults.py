@@ -1,0 +1,511 @@
+"""A machine that breaks: no photo is given up for it, each half that can be made is written, and it all heals.
+
+One photo that is really to blame is given up all the same, alone.
+"""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from structlog.testing import capture_logs
+
+from indexer import cli, images, queue, status, verdicts
+from indexer.demo.immich import StandIn
+from indexer.worker import Models
+from tests import stubs
+from tests.installs import install
+from tests.stubs import StubClip, StubOcr
+from tests.workers import eventually, failures, idle, is_indexed, settings_for, working
+
+PHOTOS = 52
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker waits for is the same, only sooner."""
+    monkeypatch.setattr("indexer.worker._IDLE", 0.1)
+    monkeypatch.setattr("indexer.writer._SYSTEMIC_PAUSE", 0.2)
+    monkeypatch.setattr("indexer.writer._PAUSE", 0.05)
+    monkeypatch.setattr("indexer.writer._LONGEST", 0.1)
+    monkeypatch.setattr("indexer.health._FIRST", 0.02)
+    monkeypatch.setattr("indexer.health._LONGEST", 0.2)
+
+
+class Fault:
+    """What an engine does to the pictures it is given, while it is `broken`. Counts its calls."""
+
+    def __init__(self, does: Callable[[int, bytes], None]) -> None:
+        self.broken = True
+        self.calls = 0
+        self._does = does
+        self._lock = threading.Lock()
+
+    def __call__(self, pictures: list[np.ndarray]) -> None:
+        for rgb in pictures:
+            with self._lock:
+                self.calls += 1
+                call = self.calls
+            if self.broken:
+                self._does(call, stubs.digest_of(rgb))
+
+
+class Clip(StubClip):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def encode_images(self, prepared):
+        self.fault(prepared)
+        return super().encode_images(prepared)
+
+
+class Ocr(StubOcr):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def recognise(self, detections):
+        self.fault([detection.crops[0] for detection in detections])
+        return super().recognise(detections)
+
+
+def engine(kind: str, fault: Fault) -> Models:
+    return Models(*((Clip(fault), StubOcr()) if kind == "clip" else (StubClip(), Ocr(fault))), "cpu")
+
+
+def from_the_ninth_on(call: int, _: bytes) -> None:
+    if call >= 9:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+def every_third(call: int, _: bytes) -> None:
+    if call % 3 == 0:
+        raise MemoryError
+
+
+def once_or_twice() -> Callable[[int, bytes], None]:
+    """Each picture that its digest chooses, the first two times."""
+    seen: dict[bytes, int] = {}
+
+    def does(_: int, digest: bytes) -> None:
+        seen[digest] = seen.get(digest, 0) + 1
+        if digest[0] % 4 == 0 and seen[digest] <= 2:
+            raise RuntimeError("can't start new thread")
+
+    return does
+
+
+async def uploaded(immich: StandIn, owner: UUID, photos: int = PHOTOS) -> list[UUID]:
+    return [await immich.upload(stubs.picture(number), owner=owner) for number in range(photos)]
+
+
+async def all_read(connection: asyncpg.Connection, assets: list[UUID]) -> None:
+    await idle(connection, seconds=40)
+    for number, asset in enumerate(assets):
+        assert await is_indexed(connection, asset, stubs.picture(number)), number
+    assert await failures(connection) == {}
+
+
+async def nothing_counted(connection: asyncpg.Connection) -> bool:
+    """No attempt of a photo that nobody holds now counts, and none is given up."""
+    return not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM immich_indexer.job WHERE dead OR attempts > (worker IS NOT NULL)::int)"
+    )
+
+
+MADE = {"clip": "clip IS NOT NULL", "ocr": "ocr_model IS NOT NULL"}
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+async def test_an_engine_that_fails_for_all(database, immich, connection, owner, kind):
+    """As after a CUDA error: nothing is given up, what the other engine made is there, and it is asked ever less."""
+    fault = Fault(from_the_ninth_on)
+    other = MADE["ocr" if kind == "clip" else "clip"]
+    assets = await uploaded(immich, owner)
+    async with working(settings_for(database, immich.media.directory, max_attempts=1), engine(kind, fault)) as worker:
+        made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {other}"
+        await eventually(lambda: connection.fetchval(made))
+        calls = fault.calls
+        await eventually(lambda: asyncio.sleep(0, fault.calls > calls + 3))  # it is tried again and again
+        assert await nothing_counted(connection)
+        waiting = (await status.look(connection)).waiting
+        assert sum(one.photos for one in waiting) >= PHOTOS - 16, "all but those read before it broke"
+        assert "illegal memory access" in waiting[0].reason
+        health = worker.pipeline.engines[kind]
+        assert not health.well
+        assert "illegal memory access" in health.error
+        assert health.since is not None
+        in_use = worker.pipeline.engines["ocr" if kind == "clip" else "clip"]
+        assert in_use.well
+        fault.broken = False
+        await all_read(connection, assets)
+        assert worker.pipeline.engines[kind].well
+
+
+async def test_one_photo_at_a_time_tries_an_engine_in_doubt(database, immich, connection, owner, monkeypatch):
+    largest: list[int] = []
+
+    class Watched(Clip):
+        def encode_images(self, prepared):
+            largest.append(len(prepared))
+            return super().encode_images(prepared)
+
+    fault = Fault(lambda *_: (_ for _ in ()).throw(RuntimeError("CUDA error: unspecified launch failure")))
+    assets = await uploaded(immich, owner)
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with working(settings, Models(Watched(fault), StubOcr(), "cpu")):
+        made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {MADE['ocr']}"
+        await eventually(lambda: connection.fetchval(made))
+        before = len(largest)
+        await eventually(lambda: asyncio.sleep(0, len(largest) >= before + 5))
+        assert set(largest[before:]) == {1}
+        assert before < PHOTOS, "most were never given to it"
+        fault.broken = False
+        await all_read(connection, assets)
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+@pytest.mark.parametrize("does", [every_third, "at random"], ids=["every third call", "at random"])
+async def test_an_engine_that_fails_now_and_then(database, immich, connection, owner, kind, does):
+    fault = Fault(once_or_twice() if does == "at random" else does)
+    assets = await uploaded(immich, owner)
+    async with working(settings_for(database, immich.media.directory, max_attempts=4), engine(kind, fault)):
+        await eventually(lambda: connection.fetchval(f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo"))
+        await all_read(connection, assets)
+
+
+@pytest.mark.parametrize("answer", ["no number", "another size"])
+async def test_answers_that_cannot_be(database, immich, connection, owner, answer):
+    broken = True
+
+    class Rubbish(StubClip):
+        def encode_images(self, prepared):
+            vectors = super().encode_images(prepared)
+            if broken:
+                return vectors * np.nan if answer == "no number" else vectors[:, :100]
+            return vectors
+
+    assets = await uploaded(immich, owner, 12)
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with working(settings, Models(Rubbish(), StubOcr(), "cpu")):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 12 FROM immich_indexer.photo"))
+        await eventually(lambda: waits(connection, "the CLIP model answered with"))
+        assert await connection.fetchval("SELECT count(*) FROM smart_search") == 0
+        assert await nothing_counted(connection)
+        broken = False
+        await all_read(connection, assets)
+
+
+async def test_lines_that_are_nowhere_are_no_photos_fault(database, immich, connection, owner):
+    broken = True
+
+    class Nowhere(StubOcr):
+        def recognise(self, detections):
+            read = super().recognise(detections)
+            if broken:
+                return [[line.__class__(line.text, (np.nan,) * 8, 0.9, 0.9) for line in lines] for lines in read]
+            return read
+
+    assets = await uploaded(immich, owner, 6)
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with working(settings, Models(StubClip(), Nowhere(), "cpu")):
+        await eventually(lambda: waits(connection, "the OCR engine answered with something that is no number"))
+        assert await nothing_counted(connection)
+        broken = False
+        await all_read(connection, assets)
+
+
+async def waits(connection: asyncpg.Connection, reason: str) -> bool:
+    return any(reason in one.reason for one in (await status.look(connection)).waiting)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError(12, "Cannot allocate memory"), RuntimeError("can't start new thread")],
+    ids=repr,
+)
+async def test_pictures_that_cannot_be_decoded_for_now(database, immich, connection, owner, monkeypatch, error):
+    decode, broken = images.decode, True
+
+    def failing(data, *, max_pixels):
+        if broken:
+            raise error
+        return decode(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(images, "decode", failing)
+    assets = await uploaded(immich, owner, 12)
+    async with working(settings_for(database, immich.media.directory, max_attempts=1)):
+        await eventually(lambda: waits(connection, type(error).__name__))
+        assert await nothing_counted(connection)
+        broken = False
+        await all_read(connection, assets)
+
+
+@pytest.mark.parametrize("number", [13, 24, 5], ids=["no right", "open files", "disk"])
+async def test_previews_that_nobody_can_read_for_now(database, immich, connection, owner, monkeypatch, number):
+    broken, read = True, images.read
+
+    def failing(path, *, max_bytes):
+        if broken:
+            raise OSError(number, "no")
+        return read(path, max_bytes=max_bytes)
+
+    monkeypatch.setattr(images, "read", failing)
+    assets = await uploaded(immich, owner, 12)
+    async with working(settings_for(database, immich.media.directory, max_attempts=1)):
+        await eventually(lambda: waits(connection, "preview unreadable"))
+        assert await nothing_counted(connection)
+        broken = False
+        await all_read(connection, assets)
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+async def test_poison_is_given_up_alone(database, immich, connection, owner, kind):
+    """A picture that its engine fails on, again and again, and one that is no picture, among 52 good ones."""
+    poison = stubs.digest_of(images.decode(stubs.picture(20), max_pixels=10**6).rgb)
+
+    def does(_: int, digest: bytes) -> None:
+        if digest == poison:
+            raise RuntimeError("a shape that it cannot take")
+
+    attempts: list[int] = []
+    assets = await uploaded(immich, owner)
+    torn = await immich.upload(b"no picture", owner=owner)
+    settings = settings_for(database, immich.media.directory, max_attempts=2)
+    async with working(settings, engine(kind, Fault(does))):
+
+        async def both_dead() -> bool:
+            attempts.append(
+                await connection.fetchval(
+                    "SELECT count(*) FROM immich_indexer.job"
+                    " WHERE attempts > (worker IS NOT NULL)::int AND asset_id <> ALL ($1::uuid[])",
+                    [assets[20], torn],
+                )
+            )
+            return sum(failure.dead for failure in (await failures(connection)).values()) == 2
+
+        for number in itertools.count(PHOTOS):  # others come in a home, too, and show that the engine is well
+            assets.append(await immich.upload(stubs.picture(number), owner=owner))
+            if await both_dead():
+                break
+            await asyncio.sleep(0.05)
+            assert number < 400
+        await idle(connection)
+    assert set(attempts) == {0}
+    found = await failures(connection)
+    assert set(found) == {assets[20], torn}
+    assert "a shape that it cannot take" in found[assets[20]].error
+    assert found[assets[20]].error.endswith(verdicts.PROVEN)
+    assert "not a readable picture" in found[torn].error
+    for number, asset in enumerate(assets):
+        if number != 20:
+            assert await is_indexed(connection, asset, stubs.picture(number)), number
+
+
+async def test_what_was_given_up_by_mistake_is_found(database, immich, connection, owner, monkeypatch):
+    """By an earlier version, which charged photos with whatever happened."""
+    await install(database)
+    reasons = {
+        "no vector was made: RuntimeError: CUDA error: an illegal memory access was encountered": True,
+        "cannot write the results: ReadOnlySQLTransactionError: cannot execute UPDATE in a read-only transaction": True,
+        "preview unreadable: /data/a.jpeg: Too many open files": True,
+        "not a readable picture: it is cut short": False,
+        f"the text was not read: RuntimeError: odd, {verdicts.PROVEN}": False,
+    }
+    assets = await uploaded(immich, owner, len(reasons))
+    await connection.execute("TRUNCATE immich_indexer.inbox")
+    await connection.executemany(
+        "INSERT INTO immich_indexer.job (asset_id, tasks, priority, attempts, dead, error, failed_at)"
+        " VALUES ($1, '{clip,ocr}', 10, 4, true, $2, now())",
+        list(zip(assets, reasons, strict=True)),
+    )
+    monkeypatch.setenv("DB_URL", database)
+    run = CliRunner().invoke
+    said = await asyncio.to_thread(run, cli.main, ["retry", "--machine", str(assets[3])])
+    assert (said.exit_code, said.output) == (0, "0 photos will be tried again\n"), said.output
+    said = await asyncio.to_thread(run, cli.main, ["retry", "--machine"])
+    assert (said.exit_code, said.output) == (0, "3 photos will be tried again\n"), said.output
+    left = await queue.given_up(connection)
+    assert left == {
+        asset: reason for asset, (reason, machines) in zip(assets, reasons.items(), strict=True) if not machines
+    }
+
+
+# The database
+
+
+@asynccontextmanager
+async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict]]:
+    """What is said in the log; what is said after ten seconds is said at once."""
+    monkeypatch.setattr("indexer.outage._SOON", 0.1)
+    with capture_logs() as lines:
+        yield lines
+
+
+def waited(lines: list[dict]) -> list[dict]:
+    return [line for line in lines if line["event"] == "waiting for the database"]
+
+
+async def goes_on_in_the_end(lines: list[dict], connection: asyncpg.Connection, assets: list[UUID]) -> None:
+    await all_read(connection, assets)
+    await eventually(
+        lambda: asyncio.sleep(0, any(line["event"] == "no longer waiting for the database" for line in lines))
+    )
+    assert not [line for line in lines if "exc_info" in line or "exception" in line], "no traceback"
+
+
+async def test_a_database_that_is_read_only_for_a_while(own_immich, monkeypatch):
+    """As after a fail-over: before the indexer starts, and while it works."""
+    url, immich = own_immich
+    assets = await uploaded(immich, await immich.create_user("ann"), 12)
+    await install(url)
+    connection = await asyncpg.connect(url, server_settings={"default_transaction_read_only": "off"})
+
+    async def read_only(value: str) -> None:
+        await connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        await connection.execute("SELECT pg_reload_conf()")
+
+    await read_only("on")
+    probe = await asyncpg.connect(url)
+    await eventually(lambda: probe.fetchval("SELECT current_setting('transaction_read_only') = 'on'"))
+    await probe.close()
+    await immich.database.expire_connections()
+    async with told(monkeypatch) as lines, asyncio.TaskGroup() as group:
+
+        async def later() -> None:
+            await eventually(lambda: asyncio.sleep(0, waited(lines)))
+            await read_only("off")
+
+        group.create_task(later())
+        async with working(settings_for(url, immich.media.directory, max_attempts=1, lease_seconds=60)) as worker:
+            await all_read(connection, assets)
+            lines.clear()
+            await immich.database.expire_connections()
+            more = [
+                await immich.upload(stubs.picture(number), owner=await immich.create_user(f"u{number}"))
+                for number in (12, 13)
+            ]
+            await read_only("on")
+            await eventually(lambda: asyncio.sleep(0, waited(lines)))
+            assert "may not be written to" in waited(lines)[0]["reason"]
+            await connection.execute("UPDATE immich_indexer.job SET not_before = now()")
+            await read_only("off")
+            await goes_on_in_the_end(lines, connection, assets + more)
+            assert worker.pipeline is not None
+    await connection.close()
+
+
+async def test_a_database_in_recovery(own_immich, private_server, monkeypatch):
+    """A standby that is promoted after a while; it refuses LISTEN, too."""
+    url, immich = own_immich
+    assets = await uploaded(immich, await immich.create_user("ann"), 8)
+    await immich.database.expire_connections()
+    async with told(monkeypatch) as lines, working(settings_for(url, immich.media.directory, max_attempts=1)):
+        connection = await asyncpg.connect(url)
+        await all_read(connection, assets)
+        await connection.execute("SELECT immich_indexer.reprocess_all(ARRAY(SELECT id FROM asset))")
+        await connection.close()
+        await asyncio.to_thread(private_server.stop)
+        (private_server._data / "standby.signal").touch(mode=0o666)
+        await asyncio.to_thread(private_server.start)
+        connection = await asyncpg.connect(url)
+        assert await connection.fetchval("SELECT pg_is_in_recovery()")
+        lines.clear()
+        await eventually(lambda: asyncio.sleep(0, waited(lines)))
+        await eventually(
+            lambda: asyncio.sleep(0, [line for line in lines if line["event"].startswith("cannot listen")]), 30
+        )
+        await connection.execute("SELECT pg_promote()")
+        await goes_on_in_the_end(lines, connection, assets)
+        await connection.close()
+
+
+RAISES = """
+    CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '{state}'; END $$;
+    CREATE TRIGGER fails BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION fails()
+"""
+HEALS = "DROP TRIGGER fails ON {table}; DROP FUNCTION fails()"
+
+
+@pytest.mark.parametrize("table", ["immich_indexer.photo", "smart_search", "immich_indexer.job"])
+@pytest.mark.parametrize("state", ["58030", "53100", "53200", "57014", "ZZ001"])
+async def test_a_database_that_cannot_write(database, immich, connection, owner, monkeypatch, table, state):
+    """An I/O error, a full disk, no memory, a statement that was ended, something that nobody has heard of."""
+    await install(database)
+    await connection.execute(RAISES.format(state=state, table=table))
+    assets = await uploaded(immich, owner, 12)
+    async with (
+        told(monkeypatch) as lines,
+        working(settings_for(database, immich.media.directory, max_attempts=1)),
+    ):
+        await eventually(lambda: asyncio.sleep(0, waited(lines)))
+        if table != "immich_indexer.job":
+            await eventually(lambda: waits(connection, "could not extend file"))
+        assert await nothing_counted(connection)
+        await connection.execute(HEALS.format(table=table))
+        await goes_on_in_the_end(lines, connection, assets)
+
+
+async def test_a_statement_timeout_that_is_too_short(database, immich, connection, owner, monkeypatch):
+    await install(database)
+    await connection.execute(
+        """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_sleep(0.4); RETURN new; END $$;
+           CREATE TRIGGER slow BEFORE INSERT ON smart_search FOR EACH STATEMENT EXECUTE FUNCTION slow()"""
+    )
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 200')
+    assets = await uploaded(immich, owner, 6)
+    async with (
+        told(monkeypatch) as lines,
+        working(settings_for(database, immich.media.directory, max_attempts=1)),
+    ):
+        await eventually(lambda: asyncio.sleep(0, waited(lines)))
+        assert "statement_timeout" in waited(lines)[0]["reason"]
+        assert await nothing_counted(connection)
+        await connection.execute("DROP TRIGGER slow ON smart_search")
+        await goes_on_in_the_end(lines, connection, assets)
+
+
+@pytest.mark.parametrize(("state", "gives_up"), [("22021", True), ("54000", True), ("53100", False)])
+async def test_one_photo_that_the_database_does_not_take(database, immich, connection, owner, state, gives_up):
+    """Its very data, or something that comes with it alone and again; not a disk that has no room for it just now."""
+    await install(database)
+    assets = await uploaded(immich, owner, 24)
+    await connection.execute(
+        f"""CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = '{state}'; END $$;
+            CREATE TRIGGER fails BEFORE INSERT OR UPDATE ON immich_indexer.photo FOR EACH ROW
+            WHEN (new.asset_id = '{assets[5]}') EXECUTE FUNCTION fails()"""
+    )
+    async with working(settings_for(database, immich.media.directory, max_attempts=1)):
+        for number in itertools.count(24):
+            assets.append(await immich.upload(stubs.picture(number), owner=owner))
+            read = await connection.fetchval("SELECT count(*) FROM immich_indexer.photo")
+            settled = await failures(connection) if gives_up else await waits(connection, "not this one")
+            if settled and read >= 23:
+                break
+            await asyncio.sleep(0.05)
+            assert number < 400
+        if gives_up:
+            await idle(connection)
+            (failure,) = (await failures(connection)).values()
+            assert (failure.asset_id, failure.dead) == (assets[5], True)
+            assert "cannot write the results" in failure.error
+            assert verdicts.of_reason(failure.error) is verdicts.Verdict.PHOTO
+        else:
+            await connection.execute("DROP TRIGGER fails ON immich_indexer.photo")
+            await idle(connection)
+            assert await failures(connection) == {}
+        for number, asset in enumerate(assets):
+            if number != 5 or not gives_up:
+                assert await is_indexed(connection, asset, stubs.picture(number)), number
