@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.ml.text import TextModel
-from indexer import worker
 from indexer.inference import Inference
+from indexer.models import load as loading
 from indexer.settings import Settings
 
 
@@ -29,16 +29,16 @@ def load(settings: Settings) -> Models:
         WeightsError: weights are missing or damaged; the text says which file to put where.
         SettingsError: the device is not there.
     """
-    text = worker.load_text_tower(settings) if "clip" in settings.tasks else None
+    text = loading.load_text_tower(settings) if "clip" in settings.tasks else None
     if text is not None:
         with ThreadPoolExecutor(1) as warming:  # a thread that ends, as in load_clip
             warming.submit(text.encode_texts, ["一家人在海边看日落"]).result()
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
-    _, ocr_model = worker.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
+    _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
     return Models(text, ocr_model, lambda: load_pictures(settings))
 
 
 def load_pictures(settings: Settings) -> Inference:
     """Load what reads pictures, just as the indexer does; errors as `load`."""
     # Modest: somebody who searches is waiting in front of a screen, pictures are not.
-    return worker.start_inference(settings, worker.load_models(settings), modest=True)
+    return loading.start_inference(settings, loading.load_models(settings), modest=True)

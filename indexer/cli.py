@@ -127,8 +127,8 @@ async def _serve(settings: Settings) -> None:
 @_command
 async def backfill(settings: Settings, watch: bool) -> None:
     """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
+    from indexer.models.load import model_names
     from indexer.reconcile import Reconciler
-    from indexer.worker import model_names
 
     names = await asyncio.to_thread(model_names, settings)
     pool = await open_pool(settings.dsn)
@@ -290,7 +290,7 @@ async def reprocess(
 async def _selection(settings: Settings, *, other_model: bool, **choice: Any) -> Selection:
     if not other_model:
         return Selection(**choice)
-    from indexer.worker import model_names
+    from indexer.models.load import model_names
 
     return Selection(models=await asyncio.to_thread(model_names, settings), **choice)
 
@@ -380,7 +380,7 @@ def _text_tower(settings: Settings, wish: Wish) -> Callable[[str], npt.NDArray[n
     try:
         if "clip" not in settings.tasks:
             raise WeightsError("TASKS leaves clip out")
-        from indexer.worker import load_text_tower
+        from indexer.models.load import load_text_tower
 
         model = load_text_tower(settings)
     except WeightsError as error:

@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from indexer import results, verdicts
 from indexer.backoff import at_least
-from indexer.database import Pool, explain, within
+from indexer.database import TROUBLE, Pool, explain, within
 from indexer.errors import SchemaError
 from indexer.health import Suspects
 from indexer.outage import Outage
@@ -143,7 +143,8 @@ class Writer:
         elif verdicts.of(error) is not Verdict.MACHINE:
             await self.fail(reading.job, f"cannot write the results: {explain(error)}")
         elif verdicts.can_be_proven(error) and self._suspects.failed(reading.job.asset_id):
-            log.error("cannot write", asset=str(reading.job.asset_id), exc_info=error)
+            bug = None if isinstance(error, TROUBLE) else error  # of the server, its words say it all
+            log.error("cannot write", asset=str(reading.job.asset_id), error=explain(error), exc_info=bug)
             await self.fail(reading.job, f"cannot write the results: {explain(error)}, {verdicts.PROVEN}")
         else:
             return False

@@ -29,11 +29,12 @@ from indexer.hybrid import Wish
 from indexer.models import drawn as demo_model
 from indexer.models import weights
 from indexer.models.clip import Clip
+from indexer.models.load import Models, load_models, load_text_tower
 from indexer.settings import Settings
 from indexer.text import tokens
 from indexer.text.normalise import normalise
 from indexer.viewer import ADMINISTRATOR
-from indexer.worker import Models, Worker, load_models, load_text_tower
+from indexer.worker import Worker
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 _PATIENCE = 120.0  # seconds to wait for one photo before it counts as lost

@@ -108,6 +108,8 @@ async def uploaded(immich: StandIn, owner: UUID, photos: int = PHOTOS) -> list[U
 
 
 async def all_read(connection: asyncpg.Connection, assets: list[UUID]) -> None:
+    count = "SELECT count(*) = $1 FROM immich_indexer.photo"
+    await eventually(lambda: connection.fetchval(count, len(assets)), seconds=40)
     await idle(connection, seconds=40)
     for number, asset in enumerate(assets):
         assert await is_indexed(connection, asset, stubs.picture(number)), number
@@ -418,11 +420,12 @@ async def test_a_database_in_recovery(own_immich, private_server, monkeypatch):
         await asyncio.to_thread(private_server.start)
         connection = await asyncpg.connect(url)
         assert await connection.fetchval("SELECT pg_is_in_recovery()")
-        lines.clear()
-        await eventually(lambda: asyncio.sleep(0, waited(lines)))
-        await eventually(
-            lambda: asyncio.sleep(0, [line for line in lines if line["event"].startswith("cannot listen")]), 30
-        )
+
+        def told_of(event: str, reason: str) -> bool:
+            return any(line["event"].startswith(event) and reason in str(line) for line in lines)
+
+        await eventually(lambda: asyncio.sleep(0, told_of("waiting for the database", "may not be written to")))
+        await eventually(lambda: asyncio.sleep(0, told_of("cannot listen", "")))
         await connection.execute("SELECT pg_promote()")
         await goes_on_in_the_end(lines, connection, assets)
         await connection.close()

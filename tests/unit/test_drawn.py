@@ -17,8 +17,8 @@ from indexer.models.drawn.captions import caption, name
 from indexer.models.drawn.scenes import HELD_OUT, draw, encoded, invent, twin
 from indexer.models.drawn.things import COLOURS, THINGS
 from indexer.models.drawn.train import CONFIG, Words, evaluate, held_out_pool, pairs_of_scenes, rendered, save, train
+from indexer.models.load import load_text_tower
 from indexer.models.names import is_demo
-from indexer.worker import load_text_tower
 from tests.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"
