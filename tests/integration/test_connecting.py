@@ -15,11 +15,12 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
-from indexer.database import connect, explain, is_transient, open_pool
+from indexer.database import connect, explain, open_pool
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.doctor import examine
 from indexer.refusal import RefusedError
 from indexer.settings import Settings
+from indexer.verdicts import passes
 from indexer.worker import Models, Worker
 from tests.stubs import StubClip, StubOcr
 from tests.workers import settings_for
@@ -109,7 +110,7 @@ async def test_who_insists_on_tls_does_not_get_in_without(database, mode):
         for connecting in (connect, open_pool):
             with pytest.raises(RefusedError, match="offers no TLS, which DB_SSL_MODE") as caught:
                 await connecting(settings.dsn)
-            assert not is_transient(caught.value)
+            assert not passes(caught.value)
         # The indexer does not wait for what no waiting brings.
         worker = Worker(settings, Models(StubClip(), StubOcr(), "cpu"))
         with pytest.raises(RefusedError):
@@ -149,7 +150,7 @@ async def test_options_that_the_server_does_not_take_end_it_at_once(database, op
     url = f"{database}{'&' if '?' in database else '?'}options={options.replace(' ', '%20').replace('=', '%3D')}"
     with pytest.raises(RefusedError, match=rf"refuses what DB_URL asks for: .*{says}") as caught:
         await connect(url)
-    assert not is_transient(caught.value)
+    assert not passes(caught.value)
 
 
 async def test_a_role_that_may_not_connect_does_not_pass_by_waiting(database, connection):
@@ -158,7 +159,7 @@ async def test_a_role_that_may_not_connect_does_not_pass_by_waiting(database, co
     try:
         with pytest.raises(RefusedError, match=rf"permission denied for database .{name}.*run sql/role.sql") as caught:
             await connect(on_server(database, name, f"{role}:x"))
-        assert not is_transient(caught.value)
+        assert not passes(caught.value)
     finally:
         await connection.execute(f"DROP ROLE {role}")
 
@@ -167,7 +168,7 @@ async def test_an_unknown_database_does_not_pass_by_waiting(database):
     unknown = urlsplit(database)._replace(path="/nowhere").geturl()
     with pytest.raises(asyncpg.InvalidCatalogNameError) as caught:
         await connect(unknown)
-    assert not is_transient(caught.value)
+    assert not passes(caught.value)
     assert explain(caught.value) == 'database "nowhere" does not exist (check DB_DATABASE_NAME)'
 
 
@@ -178,7 +179,7 @@ async def test_the_indexer_waits_for_a_server_that_comes_later(own_immich, priva
     task = asyncio.create_task(worker.run())
     with pytest.raises(FileNotFoundError) as caught:
         await connect(url)
-    assert is_transient(caught.value)
+    assert passes(caught.value)
     await asyncio.to_thread(private_server.start)
     await worker.listener.listening.wait()
     worker.stop()
@@ -240,7 +241,7 @@ async def test_a_pooler_is_refused_with_a_sentence(pooler, tmp_path):
     for address in pooler:
         error = await refusal_of(address)
         assert "connection pooler" in explain(error)
-        assert not is_transient(error)
+        assert not passes(error)
         findings = await examine(settings_for(address, tmp_path))
         (found,) = [finding for finding in findings if finding.check == "connection"]
         assert (found.verdict, found.text) == ("fails", explain(error))

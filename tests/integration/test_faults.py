@@ -439,8 +439,16 @@ RAISES = """
 HEALS = "DROP TRIGGER fails ON {table}; DROP FUNCTION fails()"
 
 
-@pytest.mark.parametrize("table", ["immich_indexer.photo", "smart_search", "immich_indexer.job"])
-@pytest.mark.parametrize("state", ["58030", "53100", "53200", "57014", "ZZ001"])
+@pytest.mark.parametrize(
+    ("state", "table"),
+    [
+        ("58030", "immich_indexer.photo"),
+        ("53100", "smart_search"),
+        ("53100", "immich_indexer.job"),
+        ("57014", "immich_indexer.job"),
+        ("ZZ001", "immich_indexer.photo"),
+    ],
+)
 async def test_a_database_that_cannot_write(database, immich, connection, owner, monkeypatch, table, state):
     """An I/O error, a full disk, no memory, a statement that was ended, something that nobody has heard of."""
     await install(database)
