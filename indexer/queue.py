@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
 from typing import Literal
 from uuid import UUID
 
@@ -15,41 +14,16 @@ import asyncpg
 
 from indexer.database import Connection, Pool, queries
 from indexer.errors import RequestError
+from indexer.jobs import Choice as Choice
+from indexer.jobs import Job as Job
+from indexer.jobs import Policy as Policy
+from indexer.jobs import Priority as Priority
 
 _SQL = queries("queue")
 _REFRESHED = 20  # photos of one run of refreshed thumbnails that are read again
 _QUIET = 600.0  # seconds without any after which a run has ended
 _ONCE = 5.0  # seconds within which the same message counts once
 LOOKS = 5  # in a lease, at the other workers: one that gives no sign of life between so many is dead
-
-
-class Priority(IntEnum):
-    """Lowest first. What a person asks for many photos at once must not hold up those just uploaded."""
-
-    REQUEST = 0
-    UPLOAD = 10
-    BULK = 15
-    BACKFILL = 20
-
-
-@dataclass(frozen=True)
-class Job:
-    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile.
-
-    `alone`: a worker died while it held this, so it must run by itself.
-    """
-
-    asset_id: UUID
-    tasks: frozenset[str]
-    priority: int
-    generation: int
-    attempts: int
-    alone: bool = False
-
-    @property
-    def urgent(self) -> bool:
-        """Whether a person waits for it."""
-        return self.priority <= Priority.REQUEST
 
 
 @dataclass(frozen=True)
@@ -108,33 +82,6 @@ class WorkerState:
     photos_per_minute: float
     deaf: bool
     seen_seconds: float
-
-
-@dataclass(frozen=True)
-class Policy:
-    """When a failed job is tried again, and when it is given up. Times in seconds."""
-
-    max_attempts: int
-    retry_seconds: float
-    lease_seconds: float
-    longest_pause: float = 3600
-
-    def pause(self, attempts: int) -> float:
-        """Seconds before the next attempt: doubling, up to `longest_pause`."""
-        return float(min(self.retry_seconds * 2 ** min(attempts - 1, 30), self.longest_pause))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which jobs to claim.
-
-    `without`: tasks that nobody can do now; a job that wants nothing else stays, if it says already what it waits for,
-    or, `strictly`, in any case. `wanting`: those that want one of these tasks, empty: all.
-    """
-
-    without: frozenset[str] = frozenset()
-    strictly: bool = False
-    wanting: frozenset[str] = frozenset()
 
 
 _ANY = Choice()
