@@ -43,6 +43,7 @@ FIGURES = {
     "demoModel",
     "failures",
     "vector",
+    "waitingFor",
     "workersAlive",
     "workers",
     "advice",
