@@ -1,6 +1,7 @@
 """Our reading against RapidOCR's own: the same pictures, models and least scores, kind by kind."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,13 +38,16 @@ class Tally:
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Returns, for each package and kind, lines `written`, `exact` and `false`, ours first; and where it wins."""
-    count = 5 if options.quick else 20
+    count = options.pictures or (5 if options.quick else 20)
+    chosen = options.kinds.split(",") if options.kinds else list(KINDS)
+    if unknown := set(chosen) - set(KINDS):
+        raise SystemExit(f"--kinds: no {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     result: dict[str, object] = {}
-    for engine in _ENGINES:
+    for engine in [options.engine] if options.engine else _ENGINES:
         ours, theirs = our_reading(engine), own_reading(engine)
         kinds: dict[str, dict[str, object]] = {}
         worse = []
-        for kind in KINDS:
+        for kind in chosen:
             mine, other = Tally(), Tally()
             for sample in samples(kind, count):
                 mine.add(sample, ours(sample.data))
@@ -53,6 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
                 "exact": [mine.exact, other.exact],
                 "false": [mine.false, other.false],
             }
+            print(f"  {engine}, {kind}: {kinds[kind]}", file=sys.stderr, flush=True)
             if mine.exact < other.exact or (not mine.written and mine.false > other.false):
                 worse.append(kind)
         result[engine] = kinds
