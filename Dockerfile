@@ -71,5 +71,5 @@ WORKDIR /var/lib/immich-indexer
 VOLUME /models
 EXPOSE 8080
 # Of the indexer; a container that runs the gateway asks `python -m gateway.ping` (deploy/services.yaml).
-HEALTHCHECK --interval=60s --timeout=20s --start-period=5m CMD ["python", "-m", "indexer.ping"]
+HEALTHCHECK --interval=60s --timeout=20s --start-period=5m CMD ["python", "-m", "indexer.work.ping"]
 CMD ["immich-indexer", "run"]

@@ -20,7 +20,7 @@ from gateway import memory
 from gateway.app import create_app
 from gateway.ml.faces import face_entries
 from gateway.ml.protocol import form
-from gateway.models import Models
+from gateway.models import LazyModels
 from indexer import logs
 from indexer.settings import Settings
 
@@ -125,4 +125,4 @@ def _gateway(upstream: int) -> web.Application:
     def no_pictures() -> object:
         raise RuntimeError("there are no models here")
 
-    return create_app(settings, Models(text, None, no_pictures))  # type: ignore[arg-type]
+    return create_app(settings, LazyModels(text, None, no_pictures))  # type: ignore[arg-type]

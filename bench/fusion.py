@@ -1,6 +1,6 @@
 """How words and meaning are best fused: nDCG@10 of several ways, on a labelled library that is drawn for it.
 
-The library: 60 % pictures of drawn things (`indexer.models.drawn`), 20 % such pictures with a text below, 20 % pages of
+The library: 60 % pictures of drawn things (`indexer.demo.drawn`), 20 % such pictures with a text below, 20 % pages of
 text. A text has a title and 1 to 12 lines of a few words, among them the names of things, which it mostly does not
 show. What is written is known and stored as an OCR engine would have read it; the vectors are the CLIP model's own. The
 queries, and how relevant a photo is to them:
@@ -35,20 +35,21 @@ from pgvector import HalfVector
 
 from bench import library
 from bench.queue import on_database
-from indexer import fusion, hybrid, results
-from indexer.database import Pool, open_pool
+from indexer.database.pool import Pool, open_pool
 from indexer.demo.canvas import Canvas
-from indexer.hybrid import Wish
+from indexer.demo.drawn import WEIGHTS
+from indexer.demo.drawn.captions import Caption, caption
+from indexer.demo.drawn.scenes import Fact, Scene, draw, invent
+from indexer.demo.drawn.things import THINGS
 from indexer.images import Picture
-from indexer.meaning import Near
 from indexer.models.clip import Clip, load_clip
-from indexer.models.drawn import WEIGHTS
-from indexer.models.drawn.captions import Caption, caption
-from indexer.models.drawn.scenes import Fact, Scene, draw, invent
-from indexer.models.drawn.things import THINGS
 from indexer.models.ocr import Line
-from indexer.search import Candidate
-from indexer.viewer import ADMINISTRATOR
+from indexer.photos import results
+from indexer.search import fusion, hybrid
+from indexer.search.hybrid import SearchRequest
+from indexer.search.meaning import Near
+from indexer.search.viewer import ADMINISTRATOR
+from indexer.search.words import Candidate
 
 NAME = "fusion"
 DESCRIPTION = "nDCG@10 of ways to fuse words and meaning, on a labelled library"
@@ -163,7 +164,7 @@ def ndcg(order: Sequence[UUID], relevance: dict[UUID, int], depth: int = 10) -> 
 
 async def _candidates(pool: Pool, clip: Clip, text: str) -> tuple[list[Candidate], list[Near]]:
     vector = asyncio.ensure_future(asyncio.to_thread(lambda: clip.encode_texts([text])[0]))
-    return await hybrid.candidates(pool, Wish.parse(text, "hybrid"), ADMINISTRATOR, vector)
+    return await hybrid.candidates(pool, SearchRequest.parse(text, "hybrid"), ADMINISTRATOR, vector)
 
 
 # The library

@@ -21,7 +21,7 @@ from gateway import models
 from gateway.app import create_app
 from gateway.ml.protocol import PredictRequest, form
 from gateway.ml.text import TextModel
-from gateway.models import Models
+from gateway.models import LazyModels
 from indexer.demo.immich import StandIn
 from indexer.settings import Settings
 
@@ -62,7 +62,7 @@ class OneThread:
 class Served:
     """A gateway, its models, and a client with connections to spare."""
 
-    models: Models
+    models: LazyModels
     _url: str
     _session: aiohttp.ClientSession
 

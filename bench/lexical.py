@@ -27,13 +27,13 @@ from bench import library, search
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.ml.words import Words
-from indexer import results
-from indexer.database import connect_to_immich, open_pool
+from indexer.database.pool import connect_to_immich, open_pool
+from indexer.database.schema import vector_width
 from indexer.demo.immich import StandIn, Version
-from indexer.schema import vector_width
+from indexer.photos import results
+from indexer.photos.vectors import Vector, as_column, as_query, halved
 from indexer.text import tokens
 from indexer.text.normalise import HAN
-from indexer.vectors import Vector, as_column, as_query, halved
 
 NAME = "lexical"
 DESCRIPTION = "`ocr:` through Immich's own searches, on texts of --corpus"

@@ -10,12 +10,12 @@ from uuid import UUID
 import asyncpg
 import numpy as np
 
-from indexer import schema
-from indexer.database import OwnConnection, connect_to_immich
+from indexer.database import schema
+from indexer.database.pool import OwnConnection, connect_to_immich
 from indexer.demo.immich import StandIn
-from indexer.text import shelves, tokens
+from indexer.photos.vectors import Vector
+from indexer.text import buckets, tokens
 from indexer.text.normalise import normalise
-from indexer.vectors import Vector
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def rows(photos: Iterable[Photo]) -> bytes:
 
 def _row(photo: Photo) -> str:
     lines = photo.text.split("\n")
-    document = tokens.document(lines, marks=shelves.marks(photo.owner, photo.taken_at))
+    document = tokens.document(lines, marks=buckets.marks(photo.owner, photo.taken_at))
     boxes = [[line, 0.1, 0.1, 0.9, 0.1, 0.9, 0.13, 0.1, 0.13, 0.95, 0.97, True] for line in lines]
     values = (
         str(photo.asset_id),

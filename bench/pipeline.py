@@ -25,9 +25,10 @@ from indexer.demo.pictures import draw_all
 from indexer.models.checkpoint import configuration
 from indexer.models.device import Device, resolve_device
 from indexer.models.small import write_random_checkpoint
-from indexer.queue import Priority, wish
+from indexer.queue.jobs import Priority
+from indexer.queue.requests import enqueue
 from indexer.settings import Settings
-from indexer.worker import Models, Worker
+from indexer.work.worker import Models, Worker
 
 NAME = "pipeline"
 DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare models' photos/s"
@@ -104,7 +105,7 @@ def _alone(previews: list[bytes], raw: RawModels) -> float:
 async def _piped(pool: "asyncpg.Pool[asyncpg.Record]", assets: list[UUID]) -> float:
     """Photos a second: a person asks for all of them again, so that nothing is taken from what is known."""
     start = time.perf_counter()
-    await wish(pool, assets, ("clip!", "ocr!"), Priority.BACKFILL)
+    await enqueue(pool, assets, ("clip!", "ocr!"), Priority.BACKFILL)
     await _idle(pool)
     return len(assets) / (time.perf_counter() - start)
 

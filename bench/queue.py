@@ -1,4 +1,4 @@
-"""How many jobs two workers claim and complete with nothing to do for each, and how soon a doorbell is answered."""
+"""How many jobs two workers claim and complete with nothing to do for each, and how soon a notification is answered."""
 
 import argparse
 import asyncio
@@ -13,15 +13,17 @@ from uuid import uuid4
 
 import asyncpg
 
-from indexer import schema
-from indexer.database import connect_to_immich, open_pool
+from indexer.database import schema
+from indexer.database.pool import connect_to_immich, open_pool
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
-from indexer.listener import Listener
-from indexer.queue import Policy, Priority, Queue, wish
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Policy, Priority
+from indexer.queue.listener import Listener
+from indexer.queue.requests import enqueue
 
 NAME = "queue"
-DESCRIPTION = "jobs a second claimed and completed by 2 workers with a no-op model; doorbell to claim"
+DESCRIPTION = "jobs a second claimed and completed by 2 workers with a no-op model; notifications to claim"
 
 _WORKERS = 2
 _BATCH = 64  # what a worker with a GPU claims at once
@@ -29,12 +31,12 @@ _POLICY = Policy(max_attempts=4, retry_seconds=15, lease_seconds=60)
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Returns `jobs_per_s` (median of the rounds), `p50_ms` and `p99_ms` from a committed wish to its claimed job."""
-    jobs, rounds, bells = (4_000, 2, 50) if options.quick else (30_000, 5, 500)
+    """Returns `jobs_per_s` (median of the rounds), `p50_ms` and `p99_ms` from commit to claim of a job."""
+    jobs, rounds, orders = (4_000, 2, 50) if options.quick else (30_000, 5, 500)
     with on_database(options.url) as url:
         asyncio.run(_prepare(url))
         speeds = [_throughput(url, jobs) for _ in range(rounds)]
-        latencies = asyncio.run(_latencies(url, bells))
+        latencies = asyncio.run(_latencies(url, orders))
     latencies.sort()
     return {
         "jobs_per_s": round(statistics.median(speeds)),
@@ -95,9 +97,9 @@ def _throughput(url: str, jobs: int) -> float:
 async def _fill(url: str, jobs: int) -> None:
     pool = await open_pool(url)
     try:
-        await wish(pool, [uuid4() for _ in range(jobs)], ("clip", "ocr"), Priority.BACKFILL)
+        await enqueue(pool, [uuid4() for _ in range(jobs)], ("clip", "ocr"), Priority.BACKFILL)
         queue = Queue(pool, uuid4(), _POLICY)
-        while await queue.fold():
+        while await queue.drain():
             pass
         await pool.execute("VACUUM ANALYZE immich_indexer.job")
     finally:
@@ -122,10 +124,10 @@ async def _work_off(url: str) -> tuple[float, float, int]:
         await pool.close()
 
 
-async def _latencies(url: str, bells: int) -> list[float]:
-    """Seconds from just before a wish commits until its job is claimed, one wish at a time, with the real listener."""
+async def _latencies(url: str, orders: int) -> list[float]:
+    """Seconds from just before an order commits until its job is claimed, one at a time, with the real listener."""
     pool = await open_pool(url, durable=False)  # as a worker's
-    asking = await connect_to_immich(url)  # somebody else, whose wish is to be kept
+    asking = await connect_to_immich(url)  # somebody else, whose order is to be kept
     listener = Listener(url)
     listening = asyncio.create_task(listener.run())
     try:
@@ -133,18 +135,18 @@ async def _latencies(url: str, bells: int) -> list[float]:
         await queue.register("bench", "0", "cpu")
         await listener.listening.wait()
         seconds = []
-        for _ in range(bells):
-            listener.rung.clear()
+        for _ in range(orders):
+            listener.notified.clear()
             start = time.perf_counter()
-            waker = asyncio.create_task(wish(asking, [uuid4()], ("clip",), Priority.UPLOAD))
-            await listener.rung.wait()
-            await queue.fold()
+            waker = asyncio.create_task(enqueue(asking, [uuid4()], ("clip",), Priority.UPLOAD))
+            await listener.notified.wait()
+            await queue.drain()
             jobs = await queue.claim(1)
             seconds.append(time.perf_counter() - start)
             await waker
             await queue.complete(pool, jobs)
             if len(jobs) != 1:
-                raise RuntimeError("a doorbell rang and there was nothing to claim")
+                raise RuntimeError("a notifications rang and there was nothing to claim")
         return seconds
     finally:
         listening.cancel()

@@ -24,8 +24,8 @@ from uuid import UUID, uuid5
 
 from bench import library
 from bench.queue import on_database
-from indexer import search
-from indexer.database import OwnConnection
+from indexer.database.pool import OwnConnection
+from indexer.search import words as search
 from indexer.text.normalise import HAN, normalise
 from indexer.text.query import parse
 

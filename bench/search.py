@@ -26,8 +26,8 @@ from uuid import UUID
 
 from bench import library
 from bench.queue import on_database
-from indexer import search
-from indexer.database import OwnConnection
+from indexer.database.pool import OwnConnection
+from indexer.search import words as search
 
 NAME = "search"
 DESCRIPTION = "the first 50 ranked of a million photos; takes some twenty minutes, most of it to write them"

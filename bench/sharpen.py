@@ -23,8 +23,8 @@ from bench.lexical import clip_vectors
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.ml.words import Words
-from indexer import lexical
-from indexer.vectors import Vector, as_column
+from indexer.photos import lexical
+from indexer.photos.vectors import Vector, as_column
 
 NAME = "sharpen"
 DESCRIPTION = "the gateway's question for `ocr:` in a library of 100,000 photos"
@@ -93,7 +93,7 @@ async def _fill(url: str, count: int) -> None:
                 columns = await asyncio.wrap_future(made.pop(0))
                 await library.write_vectors(connection, [row["asset_id"] for row in some], columns)
         await connection.execute(
-            """UPDATE immich_indexer.photo p SET vector_mark = md5(vector_send(s.embedding))::uuid, vector_version = $1,
+            """UPDATE immich_indexer.photo p SET vector_hash = md5(vector_send(s.embedding))::uuid, vector_version = $1,
                    clip_model = 'bench', clip = '[1]' -- not what the column is derived from: only that it was read
                FROM smart_search s WHERE s."assetId" = p.asset_id""",
             lexical.VERSION,

@@ -23,8 +23,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from indexer import schema
-from indexer.database import OwnConnection
+from indexer.database import schema
+from indexer.database.pool import OwnConnection
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.demo.statements import SQL, statements

@@ -22,7 +22,7 @@ from bench import library
 from bench.lexical import as_immich, clip_vectors
 from bench.queue import on_database
 from indexer.demo.immich import StandIn, Version
-from indexer.vectors import as_query
+from indexer.photos.vectors import as_query
 
 NAME = "width"
 DESCRIPTION = "what 1536 dimensions cost against 512: size of the table, Immich's exact scan and HNSW"

@@ -19,14 +19,14 @@ from gateway.health import Health
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml import scripts
-from gateway.ml.forward import Elsewhere
+from gateway.ml.forward import Forwarder
 from gateway.ml.mt_photos import MtPhotos, Sources
 from gateway.ml.pictures import Pictures
 from gateway.ml.predict import Predict
 from gateway.ml.recovery import Recovery
 from gateway.ml.tasks import Task
 from gateway.ml.text import Texts
-from gateway.models import Models
+from gateway.models import LazyModels
 from gateway.people.api import Api
 from gateway.people.assets import Assets
 from gateway.people.events import Events
@@ -39,10 +39,11 @@ from gateway.people.thumbnails import Thumbnails
 from gateway.people.webhooks import Webhooks
 from gateway.routes import Routes
 from gateway.server import serve
-from indexer import forgotten, logs
-from indexer.endings import Endings
+from indexer import logs
 from indexer.errors import IndexerError
-from indexer.immich import Immich
+from indexer.immich import forgotten
+from indexer.immich.api import Immich
+from indexer.queue.completions import Completions
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -51,7 +52,7 @@ _PERSONS = 10.0  # seconds that a database under load may take to answer somebod
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
 
 
-def create_app(settings: Settings, models: Models, *, forward: Task | None = None) -> web.Application:
+def create_app(settings: Settings, models: LazyModels, *, forward: Task | None = None) -> web.Application:
     """The application; it starts and stops everything it needs.
 
     Args:
@@ -103,12 +104,12 @@ def create_app(settings: Settings, models: Models, *, forward: Task | None = Non
         app.on_cleanup.append(lambda _app: immich.close())
     _serve_people(app, settings, immich, texts, metrics)
     if forward is None:
-        elsewhere = forward = Elsewhere(settings, metrics)
-        recovery = _recovery(settings, library, elsewhere, immich)
-        app.cleanup_ctx.extend([elsewhere.running, recovery.running])
-        states |= {"elsewhere": elsewhere.state, "forgotten": recovery.state}
+        forwarder = forward = Forwarder(settings, metrics)
+        recovery = _recovery(settings, library, forwarder, immich)
+        app.cleanup_ctx.extend([forwarder.running, recovery.running])
+        states |= {"forwarder": forwarder.state, "forgotten": recovery.state}
         if settings.mt_photos_api_key is not None:
-            app.add_routes(_mt_photos(settings, texts, pictures, elsewhere).routes(guard.prefix))
+            app.add_routes(_mt_photos(settings, texts, pictures, forwarder).routes(guard.prefix))
     reads = partial(scripts.reads, settings.ocr_engine)
     predict = Predict(settings.tasks, texts, pictures, forward, metrics, reads=reads)
     routes = Routes(predict, health, metrics, library, settings.gateway_deadline_seconds)
@@ -135,7 +136,7 @@ def _serve_people(
     )
     assets = Assets(library, metrics, settings.immich_pages)
     thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
-    reprocess = Reprocess(library, Endings(settings.dsn), metrics)
+    reprocess = Reprocess(library, Completions(settings.dsn), metrics)
     webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds)
     events = Events(identity, overview)
@@ -161,23 +162,23 @@ def _immich(settings: Settings) -> Immich | None:
     return Immich(settings.immich_url, key.get_secret_value() if key else None) if settings.immich_url else None
 
 
-def _recovery(settings: Settings, library: Library, elsewhere: Elsewhere, immich: Immich | None) -> Recovery:
+def _recovery(settings: Settings, library: Library, forwarder: Forwarder, immich: Immich | None) -> Recovery:
     return Recovery(
         lambda age: library.ask(lambda pool: forgotten.look(pool, older=age), patience=_SLOW),
         immich if immich is not None and immich.has_key else None,
-        elsewhere,
+        forwarder,
         interval=settings.recovery_seconds,
     )
 
 
-def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, elsewhere: Elsewhere) -> MtPhotos:
+def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, forwarder: Forwarder) -> MtPhotos:
     assert settings.mt_photos_api_key is not None  # noqa: S101 - asked by the caller
     return MtPhotos(
         Sources(
             lines=pictures.lines,
             image_vector=pictures.vector,
             text_vector=texts.embed,
-            faces=elsewhere.faces.find,
+            faces=forwarder.faces.find,
         ),
         api_key=settings.mt_photos_api_key.get_secret_value(),
         face_model=settings.face_model,

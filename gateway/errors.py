@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from indexer.errors import IndexerError
-from indexer.shapes import Shape
+from indexer.views.shapes import Shape
 
 
 class ErrorAnswer(Shape):

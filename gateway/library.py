@@ -15,10 +15,13 @@ import numpy.typing as npt
 import structlog
 
 from gateway.errors import BusyError, UnavailableError
-from indexer import queue, results
-from indexer.database import TROUBLE, Connection, Pool, explain, open_pool, queries, within
+from indexer.database.pool import Connection, Pool, open_pool, within
+from indexer.database.statements import queries
+from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, SchemaError
-from indexer.queue import Counts
+from indexer.photos import results
+from indexer.queue import backlog
+from indexer.queue.backlog import Counts
 
 log = structlog.get_logger()
 
@@ -159,7 +162,7 @@ class Library:
     async def backlog(self) -> Counts | None:
         """The indexer's queue; None where there is none, or the database is away."""
         try:
-            return await self.ask(queue.counts)
+            return await self.ask(backlog.counts)
         except (AwayError, *NOT_OURS):
             return None
 

@@ -1,18 +1,33 @@
 """What Prometheus is told."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
-from gateway.ml.server import Server
-from indexer.queue import Counts
+from indexer.queue.backlog import Counts
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Server(Protocol):
+    """What Prometheus is told of a machine-learning server; `trouble` is empty while it is well."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def trouble(self) -> str: ...  # noqa: D102
+    @property
+    def in_flight(self) -> int: ...  # noqa: D102
+    @property
+    def answered(self) -> int: ...  # noqa: D102
+    @property
+    def failed(self) -> Mapping[str, int]: ...  # noqa: D102
 
 
 class Metrics:

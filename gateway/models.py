@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.ml.text import TextModel
-from indexer.inference import Inference
 from indexer.models import load as loading
+from indexer.models.inference import Inference
 from indexer.settings import Settings
 
 
 @dataclass(frozen=True)
-class Models:
+class LazyModels:
     """What a gateway runs on.
 
     `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
@@ -22,7 +22,7 @@ class Models:
     load_pictures: Callable[[], Inference]
 
 
-def load(settings: Settings) -> Models:
+def load(settings: Settings) -> LazyModels:
     """Load, and warm up, what a search needs; blocks for seconds.
 
     Raises:
@@ -35,10 +35,10 @@ def load(settings: Settings) -> Models:
             warming.submit(text.encode_texts, ["一家人在海边看日落"]).result()
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
-    return Models(text, ocr_model, lambda: load_pictures(settings))
+    return LazyModels(text, ocr_model, lambda: load_pictures(settings))
 
 
 def load_pictures(settings: Settings) -> Inference:
     """Load what reads pictures, just as the indexer does; errors as `load`."""
     # Modest: somebody who searches is waiting in front of a screen, pictures are not.
-    return loading.start_inference(settings, loading.load_models(settings), modest=True)
+    return loading.start_inference(settings, loading.load_models(settings), background=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 import indexer
+from gateway.answers import as_json
 from gateway.errors import DeadlineError
 from gateway.guard import BODY
 from gateway.health import Health
@@ -13,7 +14,6 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml import protocol
 from gateway.ml.tasks import Relayed, Task
-from gateway.people.answers import as_json
 
 
 class Routes:

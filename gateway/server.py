@@ -108,14 +108,14 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     Raises:
         SettingsError: it cannot listen there.
     """
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stop.set)
     runner = Runner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-        await told.wait()
+        await stop.wait()
     except OSError as error:
         # asyncio's own words name the address a second time.
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)

@@ -18,18 +18,23 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 import indexer
-from indexer import doctor as doctor_module
-from indexer import hybrid, logs, queue, schema, verdicts
-from indexer import status as status_module
-from indexer.database import TROUBLE, Connection, connect_to_immich, explain, open_pool
-from indexer.doctor import Finding
+from indexer import logs
+from indexer.database import schema
+from indexer.database.pool import Connection, connect_to_immich, open_pool
+from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, RequestError, SettingsError, WeightsError
-from indexer.hybrid import Mode, Wish
 from indexer.models import names
-from indexer.selection import Selection
+from indexer.queue import backlog, requests
+from indexer.queue.selection import Selection
+from indexer.search import hybrid
+from indexer.search.hybrid import Mode, SearchRequest
+from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
 from indexer.settings import Settings
-from indexer.verdicts import Verdict
-from indexer.viewer import ADMINISTRATOR, find_user, viewer
+from indexer.views import status as status_module
+from indexer.work import doctor as doctor_module
+from indexer.work import verdicts
+from indexer.work.doctor import Finding
+from indexer.work.verdicts import Verdict
 
 out = Console()
 err = Console(stderr=True)
@@ -106,7 +111,7 @@ async def uninstall(settings: Settings, yes: bool) -> None:
 @main.command()
 def run() -> None:
     """Index until stopped: new photos as they come, and all old ones."""
-    from indexer.worker import leave
+    from indexer.work.worker import leave
 
     try:
         _serve()
@@ -117,7 +122,7 @@ def run() -> None:
 
 @_command
 async def _serve(settings: Settings) -> None:
-    from indexer.worker import load_models, serve
+    from indexer.work.worker import load_models, serve
 
     await serve(settings, await asyncio.to_thread(load_models, settings))
 
@@ -128,7 +133,7 @@ async def _serve(settings: Settings) -> None:
 async def backfill(settings: Settings, watch: bool) -> None:
     """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
     from indexer.models.load import model_names
-    from indexer.reconcile import Reconciler
+    from indexer.work.reconcile import Reconciler
 
     names = await asyncio.to_thread(model_names, settings)
     pool = await open_pool(settings.dsn)
@@ -204,10 +209,10 @@ async def status(settings: Settings, as_json: bool) -> None:
     for row in state.models:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:
-        deaf = ", deaf: polling" if worker.deaf else ""
+        polling = ", polling: polling" if worker.polling else ""
         out.print(
             f"indexer {worker.name} on {worker.device}: {worker.photos} photos, "
-            f"seen {worker.seen_seconds:.0f} s ago{deaf}"
+            f"seen {worker.seen_seconds:.0f} s ago{polling}"
         )
     if not state.alive:
         out.print("no indexer is running: start `immich-indexer run`")
@@ -243,9 +248,9 @@ async def retry(settings: Settings, assets: tuple[UUID, ...], machine: bool) -> 
         await schema.require(connection)
         chosen = list(assets) or None
         if machine:
-            reasons = await queue.given_up(connection, chosen)
+            reasons = await backlog.given_up(connection, chosen)
             chosen = [asset for asset, reason in reasons.items() if verdicts.of_reason(reason) is Verdict.MACHINE]
-        revived = await queue.retry(connection, chosen)
+        revived = await requests.retry(connection, chosen)
     finally:
         await connection.close()
     out.print("1 photo will be tried again" if len(revived) == 1 else f"{len(revived)} photos will be tried again")
@@ -307,7 +312,7 @@ async def _reprocess_chosen(
         if not _is_there_somebody():
             raise RequestError(f"this would read {count} again: say --yes, since there is nobody to ask")
         click.confirm(f"Read {count} again?", abort=True)
-    queued = await queue.request(connection, photos, tasks)
+    queued = await requests.request(connection, photos, tasks)
     out.print(f"queued {queued} of {count}: `immich-indexer status` shows how far they are")
 
 
@@ -319,10 +324,10 @@ async def _reprocess_named(
     connection: Connection, assets: list[UUID], tasks: Iterable[str] | None, timeout: float
 ) -> bool:
     """Whether all of them were read."""
-    await queue.request(connection, assets, tasks)
+    await requests.request(connection, assets, tasks)
     deadline = time.monotonic() + timeout
     while True:
-        waiting = await queue.pending(connection, assets)
+        waiting = await backlog.pending(connection, assets)
         if all(failure is not None for failure in waiting.values()):
             break
         if time.monotonic() > deadline:
@@ -353,15 +358,15 @@ async def _reprocess_named(
 @_command
 async def search(settings: Settings, text: str, mode: Mode, user: str | None, limit: int) -> None:
     """Find photos by words in them and by what they show. `ocr:TEXT` is the same as --mode ocr."""
-    wish = Wish.parse(text, mode)
+    wanted = SearchRequest.parse(text, mode)
     pool = await open_pool(settings.dsn, size=2)
     try:
         async with pool.acquire() as connection:
             await schema.require(connection)
             eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
-        embed = await asyncio.to_thread(_text_tower, settings, wish)
-        vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wish.text))
-        page = await hybrid.find(pool, wish, eyes, vector, weight=settings.search_text_weight, limit=limit)
+        embed = await asyncio.to_thread(_text_tower, settings, wanted)
+        vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wanted.text))
+        page = await hybrid.find(pool, wanted, eyes, vector, weight=settings.search_text_weight, limit=limit)
     finally:
         await pool.close()
     for found in page.items:
@@ -373,9 +378,9 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
         out.print("nothing")
 
 
-def _text_tower(settings: Settings, wish: Wish) -> Callable[[str], npt.NDArray[np.float32]] | None:
-    """Makes vectors, where the wish wants one; None where only words can be searched for. Blocks for seconds."""
-    if not wish.by_meaning:
+def _text_tower(settings: Settings, wanted: SearchRequest) -> Callable[[str], npt.NDArray[np.float32]] | None:
+    """Makes vectors, where the wanted wants one; None where only words can be searched for. Blocks for seconds."""
+    if not wanted.by_meaning:
         return None
     try:
         if "clip" not in settings.tasks:
@@ -384,7 +389,7 @@ def _text_tower(settings: Settings, wish: Wish) -> Callable[[str], npt.NDArray[n
 
         model = load_text_tower(settings)
     except WeightsError as error:
-        if wish.mode == "clip":
+        if wanted.mode == "clip":
             raise
         err.print(f"searching by words alone: {error}", highlight=False, markup=False, soft_wrap=True)
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from indexer.database import TROUBLE, explain
+from indexer.database.trouble import TROUBLE, explain
 
 # In a URL's login (up to the last @, for the password may hold one that nobody quoted), or as a parameter.
 _PASSWORD = re.compile(r"(?P<login>://[^:/@\s]*:)\S+@|(?P<parameter>password=)[^\s&]+", re.IGNORECASE)

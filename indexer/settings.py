@@ -19,7 +19,7 @@ from pydantic_settings import (
 from yarl import URL
 
 from indexer.addresses import http_url, http_urls
-from indexer.dsn import Dsn, Mode
+from indexer.database.dsn import Dsn, Mode
 from indexer.errors import SettingsError
 from indexer.images import PathMap
 from indexer.secret_files import SecretFiles

@@ -16,7 +16,7 @@ from axe_playwright_python.async_playwright import Axe
 from PIL import Image, ImageDraw, ImageFont
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Error, Locator, Page, async_playwright, expect
 
-from gateway.models import Models
+from gateway.models import LazyModels
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.settings import Settings
@@ -73,7 +73,7 @@ async def browsing() -> AsyncIterator[Browser]:
 
 
 @contextlib.asynccontextmanager
-async def console_of(immich: StandIn, settings: Settings, models: Models | None = None) -> AsyncIterator[str]:
+async def console_of(immich: StandIn, settings: Settings, models: LazyModels | None = None) -> AsyncIterator[str]:
     """A gateway whose users are this Immich's; gives its address."""
     async with TestServer(Api(immich.database, immich.media).application()) as api:
         known = settings.model_copy(update={"immich_url": str(api.make_url("/"))})

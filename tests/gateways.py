@@ -16,9 +16,9 @@ from gateway.app import create_app
 from gateway.errors import UnsupportedError
 from gateway.ml.protocol import PredictRequest
 from gateway.ml.tasks import Task
-from gateway.models import Models
+from gateway.models import LazyModels
 from gateway.server import Runner
-from indexer.inference import ClipModel, Inference, OcrModel
+from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
 from tests.stubs import DIMENSIONS, StubClip, StubOcr
 
@@ -69,15 +69,15 @@ def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
 
 def stub_models(
     text: StubText | None = None, clip: ClipModel | None = None, ocr: OcrModel | None = None
-) -> tuple[Models, list[Inference]]:
-    """Models for a gateway, and the list of what was loaded for pictures."""
+) -> tuple[LazyModels, list[Inference]]:
+    """LazyModels for a gateway, and the list of what was loaded for pictures."""
     loaded: list[Inference] = []
 
     def load() -> Inference:
         loaded.append(Inference(clip or StubClip(), ocr or StubOcr(), threads=2))
         return loaded[-1]
 
-    return Models(text or StubText(), "stub ocr", load), loaded
+    return LazyModels(text or StubText(), "stub ocr", load), loaded
 
 
 @dataclass
@@ -172,7 +172,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 @contextlib.asynccontextmanager
 async def serving(
     settings: Settings,
-    models: Models | None = None,
+    models: LazyModels | None = None,
     *,
     forward: Task | None = unsupported,
 ) -> AsyncIterator[Client]:

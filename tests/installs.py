@@ -9,11 +9,12 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
-from indexer import schema
-from indexer.database import connect_to_immich, sql
+from indexer.database import schema
+from indexer.database.pool import connect_to_immich
+from indexer.database.schema import Change
+from indexer.database.statements import sql
 from indexer.demo import backup
 from indexer.demo.server import on_server
-from indexer.schema import Change
 from tests.conftest import execute
 
 #: role.sql as it was while the role had the name immich_indexer.

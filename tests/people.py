@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.ml.tasks import Task
-from gateway.models import Models
+from gateway.models import LazyModels
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests.description import Description
@@ -78,7 +78,7 @@ class House:
 async def house(
     database: str,
     immich: StandIn,
-    models: Models | None = None,
+    models: LazyModels | None = None,
     *,
     change: Callable[[web.Application], None] = lambda _: None,
     forward: Task | None = unsupported,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import asyncpg
 
-from indexer import queue, schema
+from indexer.database import schema
 from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
+from indexer.queue import requests
 from tests import stubs
 from tests.conftest import make_template
 from tests.installs import run
@@ -34,7 +35,7 @@ async def write(folder: Path = FOLDER) -> Path:
                 asset = await immich.upload(stubs.picture(1), owner=owner)
                 await immich.upload(b"no picture", owner=owner)
                 await idle(connection)
-            await queue.request(connection, [asset], {"ocr"})
+            await requests.request(connection, [asset], {"ocr"})
             path = folder / f"{schema.known_version()}.sql"
             dump = await run(url, "pg_dump", "--schema=immich_indexer*", "--no-owner", "--no-privileges", "--inserts")
             kept = (line.rstrip() for line in dump.splitlines() if line.strip() and not _SETTINGS.match(line))

@@ -24,11 +24,11 @@ from indexer.demo.immich import StandIn
 from indexer.demo.scenes import SCENES
 from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.images import Picture
-from indexer.inference import OcrModel
+from indexer.models.inference import OcrModel
 from indexer.models.ocr import Detection, Line
 from indexer.models.small import small_config, write_random_checkpoint
 from indexer.settings import Settings
-from indexer.worker import Models, load_models
+from indexer.work.worker import Models, load_models
 from tests.console import DESK, NO_BROWSER, PHONE, Reader, browsing, chromium, console_of, reading
 from tests.installs import install
 from tests.workers import eventually, idle, settings_for, working

@@ -12,11 +12,12 @@ import asyncpg
 import numpy as np
 from pgvector import Vector
 
-from indexer import images, status
-from indexer.queue import Failure
+from indexer import images
+from indexer.immich import tokens as immich
+from indexer.queue.backlog import Failure
 from indexer.settings import Settings
-from indexer.text import immich
-from indexer.worker import Models, Worker
+from indexer.views import status
+from indexer.work.worker import Models, Worker
 from tests import stubs
 from tests.stubs import StubClip, StubOcr
 

@@ -22,7 +22,7 @@ type Mode = "ocr" | "clip" | "hybrid";
 type Task = "ocr" | "clip";
 
 /** What is looked for. `mode` stands in the address and may be anything: the gateway says so then. */
-interface Wish {
+interface SearchRequest {
   q: string;
   mode: string;
 }
@@ -114,7 +114,7 @@ interface WorkerFigures {
   photos: number;
   photosPerMinute: number;
   seenSeconds: number;
-  deaf: boolean;
+  polling: boolean;
 }
 
 interface ModelFigures {

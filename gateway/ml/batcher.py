@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from indexer.scheduler import outcomes_of
+from indexer.models.scheduler import outcomes_of
 
 T = TypeVar("T")
 R = TypeVar("R")

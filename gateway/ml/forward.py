@@ -1,4 +1,4 @@
-"""What is answered elsewhere: faces, and whatever a newer Immich may ask, by Immich's own machine-learning server."""
+"""What is answered forwarder: faces, and whatever a newer Immich may ask, by Immich's own machine-learning server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ class Forwarded:
             raise UpstreamError(f"Immich's machine-learning server answered {error}") from error
 
 
-class Elsewhere:
+class Forwarder:
     """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
 
     `came_back` is set whenever, after none of the servers was well, one is again; whoever waits for it clears it.

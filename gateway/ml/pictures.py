@@ -15,9 +15,9 @@ from gateway.metrics import Metrics
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
-from indexer.inference import Inference
-from indexer.results import stored_line, visible_text
-from indexer.vectors import as_column, room
+from indexer.models.inference import Inference
+from indexer.photos.results import stored_line, visible_text
+from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
 

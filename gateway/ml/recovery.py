@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
-from indexer.forgotten import Forgotten
-from indexer.immich import Immich, ImmichBusyError, ImmichError, Queue
+from indexer.immich.api import Immich, ImmichBusyError, ImmichError, Queue
+from indexer.immich.forgotten import Forgotten
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class _Job:
 
 
 class Answering(Protocol):
-    """Whoever answers for faces; `gateway.ml.forward.Elsewhere` is one. `came_back` is set when they do so again."""
+    """Whoever answers for faces; `gateway.ml.forward.Forwarder` is one. `came_back` is set when they do so again."""
 
     came_back: asyncio.Event
 

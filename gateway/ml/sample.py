@@ -13,10 +13,11 @@ import numpy as np
 
 from gateway.errors import UnavailableError
 from gateway.library import Library, Vector
-from indexer import lexical
-from indexer.database import Connection, Pool, queries
-from indexer.discriminant import Background
-from indexer.vectors import as_column, received, room, scales
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.photos import lexical
+from indexer.photos.vectors import as_column, received, room, scales
+from indexer.search.discriminant import Background
 
 SIZE = 2000  # photos: of a library with no more all of them, each time one changes
 _GROWN = 10  # a larger one is looked at again when a tenth as many photos were read since,
@@ -50,7 +51,7 @@ class Sample:
         owners: whose the rows are.
         background: what they look like.
         unrelated: the mean of those with text; None where there is none, or no room for words.
-        mark: of the state of the whole library that this is; None where it is a part.
+        fingerprint: of the state of the whole library that this is; None where it is a part.
         photos: in the library.
         time: when it was looked at, by the database's clock.
         taken: and by the loop's.
@@ -62,7 +63,7 @@ class Sample:
     owners: Sequence[UUID]
     background: Background
     unrelated: Vector | None
-    mark: str | None
+    fingerprint: str | None
     photos: int
     time: datetime
     taken: float
@@ -70,7 +71,7 @@ class Sample:
     @property
     def whole(self) -> bool:
         """Whether it is all of the library."""
-        return self.mark is not None
+        return self.fingerprint is not None
 
 
 class Sampler:
@@ -116,9 +117,9 @@ class Sampler:
         state = await self._state()
         chosen = await self._row("sample", SIZE, plan="by_hash")
         rows = await read(self._library, chosen["ids"], width, _PATIENCE)
-        mark = state["mark"] if chosen["photos"] <= SIZE else None
+        fingerprint = state["hash"] if chosen["photos"] <= SIZE else None
         self._sample = await asyncio.to_thread(
-            _made, rows, width, dimensions, mark, chosen, asyncio.get_running_loop().time()
+            _made, rows, width, dimensions, fingerprint, chosen, asyncio.get_running_loop().time()
         )
 
     def close(self) -> None:
@@ -131,7 +132,7 @@ class Sampler:
         if sample is None or (sample.width, sample.dimensions) != (width, dimensions):
             return False
         if sample.whole:
-            return bool((await self._state())["mark"] == sample.mark)
+            return bool((await self._state())["hash"] == sample.fingerprint)
         most = sample.photos // _GROWN + 1
         return bool((await self._row("grown", sample.time, most))["count"] < most)
 
@@ -203,7 +204,9 @@ def _column(row: asyncpg.Record, width: int) -> Vector | None:
     return as_column(clip, width, row["text"] or "") if len(clip) <= width else None
 
 
-def _made(rows: Rows, width: int, dimensions: int, mark: str | None, chosen: asyncpg.Record, taken: float) -> Sample:
+def _made(
+    rows: Rows, width: int, dimensions: int, fingerprint: str | None, chosen: asyncpg.Record, taken: float
+) -> Sample:
     matrix = rows.vectors * scales(width, dimensions)
     worded = matrix[matrix[:, -1] == 0]
     return Sample(
@@ -213,7 +216,7 @@ def _made(rows: Rows, width: int, dimensions: int, mark: str | None, chosen: asy
         rows.owners,
         Background.of(matrix, rows.owners),
         worded.mean(axis=0) if room(width, dimensions) and len(worded) else None,
-        mark,
+        fingerprint,
         chosen["photos"],
         chosen["time"],
         taken,

@@ -15,7 +15,7 @@ from yarl import URL
 from gateway.body import Body
 from gateway.errors import UpstreamError
 from gateway.ml.tasks import Relayed
-from indexer.ml_servers import explain, name_of
+from indexer.immich.ml_servers import explain, name_of
 
 _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _CONNECT_SECONDS = 3.0

@@ -14,8 +14,8 @@ from gateway.metrics import Metrics
 from gateway.ml.batcher import Batcher
 from gateway.ml.protocol import PredictRequest, vector_answer
 from gateway.ml.words import Words
-from indexer import lexical
-from indexer.vectors import as_query
+from indexer.photos import lexical
+from indexer.photos.vectors import as_query
 
 _NO_CLIP = "there is no CLIP here: TASKS leaves it out"
 BATCH = 32  # texts in one call of the model: more gain nothing

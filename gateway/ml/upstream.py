@@ -22,7 +22,7 @@ from gateway.body import Body
 from gateway.errors import DeadlineError, UpstreamError
 from gateway.ml.server import PassingError, Server, StaleError, open_session
 from gateway.ml.tasks import Relayed
-from indexer.ml_servers import ping
+from indexer.immich.ml_servers import ping
 
 log = structlog.get_logger()
 

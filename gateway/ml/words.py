@@ -17,12 +17,13 @@ import structlog
 from gateway.errors import BusyError, UnavailableError
 from gateway.library import Library, Vector
 from gateway.ml.sample import Rows, Sample, Sampler, ask, look_up, to_rows
-from indexer import lexical
-from indexer.database import Connection, queries
+from indexer.database.pool import Connection
+from indexer.database.statements import queries
 from indexer.errors import QueryError
-from indexer.text import shelves
+from indexer.photos import lexical
+from indexer.photos.vectors import room, scales
+from indexer.text import buckets
 from indexer.text.query import Query, parse
-from indexer.vectors import room, scales
 
 log = structlog.get_logger()
 
@@ -209,7 +210,7 @@ async def _find(connection: Connection, query: Query, limit: int, look: int) -> 
     rows = await connection.fetch(
         _SQL["matches"],
         owners,
-        [f"{query.sieve} & {shelves.owned([owner])}" for owner in owners],
+        [f"{query.sieve} & {buckets.owned([owner])}" for owner in owners],
         None if query.sieved else query.literal,
         list(query.phrases),
         list(query.excluded),

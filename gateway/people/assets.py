@@ -8,21 +8,22 @@ from aiohttp import web
 from pydantic import Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from gateway.answers import as_json
 from gateway.errors import NotFoundError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.answers import as_json
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import PhotoParameters, refuse
-from indexer import shown, status
-from indexer.database import Pool
+from indexer.database.pool import Pool
 from indexer.errors import QueryError
-from indexer.figures import Reason
-from indexer.hybrid import Wish
-from indexer.shapes import Moment, Shape
-from indexer.shown import Reading, Shown, State
+from indexer.search.hybrid import SearchRequest
 from indexer.text.query import Query
+from indexer.views import photo as shown
+from indexer.views import status
+from indexer.views.figures import Reason
+from indexer.views.photo import Reading, Shown, State
+from indexer.views.shapes import Moment, Shape
 
 _LONGEST = 200  # characters of a query
 _AT_ONCE = 64
@@ -175,7 +176,7 @@ async def find(library: Library, user: UUID, asset: UUID, *, own: bool = False) 
 
 def _query(text: str) -> Query | None:
     """None of blanks. Raises QueryError."""
-    return Wish.parse(text, "hybrid").words if text.strip() else None
+    return SearchRequest.parse(text, "hybrid").words if text.strip() else None
 
 
 def _matched(query: Query, photo: Shown) -> list[int]:

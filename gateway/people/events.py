@@ -14,8 +14,8 @@ from gateway.gate import Gate
 from gateway.people.identity import Identity
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.overview import Overview, ScopeParameters, owner_of
-from indexer.figures import Figures
-from indexer.shapes import Shape
+from indexer.views.figures import Figures
+from indexer.views.shapes import Shape
 
 _STREAMS = 64  # open at once,
 _OF_ONE = 8  # and of one person

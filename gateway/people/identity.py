@@ -19,7 +19,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.gate import Gate
-from indexer.immich import (
+from indexer.immich.api import (
     Account,
     Credential,
     Immich,
@@ -154,10 +154,10 @@ async def _ask(immich: Immich, credential: Credential) -> Person:
         permissions = await immich.permissions(credential)
         return Person(await immich.account(credential), permissions, credential)
     except ImmichError as error:
-        raise told(error, credential) from error
+        raise as_gateway_error(error, credential) from error
 
 
-def told(error: ImmichError, credential: Credential) -> GatewayError:
+def as_gateway_error(error: ImmichError, credential: Credential) -> GatewayError:
     """What Immich answered to somebody's credential, as we tell them."""
     if isinstance(error, ImmichRefusalError):
         if error.status == 401:

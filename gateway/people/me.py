@@ -7,11 +7,11 @@ from aiohttp import web
 from pydantic import Field
 
 import indexer
-from gateway.people.answers import as_json
+from gateway.answers import as_json
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Parameters
 from indexer.models import names
-from indexer.shapes import Shape
+from indexer.views.shapes import Shape
 
 
 class Rights(Shape):

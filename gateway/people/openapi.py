@@ -12,7 +12,7 @@ import indexer
 from gateway.errors import BusyError, ErrorAnswer, GatewayError
 from gateway.people.identity import COOKIE, KEY_HEADER, SESSION_HEADERS, USER_READ
 from gateway.people.operation import Answer, Operation
-from indexer.shapes import Shape
+from indexer.views.shapes import Shape
 
 _SCHEMAS = "#/components/schemas/"
 _TEXT = """\

@@ -21,7 +21,7 @@ from gateway.errors import (
 )
 from gateway.people.identity import Person
 from gateway.people.parameters import Content, Parameters
-from indexer.shapes import Shape
+from indexer.views.shapes import Shape
 
 P = TypeVar("P", bound=Parameters)
 C = TypeVar("C", bound=Content | None)

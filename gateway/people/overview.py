@@ -7,17 +7,17 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
+from gateway.answers import as_json
 from gateway.errors import ForbiddenError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.answers import as_json
 from gateway.people.identity import Person
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Parameters
-from indexer import status
-from indexer.figures import Figures
-from indexer.status import Status
+from indexer.views import status
+from indexer.views.figures import Figures
+from indexer.views.status import Status
 
 _FRESH = 0.9  # seconds that figures are good for, and
 _SHARE = 10  # times as long as they took to make: they cost a tenth of one connection's time at most

@@ -9,22 +9,24 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
+from gateway.answers import as_json
 from gateway.errors import ConflictError, NotFoundError, UnavailableError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.answers import as_json
 from gateway.people.assets import ReadingAnswer, find, reading
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Content, MustBe, PhotoParameters
-from indexer import queue, status
-from indexer.database import Pool
-from indexer.endings import Endings
+from indexer.database.pool import Pool
 from indexer.errors import RequestError
-from indexer.figures import Reason
-from indexer.queue import Failure, Priority
-from indexer.shapes import Shape
-from indexer.shown import Shown, cosine, differ
+from indexer.queue import backlog, requests
+from indexer.queue.backlog import Failure
+from indexer.queue.completions import Completions
+from indexer.queue.jobs import Priority
+from indexer.views import status
+from indexer.views.figures import Reason
+from indexer.views.photo import Shown, cosine, differ
+from indexer.views.shapes import Shape
 
 Task = Literal["ocr", "clip"]
 
@@ -99,7 +101,7 @@ RETRY = Operation[PhotoParameters, RetryContent](
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a wish in the time there was."""
+    """What came of a request in the time there was."""
 
     state: Literal["indexed", "failed", "waiting"]
     failure: Failure | None = None
@@ -110,14 +112,14 @@ class Reprocess:
 
     Args:
         library: Immich's database.
-        endings: tells when an indexer is done with a photo.
+        completions: tells when an indexer is done with a photo.
         metrics: where to count.
     """
 
-    def __init__(self, library: Library, endings: Endings, metrics: Metrics) -> None:
+    def __init__(self, library: Library, completions: Completions, metrics: Metrics) -> None:
         self.gate = Gate("photos to be read again", _AT_ONCE)
         self._library = library
-        self._endings = endings
+        self._completions = completions
         self._metrics = metrics
 
     def endpoints(self) -> list[Endpoint[PhotoParameters, ReprocessContent] | Endpoint[PhotoParameters, RetryContent]]:
@@ -132,9 +134,9 @@ class Reprocess:
             if not wait:
                 await self._request(asset, tasks)
                 return as_json(QueuedAnswer(state="waiting").as_json, 202)
-            async with self._endings.of(asset) as bell:
+            async with self._completions.of(asset) as event:
                 await self._request(asset, tasks)
-                outcome = await self._wait(asset, bell, before, wait)
+                outcome = await self._wait(asset, event, before, wait)
             after = await find(self._library, user, asset, own=True)
         return as_json(_compared(before, after, outcome).as_json)
 
@@ -144,38 +146,38 @@ class Reprocess:
             photo = await find(self._library, asked.person.account.id, asset, own=True)
             if photo.failure is None:
                 raise ConflictError(f"this photo has not failed: it is {photo.state}")
-            await self._library.need(lambda pool: queue.wish(pool, [asset], _TASKS, Priority.REQUEST))
+            await self._library.need(lambda pool: requests.enqueue(pool, [asset], _TASKS, Priority.REQUEST))
         return as_json(QueuedAnswer(state="waiting").as_json, 202)
 
     async def _request(self, asset: UUID, tasks: list[Task]) -> None:
-        async def wish(pool: Pool) -> int | None:
+        async def enqueue(pool: Pool) -> int | None:
             try:
-                return await queue.request(pool, [asset], tasks)
+                return await requests.request(pool, [asset], tasks)
             except RequestError:
                 return None
 
-        queued = await self._library.need(wish)
+        queued = await self._library.need(enqueue)
         if queued is None:
             raise NotFoundError("there is no such photo")
         if not queued:
             raise ConflictError("this photo cannot be read: it is offline, or Immich has made no preview of it yet")
 
-    async def _wait(self, asset: UUID, bell: asyncio.Event, before: Shown, seconds: float) -> Outcome:
+    async def _wait(self, asset: UUID, event: asyncio.Event, before: Shown, seconds: float) -> Outcome:
         """Until the photo was read, or could not be, or the time is over."""
         known = before.failure.failed_at if before.failure else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    bell.clear()
-                    with contextlib.suppress(UnavailableError):  # the wish is kept; the database may come back
-                        standing = await self._library.need(lambda pool: queue.standing(pool, asset))
-                        if standing is None:
+                    event.clear()
+                    with contextlib.suppress(UnavailableError):  # the request is kept; the database may come back
+                        state = await self._library.need(lambda pool: backlog.state(pool, asset))
+                        if state is None:
                             return Outcome("indexed")
-                        if standing.failure is not None and standing.failure.failed_at != known:
-                            return Outcome("failed", standing.failure)
+                        if state.failure is not None and state.failure.failed_at != known:
+                            return Outcome("failed", state.failure)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_POLL):
-                            await bell.wait()
+                            await event.wait()
         return Outcome("waiting")
 
 

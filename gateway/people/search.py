@@ -7,20 +7,20 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field, model_validator
 
+from gateway.answers import as_json
 from gateway.errors import UnsupportedError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml.text import Texts
-from gateway.people.answers import as_json
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import DateOrTime, MustBe, Parameters, Whole, refuse
-from indexer import hybrid
-from indexer.database import Pool
+from indexer.database.pool import Pool
 from indexer.errors import QueryError
-from indexer.hybrid import Found, Kind, Mode, Page, Wish
-from indexer.shapes import Moment, Shape
-from indexer.viewer import viewer
+from indexer.search import hybrid
+from indexer.search.hybrid import Found, Kind, Mode, Page, SearchRequest
+from indexer.search.viewer import viewer
+from indexer.views.shapes import Moment, Shape
 
 _LONGEST = 200  # characters of a query
 _DEEPEST = 1000  # photos that can be paged through
@@ -52,15 +52,15 @@ class SearchParameters(Parameters):
         if self.offset + self.limit > _DEEPEST:
             refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
         try:
-            self.wish.words  # noqa: B018 - raises what is wrong with it
+            self.wanted.words  # noqa: B018 - raises what is wrong with it
         except QueryError as error:
             refuse(f"q: {error}")
         return self
 
     @property
-    def wish(self) -> Wish:
+    def wanted(self) -> SearchRequest:
         """What is looked for."""
-        return Wish.parse(self.q, self.mode, self.after, self.before)
+        return SearchRequest.parse(self.q, self.mode, self.after, self.before)
 
 
 class Why(Shape):
@@ -135,12 +135,12 @@ class Search:
 
     async def _search(self, asked: Asked[SearchParameters, None]) -> web.Response:
         given = asked.parameters
-        wish = given.wish
-        with self.gate(), self._metrics.timed(f"search.{wish.mode}"):
-            page, notes = await self._find(asked.person.account.id, wish, given.limit, given.offset)
+        wanted = given.wanted
+        with self.gate(), self._metrics.timed(f"search.{wanted.mode}"):
+            page, notes = await self._find(asked.person.account.id, wanted, given.limit, given.offset)
         end = given.offset + given.limit
         answer = SearchAnswer(
-            mode=wish.mode,
+            mode=wanted.mode,
             items=[_item(found) for found in page.items],
             next=end if page.more and end < _DEEPEST else None,
             text_matches=page.matches,
@@ -148,17 +148,17 @@ class Search:
         )
         return as_json(answer.as_json)
 
-    async def _find(self, user: UUID, wish: Wish, limit: int, offset: int) -> tuple[Page, list[str]]:
+    async def _find(self, user: UUID, wanted: SearchRequest, limit: int, offset: int) -> tuple[Page, list[str]]:
         vector, notes = None, []
-        if wish.by_meaning:
-            if self._texts.has_model or wish.mode == "clip":
-                vector = asyncio.ensure_future(self._texts.embed(wish.text))
+        if wanted.by_meaning:
+            if self._texts.has_model or wanted.mode == "clip":
+                vector = asyncio.ensure_future(self._texts.embed(wanted.text))
             else:
                 notes.append("there is no CLIP here (TASKS leaves it out): found by words alone")
 
         async def question(pool: Pool) -> Page:
             eyes = await viewer(pool, user)
-            return await hybrid.find(pool, wish, eyes, vector, weight=self._weight, limit=limit, offset=offset)
+            return await hybrid.find(pool, wanted, eyes, vector, weight=self._weight, limit=limit, offset=offset)
 
         try:
             return await self._library.need(question, patience=self._deadline), notes

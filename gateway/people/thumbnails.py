@@ -12,11 +12,11 @@ from gateway.errors import NotFoundError, UnavailableError, UpstreamError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.identity import KEY_HEADER, SESSION_HEADERS, told
+from gateway.people.identity import KEY_HEADER, SESSION_HEADERS, as_gateway_error
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import PhotoParameters
-from indexer import shown
-from indexer.immich import Immich, ImmichError
+from indexer.immich.api import Immich, ImmichError
+from indexer.views import photo as shown
 
 _TYPES = ("image/jpeg", "image/webp", "image/png", "image/avif", "image/gif")  # that no browser runs anything in
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
@@ -99,7 +99,7 @@ class Thumbnails:
                 ) as picture:
                     return await self._pass_on(request, picture, size)
             except ImmichError as error:
-                raise told(error, person.credential) from error
+                raise as_gateway_error(error, person.credential) from error
 
     async def _pass_on(self, request: web.Request, picture: aiohttp.ClientResponse, size: str) -> web.StreamResponse:
         headers = _HEADERS[size] | {"Vary": _VARY}

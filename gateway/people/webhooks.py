@@ -8,15 +8,15 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import ConfigDict, Field
 
+from gateway.answers import as_json
 from gateway.errors import NotFoundError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.answers import as_json
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Content, Id, MustBe, Parameters
-from indexer import tags
-from indexer.shapes import Shape
+from indexer.queue import tags
+from indexer.views.shapes import Shape
 
 _AT_ONCE = 64
 _LONGEST_BODY = 1 << 20  # bytes: Immich sends all that it knows of a photo
@@ -93,7 +93,7 @@ class Webhooks:
     async def _tagged(self, asked: Asked[Parameters, TaggedContent]) -> web.Response:
         asset = asked.content.data.asset.id
         with self.gate(), self._metrics.timed("webhook"):
-            found = await self._library.need(lambda pool: tags.wish(pool, asset, asked.person.account.id))
+            found = await self._library.need(lambda pool: tags.enqueue(pool, asset, asked.person.account.id))
         if found is None:
             raise NotFoundError("there is no such photo")
         return as_json(TaggedAnswer(tagged=found).as_json, 202)

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from aiohttp import web
 
-from indexer.database import Connection, Pool
+from indexer.database.pool import Connection, Pool
 from indexer.demo.media import MediaRoot, extension
 from indexer.demo.statements import SQL, statements
 

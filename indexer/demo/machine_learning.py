@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from indexer.database import Connection
+from indexer.database.pool import Connection
 from indexer.demo.writer import Writer, literal
 
 _CLIP_LOCK = 512

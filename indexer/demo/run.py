@@ -18,23 +18,25 @@ import asyncpg
 from pydantic import SecretStr
 from rich.console import Console
 
-from indexer import hybrid, images, logs, search
-from indexer.database import OwnConnection, Pool, connect_to_immich, open_pool
+from indexer import images, logs
+from indexer.database.pool import OwnConnection, Pool, connect_to_immich, open_pool
+from indexer.demo import drawn as demo_model
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import Drawn, draw_all, score
 from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.errors import IndexerError, QueryError
-from indexer.hybrid import Wish
-from indexer.models import drawn as demo_model
 from indexer.models import weights
 from indexer.models.clip import Clip
 from indexer.models.load import Models, load_models, load_text_tower
+from indexer.search import hybrid
+from indexer.search import words as search
+from indexer.search.hybrid import SearchRequest
+from indexer.search.viewer import ADMINISTRATOR
 from indexer.settings import Settings
 from indexer.text import tokens
 from indexer.text.normalise import normalise
-from indexer.viewer import ADMINISTRATOR
-from indexer.worker import Worker
+from indexer.work.worker import Worker
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 _PATIENCE = 120.0  # seconds to wait for one photo before it counts as lost
@@ -300,11 +302,11 @@ class _Seeker:
     weight: float
 
     async def find(self, text: str, mode: hybrid.Mode, limit: int) -> list[hybrid.Found]:
-        wish = Wish.parse(text, mode)
+        wanted = SearchRequest.parse(text, mode)
         vector = None
-        if wish.by_meaning:
-            vector = asyncio.ensure_future(asyncio.to_thread(lambda: self.texts.encode_texts([wish.text])[0]))
-        return (await hybrid.find(self.pool, wish, ADMINISTRATOR, vector, weight=self.weight, limit=limit)).items
+        if wanted.by_meaning:
+            vector = asyncio.ensure_future(asyncio.to_thread(lambda: self.texts.encode_texts([wanted.text])[0]))
+        return (await hybrid.find(self.pool, wanted, ADMINISTRATOR, vector, weight=self.weight, limit=limit)).items
 
 
 async def _searches_by_meaning(show: Console, seeker: _Seeker, uploaded: list[_Uploaded]) -> list[dict[str, object]]:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from indexer.demo.drawn.captions import Caption
+from indexer.demo.drawn.scenes import Group, Scene, draw
+from indexer.demo.drawn.things import THINGS
 from indexer.demo.pictures import Drawn
-from indexer.models.drawn.captions import Caption
-from indexer.models.drawn.scenes import Group, Scene, draw
-from indexer.models.drawn.things import THINGS
 
 _BY_NAME = {thing.name: thing for thing in THINGS}
 _MIDDLE = (0.5, 0.5)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from indexer.database import Connection, Pool
+from indexer.database.pool import Connection, Pool
 from indexer.demo import media
 from indexer.demo.statements import SQL, statements
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexer.inference import ClipModel, Inference, OcrModel
 from indexer.models import names
+from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
@@ -101,8 +101,8 @@ def _load_ocr(settings: Settings, device: str) -> OcrModel:
     )
 
 
-def start_inference(settings: Settings, models: Models, *, modest: bool = False) -> Inference:
-    """The models at work as the settings say; `modest` gives way to whoever else needs the processor."""
+def start_inference(settings: Settings, models: Models, *, background: bool = False) -> Inference:
+    """The models at work as the settings say; `background` gives way to whoever else needs the processor."""
     gpu = models.device != "cpu"
     return Inference(
         models.clip,
@@ -113,5 +113,5 @@ def start_inference(settings: Settings, models: Models, *, modest: bool = False)
         max_pixels=settings.max_megapixels * 1_000_000,
         pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
         gpu=gpu,
-        modest=modest,
+        background=background,
     )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.ocr_crops import Crop, Way, cut, from_top_left, pieces, turned_page
+from indexer.models.ocr_crops import LineCrop, Way, cut, from_top_left, pieces, turned_page
 from indexer.models.ocr_engines import Engine, EngineName, open_engine
 
 Corners = tuple[float, float, float, float, float, float, float, float]
@@ -58,7 +58,7 @@ class Detection:
 
     corners: tuple[Corners, ...]
     box_scores: tuple[float, ...]
-    crops: tuple[Crop, ...]
+    crops: tuple[LineCrop, ...]
     size: tuple[int, int]
 
 
@@ -148,7 +148,7 @@ class Ocr:
         tagged = np.array([np.vstack([box, (place, place)]) for place, box in enumerate(boxes)])
         return [int(row[4, 0]) for row in self._engine.reading_order(tagged)]
 
-    def _read_crops(self, crops: Sequence[Crop]) -> list[_Reading]:
+    def _read_crops(self, crops: Sequence[LineCrop]) -> list[_Reading]:
         best = self._readings([crop.first_way() for crop in crops])
         # What was turned on little evidence must be clearly better so: an upright reading has the odds for it.
         upright = [(index, way) for index, crop in enumerate(crops) if (way := crop.upright())]

@@ -43,7 +43,7 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Crop:
+class LineCrop:
     """One line's pixels, (height, width, 3) uint8 in BGR, as it should be read.
 
     Attributes:
@@ -85,7 +85,7 @@ class Crop:
         return ways
 
 
-def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Crop]:
+def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[LineCrop]:
     """The lines in `boxes`, (4, 2) corners clockwise from the top left, each turned upright.
 
     The engine lays tall boxes down, its classifier says which ones then stand on their head. What a single box leaves
@@ -116,7 +116,7 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Cr
             for_it = np.count_nonzero(turned[witnesses] == over)
             backed[group] = (over or group is tall) and for_it >= _BACKED
     return [
-        Crop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
+        LineCrop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
         for crop, laid, over, certain, many in zip(pixels, tall, turned, sure, backed, strict=True)
     ]
 

@@ -6,7 +6,7 @@ BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10
     FROM new_rows WHERE type = 'preview';
-    -- The doorbell is constant, and silent when the server's notification queue fills up: a full queue makes the
+    -- The notification is constant, and silent when the server's notification queue fills up: a full queue makes the
     -- transaction that rings fail at its commit.
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');

@@ -14,8 +14,8 @@ BEGIN
     IF asset_ids IS NULL OR array_position(asset_ids, NULL) IS NOT NULL THEN
         RAISE EXCEPTION 'which photo? null is none' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT array_agg(DISTINCT id::text) INTO unknown FROM unnest(asset_ids) AS wished (id)
-    WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = wished.id);
+    SELECT array_agg(DISTINCT id::text) INTO unknown FROM unnest(asset_ids) AS requested (id)
+    WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = requested.id);
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'there is no photo %', array_to_string(unknown[:3], ', ')
             || CASE WHEN cardinality(unknown) > 3 THEN format(' and %s more', cardinality(unknown) - 3) ELSE '' END

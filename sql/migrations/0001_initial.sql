@@ -79,7 +79,7 @@ CREATE TABLE immich_indexer.worker (
     seen_at             timestamptz NOT NULL DEFAULT now(),
     photos              bigint NOT NULL DEFAULT 0,      -- finished since it started
     photos_per_minute   real NOT NULL DEFAULT 0,        -- over the last minute
-    deaf                boolean NOT NULL DEFAULT false  -- notifications do not arrive: it polls
+    polling                boolean NOT NULL DEFAULT false  -- notifications do not arrive: it polls
 ) WITH (fillfactor = 50);
 
 -- What was read of each photo: our own copy, so that whatever happens to Immich's columns costs a copy and no inference.
@@ -96,7 +96,7 @@ CREATE TABLE immich_indexer.photo (
     overflow            text,                           -- canonical form of a text too long for its document to tell of phrases
     taken_at            timestamptz,                    -- asset."fileCreatedAt" when the document was made
     tokens_version      smallint NOT NULL DEFAULT 0,    -- which version of the tokeniser made the document
-    vector_mark         uuid,                           -- MD5 of what we wrote into Immich's column
+    vector_hash         uuid,                           -- MD5 of what we wrote into Immich's column
     vector_version      smallint NOT NULL DEFAULT 0,    -- which version of the lexical part is in it
     indexed_at          timestamptz NOT NULL DEFAULT now()
 );

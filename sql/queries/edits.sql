@@ -1,4 +1,4 @@
--- Asked by indexer/edits.py.
+-- Asked by indexer/photos/edits.py.
 
 -- name: edits
 -- What photo $1 was turned and mirrored by, in order; and whether Immich has made the preview of the edited picture.

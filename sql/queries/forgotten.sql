@@ -1,4 +1,4 @@
--- Asked by indexer/forgotten.py: what Immich's own jobs left out and will not come back to by themselves.
+-- Asked by indexer/immich/forgotten.py: what Immich's own jobs left out and will not come back to by themselves.
 
 -- name: forgotten
 -- Photos without faces looked for (`faces`), and photos with a vector of ours not compared with others (`duplicates`), by the

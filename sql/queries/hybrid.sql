@@ -1,4 +1,4 @@
--- Asked by indexer/hybrid.py.
+-- Asked by indexer/search/hybrid.py.
 
 -- name: shown
 -- Those of $1 that user $2 (null: the administrator) is shown now, with photos of the owners $3 (null: everybody's), archived ones

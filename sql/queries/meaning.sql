@@ -1,4 +1,4 @@
--- Asked by indexer/meaning.py.
+-- Asked by indexer/search/meaning.py.
 
 -- name: prepare
 -- For this transaction: $1 good results from an HNSW index, also past what a filter takes away (where pgvector knows how, which is

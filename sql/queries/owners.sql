@@ -1,4 +1,4 @@
--- Asked by indexer/owners.py.
+-- Asked by indexer/database/owners.py.
 
 -- name: too_long
 -- An owner of ours whose name in a dump is longer than that of Immich's database user, who owns its tables; no row where all

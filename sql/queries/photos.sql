@@ -1,4 +1,4 @@
--- Asked by indexer/photos.py: what Immich knows of a photo, and what we know of it.
+-- Asked by indexer/photos/photo.py: what Immich knows of a photo, and what we know of it.
 
 -- name: describe
 -- Those of $1 that exist. Eligible: visible to a person, not in the trash. The unedited preview is what Immich itself indexes.

@@ -1,7 +1,7 @@
--- Asked by indexer/queue.py, the only module that touches immich_indexer.inbox and immich_indexer.job.
+-- Asked by indexer/queue/queue.py, the only module that touches immich_indexer.inbox and immich_indexer.job.
 
--- name: fold
--- Takes up to $1 wishes out of the inbox and merges them into the queue. Returns how many were taken. A wish for a job that is
+-- name: drain
+-- Takes up to $1 requests out of the inbox and merges them into the queue. Returns how many were taken. A wish for a job that is
 -- being worked on raises its generation, so that it runs once more; a wish for a dead one revives it.
 -- Photos whose thumbnails somebody refreshed are read again as a person's request, the first $2 of a run: a run ends after $3
 -- seconds without any. An administrator's "all thumbnails" is one run, however slow the server.
@@ -27,7 +27,7 @@ WITH taken AS (
         UNION ALL
         SELECT asset_id, task, 0 FROM refreshed, run, unnest('{clip!,ocr!}'::text[]) AS task
         WHERE run.photos - of_all + place <= $2
-    ) AS wishes
+    ) AS requests
     GROUP BY asset_id
 ), remembered AS (
     INSERT INTO immich_indexer.tagged (asset_id, tag_id)
@@ -103,7 +103,7 @@ RETURNING job.asset_id, running AS tasks, priority, job.generation, attempts, de
 SELECT asset_id FROM immich_indexer.job WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) ORDER BY asset_id FOR UPDATE;
 
 -- name: complete
--- Worker $1 is done with jobs $2, claimed at generations $3. Those wished for again meanwhile stay, for another run. The end of
+-- Worker $1 is done with jobs $2, claimed at generations $3. Those requested for again meanwhile stay, for another run. The end of
 -- what a person asked for is told, since they may be waiting; a commit that notifies is one at a time, so no others are.
 WITH done AS (
     SELECT * FROM unnest($2::uuid[], $3::bigint[]) AS done (asset_id, generation)
@@ -123,7 +123,7 @@ SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again)
 
 -- name: fail
 -- Worker $1 failed job $2, claimed at generation $6 for attempt $7, for reason $3; $4 attempts are allowed; the next one after
--- $5 seconds, of all but the tasks $8, which are done, and of $9. A job wished for again while it was failing is a new job. What is said
+-- $5 seconds, of all but the tasks $8, which are done, and of $9. A job requested for again while it was failing is a new job. What is said
 -- of an earlier attempt comes late, and is nothing.
 WITH failed AS (
     UPDATE immich_indexer.job SET
@@ -147,7 +147,7 @@ WITH failed AS (
 )
 SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
 
--- name: put_back
+-- name: release
 -- Worker $1 gives back job $2, claimed for attempt $6: it waits for at least $4 seconds, for a reason $3 that is not the photo's,
 -- and the attempt does not count. The tasks $5 are done, $7 are wanted besides. The generation is raised here and below, so that what was asked
 -- of this claim and comes late is not taken for the next one's.
@@ -184,9 +184,9 @@ UPDATE immich_indexer.job SET
 WHERE worker = $1 AND asset_id <> ALL ($2::uuid[])
 RETURNING asset_id;
 
--- name: beat
+-- name: heartbeat
 -- Worker $1 lives. No row means that others took it for dead: it must register again.
-UPDATE immich_indexer.worker SET seen_at = clock_timestamp(), photos = $2, photos_per_minute = $3, deaf = $4
+UPDATE immich_indexer.worker SET seen_at = clock_timestamp(), photos = $2, photos_per_minute = $3, polling = $4
 WHERE id = $1 RETURNING id;
 
 -- name: register
@@ -232,18 +232,18 @@ UPDATE immich_indexer.job SET dead = false, attempts = 0, not_before = now()
 WHERE worker IS NULL AND (dead OR attempts > 0 OR not_before > now()) AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))
 RETURNING asset_id;
 
--- name: wish
--- Appends wishes for the photos $1: tasks $2, priority $3; and rings.
-WITH wished AS (
+-- name: enqueue
+-- Appends requests for the photos $1: tasks $2, priority $3; and rings.
+WITH requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3 RETURNING 1
 )
-SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM wished) AS all_of_them;
+SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM requested) AS all_of_them;
 
 -- name: request
 -- A person's wish for the photos $1, tasks $2 (null: all). Returns how many photos will be read.
 SELECT immich_indexer.reprocess_all($1::uuid[], $2::text[]);
 
--- name: hear
+-- name: request_once
 -- The same for one photo, $1, told on a channel that every worker listens to: the first to say so within $4 seconds of the
 -- same message $3 gets true.
 WITH forgotten AS (
@@ -301,16 +301,16 @@ GROUP BY 1 ORDER BY photos DESC, since LIMIT $1;
 -- Those given up, and why; all, or those in $1.
 SELECT asset_id, error FROM immich_indexer.job WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1));
 
--- name: standing
+-- name: state
 -- How things stand with photo $1; no row where nothing is to be done.
 SELECT $1::uuid AS asset_id, j.error, j.failed_at, coalesce(j.attempts, 0) AS attempts, coalesce(j.dead, false) AS dead,
-       j.worker IS NOT NULL AS running, i.wished
-FROM (SELECT EXISTS (SELECT FROM immich_indexer.inbox WHERE asset_id = $1 AND tasks <> '{text}') AS wished) AS i
+       j.worker IS NOT NULL AS running, i.requested
+FROM (SELECT EXISTS (SELECT FROM immich_indexer.inbox WHERE asset_id = $1 AND tasks <> '{text}') AS requested) AS i
 LEFT JOIN immich_indexer.job j ON j.asset_id = $1
-WHERE i.wished OR j.asset_id IS NOT NULL;
+WHERE i.requested OR j.asset_id IS NOT NULL;
 
 -- name: workers
-SELECT name, version, device, photos, photos_per_minute, deaf, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds
+SELECT name, version, device, photos, photos_per_minute, polling, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds
 FROM immich_indexer.worker ORDER BY name;
 
 -- name: pending

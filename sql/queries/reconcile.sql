@@ -1,4 +1,4 @@
--- Asked by indexer/reconcile.py. Each takes $1, the last id looked at, and $2, how many ids to look at, and walks assets in id
+-- Asked by indexer/work/reconcile.py. Each takes $1, the last id looked at, and $2, how many ids to look at, and walks assets in id
 -- order: one short statement a page, whatever the size of the library.
 
 -- name: missing
@@ -17,7 +17,7 @@ WITH page AS (
     JOIN public.asset_file f ON f."assetId" = page.id AND f.type = 'preview' AND NOT f."isEdited"
     LEFT JOIN immich_indexer.photo p ON p.asset_id = page.id
     WHERE page.eligible AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = page.id AND NOT j.dead)
-), wished AS (
+), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT id, tasks, 20 FROM wanting w
     WHERE cardinality(tasks) > 0 AND NOT EXISTS (
@@ -25,7 +25,7 @@ WITH page AS (
         WHERE j.asset_id = w.id AND w.tasks <@ ARRAY(SELECT rtrim(task, '!') FROM unnest(j.tasks) AS task))
     RETURNING 1
 )
-SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM wished) AS found;
+SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM requested) AS found;
 
 -- name: undone
 -- Photos whose results are missing from Immich's columns (wiped, truncated, restored), or whose document is of another
@@ -60,7 +60,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     JOIN public.asset a ON a.id = page.asset_id
     LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
     WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
-      AND (vector_dims(page.clip) <= $3 AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM page.vector_mark
+      AND (vector_dims(page.clip) <= $3 AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM page.vector_hash
         OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
             (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
     ORDER BY page.asset_id

@@ -1,4 +1,4 @@
--- Asked by indexer/results.py. Our own table is written first; Immich's columns are then made to follow it. Nothing is touched
+-- Asked by indexer/photos/results.py. Our own table is written first; Immich's columns are then made to follow it. Nothing is touched
 -- that is right already: no dead rows, no index work, no change for Immich's apps to sync.
 
 -- name: begin
@@ -65,9 +65,9 @@ ON CONFLICT ("assetId") DO UPDATE SET embedding = excluded.embedding WHERE s.emb
 
 -- name: mark_vectors
 -- What is in Immich's column by our hand, to recognise another's.
-UPDATE immich_indexer.photo p SET vector_mark = new.mark, vector_version = $3
-FROM unnest($1::uuid[], $2::uuid[]) AS new (asset_id, mark)
-WHERE p.asset_id = new.asset_id AND (p.vector_mark IS DISTINCT FROM new.mark OR p.vector_version <> $3);
+UPDATE immich_indexer.photo p SET vector_hash = new.hash, vector_version = $3
+FROM unnest($1::uuid[], $2::uuid[]) AS new (asset_id, hash)
+WHERE p.asset_id = new.asset_id AND (p.vector_hash IS DISTINCT FROM new.hash OR p.vector_version <> $3);
 
 -- name: apply_lines
 -- Immich's lines follow ours where they differ in any way: missing, doubled, somebody else's, wrongly hidden or shown.
@@ -80,17 +80,17 @@ WITH ours AS (
     WHERE p.asset_id = ANY ($1::uuid[])
 ), our_marks AS (
     SELECT asset_id, md5(string_agg(concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score, visible),
-        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score)) AS mark
+        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score)) AS hash
     FROM ours GROUP BY asset_id
 ), their_marks AS (
     SELECT "assetId" AS asset_id, md5(string_agg(
         concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible"),
-        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore")) AS mark
+        '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore")) AS hash
     FROM public.asset_ocr WHERE "assetId" = ANY ($1::uuid[]) GROUP BY "assetId"
 ), different AS (
     SELECT p.asset_id FROM immich_indexer.photo p
     LEFT JOIN our_marks o USING (asset_id) LEFT JOIN their_marks t USING (asset_id)
-    WHERE p.asset_id = ANY ($1::uuid[]) AND p.lines IS NOT NULL AND o.mark IS DISTINCT FROM t.mark
+    WHERE p.asset_id = ANY ($1::uuid[]) AND p.lines IS NOT NULL AND o.hash IS DISTINCT FROM t.hash
 ), deleted AS (
     DELETE FROM public.asset_ocr WHERE "assetId" IN (SELECT asset_id FROM different)
 )

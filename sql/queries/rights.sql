@@ -1,4 +1,4 @@
--- Asked by indexer/rights.py.
+-- Asked by indexer/database/rights.py.
 
 -- name: lacking
 -- What role.sql gives and this role does not have on tables that are there, as `INSERT on asset_ocr_audit`. The latter table,

@@ -1,4 +1,4 @@
--- Asked by indexer/schema.py.
+-- Asked by indexer/database/schema.py.
 
 -- name: applied
 -- Versions of our schema that are there; the caller asks only if the table exists.

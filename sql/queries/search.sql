@@ -1,4 +1,4 @@
--- Asked by indexer/search.py. In all of them: $1 whose photos (null: everybody's), $2, $3 taken from and up to when (null: any
+-- Asked by indexer/search/words.py. In all of them: $1 whose photos (null: everybody's), $2, $3 taken from and up to when (null: any
 -- time), $4 the visibilities that count.
 
 -- name: ranked

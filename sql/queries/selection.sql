@@ -1,4 +1,4 @@
--- Asked by indexer/selection.py.
+-- Asked by indexer/queue/selection.py.
 
 -- name: albums
 -- Albums that are called $1, or whose id it is.

@@ -1,4 +1,4 @@
--- Asked by indexer/shown.py.
+-- Asked by indexer/views/photo.py.
 
 -- name: shown
 -- Photo $1 as user $2 is shown it, who sees photos of the owners $3: their own, also archived, and those in partners' timelines.

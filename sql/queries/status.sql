@@ -1,4 +1,4 @@
--- Asked by indexer/status.py. $1 is an owner, whose photos outside the locked folder count, or null: everybody's.
+-- Asked by indexer/views/status.py. $1 is an owner, whose photos outside the locked folder count, or null: everybody's.
 
 -- name: in_use
 -- The models that the photo read last was made with; not one that was read in part, whose job has failed.

@@ -1,24 +1,24 @@
--- Asked by indexer/tags.py: the tags reindex, reindex/ocr and reindex/clip.
+-- Asked by indexer/queue/tags.py: the tags reindex, reindex/ocr and reindex/clip.
 
 -- name: missed
--- Tagged photos whose wish was not taken yet (a backup was restored, a trigger failed): wishes for them. Returns how many.
+-- Tagged photos whose wish was not taken yet (a backup was restored, a trigger failed): requests for them. Returns how many.
 WITH missing AS (
     SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
     FROM public.tag t JOIN public.tag_asset x ON x."tagId" = t.id
     WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
       AND NOT EXISTS (SELECT FROM immich_indexer.tagged d WHERE d.asset_id = x."assetId" AND d.tag_id = x."tagId")
       AND NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = x."assetId" AND i.tag_id = x."tagId")
-), wished AS (
+), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
     SELECT asset_id,
         CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[], 15, tag_id
     FROM missing RETURNING 1
 )
-SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM wished HAVING count(*) > 0;
+SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM requested HAVING count(*) > 0;
 
--- name: wish
+-- name: enqueue
 -- The same for photo $1, if it is shown to its owner $2. Whether it is, and bears such a tag. Of several who ask at once the first
--- to remember the tag wishes; what the trigger has wished for is in the inbox, or remembered. Wishes beyond $3 that are waited
+-- to remember the tag requests; what the trigger has requested for is in the inbox, or remembered. Wishes beyond $3 that are waited
 -- for come after new uploads.
 WITH photo AS (
     SELECT id FROM public.asset WHERE id = $1 AND "ownerId" = $2 AND "deletedAt" IS NULL AND status = 'active'
@@ -32,7 +32,7 @@ WITH photo AS (
     SELECT asset_id, tag_id FROM tags
     WHERE NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = tags.asset_id AND i.tag_id = tags.tag_id)
     ON CONFLICT DO NOTHING RETURNING asset_id, tag_id
-), wished AS (
+), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
     SELECT asset_id,
         CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[],
@@ -42,7 +42,7 @@ WITH photo AS (
         tag_id
     FROM remembered JOIN tags USING (asset_id, tag_id) RETURNING 1
 ), told AS (
-    SELECT pg_notify('immich_indexer', '') FROM wished LIMIT 1
+    SELECT pg_notify('immich_indexer', '') FROM requested LIMIT 1
 )
 SELECT EXISTS (SELECT FROM photo) AS theirs, EXISTS (SELECT FROM tags) AS tagged, (SELECT count(*) FROM told) AS told;
 

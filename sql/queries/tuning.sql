@@ -1,4 +1,4 @@
--- Asked by indexer/tuning.py.
+-- Asked by indexer/database/tuning.py.
 
 -- name: database_settings
 -- Settings stored for this database and every role.

@@ -1,4 +1,4 @@
--- Asked by indexer/viewer.py.
+-- Asked by indexer/search/viewer.py.
 
 -- name: viewer
 -- Whose photos Immich's own search shows to user $1 besides their own: of partners who share with them, whom they took into their

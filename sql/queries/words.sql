@@ -18,12 +18,12 @@ SELECT id FROM public."user" ORDER BY id LIMIT $1;
 -- Up to $7 photos whose visible text matches, of each of the owners $1 as many as of any other while there are any. $2: for each
 -- owner the tsquery, without places, of theirs; the text index (photo_document) names them, up to $6 each. $3: the tsquery with
 -- places, null where $2 tells all; $4, $5: phrases that must and must not be in texts too long for their document to tell.
-SELECT hit.asset_id AS id, shelf.owner
-FROM unnest($1::uuid[], $2::text[]) AS shelf (owner, query)
+SELECT hit.asset_id AS id, bucket.owner
+FROM unnest($1::uuid[], $2::text[]) AS bucket (owner, query)
 CROSS JOIN LATERAL (
     SELECT p.asset_id, row_number() OVER () AS place
     FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
-    WHERE p.document @@ shelf.query::tsquery AND a."ownerId" = shelf.owner
+    WHERE p.document @@ bucket.query::tsquery AND a."ownerId" = bucket.owner
       AND CASE WHEN p.overflow IS NULL THEN $3::text IS NULL OR p.document @@ $3::text::tsquery
                ELSE NOT EXISTS (SELECT FROM unnest($4::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
                 AND NOT EXISTS (SELECT FROM unnest($5::text[]) phrase WHERE position(phrase IN p.overflow) > 0) END
@@ -44,14 +44,14 @@ LEFT JOIN LATERAL (
     SELECT sent.vector
     FROM (SELECT vector_send(c.embedding) AS vector FROM public.smart_search c WHERE c."assetId" = asked.id OFFSET 0) sent
     WHERE octet_length(sent.vector) = 4 + 4 * $2::int
-      AND (p.clip IS NULL OR p.vector_version = $3 AND p.vector_mark = md5(sent.vector)::uuid)
+      AND (p.clip IS NULL OR p.vector_version = $3 AND p.vector_hash = md5(sent.vector)::uuid)
 ) s ON true
 WHERE s.vector IS NOT NULL OR p.clip IS NOT NULL;
 
 -- name: state
--- Of the photos that a sample is taken from how many there are, up to $1, and a mark that changes when any of them does.
-SELECT count(*) AS photos, coalesce(sum(hashtextextended(mark, 0)), 0)::text AS mark FROM (
-    SELECT concat_ws(' ', a.id, p.xmin, s.xmin) AS mark
+-- Of the photos that a sample is taken from how many there are, up to $1, and a hash that changes when any of them does.
+SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS hash FROM (
+    SELECT concat_ws(' ', a.id, p.xmin, s.xmin) AS hash
     FROM public.asset a
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id

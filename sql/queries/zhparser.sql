@@ -1,4 +1,4 @@
--- Asked by indexer/zhparser.py.
+-- Asked by indexer/database/zhparser.py.
 
 -- name: state
 -- As the type State there.

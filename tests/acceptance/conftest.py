@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer.database import connect_to_immich
+from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from tests.installs import install, make_role
 from tests.people import House, Person, house

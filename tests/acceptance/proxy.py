@@ -12,11 +12,11 @@ _NOTIFICATION = b"A"
 class Proxy:
     """Passes everything on to the server of `url`; `self.url` is the address to connect to instead.
 
-    `deaf`: notifications are swallowed, as a pooler in transaction mode does. `away`: nobody answers new connections.
+    `polling`: notifications are swallowed, as by a pooler in transaction mode. `away`: nobody answers new connections.
     """
 
     def __init__(self, url: str) -> None:
-        self.deaf = False
+        self.polling = False
         self.away = False
         self.turned_away = 0  # connections, while nobody answered them
         self.url = ""
@@ -117,6 +117,6 @@ class _Link:
             while True:
                 head = await server.readexactly(5)
                 rest = await server.readexactly(int.from_bytes(head[1:]) - 4)
-                if not self.frozen and not (self._proxy.deaf and head[:1] == _NOTIFICATION):
+                if not self.frozen and not (self._proxy.polling and head[:1] == _NOTIFICATION):
                     to_client.write(head + rest)
                     await to_client.drain()

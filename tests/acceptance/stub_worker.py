@@ -17,7 +17,7 @@ import numpy as np
 
 from indexer import logs
 from indexer.settings import Settings
-from indexer.worker import Models, leave, serve
+from indexer.work.worker import Models, leave, serve
 from tests import stubs
 
 

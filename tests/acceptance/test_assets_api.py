@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 from PIL import Image
 
-from indexer import endings
 from indexer.demo.immich import StandIn
 from indexer.models import names
-from indexer.worker import Models
+from indexer.queue import completions as completions
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import immich_2_and_3
 from tests.gateways import StubText, stub_models
@@ -522,7 +522,7 @@ async def test_where_no_notification_arrives_it_looks(
     ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
 ):
     monkeypatch.setattr("gateway.people.reprocess._POLL", 0.05)
-    monkeypatch.setattr(endings, "CHANNEL", "another_channel")
+    monkeypatch.setattr(completions, "CHANNEL", "another_channel")
     asset = await immich.upload(PICTURE, owner=owner)
     async with work():
         reply = await ann.post(f"/api/assets/{asset}/reprocess", {"wait": 60})
@@ -551,7 +551,7 @@ async def test_the_queue_tells_of_what_persons_asked_for_and_of_nothing_else(
     immich: StandIn, owner: UUID, own, ann, work
 ):
     heard: list[str] = []
-    await own.add_listener(endings.CHANNEL, lambda *call: heard.append(call[-1]))
+    await own.add_listener(completions.CHANNEL, lambda *call: heard.append(call[-1]))
     asset = await immich.upload(PICTURE, owner=owner)
     bad = await immich.upload(b"no picture", owner=owner)
     async with work(max_attempts=1):

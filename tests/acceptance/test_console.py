@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 from indexer.demo.immich import StandIn
 from indexer.models.names import name_of
 from indexer.models.ocr import Ocr, load_ocr
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import console
 from tests.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
 from tests.gateways import StubText, stub_models

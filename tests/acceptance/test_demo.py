@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from indexer.demo.drawn import NOTE
 from indexer.demo.pictures import draw_all, ground_truth
 from indexer.demo.shapes import SEARCHES, draw_shapes
-from indexer.models.drawn import NOTE
 
 
 @pytest.mark.timeout(300)

@@ -9,11 +9,13 @@ import pytest
 import torch
 from aiohttp.test_utils import TestServer
 
-from indexer import doctor, owners, queue
+from indexer.database import owners
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
-from indexer.doctor import Finding
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.queue import requests
+from indexer.work import doctor
+from indexer.work.doctor import Finding
 from tests.acceptance.upstreams import MlServer, ml_servers
 from tests.conftest import IMMICH_ROLE
 from tests.installs import install, make_role
@@ -202,7 +204,7 @@ async def test_vectors_of_photos_that_nobody_reads_are_not_complained_of(of_data
 
 @pytest.mark.parametrize("folded", [False, True])
 async def test_vectors_of_photos_that_are_being_read(of_database, foreign, own, folded):
-    await queue.request(own, [foreign], {"clip"})
+    await requests.request(own, [foreign], {"clip"})
     if folded:
         await own.execute(
             "INSERT INTO immich_indexer.job (asset_id, tasks, priority) VALUES ($1, '{clip}', 20)", foreign

@@ -164,7 +164,7 @@ async def test_the_figures_of_each_upstream(gateway):
 
 
 async def _away(immich) -> bool:
-    health = (await immich.get("/health")).json["elsewhere"]["upstreams"]
+    health = (await immich.get("/health")).json["forwarder"]["upstreams"]
     return [bool(upstream["trouble"]) for upstream in health] == [False, True]
 
 

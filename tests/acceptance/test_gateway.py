@@ -14,8 +14,8 @@ from gateway import models
 from gateway.ml.protocol import PredictRequest
 from indexer.demo.immich import StandIn
 from indexer.models.small import write_small_checkpoint
-from indexer.vectors import as_column
-from indexer.worker import Models
+from indexer.photos.vectors import as_column
+from indexer.work.worker import Models
 from tests import stubs
 from tests.acceptance.upstreams import ml_servers
 from tests.gateways import CLIP, FACES, OCR, TEXT, TEXT_ZH, StubText, form, request, serving, stub_models, text_vector
@@ -325,7 +325,7 @@ async def test_everything_together(database, tmp_path):
             assert answer.json.keys() >= {"clip", "ocr", "facial-recognition", "imageWidth", "imageHeight"}
             await immich.ask(FACES, PHOTO, path="/correct-horse/predict")
             health = (await immich.get("/correct-horse/health")).json
-            assert health["elsewhere"]["upstreams"][0]["trouble"] is None
+            assert health["forwarder"]["upstreams"][0]["trouble"] is None
             body = b'{"text":"\xe7\x8c\xab"}'
             head = (
                 "POST /correct-horse/clip/txt HTTP/1.1\r\nhost: x\r\napi-key: mt\r\ncontent-type: application/json\r\n"

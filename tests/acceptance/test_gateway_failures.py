@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from gateway.ml.protocol import PredictRequest
 from gateway.server import serve
 from indexer.errors import SettingsError
-from indexer.vectors import as_column
+from indexer.photos.vectors import as_column
 from tests import stubs
 from tests.acceptance.proxy import Proxy
 from tests.gateways import BOUNDARY, CLIP, FACES, OCR, TEXT, StubText, form, request, serving, stub_models, text_vector

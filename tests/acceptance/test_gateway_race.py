@@ -12,9 +12,9 @@ import pytest
 from pgvector import Vector
 
 from indexer.demo.immich import OcrLine, StandIn
-from indexer.text import immich as immich_text
-from indexer.vectors import as_column
-from indexer.worker import Models
+from indexer.immich import tokens as immich_text
+from indexer.photos.vectors import as_column
+from indexer.work.worker import Models
 from tests import stubs
 from tests.gateways import CLIP, OCR, Client, serving, stub_models
 from tests.stubs import StubClip, StubOcr

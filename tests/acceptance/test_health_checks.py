@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from gateway import ping as gateway_ping
-from indexer import ping
+from indexer.work import ping
 from tests.gateways import StubText, serving, stub_models
 from tests.workers import settings_for, working
 
@@ -45,7 +45,7 @@ async def test_a_gateway(database, tmp_path):
     assert "correct-horse" not in said
 
 
-@pytest.mark.parametrize("module", ["indexer.ping", "gateway.ping"])
+@pytest.mark.parametrize("module", ["indexer.work.ping", "gateway.ping"])
 async def test_as_docker_runs_it(module, tmp_path):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module),

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, answer
 from gateway.people.identity import COOKIE, Identity
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
-from indexer.immich import Immich
+from indexer.immich.api import Immich
 from tests.conftest import immich_2_and_3
 
 ALL = "everything"

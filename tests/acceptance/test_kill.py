@@ -98,7 +98,7 @@ async def indexed(url: str) -> int | None:
         return None
 
 
-async def standing(url: str) -> str:
+async def state(url: str) -> str:
     """What holds it up."""
     connection = await asyncpg.connect(url)
     try:
@@ -119,7 +119,7 @@ async def at_least(url: str, number: int, seconds: float = 60) -> None:
     try:
         await eventually(enough, seconds)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {await standing(url)}") from None
+        raise AssertionError(f"{error}: {await state(url)}") from None
 
 
 async def survive(

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.models import Models as GatewayModels
+from gateway.models import LazyModels
 from gateway.people import api
 from indexer.demo.immich import StandIn
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import stubs
 from tests.description import Description
 from tests.gateways import stub_models
@@ -181,7 +181,7 @@ async def test_every_answer_is_as_described_and_every_one_described_is_there(
     async with house(database, immich, change=lambda app: app.middlewares.append(no_immich)) as wrong:
         await ask(wrong)
     loaded = stub_models()[0]
-    async with house(database, immich, GatewayModels(None, loaded.ocr_model, loaded.load_pictures)) as without_clip:
+    async with house(database, immich, LazyModels(None, loaded.ocr_model, loaded.load_pictures)) as without_clip:
         await one(without_clip, "GET", "/api/search", params={"q": "a", "mode": "clip"})
     async with house(
         database, immich, gateway_body_seconds=0.2, gateway_megabytes_in_flight=1, max_preview_megabytes=1

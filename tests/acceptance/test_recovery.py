@@ -11,16 +11,17 @@ from aiohttp.test_utils import TestServer, unused_port
 from yarl import URL
 
 from gateway.metrics import Metrics
-from gateway.ml.forward import Elsewhere
+from gateway.ml.forward import Forwarder
 from gateway.ml.recovery import Recovery
 from gateway.ml.upstream import Upstreams
-from indexer import forgotten, status
-from indexer.database import connect_to_immich
+from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import SettingsError
-from indexer.forgotten import Forgotten
-from indexer.immich import Immich, ImmichBusyError, ImmichError
+from indexer.immich import forgotten
+from indexer.immich.api import Immich, ImmichBusyError, ImmichError
+from indexer.immich.forgotten import Forgotten
 from indexer.models import face_weights
+from indexer.views import status
 from tests import stubs
 from tests.acceptance.upstreams import MlServer, ml_servers, until
 from tests.installs import install
@@ -171,10 +172,10 @@ async def test_at_every_interval_while_it_helps():
 async def test_nobody_who_could_answer_for_faces(tmp_path, database):
     library = Library(faces=3, duplicates=1)
     weights = tmp_path / "buffalo_l"
-    elsewhere = Elsewhere(settings_for(database, tmp_path, face_download_root=tmp_path), Metrics())
+    forwarder = Forwarder(settings_for(database, tmp_path, face_download_root=tmp_path), Metrics())
     async with (
         immich_api(library) as (api, immich),
-        recovering(Recovery(library.look, immich, elsewhere, interval=0.05, settle=0.01)),
+        recovering(Recovery(library.look, immich, forwarder, interval=0.05, settle=0.01)),
     ):
         await until(lambda: api.started == ["duplicateDetection"])
         await looked(library, 1)

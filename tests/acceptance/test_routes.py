@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.app import create_app
-from indexer.database import connect_to_immich
+from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import stubs
 from tests.gateways import stub_models
 from tests.installs import install

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
-from gateway.models import Models
+from gateway.models import LazyModels
 from gateway.people.identity import Identity
-from indexer import results
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
+from indexer.photos import results
 from tests import stubs
 from tests.conftest import immich_2_and_3
 from tests.description import Description
@@ -90,7 +90,7 @@ def photo(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> Photo:
 
 @contextlib.asynccontextmanager
 async def asked(
-    database: str, immich: StandIn, key: str, models: Models | None = None, **overrides: Any
+    database: str, immich: StandIn, key: str, models: LazyModels | None = None, **overrides: Any
 ) -> AsyncIterator[Gateway]:
     async with TestServer(Api(immich.database).application()) as api:
         settings = settings_for(database, immich.media.directory, **{"immich_url": str(api.make_url("/"))} | overrides)
@@ -408,7 +408,7 @@ async def test_without_clip_words_are_found(database, own, immich: StandIn, owne
     invoice = await photo("发票")
     loaded = stub_models()[0]
     async with asked(
-        database, immich, await immich.create_key(owner), Models(None, loaded.ocr_model, loaded.load_pictures)
+        database, immich, await immich.create_key(owner), LazyModels(None, loaded.ocr_model, loaded.load_pictures)
     ) as gateway:
         answer = await gateway.ask("发票")
         assert [item["assetId"] for item in answer.json["items"]] == [str(invoice)]

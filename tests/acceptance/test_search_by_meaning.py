@@ -1,6 +1,6 @@
 """Meaning for real: pictures through the indexer, texts through the gateway, both by a CLIP model that was trained.
 
-It is the demo's (`indexer.models.drawn`), which knows drawn shapes and nothing else.
+It is the demo's (`indexer.demo.drawn`), which knows drawn shapes and nothing else.
 """
 
 from collections.abc import AsyncIterator
@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 from aiohttp.test_utils import TestServer
 
-from gateway.models import Models as GatewayModels
+from gateway.models import LazyModels
 from indexer.demo.api import Api
+from indexer.demo.drawn import WEIGHTS
+from indexer.demo.drawn.captions import Caption
+from indexer.demo.drawn.scenes import Scene, draw, encoded, invent
+from indexer.demo.drawn.train import held_out_pool
 from indexer.demo.immich import StandIn
 from indexer.demo.shapes import SCENES, SEARCHES, shown_by
 from indexer.models.clip import Clip, load_clip
-from indexer.models.drawn import WEIGHTS
-from indexer.models.drawn.captions import Caption
-from indexer.models.drawn.scenes import Scene, draw, encoded, invent
-from indexer.models.drawn.train import held_out_pool
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests.gateways import TEXT, Client, serving, stub_models
 from tests.installs import install
 from tests.workers import idle, settings_for, working
@@ -49,7 +49,7 @@ async def library(database: str, immich: StandIn, owner: UUID, clip: Clip, conne
 
 @pytest.fixture
 async def gateway(database: str, immich: StandIn, clip: Clip) -> AsyncIterator[Client]:
-    models = GatewayModels(clip, None, stub_models()[0].load_pictures)
+    models = LazyModels(clip, None, stub_models()[0].load_pictures)
     async with TestServer(Api(immich.database).application()) as api:
         settings = settings_for(database, immich.media.directory, tasks="clip", immich_url=str(api.make_url("/")))
         async with serving(settings, models) as client:

@@ -17,8 +17,8 @@ import pytest
 
 import gateway.people.events
 from gateway.people.identity import Identity
-from indexer import status
 from indexer.demo.immich import StandIn
+from indexer.views import status
 from tests import stubs
 from tests.description import Description
 from tests.installs import install
@@ -123,7 +123,7 @@ async def test_everybody_sees_their_own(
         assert names[str(his)] == ("his.jpg", False)
         assert names[str(locked)] == (None, False), "an administrator opens nobody's locked folder"
         [worker] = everything["workers"]
-        assert worker.keys() == {"name", "version", "device", "photos", "photosPerMinute", "deaf", "seenSeconds"}
+        assert worker.keys() == {"name", "version", "device", "photos", "photosPerMinute", "polling", "seenSeconds"}
         assert everything["workersAlive"] == 1
         assert (await boss.get("/api/status")).json["total"] == 0
 

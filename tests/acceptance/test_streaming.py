@@ -155,7 +155,7 @@ async def test_a_client_that_goes(gateway):
             await asked(server)
         await left(server)
         assert (await immich.ask(FACES, b"another")).json == FOUND
-        health = (await immich.get("/health")).json["elsewhere"]["upstreams"]
+        health = (await immich.get("/health")).json["forwarder"]["upstreams"]
         assert [(upstream["in_flight"], upstream["trouble"]) for upstream in health] == [(0, None)]
 
 

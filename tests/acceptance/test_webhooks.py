@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from indexer.demo.immich import StandIn
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import stubs
 from tests.people import House, Person
 from tests.stubs import StubClip, StubOcr

@@ -2,8 +2,8 @@
 
 import pytest
 
-from indexer.vectors import as_query
-from indexer.worker import Models
+from indexer.photos.vectors import as_query
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import immich_2_and_3
 from tests.gateways import TEXT_ZH, serving, text_vector

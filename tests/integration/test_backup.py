@@ -11,14 +11,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer import photos, schema
-from indexer.backoff import Backoff
-from indexer.database import open_pool, sql_files
+from indexer.database import schema
+from indexer.database.backoff import Backoff
+from indexer.database.pool import open_pool
+from indexer.database.statements import sql_files
 from indexer.demo import backup
 from indexer.demo.backup import OwnerRewriter
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.errors import IndexerError, SchemaError
+from indexer.photos import photo as photos
 from tests import stubs
 from tests.conftest import execute, make_template
 from tests.installs import OLD_ROLE, edited, install, make_role, restore, uninstall
@@ -254,7 +256,7 @@ async def test_a_role_that_is_refused_asks_more_and_more_rarely(
         return pause
 
     monkeypatch.setattr(Backoff, "after", noted)
-    monkeypatch.setattr("indexer.worker._UNTAG", 0.2)
+    monkeypatch.setattr("indexer.work.worker._UNTAG", 0.2)
 
     async def five_loops_have_slowed_down() -> bool:
         return sum(each[-1] >= 4 * each[0] for each in pauses.values()) >= 5

@@ -18,14 +18,19 @@ import pytest
 from pgvector import Vector
 from PIL import Image
 
-from indexer import images, queue, reconcile, results, schema, status, verdicts
-from indexer.database import Pool, open_pool
+from indexer import images
+from indexer.database import schema
+from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import OcrLine
-from indexer.queue import Failure
-from indexer.reconcile import Found, Reconciler
-from indexer.text import immich as immich_text
+from indexer.immich import tokens as immich_text
+from indexer.photos import results
+from indexer.queue import requests
+from indexer.queue.backlog import Failure
 from indexer.text.query import parse
-from indexer.worker import Models
+from indexer.views import status
+from indexer.work import reconcile, verdicts
+from indexer.work.reconcile import Found, Reconciler
+from indexer.work.worker import Models
 from tests import stubs
 from tests.acceptance.proxy import Proxy
 from tests.installs import install
@@ -36,12 +41,12 @@ Connection = asyncpg.Connection
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def ticket(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.writer._SYSTEMIC_PAUSE", 0.2)
-    monkeypatch.setattr("indexer.health._FIRST", 0.02)
-    monkeypatch.setattr("indexer.health._LONGEST", 0.2)
+    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
+    monkeypatch.setattr("indexer.work.writer._SYSTEMIC_PAUSE", 0.2)
+    monkeypatch.setattr("indexer.work.health._FIRST", 0.02)
+    monkeypatch.setattr("indexer.work.health._LONGEST", 0.2)
 
 
 class Gate:
@@ -397,7 +402,7 @@ async def test_what_one_model_made_is_kept_when_the_other_fails(database, immich
         assert (failure.attempts, models.clip.calls) == (3, 2)
 
         broken.clear()
-        assert await queue.retry(connection) == [asset]
+        assert await requests.retry(connection) == [asset]
         await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
         assert models.clip.calls == 2
 
@@ -414,7 +419,7 @@ async def test_what_one_model_made_is_kept_when_the_other_fails(database, immich
         assert models.clip.calls == 4
 
         broken.clear()
-        await queue.retry(connection)
+        await requests.retry(connection)
         await eventually(lambda: is_indexed(connection, asset, stubs.picture(2)))
         assert models.clip.calls == 4
 
@@ -526,7 +531,7 @@ async def test_vectors_that_immich_empties_are_there_again_at_once(
     database, immich, connection, owner, width, monkeypatch
 ):
     """At a change of its CLIP model it queues nothing, and until somebody fills them no search finds anything."""
-    monkeypatch.setattr("indexer.worker._WATCH", 0.1)
+    monkeypatch.setattr("indexer.work.worker._WATCH", 0.1)
     read = [0]
 
     def count() -> None:
@@ -621,9 +626,9 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
     Where the heartbeat has a line that lives, as when only one died, nobody but the writer can tell.
     """
     if heartbeat == "well":
-        monkeypatch.setattr("indexer.queue.Queue.beat", lambda *_: asyncio.sleep(0, True))
-        monkeypatch.setattr("indexer.worker._PATIENCE", 1.0)
-    monkeypatch.setattr("indexer.database.IDLE_TIMEOUT", "500ms")
+        monkeypatch.setattr("indexer.queue.claims.Queue.heartbeat", lambda *_: asyncio.sleep(0, True))
+        monkeypatch.setattr("indexer.work.worker._PATIENCE", 1.0)
+    monkeypatch.setattr("indexer.database.pool.IDLE_TIMEOUT", "500ms")
     apply = results.apply
     frozen = asyncio.Event()
 
@@ -654,8 +659,8 @@ async def pool_of(url: str) -> AsyncIterator[Pool]:
 
 async def test_who_freezes_while_reconciling_gives_way(database, connection, immich, monkeypatch):
     """And who only takes long does not."""
-    monkeypatch.setattr("indexer.reconcile._FROZEN", "300ms")
-    monkeypatch.setattr("indexer.reconcile._BEAT", 0.05)
+    monkeypatch.setattr("indexer.work.reconcile._FROZEN", "300ms")
+    monkeypatch.setattr("indexer.work.reconcile._BEAT", 0.05)
     await install(database)
     at_it = asyncio.Event()
 
@@ -688,7 +693,7 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
 
 
 async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich, monkeypatch):
-    monkeypatch.setattr("indexer.reconcile.PATIENCE", 0.3)
+    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
     await install(database)
     async with Proxy(database) as proxy, pool_of(proxy.url) as pool:
         reconciler = Reconciler(pool, database, None, None)
@@ -701,7 +706,7 @@ async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immi
 
 @pytest.mark.parametrize("call", ["execute", "fetchval"])
 async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database, monkeypatch, call):
-    monkeypatch.setattr("indexer.reconcile.PATIENCE", 0.3)
+    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
     await install(database)
     connect = reconcile.connect
 
@@ -733,19 +738,19 @@ def install_over_a_line_that_dies(monkeypatch, proxy: Proxy) -> None:
 
 
 async def test_the_schema_is_not_mended_for_ever_over_a_dead_line(database, monkeypatch):
-    monkeypatch.setattr("indexer.reconcile.INSTALLING", 0.3)
+    monkeypatch.setattr("indexer.work.reconcile.INSTALLING", 0.3)
     async with Proxy(database) as proxy, pool_of(database) as pool:
         install_over_a_line_that_dies(monkeypatch, proxy)
         reconciler = Reconciler(pool, proxy.url, None, None)
         with pytest.raises(TimeoutError):
             await reconciler.round(thorough=True)
-        monkeypatch.setattr("indexer.reconcile.INSTALLING", 60)
+        monkeypatch.setattr("indexer.work.reconcile.INSTALLING", 60)
         assert await reconciler.round(thorough=True) is not None
 
 
 async def test_a_line_that_dies_at_the_start_is_replaced(database, immich, connection, owner, monkeypatch):
     await install(database)  # so that all that is left to do takes no time
-    monkeypatch.setattr("indexer.worker.INSTALLING", 2)
+    monkeypatch.setattr("indexer.work.worker.INSTALLING", 2)
     async with Proxy(database) as proxy:
         install_over_a_line_that_dies(monkeypatch, proxy)
         async with working(settings_for(proxy.url, immich.media.directory)):

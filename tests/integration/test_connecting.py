@@ -15,13 +15,14 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import unused_port
 
-from indexer.database import connect, explain, open_pool
+from indexer.database.pool import connect, open_pool
+from indexer.database.refusal import RefusedError
+from indexer.database.trouble import explain
 from indexer.demo.server import EmbeddedServer, on_server
-from indexer.doctor import examine
-from indexer.refusal import RefusedError
 from indexer.settings import Settings
-from indexer.verdicts import passes
-from indexer.worker import Models, Worker
+from indexer.work.doctor import examine
+from indexer.work.verdicts import passes
+from indexer.work.worker import Models, Worker
 from tests.stubs import StubClip, StubOcr
 from tests.workers import settings_for
 

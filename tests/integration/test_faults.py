@@ -17,9 +17,12 @@ import torch
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from indexer import cli, images, queue, status, verdicts
+from indexer import cli, images
 from indexer.demo.immich import StandIn
-from indexer.worker import Models
+from indexer.queue import backlog
+from indexer.views import status
+from indexer.work import verdicts
+from indexer.work.worker import Models
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr
@@ -29,14 +32,14 @@ PHOTOS = 52
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def ticket(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.writer._SYSTEMIC_PAUSE", 0.2)
-    monkeypatch.setattr("indexer.writer._PAUSE", 0.05)
-    monkeypatch.setattr("indexer.writer._LONGEST", 0.1)
-    monkeypatch.setattr("indexer.health._FIRST", 0.02)
-    monkeypatch.setattr("indexer.health._LONGEST", 0.2)
+    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
+    monkeypatch.setattr("indexer.work.writer._SYSTEMIC_PAUSE", 0.2)
+    monkeypatch.setattr("indexer.work.writer._PAUSE", 0.05)
+    monkeypatch.setattr("indexer.work.writer._LONGEST", 0.1)
+    monkeypatch.setattr("indexer.work.health._FIRST", 0.02)
+    monkeypatch.setattr("indexer.work.health._LONGEST", 0.2)
 
 
 class Fault:
@@ -335,7 +338,7 @@ async def test_what_was_given_up_by_mistake_is_found(database, immich, connectio
     assert (said.exit_code, said.output) == (0, "0 photos will be tried again\n"), said.output
     said = await asyncio.to_thread(run, cli.main, ["retry", "--machine"])
     assert (said.exit_code, said.output) == (0, "3 photos will be tried again\n"), said.output
-    left = await queue.given_up(connection)
+    left = await backlog.given_up(connection)
     assert left == {
         asset: reason for asset, (reason, machines) in zip(assets, reasons.items(), strict=True) if not machines
     }

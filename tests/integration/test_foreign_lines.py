@@ -6,11 +6,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer import results
-from indexer.database import Pool, open_pool
+from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import OcrLine, StandIn
-from indexer.reconcile import Reconciler
-from indexer.worker import Models
+from indexer.photos import results
+from indexer.work.reconcile import Reconciler
+from indexer.work.worker import Models
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr

@@ -9,11 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from indexer.database import open_pool
-from indexer.inference import Inference
-from indexer.media import Media
-from indexer.pipeline import Pipeline
-from indexer.queue import Choice, Job, Policy, Queue
+from indexer.database.pool import open_pool
+from indexer.models.inference import Inference
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Choice, Job, Policy
+from indexer.work.media import Media
+from indexer.work.pipeline import Pipeline
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr
@@ -41,7 +42,7 @@ async def test_photos_of_a_claim_that_comes_late_are_read(
     database, immich, connection, owner, freeze, monkeypatch: pytest.MonkeyPatch
 ):
     """The claim was given up; when its process goes on, the photos are ours, and nobody was told which."""
-    monkeypatch.setattr("indexer.pipeline._COMPARE", 0.1)
+    monkeypatch.setattr("indexer.work.pipeline._COMPARE", 0.1)
     await install(database)
     pool = await open_pool(database)
     given_up, thawed = asyncio.Event(), asyncio.Event()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import BusyError
 from gateway.library import AwayError, Library, OccupiedError
-from indexer.database import Pool
+from indexer.database.pool import Pool
 from tests.acceptance.proxy import Proxy
 from tests.installs import install
 from tests.workers import eventually

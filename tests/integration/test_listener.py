@@ -1,4 +1,4 @@
-"""The doorbell, and all the ways in which it fails: a killed backend, a cut or frozen line, a deaf listener."""
+"""The notifications, and all the ways in which it fails: a killed backend, a cut or frozen line, a polling listener."""
 
 import asyncio
 import contextlib
@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from indexer import status
 from indexer.demo.immich import StandIn
-from indexer.listener import CHANNEL, Listener
+from indexer.queue.listener import CHANNEL, Listener
+from indexer.views import status
 from tests import stubs
 from tests.acceptance.proxy import Proxy
 from tests.workers import eventually, idle, settings_for, working
@@ -30,10 +30,10 @@ async def listening(url: str) -> AsyncIterator[Listener]:
 
 async def hears(listener: Listener, connection: asyncpg.Connection) -> None:
     """Fails by the test's own time limit."""
-    await eventually_true(lambda: not listener.deaf)
-    listener.rung.clear()
+    await eventually_true(lambda: not listener.polling)
+    listener.notified.clear()
     await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
-    await asyncio.wait_for(listener.rung.wait(), 10)
+    await asyncio.wait_for(listener.notified.wait(), 10)
 
 
 async def eventually_true(condition) -> None:
@@ -45,9 +45,9 @@ async def eventually_true(condition) -> None:
 
 async def test_a_bell_is_heard(database, connection):
     async with listening(database) as listener:
-        assert listener.deaf, "as long as it is not known that notifications arrive"
+        assert listener.polling, "as long as it is not known that notifications arrive"
         await listener.listening.wait()
-        assert listener.rung.is_set(), "what happened before it listened is to be looked for"
+        assert listener.notified.is_set(), "what happened before it listened is to be looked for"
         await hears(listener, connection)
 
 
@@ -58,7 +58,7 @@ async def test_a_terminated_backend_is_replaced(database, connection):
         assert await connection.fetchval(
             f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {LISTENING}"
         )
-        await listener.rung.wait()  # something may have happened meanwhile
+        await listener.notified.wait()  # something may have happened meanwhile
         await hears(listener, connection)
 
 
@@ -67,7 +67,7 @@ async def test_a_cut_line_is_replaced(database, connection):
         await listener.listening.wait()
         await hears(listener, connection)
         proxy.cut()
-        await listener.rung.wait()
+        await listener.notified.wait()
         await hears(listener, connection)
 
 
@@ -76,17 +76,17 @@ async def test_a_frozen_line_is_noticed_and_replaced(database, connection):
         await listener.listening.wait()
         await hears(listener, connection)
         proxy.freeze()
-        await eventually_true(lambda: listener.deaf)
+        await eventually_true(lambda: listener.polling)
         await hears(listener, connection)
 
 
 async def test_one_who_hears_nothing_knows_it(database, connection):
     async with Proxy(database) as proxy, listening(proxy.url) as listener:
-        proxy.deaf = True
+        proxy.polling = True
         await listener.listening.wait()
-        await eventually_true(lambda: listener._deaf is True)
+        await eventually_true(lambda: listener._polling is True)
         assert listener.listening.is_set(), "the connection itself is all right"
-        proxy.deaf = False
+        proxy.polling = False
         await hears(listener, connection)
 
 
@@ -111,7 +111,7 @@ async def test_photos_come_in_though_the_listener_was_killed(database, immich: S
 
 async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: StandIn, connection, owner):
     async with Proxy(database) as proxy:
-        proxy.deaf = True
+        proxy.polling = True
         async with working(settings_for(proxy.url, immich.media.directory)) as worker:
             worker.listener._patience = 0.2
             for number in range(3):
@@ -121,11 +121,11 @@ async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: Sta
                         "SELECT count(*) = $1 FROM immich_indexer.photo", number + 1
                     )
                 )
-            await eventually(lambda: said_to_be_deaf(connection))
+            await eventually(lambda: said_to_be_polling(connection))
 
 
-async def said_to_be_deaf(connection) -> bool:
-    return all(worker.deaf for worker in (await status.look(connection)).workers)
+async def said_to_be_polling(connection) -> bool:
+    return all(worker.polling for worker in (await status.look(connection)).workers)
 
 
 async def test_photos_come_in_after_every_line_was_cut(database, immich: StandIn, connection, owner):

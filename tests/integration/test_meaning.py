@@ -8,11 +8,11 @@ import asyncpg
 import numpy as np
 import pytest
 
-from indexer.database import open_pool
+from indexer.database.pool import open_pool
 from indexer.demo.immich import StandIn
 from indexer.errors import ColumnWidthError, IndexerError
-from indexer.meaning import nearest
-from indexer.viewer import ADMINISTRATOR, find_user, viewer
+from indexer.search.meaning import nearest
+from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
 from tests.conftest import execute
 from tests.gateways import text_vector
 from tests.workers import eventually

@@ -8,9 +8,12 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from indexer import queue, schema
-from indexer.database import Pool, connect_to_immich, open_pool, queries
-from indexer.queue import LOOKS, Choice, Job, Policy, Priority, Queue
+from indexer.database import schema
+from indexer.database.pool import Pool, connect_to_immich, open_pool
+from indexer.database.statements import queries
+from indexer.queue import backlog, claims, requests
+from indexer.queue.claims import LOOKS, Queue
+from indexer.queue.jobs import Choice, Job, Policy, Priority
 
 TASKS = ("clip", "ocr")
 
@@ -36,13 +39,13 @@ async def a_worker(pool: Pool, max_attempts: int = 3) -> Queue:
     return worker
 
 
-async def wish(pool: Pool, *assets: UUID, tasks=TASKS, priority=Priority.UPLOAD) -> None:
-    await queue.wish(pool, assets, tasks, priority)
+async def enqueue(pool: Pool, *assets: UUID, tasks=TASKS, priority=Priority.UPLOAD) -> None:
+    await requests.enqueue(pool, assets, tasks, priority)
 
 
 async def one_claimed(pool: Pool, worker: Queue, asset: UUID) -> Job:
-    await wish(pool, asset)
-    await worker.fold()
+    await enqueue(pool, asset)
+    await worker.drain()
     (job,) = await worker.claim(10)
     return job
 
@@ -59,10 +62,10 @@ async def rows(pool: Pool) -> dict[UUID, asyncpg.Record]:
 
 async def test_wishes_for_one_photo_become_one_job(pool, mine):
     asset = uuid4()
-    await wish(pool, asset, tasks=["ocr"], priority=Priority.BACKFILL)
-    await wish(pool, asset, tasks=["clip"], priority=Priority.REQUEST)
-    await wish(pool, asset, tasks=["ocr"])
-    assert await mine.fold() == 3
+    await enqueue(pool, asset, tasks=["ocr"], priority=Priority.BACKFILL)
+    await enqueue(pool, asset, tasks=["clip"], priority=Priority.REQUEST)
+    await enqueue(pool, asset, tasks=["ocr"])
+    assert await mine.drain() == 3
     (job,) = await mine.claim(10)
     assert (job.tasks, job.priority) == ({"clip", "ocr"}, Priority.REQUEST)
     assert await mine.claim(10) == []
@@ -70,11 +73,11 @@ async def test_wishes_for_one_photo_become_one_job(pool, mine):
 
 async def test_a_wish_joins_the_job_that_waits(pool, mine):
     asset = uuid4()
-    await wish(pool, asset, tasks=["ocr"], priority=Priority.BACKFILL)
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["ocr"], priority=Priority.BACKFILL)
+    await mine.drain()
     before = (await rows(pool))[asset]
-    await wish(pool, asset, tasks=["clip"], priority=Priority.UPLOAD)
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["clip"], priority=Priority.UPLOAD)
+    await mine.drain()
     after = (await rows(pool))[asset]
     assert (after["tasks"], after["priority"]) == (["clip", "ocr"], Priority.UPLOAD)
     assert after["generation"] == before["generation"] + 1
@@ -90,8 +93,8 @@ async def test_a_completed_job_is_gone(pool, mine):
 async def test_a_photo_wished_for_while_it_was_processed_goes_round_again(pool, mine):
     asset = uuid4()
     job = await one_claimed(pool, mine, asset)
-    await wish(pool, asset, tasks=["clip"])
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["clip"])
+    await mine.drain()
     assert await mine.claim(10) == [], "it is being processed"
     await complete(pool, mine, [job])
     (again,) = await mine.claim(10)
@@ -105,8 +108,8 @@ async def test_the_most_urgent_comes_first_then_the_oldest(pool, mine):
     for priority in (Priority.BACKFILL, Priority.UPLOAD, Priority.REQUEST):
         for _ in range(3):
             asset = uuid4()
-            await wish(pool, asset, priority=priority)
-            await mine.fold()
+            await enqueue(pool, asset, priority=priority)
+            await mine.drain()
             wanted.append((priority, len(wanted), asset))
     claimed = []
     while jobs := await mine.claim(2):
@@ -125,13 +128,13 @@ async def dies(pool: Pool, worker: Queue, witness: Queue) -> list[UUID]:
 async def test_a_job_that_a_worker_died_of_runs_alone(pool, mine):
     bad, *good = assets = [uuid4() for _ in range(4)]
     dying = await a_worker(pool)
-    await wish(pool, bad)
-    await mine.fold()
+    await enqueue(pool, bad)
+    await mine.drain()
     (job,) = await dying.claim(1)
     assert not job.alone
     assert await dies(pool, dying, mine) == [bad]
-    await wish(pool, *good)
-    await mine.fold()
+    await enqueue(pool, *good)
+    await mine.drain()
     batches = []
     while jobs := await mine.claim(10):
         batches.append([job.asset_id for job in jobs])
@@ -142,8 +145,8 @@ async def test_a_job_that_a_worker_died_of_runs_alone(pool, mine):
 
 async def test_jobs_that_failed_are_tried_again_together(pool, mine):
     assets = [uuid4() for _ in range(4)]
-    await wish(pool, *assets)
-    await mine.fold()
+    await enqueue(pool, *assets)
+    await mine.drain()
     for _ in range(2):
         jobs = await mine.claim(10)
         assert {job.asset_id for job in jobs} == set(assets)
@@ -163,8 +166,8 @@ async def test_what_failed_after_a_worker_had_died_of_it_runs_with_others_again(
 
 
 async def test_a_part_that_is_done_is_not_tried_again(pool, mine):
-    await wish(pool, uuid4(), tasks=["clip!", "ocr", "text"])
-    await mine.fold()
+    await enqueue(pool, uuid4(), tasks=["clip!", "ocr", "text"])
+    await mine.drain()
     (job,) = await mine.claim(1)
     assert not await mine.fail(job, "no text", done={"clip!", "text"})
     (job,) = await mine.claim(1)
@@ -180,13 +183,13 @@ async def test_what_comes_late_does_not_count(pool, mine):
     assert not await mine.fail(late, "the same once more")
     assert (await rows(pool))[asset]["worker"] == mine.worker
 
-    await wish(pool, asset, tasks=["clip!"], priority=Priority.REQUEST)
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["clip!"], priority=Priority.REQUEST)
+    await mine.drain()
     asked = await mine.asked_meanwhile([asset])
     await mine.release_all()
     (job,) = await mine.claim(1)
-    await wish(pool, asset, tasks=["ocr!"], priority=Priority.REQUEST)
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["ocr!"], priority=Priority.REQUEST)
+    await mine.drain()
     assert await mine.promote(asked) == [], "what this would take is taken by nobody"
     await complete(pool, mine, [job])
     (job,) = await mine.claim(1)
@@ -195,8 +198,8 @@ async def test_what_comes_late_does_not_count(pool, mine):
 
 async def test_a_claim_of_a_worker_that_is_not_there_gets_nothing(pool, mine):
     """It ended, or others took it for dead: what it claimed now would be taken for what killed it."""
-    await wish(pool, uuid4(), priority=Priority.REQUEST)
-    await mine.fold()
+    await enqueue(pool, uuid4(), priority=Priority.REQUEST)
+    await mine.drain()
     await mine.unregister()
     assert await mine.claim(1) == []
     assert await mine.claim_requests(1) == []
@@ -219,9 +222,9 @@ async def test_a_job_that_fails_waits_longer_each_time_and_is_given_up(pool):
         (job,) = await worker.claim(1)
     assert pauses == [100, 200]
     assert await worker.claim(1) == []
-    (failure,) = await queue.failures(pool)
+    (failure,) = await backlog.failures(pool)
     assert (failure.asset_id, failure.error, failure.attempts, failure.dead) == (asset, "failure 3", 3, True)
-    assert (await queue.counts(pool)).dead == 1
+    assert (await backlog.counts(pool)).dead == 1
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 10, 1000])
@@ -239,21 +242,21 @@ async def give_up(pool: Pool, worker: Queue, asset: UUID) -> None:
 async def test_a_new_event_revives_what_was_given_up(pool, mine):
     asset = uuid4()
     await give_up(pool, mine, asset)
-    await wish(pool, asset, tasks=["clip"])
-    await mine.fold()
+    await enqueue(pool, asset, tasks=["clip"])
+    await mine.drain()
     (job,) = await mine.claim(10)
     assert (job.tasks, job.attempts) == ({"clip", "ocr"}, 1)
     await complete(pool, mine, [job])
-    assert await queue.failures(pool) == []
+    assert await backlog.failures(pool) == []
 
 
 async def test_retry_revives_all_or_those_named(pool, mine):
     assets = [uuid4() for _ in range(3)]
     for asset in assets:
         await give_up(pool, mine, asset)
-    assert await queue.retry(pool, assets[:1]) == assets[:1]
-    assert await queue.retry(pool, assets[:1]) == []
-    assert set(await queue.retry(pool)) == set(assets[1:])
+    assert await requests.retry(pool, assets[:1]) == assets[:1]
+    assert await requests.retry(pool, assets[:1]) == []
+    assert set(await requests.retry(pool)) == set(assets[1:])
     assert {job.asset_id for job in await mine.claim(10)} == set(assets)
 
 
@@ -263,7 +266,7 @@ async def test_retry_ends_the_pause_of_one_that_waits(pool, mine):
     assert not await mine.fail(waiting, "a reason")
     assert await mine.claim(10) == []
     held = await one_claimed(pool, mine, uuid4())
-    assert await queue.retry(pool) == [waiting.asset_id]
+    assert await requests.retry(pool) == [waiting.asset_id]
     (job,) = await mine.claim(10)
     assert (job.asset_id, job.attempts) == (waiting.asset_id, 1)
     assert (await rows(pool))[held.asset_id]["worker"] == mine.worker
@@ -273,8 +276,8 @@ async def test_what_fails_after_a_new_event_starts_afresh(pool):
     worker = await a_worker(pool, max_attempts=1)
     asset = uuid4()
     job = await one_claimed(pool, worker, asset)
-    await wish(pool, asset, tasks=["text"])
-    await worker.fold()
+    await enqueue(pool, asset, tasks=["text"])
+    await worker.drain()
     assert not await worker.fail(job, "the old preview was bad")
     (again,) = await worker.claim(1)
     assert (again.tasks, again.attempts) == ({"clip", "ocr", "text"}, 1)
@@ -283,16 +286,16 @@ async def test_what_fails_after_a_new_event_starts_afresh(pool):
 async def test_what_is_given_back_was_never_tried(pool, mine):
     job = await one_claimed(pool, mine, uuid4())
     for _ in range(5):
-        await mine.put_back(job, "a disk is away", 0)
+        await mine.release(job, "a disk is away", 0)
         (job,) = await mine.claim(1)
         assert (job.attempts, job.tasks) == (1, {"clip", "ocr"})
-    await mine.put_back(job, "a disk is away", 60, done={"clip"}, left={"text"})
+    await mine.release(job, "a disk is away", 60, done={"clip"}, left={"text"})
     assert await mine.claim(1) == []
-    assert (await queue.counts(pool)).waiting == 1
-    assert await queue.failures(pool) == []
-    (waiting,) = await queue.waiting(pool)
+    assert (await backlog.counts(pool)).waiting == 1
+    assert await backlog.failures(pool) == []
+    (waiting,) = await backlog.waiting(pool)
     assert (waiting.reason, waiting.photos) == ("a disk is away", 1)
-    await queue.retry(pool)
+    await requests.retry(pool)
     (again,) = await mine.claim(1)
     assert again.tasks == {"ocr", "text"}
 
@@ -300,13 +303,13 @@ async def test_what_is_given_back_was_never_tried(pool, mine):
 async def test_what_nobody_can_do_now_is_left_to_whoever_tries_it(pool, mine):
     half, whole = uuid4(), uuid4()
     job = await one_claimed(pool, mine, half)
-    await mine.put_back(job, "the CLIP model failed", 0, done={"ocr"})
-    await wish(pool, whole)
-    await mine.fold()
+    await mine.release(job, "the CLIP model failed", 0, done={"ocr"})
+    await enqueue(pool, whole)
+    await mine.drain()
     no_clip = frozenset({"clip", "clip!"})
     (other,) = await mine.claim(10, Choice(without=no_clip))
     assert other.asset_id == whole, "its text can be read"
-    await mine.put_back(other, "the CLIP model failed", 0)
+    await mine.release(other, "the CLIP model failed", 0)
     everything = frozenset({"clip", "clip!", "ocr", "ocr!"})
     assert await mine.claim(10, Choice(without=everything, strictly=True)) == []
     (tries,) = await mine.claim(1, Choice(wanting=no_clip))
@@ -319,17 +322,17 @@ async def test_nobody_is_taken_for_dead_while_nobody_can_give_a_sign_of_life(poo
     job = await one_claimed(pool, other, uuid4())
     for _ in range(LOOKS):
         await mine.reap()
-    monkeypatch.setitem(queue._SQL, "beat", "SELECT 1 / 0, $1::uuid, $2::bigint, $3::float, $4::boolean")
+    monkeypatch.setitem(claims._SQL, "heartbeat", "SELECT 1 / 0, $1::uuid, $2::bigint, $3::float, $4::boolean")
     with pytest.raises(asyncpg.PostgresError):
-        await mine.beat(0, 0, False)
+        await mine.heartbeat(0, 0, False)
     for _ in range(LOOKS):
         assert await mine.reap() == []
     assert await mine.reap() == [job.asset_id]
 
 
 async def test_everything_but_what_one_knows_of_is_given_back(pool, mine):
-    await wish(pool, *(uuid4() for _ in range(4)))
-    await mine.fold()
+    await enqueue(pool, *(uuid4() for _ in range(4)))
+    await mine.drain()
     known, *lost = await mine.claim(4)
     assert await mine.release_all(but=[known]) == 3
     other = await a_worker(pool)
@@ -348,9 +351,9 @@ async def test_the_jobs_of_the_dead_come_back_and_count(pool, mine):
             (job,) = await dead.claim(1)
             assert job.attempts == attempt
         assert await dies(pool, dead, mine) == [asset]
-        assert not await dead.beat(0, 0, False), "it must learn that it lost its lease"
+        assert not await dead.heartbeat(0, 0, False), "it must learn that it lost its lease"
     assert await mine.claim(1) == []
-    (failure,) = await queue.failures(pool)
+    (failure,) = await backlog.failures(pool)
     assert failure.dead
     assert "died" in failure.error
 
@@ -370,7 +373,7 @@ async def test_a_database_that_stalls_makes_nobody_dead(pool, mine):
     await pool.execute("UPDATE immich_indexer.worker SET seen_at = now() - interval '1 hour'")
     assert await mine.reap() == []
     for other in others:
-        assert await other.beat(0, 0, False)
+        assert await other.heartbeat(0, 0, False)
     for _ in range(LOOKS):
         assert await mine.reap() == []
     assert {row["attempts"] for row in (await rows(pool)).values()} == {1}
@@ -382,7 +385,7 @@ async def test_one_who_gives_a_sign_of_life_is_not_dead(pool, mine):
     for _ in range(3):
         for _ in range(LOOKS):
             assert await mine.reap() == []
-        assert await other.beat(0, 0, False)
+        assert await other.heartbeat(0, 0, False)
 
 
 async def test_nobody_takes_himself_for_dead(pool, mine):
@@ -390,7 +393,7 @@ async def test_nobody_takes_himself_for_dead(pool, mine):
     job = await one_claimed(pool, mine, uuid4())
     for _ in range(2 * LOOKS):
         assert await mine.reap() == []
-    assert await mine.beat(0, 0, False)
+    assert await mine.heartbeat(0, 0, False)
     await complete(pool, mine, [job])
     assert await rows(pool) == {}
 
@@ -404,7 +407,7 @@ async def test_one_who_lost_his_jobs_holds_nothing(pool, mine):
         assert await mine.hold(connection, [job]) == set()
     await complete(pool, mine, [job])
     assert not await mine.fail(job, "too late")
-    await mine.put_back(job, "too late", 0)
+    await mine.release(job, "too late", 0)
     assert (await rows(pool))[job.asset_id]["worker"] == other.worker
     await complete(pool, other, [taken])
     assert await rows(pool) == {}
@@ -412,8 +415,8 @@ async def test_one_who_lost_his_jobs_holds_nothing(pool, mine):
 
 async def test_two_who_claim_at_once_never_get_the_same(pool, mine):
     assets = [uuid4() for _ in range(200)]
-    await wish(pool, *assets)
-    await mine.fold()
+    await enqueue(pool, *assets)
+    await mine.drain()
     other = await a_worker(pool)
     batches = await asyncio.gather(*(worker.claim(7) for _ in range(20) for worker in (mine, other)))
     claimed = [job.asset_id for batch in batches for job in batch]
@@ -425,9 +428,9 @@ async def test_two_who_claim_at_once_never_get_the_same(pool, mine):
 
 async def test_a_row_that_somebody_locked_is_passed_over(pool, mine):
     locked, free = uuid4(), uuid4()
-    await wish(pool, locked)
-    await wish(pool, free)
-    await mine.fold()
+    await enqueue(pool, locked)
+    await enqueue(pool, free)
+    await mine.drain()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM immich_indexer.job WHERE asset_id = $1 FOR UPDATE", locked)
         assert [job.asset_id for job in await mine.claim(10)] == [free]
@@ -438,9 +441,9 @@ async def test_two_who_fold_at_once_lose_no_wish(pool, mine):
     assets = [uuid4() for _ in range(100)]
     other = await a_worker(pool)
     for tasks in (["clip"], ["ocr"]) * 10:
-        await wish(pool, *assets, tasks=tasks)
-    taken = sum(await asyncio.gather(*(worker.fold(97) for _ in range(12) for worker in (mine, other))))
-    while more := await mine.fold():
+        await enqueue(pool, *assets, tasks=tasks)
+    taken = sum(await asyncio.gather(*(worker.drain(97) for _ in range(12) for worker in (mine, other))))
+    while more := await mine.drain():
         taken += more
     assert taken == 20 * len(assets)
     found = await rows(pool)
@@ -453,11 +456,11 @@ async def test_a_large_inbox_folds(pool, mine):
         "INSERT INTO immich_indexer.inbox SELECT gen_random_uuid(), '{clip,ocr}', 10 FROM generate_series(1, 100000)"
     )
     folded = 0
-    while taken := await mine.fold():
+    while taken := await mine.drain():
         assert taken <= 10_000
         folded += taken
     assert folded == 100_000
-    assert (await queue.counts(pool)).waiting == 100_000
+    assert (await backlog.counts(pool)).waiting == 100_000
 
 
 async def test_a_claim_reads_the_index_and_little_else(pool, mine):
@@ -484,19 +487,19 @@ def plan_nodes(plan):
 
 
 async def test_counts_and_workers_say_what_is_going_on(pool, mine):
-    assert await queue.counts(pool) == queue.Counts(0, 0, 0, 0, 0, None)
-    await wish(pool, uuid4(), uuid4(), uuid4())
-    assert (await queue.counts(pool)).inbox == 3
-    await mine.fold()
+    assert await backlog.counts(pool) == backlog.Counts(0, 0, 0, 0, 0, None)
+    await enqueue(pool, uuid4(), uuid4(), uuid4())
+    assert (await backlog.counts(pool)).inbox == 3
+    await mine.drain()
     failed, running = await mine.claim(2)
     await mine.fail(failed, "a reason")
-    counts = await queue.counts(pool)
+    counts = await backlog.counts(pool)
     assert (counts.waiting, counts.retrying, counts.running, counts.dead, counts.inbox) == (1, 1, 1, 0, 0)
     assert counts.oldest_seconds >= 0
-    assert set(await queue.pending(pool, [failed.asset_id, running.asset_id, uuid4()])) == {
+    assert set(await backlog.pending(pool, [failed.asset_id, running.asset_id, uuid4()])) == {
         failed.asset_id,
         running.asset_id,
     }
-    await mine.beat(12, 34.5, True)
-    (worker,) = await queue.workers(pool)
-    assert (worker.name, worker.photos, worker.photos_per_minute, worker.deaf) == ("test", 12, 34.5, True)
+    await mine.heartbeat(12, 34.5, True)
+    (worker,) = await backlog.workers(pool)
+    assert (worker.name, worker.photos, worker.photos_per_minute, worker.polling) == ("test", 12, 34.5, True)

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from indexer.demo.immich import StandIn
-from indexer.text import immich as immich_text
-from indexer.worker import Models
+from indexer.immich import tokens as immich_text
+from indexer.work.worker import Models
 from tests import stubs
 from tests.installs import install
 from tests.workers import eventually, idle, settings_for, working

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from indexer import queue
 from indexer.demo.immich import StandIn
 from indexer.errors import RequestError
 from indexer.images import Picture
-from indexer.inference import Inference
+from indexer.models.inference import Inference
 from indexer.models.ocr import Detection, Line
-from indexer.worker import Models, Worker
+from indexer.queue import requests
+from indexer.queue.jobs import Priority
+from indexer.work.worker import Models, Worker
 from tests import stubs
 from tests.installs import install
 from tests.workers import eventually, idle, settings_for, vector_of, working
@@ -91,10 +92,10 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set as soon as a photo that a person waits for stands in line for the models."""
     event, read = asyncio.Event(), Inference.read_each
 
-    async def noticed(self: Inference, data: bytes, *, clip: bool, ocr: bool, urgent: bool = False) -> object:
-        if urgent:
+    async def noticed(self: Inference, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False) -> object:
+        if interactive:
             event.set()
-        return await read(self, data, clip=clip, ocr=ocr, urgent=urgent)
+        return await read(self, data, clip=clip, ocr=ocr, interactive=interactive)
 
     monkeypatch.setattr(Inference, "read_each", noticed)
     return event
@@ -127,7 +128,7 @@ def asked_for(number: int) -> Callable[[tuple[str, list[str]]], bool]:
     return lambda call: text in call[1]
 
 
-@pytest.mark.parametrize("priority", [queue.Priority.UPLOAD, queue.Priority.BACKFILL])
+@pytest.mark.parametrize("priority", [Priority.UPLOAD, Priority.BACKFILL])
 async def test_at_a_backlog_of_100_000_it_is_done_next(
     installed, immich, connection: Connection, owner, begun, priority
 ):
@@ -235,10 +236,10 @@ async def test_only_what_is_asked_for_is_read_again(installed, immich, connectio
     await idle_after_indexing(installed, immich, connection)
     models = Models(stubs.StubClip(), stubs.StubOcr(), "cpu")
     async with working(settings_for(installed, immich.media.directory), models):
-        assert await queue.request(connection, [asset], ["ocr"]) == 1
+        assert await requests.request(connection, [asset], ["ocr"]) == 1
         await idle(connection)
         assert (models.clip.calls, models.ocr.calls) == (0, 1)
-        await queue.wish(connection, [asset], ["clip", "ocr"], queue.Priority.UPLOAD)
+        await requests.enqueue(connection, [asset], ["clip", "ocr"], Priority.UPLOAD)
         await idle(connection)
         assert (models.clip.calls, models.ocr.calls) == (0, 1), "nobody asked: it is what it was"
 
@@ -252,7 +253,7 @@ async def test_new_words_reach_the_vector_where_it_carries_words(installed, immi
         await idle(connection)
         before = await vector_of(connection, asset)
         say[:] = ["新的收据"]
-        await queue.request(connection, [asset], ["ocr"])
+        await requests.request(connection, [asset], ["ocr"])
         await eventually(lambda: no_job(connection, asset))
         after = await vector_of(connection, asset)
     assert models.clip.calls == 1
@@ -276,11 +277,11 @@ async def wishes(connection: Connection) -> dict[UUID, tuple[list[str], int]]:
 async def test_a_few_go_first_and_many_after_uploads(installed, immich, connection, owner):
     assets = await photos(immich, owner, 21)
     await wishes(connection)
-    assert await queue.request(connection, assets[:20], ["clip"]) == 20
-    assert await wishes(connection) == {asset: (["clip!"], queue.Priority.REQUEST) for asset in assets[:20]}
-    assert await queue.request(connection, assets) == 21
-    assert await wishes(connection) == {asset: (["clip!", "ocr!"], queue.Priority.BULK) for asset in assets}
-    assert queue.Priority.UPLOAD < queue.Priority.BULK < queue.Priority.BACKFILL
+    assert await requests.request(connection, assets[:20], ["clip"]) == 20
+    assert await wishes(connection) == {asset: (["clip!"], Priority.REQUEST) for asset in assets[:20]}
+    assert await requests.request(connection, assets) == 21
+    assert await wishes(connection) == {asset: (["clip!", "ocr!"], Priority.BULK) for asset in assets}
+    assert Priority.UPLOAD < Priority.BULK < Priority.BACKFILL
 
 
 @pytest.mark.parametrize(
@@ -310,7 +311,7 @@ async def test_all_tasks_is_what_nothing_means(installed, immich, connection, ow
     (asset,) = await photos(immich, owner, 1)
     await wishes(connection)
     await connection.execute(f"SELECT immich_indexer.reprocess($1, {tasks})", asset)
-    assert await wishes(connection) == {asset: (["clip!", "ocr!"], queue.Priority.REQUEST)}
+    assert await wishes(connection) == {asset: (["clip!", "ocr!"], Priority.REQUEST)}
 
 
 async def test_what_is_not_indexed_is_left_out(installed, immich, connection, owner):
@@ -322,11 +323,11 @@ async def test_what_is_not_indexed_is_left_out(installed, immich, connection, ow
     await wishes(connection)
     with pytest.raises(asyncpg.InvalidParameterValueError, match=f"photo {hidden} is not indexed: it is hidden"):
         await connection.execute("SELECT immich_indexer.reprocess($1)", hidden)
-    assert await queue.request(connection, [seen, hidden, trashed, offline, unready, seen]) == 1
+    assert await requests.request(connection, [seen, hidden, trashed, offline, unready, seen]) == 1
     assert set(await wishes(connection)) == {seen}
     unknown = [uuid4() for _ in range(5)]
     with pytest.raises(RequestError, match=r"there is no photo .* and 2 more"):
-        await queue.request(connection, [seen, *unknown])
+        await requests.request(connection, [seen, *unknown])
     assert await wishes(connection) == {}
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer import schema
-from indexer.database import connect_to_immich
+from indexer.database import schema
+from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import on_server
 from indexer.errors import SchemaError
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import every_version, execute
 from tests.installs import OLD_ROLE, install, make_role, schema_of, uninstall

@@ -14,8 +14,10 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from indexer import cli, schema, tuning, zhparser
-from indexer.database import connect_to_immich, sql, sql_files
+from indexer import cli
+from indexer.database import schema, tuning, zhparser
+from indexer.database.pool import connect_to_immich
+from indexer.database.statements import sql, sql_files
 from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.errors import SchemaError
@@ -503,23 +505,23 @@ async def test_a_full_doorbell_does_not_ring(tmp_path):
         immich = StandIn(await asyncpg.connect(server.url()), tmp_path)
         await immich.install()
         await install(server.url())
-        deaf = await asyncpg.connect(server.url())
-        await deaf.execute("LISTEN immich_indexer; LISTEN other; BEGIN; SELECT 1")
+        polling = await asyncpg.connect(server.url())
+        await polling.execute("LISTEN immich_indexer; LISTEN other; BEGIN; SELECT 1")
         for number in range(1000):
             if await immich.database.fetchval("SELECT pg_notification_queue_usage()") > 0.9:
                 break
             await immich.database.execute("SELECT pg_notify('other', repeat($1, 4000))", chr(ord("a") + number % 26))
         rings: list[object] = []
-        await deaf.add_listener("immich_indexer", lambda *ring: rings.append(ring))
+        await polling.add_listener("immich_indexer", lambda *ring: rings.append(ring))
         asset = await immich.upload(stubs.picture(1), owner=await immich.create_user("ann"))
         assert await inbox(immich.database) == [("clip", "ocr")]
-        await deaf.execute("COMMIT")
-        await deaf.execute("SELECT 1")
+        await polling.execute("COMMIT")
+        await polling.execute("SELECT 1")
         assert rings == []
         await immich.change_preview_format(asset, "webp")
-        await deaf.execute("SELECT 1")
+        await polling.execute("SELECT 1")
         assert len(rings) == 1
-        await deaf.close()
+        await polling.close()
         await immich.database.close()
 
 

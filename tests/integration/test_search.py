@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer import results, search
-from indexer.database import connect_to_immich
+from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import QueryError
-from indexer.reconcile import Reconciler
-from indexer.search import Scope
+from indexer.photos import results
+from indexer.search import words as search
+from indexer.search.words import Scope
 from indexer.text import tokens
 from indexer.text.query import Query
+from indexer.work.reconcile import Reconciler
 from tests.installs import install
 
 Connection = asyncpg.Connection

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer import search
-from indexer.database import connect_to_immich
+from indexer.database.pool import connect_to_immich
 from indexer.errors import QueryError
-from indexer.search import Scope
-from indexer.text import shelves, tokens
+from indexer.search import words as search
+from indexer.search.words import Scope
+from indexer.text import buckets, tokens
 from indexer.text.normalise import clean, normalise
 from indexer.text.query import Query, parse
 from tests.installs import install
@@ -59,7 +59,7 @@ async def own(database: str):
 async def say(own: Connection, owner: UUID, text: str) -> UUID:
     """A photo that says it, as the indexer writes one."""
     asset = uuid4()
-    document = tokens.document(text.split("\n"), marks=shelves.marks(owner, NOW))
+    document = tokens.document(text.split("\n"), marks=buckets.marks(owner, NOW))
     await own.execute(
         """INSERT INTO asset (id, "ownerId", type, "originalPath", "originalFileName", checksum, "checksumAlgorithm",
                "fileCreatedAt", "fileModifiedAt", "localDateTime")

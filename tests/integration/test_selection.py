@@ -12,11 +12,13 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from indexer import queue
 from indexer.cli import main
 from indexer.demo.immich import StandIn
 from indexer.errors import RequestError
-from indexer.selection import Selection
+from indexer.queue import requests
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Policy
+from indexer.queue.selection import Selection
 from tests import stubs
 from tests.installs import install
 
@@ -96,9 +98,9 @@ async def test_what_failed(connection, photos):
         *photos[:3],
     )
     assert await numbers(connection, photos, Selection(failed=True)) == [2, 1]
-    assert await queue.request(connection, [photos[0]]) == 1
-    worker = queue.Queue(connection, photos[0], queue.Policy(1, 0, 60))  # type: ignore[arg-type]
-    await worker.fold()
+    assert await requests.request(connection, [photos[0]]) == 1
+    worker = Queue(connection, photos[0], Policy(1, 0, 60))  # type: ignore[arg-type]
+    await worker.drain()
     assert await numbers(connection, photos, Selection(failed=True)) == [2], "it is to be tried again"
 
 

@@ -11,13 +11,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from indexer import queue, tags
-from indexer.database import Pool, open_pool
+from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import StandIn
 from indexer.errors import IndexerError, SettingsError
-from indexer.immich import Immich
-from indexer.tags import Untagger
-from indexer.worker import Models
+from indexer.immich.api import Immich
+from indexer.queue import tags
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Policy, Priority
+from indexer.queue.tags import Untagger
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import every_version
 from tests.installs import install, make_role
@@ -108,14 +110,14 @@ async def wishes(connection: Connection) -> dict[UUID, tuple[list[str], int]]:
 )
 async def test_the_tag_says_what_is_to_be_read(immich, connection, photos, value, tasks):
     await immich.tag(photos[0], value)
-    assert await wishes(connection) == ({photos[0]: (tasks, queue.Priority.REQUEST)} if tasks else {})
+    assert await wishes(connection) == ({photos[0]: (tasks, Priority.REQUEST)} if tasks else {})
 
 
 async def test_a_few_go_first_and_many_after_uploads(immich, connection, photos):
     await immich.tag(photos[:20], "reindex/ocr")
-    assert await wishes(connection) == {asset: (["ocr!"], queue.Priority.REQUEST) for asset in photos[:20]}
+    assert await wishes(connection) == {asset: (["ocr!"], Priority.REQUEST) for asset in photos[:20]}
     await immich.tag(photos[:21], "reindex/clip")
-    assert await wishes(connection) == {asset: (["clip!"], queue.Priority.BULK) for asset in photos[:21]}
+    assert await wishes(connection) == {asset: (["clip!"], Priority.BULK) for asset in photos[:21]}
 
 
 async def test_a_metadata_refresh_is_no_news_and_a_tag_put_on_again_is(immich, connection, photos):
@@ -198,7 +200,7 @@ async def test_a_tag_that_is_renamed_is_a_wish_no_longer(pool, immich, connectio
     assert await connection.fetchval("SELECT count(*) FROM immich_indexer.tagged") == 0
     await immich.rename_tag(tag, "reindex/ocr")
     assert await tags.catch_up(pool) == 3
-    assert await wishes(connection) == {asset: (["ocr!"], queue.Priority.BULK) for asset in photos[:3]}
+    assert await wishes(connection) == {asset: (["ocr!"], Priority.BULK) for asset in photos[:3]}
 
 
 async def test_a_deleted_tag_or_photo_is_no_news(immich, connection, photos):
@@ -222,7 +224,7 @@ async def test_tagged_photos_are_read_again_once_and_the_tag_is_taken_off(
     database, immich, connection, owner, api: Api, monkeypatch
 ):
     """As the least-privileged role, and as Immich itself would answer."""
-    monkeypatch.setattr("indexer.worker._UNTAG", 0.05)
+    monkeypatch.setattr("indexer.work.worker._UNTAG", 0.05)
     tagged, take_off = asyncio.Event(), Untagger.round
 
     async def once_tagged(untagger: Untagger) -> int:
@@ -274,9 +276,9 @@ async def test_a_tag_that_no_event_told_of_is_found(pool, immich, connection, ph
     await connection.execute("DELETE FROM immich_indexer.inbox")
     assert await tags.catch_up(pool) == 1
     assert await tags.catch_up(pool) == 0, "it is in the inbox"
-    worker = queue.Queue(pool, tag, queue.Policy(3, 0, 60))
+    worker = Queue(pool, tag, Policy(3, 0, 60))
     await worker.register("test", "0", "cpu")
-    await worker.fold()
+    await worker.drain()
     assert await tags.catch_up(pool) == 0
     (job,) = await worker.claim(10)
     assert (job.asset_id, job.tasks) == (photos[0], {"clip!"})
@@ -294,9 +296,9 @@ async def untagger(pool, api: Api) -> AsyncIterator[Untagger]:
 async def test_one_that_failed_keeps_its_tag(pool, immich, connection, photos, untagger):
     tag = await immich.tag(photos[:3], "reindex")
     assert await untagger.round() == 0, "not even in the queue yet"
-    worker = queue.Queue(pool, tag, queue.Policy(1, 0, 60))
+    worker = Queue(pool, tag, Policy(1, 0, 60))
     await worker.register("test", "0", "cpu")
-    await worker.fold()
+    await worker.drain()
     assert await untagger.round() == 0
     first, second, third = await worker.claim(3)
     await worker.complete(pool, [first, second])
@@ -326,10 +328,10 @@ async def test_the_tag_of_another_person_stays(pool, immich, connection, photos,
 
 async def finish_all(pool: Pool) -> None:
     await pool.execute("DELETE FROM immich_indexer.inbox WHERE tag_id IS NULL")
-    worker = queue.Queue(pool, UUID(int=1), queue.Policy(1, 0, 60))
+    worker = Queue(pool, UUID(int=1), Policy(1, 0, 60))
     await worker.register("test", "0", "cpu")
     await worker.register("test", "0", "cpu")
-    await worker.fold()
+    await worker.drain()
     await worker.complete(pool, await worker.claim(100))
 
 

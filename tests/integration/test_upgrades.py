@@ -3,8 +3,9 @@
 import asyncpg
 import pytest
 
-from indexer import schema, status
-from indexer.database import connect_to_immich
+from indexer.database import schema
+from indexer.database.pool import connect_to_immich
+from indexer.views import status
 from tests import stubs
 from tests.conftest import execute
 from tests.installs import install, make_role, schema_of, uninstall

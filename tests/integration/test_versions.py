@@ -9,14 +9,14 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from indexer import schema
-from indexer.database import Pool, open_pool
+from indexer.database import schema
+from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import VERSIONS, StandIn, Version
 from indexer.errors import SchemaError
-from indexer.lexical import VERSION as WORDS
-from indexer.reconcile import Reconciler
+from indexer.photos.lexical import VERSION as WORDS
 from indexer.text import tokens
-from indexer.worker import Models
+from indexer.work.reconcile import Reconciler
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import every_version
 from tests.installs import make_role, schema_of, uninstall

@@ -7,12 +7,14 @@ from pgvector import HalfVector, Vector
 from gateway.errors import UnavailableError
 from gateway.library import Library
 from gateway.ml.words import Words
-from indexer import doctor, lexical, results
-from indexer.database import open_pool, queries
-from indexer.text import shelves, tokens
+from indexer.database.pool import open_pool
+from indexer.database.statements import queries
+from indexer.photos import lexical, results
+from indexer.photos.vectors import as_column, fingerprint, halved, received
+from indexer.text import buckets, tokens
 from indexer.text.query import parse
-from indexer.vectors import as_column, halved, mark, received
-from indexer.worker import Models
+from indexer.work import doctor
+from indexer.work.worker import Models
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr
@@ -31,7 +33,7 @@ async def library(database):
 async def say(connection, asset, text: str, number: int) -> None:
     """As if the indexer had read `text` in the photo."""
     owner, taken_at = await connection.fetchrow('SELECT "ownerId", "fileCreatedAt" FROM asset WHERE id = $1', asset)
-    document = tokens.document([text], marks=shelves.marks(owner, taken_at))
+    document = tokens.document([text], marks=buckets.marks(owner, taken_at))
     await connection.execute(
         """INSERT INTO immich_indexer.photo
                (asset_id, preview_updated_at, digest, clip_model, clip, text, document, overflow, tokens_version,
@@ -119,7 +121,7 @@ async def test_what_vectors_on_their_way_look_like(connection):
     for text in (Vector(column).to_text(), "[" + ",".join(f"{number:.9g}" for number in column.tolist()) + "]"):
         sent = await connection.fetchval("SELECT vector_send($1::text::vector)", text)
         assert (received(sent) == column).all()
-        assert mark(column) == await connection.fetchval("SELECT md5($1::bytea)::uuid", sent)
+        assert fingerprint(column) == await connection.fetchval("SELECT md5($1::bytea)::uuid", sent)
     vector = stubs.expected_vector(1)
     half = halved(vector)
     for text in (HalfVector(vector).to_text(), "[" + ",".join(f"{number:.9g}" for number in half.tolist()) + "]"):
@@ -232,7 +234,7 @@ async def test_matches_are_found_by_indexes_alone(database, immich, connection, 
         await connection.fetch(sql["by_index"], "1000")
         query = parse("发票抬头")
         await connection.execute(f"PREPARE matches AS {sql['matches']}")
-        owned = f"{query.sieve} & {shelves.owned([owner])}".replace("'", "''")
+        owned = f"{query.sieve} & {buckets.owned([owner])}".replace("'", "''")
         literally = query.literal.replace("'", "''")
         arguments = f"ARRAY['{owner}'::uuid], ARRAY['{owned}'], '{literally}', ARRAY['发票抬头'], '{{}}', 200, 200"
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE matches ({arguments})"))

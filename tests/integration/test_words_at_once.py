@@ -16,9 +16,9 @@ from gateway.errors import UnavailableError
 from gateway.library import Library
 from gateway.ml import sample
 from gateway.ml.words import Words
-from indexer import results
-from indexer.database import connect_to_immich, open_pool
-from indexer.text import shelves, tokens
+from indexer.database.pool import connect_to_immich, open_pool
+from indexer.photos import results
+from indexer.text import buckets, tokens
 from tests.installs import install
 
 DIMENSIONS = 512
@@ -73,7 +73,7 @@ def pairs(said: Sequence[str]) -> dict[str, set[int]]:
 async def write(database: str, owner: UUID, said: Sequence[str], seed: int = 0) -> list[UUID]:
     """As if an indexer had read photos with those texts; their vectors are not yet in Immich's column."""
     assets = [uuid4() for _ in said]
-    documents = [tokens.document([text], marks=shelves.marks(owner, NOW)) for text in said]
+    documents = [tokens.document([text], marks=buckets.marks(owner, NOW)) for text in said]
     own = await connect_to_immich(database)
     try:
         await own.execute("SET session_replication_role = replica")

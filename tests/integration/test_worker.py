@@ -6,12 +6,12 @@ import pytest
 from pgvector import Vector
 from structlog.testing import capture_logs
 
-from indexer import status
 from indexer.demo.immich import StandIn
 from indexer.errors import ColumnWidthError
-from indexer.text import immich as immich_text
-from indexer.vectors import as_column
-from indexer.worker import Models
+from indexer.immich import tokens as immich_text
+from indexer.photos.vectors import as_column
+from indexer.views import status
+from indexer.work.worker import Models
 from tests import stubs
 from tests.installs import install
 from tests.stubs import StubClip, StubOcr

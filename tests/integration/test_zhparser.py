@@ -7,14 +7,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from indexer import schema, zhparser
+from indexer.database import schema, zhparser
 from indexer.demo import backup
 from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.errors import IndexerError
 from indexer.text import tokens
 from indexer.text.query import parse
-from indexer.worker import Models
+from indexer.work.worker import Models
 from tests import stubs
 from tests.conftest import IMMICH_USER, execute, make_template
 from tests.installs import edited, install, make_role, restore, schema_of, uninstall

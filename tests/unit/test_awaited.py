@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from gateway.library import OccupiedError, Stored
 from gateway.metrics import Metrics
 from gateway.ml.pictures import Pictures
-from indexer.inference import Inference
+from indexer.models.inference import Inference
 
 LINES = [["发票", 0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2, 0.9, 0.9, True]]
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from indexer.backoff import Backoff
+from indexer.database.backoff import Backoff
 from indexer.errors import SchemaError
 
 

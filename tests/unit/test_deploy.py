@@ -90,7 +90,7 @@ def test_compose_reads_them_together(names):
         assert ours["environment"]["DB_PASSWORD"] == "two"
         assert ours["environment"]["DB_USERNAME"] == "ii"
     assert config["services"]["gateway"]["healthcheck"]["test"] == ["CMD", "python", "-m", "gateway.ping"]
-    assert config["services"]["indexer"]["healthcheck"]["test"] == ["CMD", "python", "-m", "indexer.ping"]
+    assert config["services"]["indexer"]["healthcheck"]["test"] == ["CMD", "python", "-m", "indexer.work.ping"]
     if "compose.existing.yaml" in names:
         assert config["services"].keys() == set(OURS)
 

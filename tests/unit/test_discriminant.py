@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from indexer import lexical
-from indexer.discriminant import Background
-from indexer.vectors import as_column, scales
+from indexer.photos import lexical
+from indexer.photos.vectors import as_column, scales
+from indexer.search.discriminant import Background
 
 SIZE = 511
 ALPHABET = [chr(0x4E00 + number) for number in range(300)]

@@ -8,17 +8,17 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from indexer import doctor
+from indexer.demo.drawn import NOTE, WEIGHTS
+from indexer.demo.drawn.captions import caption, name
+from indexer.demo.drawn.scenes import HELD_OUT, draw, encoded, invent, twin
+from indexer.demo.drawn.things import COLOURS, THINGS
+from indexer.demo.drawn.train import CONFIG, Words, evaluate, held_out_pool, pairs_of_scenes, rendered, save, train
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.images import decode
 from indexer.models.clip import load_clip, tokenize
-from indexer.models.drawn import NOTE, WEIGHTS
-from indexer.models.drawn.captions import caption, name
-from indexer.models.drawn.scenes import HELD_OUT, draw, encoded, invent, twin
-from indexer.models.drawn.things import COLOURS, THINGS
-from indexer.models.drawn.train import CONFIG, Words, evaluate, held_out_pool, pairs_of_scenes, rendered, save, train
 from indexer.models.load import load_text_tower
 from indexer.models.names import is_demo
+from indexer.work import doctor
 from tests.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"

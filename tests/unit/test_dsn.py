@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from indexer.dsn import Dsn
+from indexer.database.dsn import Dsn
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexer.demo import media
-from indexer.edits import Edits
-from indexer.photos import Crop
+from indexer.photos.edits import Edits
+from indexer.photos.photo import Crop
 
 WIDTH, HEIGHT = 400, 200
 BOX = [0.3, 0.2, 0.6, 0.2, 0.6, 0.35, 0.3, 0.35]

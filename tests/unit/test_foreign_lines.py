@@ -2,7 +2,7 @@
 
 import pytest
 
-from indexer.foreign_lines import is_foreign, merge
+from indexer.photos.foreign_lines import is_foreign, merge
 
 ALPHABET = frozenset("abcxyzABCMy0123456789发票合计é，.")
 

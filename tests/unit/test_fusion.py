@@ -5,10 +5,10 @@ from uuid import UUID
 import pytest
 
 from indexer.errors import QueryError
-from indexer.fusion import fuse
-from indexer.hybrid import Wish
-from indexer.meaning import Near
-from indexer.search import Candidate
+from indexer.search.fusion import fuse
+from indexer.search.hybrid import SearchRequest
+from indexer.search.meaning import Near
+from indexer.search.words import Candidate
 from indexer.settings import Settings
 
 DEFAULT = Settings.model_fields["search_text_weight"].default
@@ -75,19 +75,19 @@ def test_scores_are_shares_and_equal_candidates_divide_nothing_by_nothing():
 @pytest.mark.parametrize("typed", ["ocr:发票", "ocr: 发票", "OCR：发票", " Ocr : 发票 "])
 def test_ocr_in_front_asks_for_words_alone(typed):
     for mode in ("hybrid", "clip", "ocr"):
-        wish = Wish.parse(typed, mode)
+        wish = SearchRequest.parse(typed, mode)
         assert (wish.text, wish.mode, wish.by_meaning) == ("发票", "ocr", False)
 
 
 @pytest.mark.parametrize("typed", ["发票ocr:", "ocr", "比例 1:2", "ocr发票"])
 def test_which_is_not_in_front_is_a_word_like_others(typed):
-    assert Wish.parse(typed, "hybrid") == Wish(typed, "hybrid")
+    assert SearchRequest.parse(typed, "hybrid") == SearchRequest(typed, "hybrid")
 
 
 def test_what_a_vector_knows_nothing_of():
-    assert Wish.parse("发票", "hybrid").by_meaning
-    assert not Wish.parse("发票 -餐饮", "hybrid").by_meaning
-    assert Wish.parse("发票 -餐饮", "clip").by_meaning
-    assert not Wish.parse("发票", "clip").words
+    assert SearchRequest.parse("发票", "hybrid").by_meaning
+    assert not SearchRequest.parse("发票 -餐饮", "hybrid").by_meaning
+    assert SearchRequest.parse("发票 -餐饮", "clip").by_meaning
+    assert not SearchRequest.parse("发票", "clip").words
     with pytest.raises(QueryError):
-        _ = Wish.parse("-餐饮", "ocr").words
+        _ = SearchRequest.parse("-餐饮", "ocr").words

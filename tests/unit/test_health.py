@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from indexer.health import Health
+from indexer.work.health import Health
 
 BAD, GOOD, OTHER = (UUID(int=number) for number in range(3))
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pgvector import HalfVector, Vector
 
-from indexer import lexical
-from indexer.vectors import SHARE, as_column, as_query, halved, mark, received, room, scales
+from indexer.photos import lexical
+from indexer.photos.vectors import SHARE, as_column, as_query, fingerprint, halved, received, room, scales
 
 
 def signs(token: str, size: int) -> str:
@@ -115,7 +115,7 @@ def test_vectors_on_their_way():
     assert (received((512).to_bytes(2, "big") + b"\0\0" + half.astype(">f2").tobytes()) == half).all()
     with pytest.raises(ValueError, match="invalid length"):
         received(sent[:-1])
-    assert mark(column) != mark(as_column(clip_vector(1), 1024, "发"))
+    assert fingerprint(column) != fingerprint(as_column(clip_vector(1), 1024, "发"))
 
 
 def test_scales_make_both_parts_of_one_length():

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from indexer import logs
-from indexer.database import explain
+from indexer.database.trouble import explain
 
 URL = "postgresql://immich:hunter2@db:5432/immich"
 LEAKS = [

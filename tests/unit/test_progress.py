@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from indexer.progress import Progress
+from indexer.work.progress import Progress
 
 
 class Clock:

@@ -228,20 +228,22 @@ def test_every_option_of_compose_names_a_file():
             assert (ROOT / name).is_file()
 
 
-def literals(name: str) -> str:
+def literals(module: Path) -> str:
     """Every string in a module, joined."""
-    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    tree = ast.parse(module.read_text(encoding="utf-8"))
     constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return "\n".join(value for value in constants if isinstance(value, str))
 
 
 def test_troubleshooting_quotes_the_doctor():
-    modules = ["doctor", "database", "schema", "results", "media", "models/device", "models/weights"]
-    modules.extend(["models/checkpoint", "width", "immich", "refusal", "owners", "zhparser", "tuning"])
-    said = "\n".join(literals(f"indexer/{name}.py") for name in modules)
+    rooms = ["database", "immich", "models", "photos", "work"]
+    modules = [file for room in rooms for file in sorted((ROOT / "indexer" / room).glob("*.py"))]
+    said = "\n".join(literals(file) for file in modules)
     quoted = [row[0] for row in rows(ENGLISH["docs/troubleshooting.md"]) if re.match(r"`[^`]+`: ", row[0])]
     checks = {CODE.match(quote)[1] for quote in quoted}
     for quote in quoted:
         assert quote.partition("`: ")[2] in said, quote
-    names = set(re.findall(r'Finding\(\s*"([^"]+)",\s*"(?:fails|advice)', (ROOT / "indexer/doctor.py").read_text()))
+    names = set(
+        re.findall(r'Finding\(\s*"([^"]+)",\s*"(?:fails|advice)', (ROOT / "indexer/work/doctor.py").read_text())
+    )
     assert checks >= names, "what it may complain of and docs/troubleshooting.md says nothing of"

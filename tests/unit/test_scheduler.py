@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
-from indexer.inference import Budget, Inference
-from indexer.scheduler import Scheduler, Stage
+from indexer.models.inference import Budget, Inference
+from indexer.models.scheduler import Scheduler, Stage
 from tests import stubs
 
 
@@ -261,18 +261,24 @@ async def test_what_is_urgent_goes_first_and_by_itself():
     schedule = Scheduler(1, [gate, early, late])
 
     async def through() -> None:
-        with schedule.hurry() as hurry:
+        with schedule.ticket() as ticket:
             for stage in (early, late):
-                await schedule(stage, "urgent", hurry)
+                await schedule(stage, "interactive", ticket)
 
     first = asyncio.ensure_future(schedule(gate, 0))
     await held.begun()
     asked = [asyncio.ensure_future(schedule(stage, 1)) for stage in (early, late, late, late)]
-    urgent = asyncio.ensure_future(through())
+    interactive = asyncio.ensure_future(through())
     await asyncio.sleep(0)
     held.let_go()
-    await asyncio.gather(first, urgent, *asked)
-    assert order == [("early", ["urgent"]), ("late", ["urgent"]), ("late", [1, 1]), ("early", [1]), ("late", [1])]
+    await asyncio.gather(first, interactive, *asked)
+    assert order == [
+        ("early", ["interactive"]),
+        ("late", ["interactive"]),
+        ("late", [1, 1]),
+        ("early", [1]),
+        ("late", [1]),
+    ]
     schedule.close()
 
 
@@ -282,7 +288,7 @@ async def test_an_urgent_one_that_ends_badly_holds_nobody_up(end):
     schedule = Scheduler(1, [stage])
 
     async def fail() -> asyncio.Future[int]:
-        with suppress(end), schedule.hurry():
+        with suppress(end), schedule.ticket():
             asked = asyncio.ensure_future(schedule(stage, 1))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -297,10 +303,10 @@ async def test_an_urgent_one_that_ends_badly_holds_nobody_up(end):
 async def test_an_urgent_holder_of_the_budget_comes_in_at_once_and_only_one_too_many():
     budget = Budget(10)
     inside: list[str] = []
-    leave = {name: asyncio.Event() for name in ("first", "waiting", "urgent", "another")}
+    leave = {name: asyncio.Event() for name in ("first", "waiting", "interactive", "another")}
 
-    async def hold(name: str, urgent: bool) -> None:
-        async with budget(8, urgent=urgent):
+    async def hold(name: str, interactive: bool) -> None:
+        async with budget(8, interactive=interactive):
             inside.append(name)
             await leave[name].wait()
 
@@ -309,13 +315,13 @@ async def test_an_urgent_holder_of_the_budget_comes_in_at_once_and_only_one_too_
             await asyncio.sleep(0)
 
     async with asyncio.TaskGroup() as group:
-        for name, urgent in (("first", False), ("waiting", False), ("urgent", True), ("another", True)):
-            group.create_task(hold(name, urgent))
+        for name, interactive in (("first", False), ("waiting", False), ("interactive", True), ("another", True)):
+            group.create_task(hold(name, interactive))
         await settle()
-        assert inside == ["first", "urgent"]
-        leave["urgent"].set()
+        assert inside == ["first", "interactive"]
+        leave["interactive"].set()
         await settle()
-        assert inside == ["first", "urgent", "another"]
+        assert inside == ["first", "interactive", "another"]
         leave["another"].set()
         await settle()
         assert inside[3:] == []

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from indexer.text import immich, tokens
+from indexer.immich import tokens as immich
+from indexer.text import tokens
 from indexer.text.normalise import clean, normalise
 from indexer.text.query import parse
 

@@ -16,11 +16,12 @@ import torch
 import torch.cuda
 from PIL import Image
 
-from indexer import images, verdicts
+from indexer import images
+from indexer.database.refusal import RefusedError
 from indexer.errors import ModelError, PictureError, SchemaError
-from indexer.media import Media, MediaError, UnreadableError
-from indexer.refusal import RefusedError
-from indexer.verdicts import Verdict
+from indexer.work import verdicts
+from indexer.work.media import Media, MediaError, UnreadableError
+from indexer.work.verdicts import Verdict
 
 PHOTO, MACHINE, IMMICH = Verdict.PHOTO, Verdict.MACHINE, Verdict.IMMICH
 

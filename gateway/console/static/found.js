@@ -2,7 +2,7 @@
 // back finds the place; they go when the reader signs out.
 
 import { ask, key } from "./api.js";
-import { addressOf } from "./wish.js";
+import { addressOf } from "./search_request.js";
 
 const KEPT = "found";
 const PAGE = 48;
@@ -25,22 +25,22 @@ export class Found {
   place = 0;
 
   /**
-   * @param {Wish} wish
+   * @param {SearchRequest} wanted
    * @param {Partial<Found>} kept
    */
-  constructor(wish, kept = {}) {
+  constructor(wanted, kept = {}) {
     Object.assign(this, kept);
-    this.wish = wish;
+    this.wanted = wanted;
   }
 
   /**
-   * What is kept of a wish, or null.
+   * What is kept of a wanted, or null.
    *
-   * @param {Wish} wish
+   * @param {SearchRequest} wanted
    */
-  static kept(wish) {
+  static kept(wanted) {
     const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
-    return kept !== null && kept.address === addressOf(wish) ? new Found(wish, kept) : null;
+    return kept !== null && kept.address === addressOf(wanted) ? new Found(wanted, kept) : null;
   }
 
   /**
@@ -49,7 +49,7 @@ export class Found {
    * @param {AbortSignal} signal
    */
   async more(signal) {
-    const page = { ...this.wish, limit: String(PAGE), offset: String(this.next ?? 0) };
+    const page = { ...this.wanted, limit: String(PAGE), offset: String(this.next ?? 0) };
     /** @type {Answer} */
     const answer = await ask(`/api/search?${new URLSearchParams(page)}`, { signal });
     const known = new Set(this.items.map((item) => item.assetId));
@@ -66,7 +66,7 @@ export class Found {
     if (!key.get()) return; // signed out meanwhile
     const { answer, items, next, looked, place } = this;
     try {
-      sessionStorage.setItem(KEPT, JSON.stringify({ address: addressOf(this.wish), answer, items, next, looked, place }));
+      sessionStorage.setItem(KEPT, JSON.stringify({ address: addressOf(this.wanted), answer, items, next, looked, place }));
     } catch {
       sessionStorage.removeItem(KEPT);
     }

@@ -9,14 +9,14 @@ import { modelName } from "./names.js";
 import { start } from "./shell.js";
 import { ago, date, t } from "./texts.js";
 import { walking } from "./walk.js";
-import { addressOf, bare, modeOf, wishOf } from "./wish.js";
+import { addressOf, bare, modeOf, requestOf } from "./search_request.js";
 import { zooming } from "./zoom.js";
 
 const PATIENCE = 60; // seconds to wait for a photo to be read again
 const AGAIN = 2000; // milliseconds until a photo that waits is looked at again
 
-const wish = wishOf(new URLSearchParams(location.search));
-const query = modeOf(wish) === "clip" ? "" : wish.q;
+const wanted = requestOf(new URLSearchParams(location.search));
+const query = modeOf(wanted) === "clip" ? "" : wanted.q;
 const words = pieces(query);
 
 let id = location.pathname.split("/").at(-1) ?? ""; // as it stands in the address, so still encoded
@@ -33,7 +33,7 @@ let timer;
 let running = new AbortController(); // what is asked about this photo
 
 const zoom = zooming($("stage"), (by) => walk.go(by));
-const walk = walking(wish, go);
+const walk = walking(wanted, go);
 
 /** Shows the photo as it is now, and again until it is neither waiting nor being read. */
 async function look() {
@@ -277,7 +277,7 @@ async function go(to) {
   running = new AbortController();
   id = to;
   last = "";
-  history.replaceState(null, "", addressOf(wish, id));
+  history.replaceState(null, "", addressOf(wanted, id));
   busy(false);
   $("compare").hidden = true;
   $("problem").replaceChildren();
@@ -316,15 +316,15 @@ document.addEventListener("keydown", (event) => {
 
 $("back").addEventListener("click", (event) => {
   const { pathname, search } = new URL(document.referrer || location.href);
-  const cameFrom = addressOf(wishOf(new URLSearchParams(search)));
-  if (pathname !== "/console" || cameFrom !== addressOf(wish) || history.length < 2) return;
+  const cameFrom = addressOf(requestOf(new URLSearchParams(search)));
+  if (pathname !== "/console" || cameFrom !== addressOf(wanted) || history.length < 2) return;
   event.preventDefault(); // the browser has the page still, or goes back in its own order
   history.back();
 });
 
 await start(async (who) => {
   me = who;
-  $("back").href = addressOf(wish);
+  $("back").href = addressOf(wanted);
   walk.arrived(id);
   await show();
 });

@@ -6,7 +6,7 @@ import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
 import { day, t } from "./texts.js";
-import { addressOf, bare, modeOf, wishOf } from "./wish.js";
+import { addressOf, bare, modeOf, requestOf } from "./search_request.js";
 
 const AT_ONCE = 6; // pictures
 
@@ -62,7 +62,7 @@ async function show(image, address) {
   }
 }
 
-const wish = () => wishOf(new URLSearchParams(location.search));
+const wanted = () => requestOf(new URLSearchParams(location.search));
 
 /** @returns {NodeListOf<HTMLInputElement>} */
 const choices = () => document.querySelectorAll("[name=mode]");
@@ -89,7 +89,7 @@ function clear() {
 
 /** Searches for what stands in the address; or shows once more what was found, for somebody who comes `back` to it. */
 async function run(back = false) {
-  const wanted = wish();
+  const wanted = wanted();
   $("q").value = wanted.q;
   chosen = wanted.mode;
   showMode();
@@ -115,7 +115,7 @@ async function run(back = false) {
 function comeBack(kept) {
   const shown = found?.items.length ?? 0; // all of them, where the browser had put the page aside
   found = kept;
-  append(kept.items.slice(shown), kept.wish);
+  append(kept.items.slice(shown), kept.wanted);
   if (!shown) {
     summarise(kept);
     window.scrollTo(0, kept.place);
@@ -138,7 +138,7 @@ async function fetchMore(search, signal) {
   $("more").disabled = true;
   try {
     const items = await search.more(signal);
-    const links = append(items, search.wish);
+    const links = append(items, search.wanted);
     if (first) {
       summarise(search);
     } else {
@@ -165,7 +165,7 @@ async function fetchMore(search, signal) {
  * Shows photos after those that are there; gives the links to them.
  *
  * @param {Item[]} items
- * @param {Wish} wanted
+ * @param {SearchRequest} wanted
  */
 function append(items, wanted) {
   const words = modeOf(wanted) === "clip" ? [] : pieces(wanted.q);
@@ -176,7 +176,7 @@ function append(items, wanted) {
 }
 
 /** @param {Found} search */
-function summarise({ answer, items, wish: { q } }) {
+function summarise({ answer, items, wanted: { q } }) {
   if (answer === null) return;
   /** @type {(Node | string)[]} */
   const notes = answer.notes.map((note) => make("span", { lang: "en" }, note));
@@ -223,7 +223,7 @@ function advice(mode, q) {
 
 /**
  * @param {Item} item
- * @param {Wish} wanted
+ * @param {SearchRequest} wanted
  * @param {string[]} words
  */
 function result(item, wanted, words) {
@@ -302,9 +302,9 @@ await start(async (who) => {
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());
   window.addEventListener("pageshow", (event) => {
-    const kept = event.persisted ? Found.kept(wish()) : null;
+    const kept = event.persisted ? Found.kept(wanted()) : null;
     if (kept && found) comeBack(kept);
   });
   await run(returning());
-  if (!wish().q) $("q").focus();
+  if (!wanted().q) $("q").focus();
 });

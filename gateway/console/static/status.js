@@ -219,7 +219,7 @@ function vector({ width, dimensions, advice }) {
 function workers(list) {
   $("workers").hidden = !list.length;
   $("workers").querySelector("tbody")?.replaceChildren(...list.map((worker) => make("tr", {},
-    make("td", {}, worker.name, worker.deaf ? " " : null, worker.deaf ? make("span", { class: "tag" }, t("status.worker_deaf")) : null),
+    make("td", {}, worker.name, worker.polling ? " " : null, worker.polling ? make("span", { class: "tag" }, t("status.worker_polling")) : null),
     make("td", { class: "whole" }, worker.device), figure(number(worker.photos)), figure(rate(worker.photosPerMinute)),
     make("td", { class: "whole" }, ago(new Date(Date.now() - 1000 * worker.seenSeconds))))));
 }

@@ -5,17 +5,17 @@ import { Found } from "./found.js";
 import { t } from "./texts.js";
 
 /**
- * Lets the reader walk along what was found for a wish, where that is known in this tab.
+ * Lets the reader walk along what was found for a wanted, where that is known in this tab.
  *
- * @param {Wish} wish what was looked for
+ * @param {SearchRequest} wanted what was looked for
  * @param {(asset: string) => unknown} show shows the photo of an id
  */
-export function walking(wish, show) {
+export function walking(wanted, show) {
   /** @type {string | null} */
   let here = null;
   let going = new AbortController();
 
-  const found = () => (wish.q ? Found.kept(wish) : null);
+  const found = () => (wanted.q ? Found.kept(wanted) : null);
 
   /**
    * Says where among those found the photo of that id is.

@@ -1,0 +1,46 @@
+"""What asking the database may raise, and its words for a person."""
+
+import asyncpg
+
+from indexer.database.refusal import RefusedError
+
+# Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
+# between the server's last words and the end of the connection.
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+# What a person can do about trouble of the server's.
+_ADVICE = (
+    (
+        asyncpg.ReadOnlySQLTransactionError,
+        "the database may not be written to (after a fail-over? connect to the server that may)",
+    ),
+    (asyncpg.DiskFullError, "the database's disk is full: make room on it"),
+    (asyncpg.PostgresIOError, "the database cannot read or write its disk (see its log)"),
+    (asyncpg.OutOfMemoryError, "the database has no memory left"),
+    (asyncpg.TooManyConnectionsError, "the database has no connection left (raise max_connections)"),
+    (asyncpg.QueryCanceledError, "the database ended a statement of ours (is statement_timeout set there?)"),
+    (asyncpg.CannotConnectNowError, "the database is starting, shutting down or in recovery"),
+)
+
+# What asyncpg says of a connection that ends while it is used; the first in words about itself.
+_CUT_OFF = (asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError)
+
+
+def explain(error: BaseException) -> str:
+    """A connection error in words that say what to check; never with a password."""
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
+        return f"the database refused the login: {error} (check DB_USERNAME, DB_PASSWORD, DB_URL, or run sql/role.sql)"
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"{error} (check DB_DATABASE_NAME)"
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"{error} (run sql/role.sql as a superuser: also after a restore, and after Immich 2 became 3)"
+    if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
+        return "the connection to the database ended: the server was restarted, or the line was cut"
+    for kind, advice in _ADVICE:
+        if isinstance(error, kind):
+            return f"{advice}: {error}"
+    if isinstance(error, OSError | TimeoutError):
+        return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
+    return f"{type(error).__name__}: {error}"

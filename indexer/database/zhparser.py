@@ -1,0 +1,48 @@
+"""zhparser's part of our schema, which only some servers can have: made, taken back, and what is to be done for it."""
+
+from typing import Literal
+
+from indexer.database.pool import Connection
+from indexer.database.statements import queries, sql
+
+# lost: our configuration asks for it, and the server has it no longer. none: the server does not offer it. offered: the
+# extension has to be created, which only a superuser may. ready: our configuration has to be made. used: it is there.
+State = Literal["lost", "none", "offered", "ready", "used"]
+
+_SQL = queries("zhparser")
+_ADVICE: dict[State, str] = {
+    "lost": "this server has it no longer, which makes Immich's backups fail: run `immich-indexer install`",
+    "none": "this server does not have it: every piece of text is still found, but Chinese words do not rank",
+    "offered": "run sql/role.sql as a superuser, which creates the extension, then `immich-indexer install`",
+    "ready": "run `immich-indexer install`, and Chinese words rank",
+}
+
+
+async def state(connection: Connection) -> State:
+    """Where this database stands."""
+    found: State = await connection.fetchval(_SQL["state"])
+    return found
+
+
+async def advice(connection: Connection) -> str | None:
+    """What a person should know or do; None where Chinese words rank."""
+    found = await state(connection)
+    if found == "offered" and await connection.fetchval(_SQL["is_superuser"]):
+        found = "ready"
+    return _ADVICE.get(found)
+
+
+async def install(connection: Connection) -> list[str]:
+    """Make the Chinese configuration where that can be; take it back where the server lost zhparser.
+
+    Returns in words what was done.
+    """
+    found = await state(connection)
+    if found == "lost":  # pg_dump asks the parser for its token types: Immich's backups would fail
+        await connection.execute(sql("without_zhparser.sql"))
+        return ["took zhparser's part out, for this server does not have zhparser any more"]
+    if found == "ready" or (found == "offered" and await connection.fetchval(_SQL["is_superuser"])):
+        async with connection.transaction():
+            await connection.execute(sql("zhparser.sql"))
+        return ["zhparser ranks Chinese words"]
+    return []

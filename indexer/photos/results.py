@@ -1,0 +1,301 @@
+"""Writes what was read of photos: into our own table, and from there into the columns that Immich searches.
+
+Immich's columns are always derived from our table (`apply`), so that a first write, a refill after Immich wiped its
+vectors and the healing of a text are one piece of code.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import hypot
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector, Vector
+
+from indexer.database.pool import Connection, Pool
+from indexer.database.schema import vector_width
+from indexer.database.statements import queries
+from indexer.errors import ColumnWidthError
+from indexer.immich import tokens as immich
+from indexer.models.ocr import Line
+from indexer.photos import lexical
+from indexer.photos import photo as photos
+from indexer.photos.foreign_lines import StoredLine, merge
+from indexer.photos.photo import Crop, Photo
+from indexer.photos.vectors import as_column, fingerprint, received
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Job
+from indexer.text import buckets, tokens
+from indexer.text.normalise import clean, normalise
+
+_SQL = queries("results")
+
+_PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
+
+# Widths that Immich's own CLIP model names give, with one name each, to advise with.
+MODEL_NAMES = {
+    512: "ViT-B-32__openai",
+    640: "ViT-B-16-plus-240__laion400m_e31",
+    768: "ViT-L-14__openai",
+    1024: "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k",
+    1152: "ViT-SO400M-16-SigLIP2-384__webli",
+    1536: "ViT-gopt-16-SigLIP2-384__webli",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one photo. Parts that were not read anew are None and stay as they were.
+
+    `digest` None: not even the preview was looked at, only what is derived is to be put right. `vector` has the model's
+    dimensions, L2-normalised, float32. `failed`: why a part that was wanted (clip, ocr) could not be read; `waiting`:
+    why one could not be read yet, through no fault of the photo's; it waits for `pause` seconds.
+    """
+
+    job: Job
+    photo: Photo | None
+    digest: bytes | None = None
+    clip_model: str | None = None
+    vector: npt.NDArray[np.float32] | None = None
+    ocr_model: str | None = None
+    lines: Sequence[Line] | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    pause: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was wanted was read."""
+        return not self.failed and not self.waiting
+
+    @property
+    def reason(self) -> str:
+        """Why a part could not be read; empty if everything was. What it waits for says more than why it failed."""
+        return "; ".join(f"{_PARTS[part]}: {why}" for part, why in (self.waiting or self.failed).items())
+
+    @property
+    def done(self) -> frozenset[str]:
+        """The tasks that nothing is left to be done of."""
+        unread = self.failed.keys() | self.waiting.keys()
+        return frozenset(task for task in self.job.tasks if task.removesuffix("!") not in unread)
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Parts that were not asked for and could not be read: of another preview than the one before."""
+        unread = self.failed.keys() | self.waiting.keys()
+        return frozenset(unread - {task.removesuffix("!") for task in self.job.tasks})
+
+
+async def write(
+    pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None
+) -> dict[Job, bool]:
+    """Write `readings` and complete their jobs, in one transaction; one whose photo was read in part fails or waits.
+
+    A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out. Lines of
+    Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter. Returns
+    the jobs that have failed, and whether each was given up.
+
+    Raises:
+        ColumnWidthError: Immich's vector column is narrower than the vectors.
+        asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column, or
+            removed an asset, between our look and our write; do it again.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["begin"])
+        held = await queue.hold(connection, (reading.job for reading in readings))
+        mine = [reading for reading in readings if reading.job.asset_id in held]
+        ids = [reading.job.asset_id for reading in mine]
+        eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], ids)}
+        kept = [reading for reading in mine if reading.job.asset_id in eligible]
+        await _store(connection, [reading for reading in kept if reading.digest is not None], alphabet)
+        await apply(
+            connection,
+            [reading.job.asset_id for reading in kept],
+            read=[reading.job.asset_id for reading in kept if reading.lines is not None],
+            alphabet=alphabet,
+        )
+        await connection.execute(_SQL["forget"], ids)
+        left = {reading.job for reading in kept if not reading.whole}
+        await queue.complete(connection, [reading.job for reading in mine if reading.job not in left])
+        failed = {}
+        for reading in kept:
+            job, tasks = reading.job, {"done": reading.done, "left": reading.left}
+            if reading.waiting:
+                await queue.release(job, reading.reason, reading.pause, connection=connection, **tasks)
+            elif reading.failed:
+                failed[job] = await queue.fail(job, reading.reason, connection=connection, **tasks)
+        return failed
+
+
+async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:
+    """Make Immich's columns follow our table for the eligible of `assets`, in one transaction. Returns how many.
+
+    `alphabet` as in `write`.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(_SQL["begin"])
+        eligible = [row["id"] for row in await connection.fetch(_SQL["eligible"], assets)]
+        await apply(connection, eligible, alphabet=alphabet)
+    return len(eligible)
+
+
+async def apply(
+    connection: Connection,
+    assets: Sequence[UUID],
+    *,
+    read: Sequence[UUID] = (),
+    alphabet: frozenset[str] | None = None,
+) -> None:
+    """Make Immich's columns follow our table for `assets`; their texts were read just now for those in `read`.
+
+    Inside a transaction, for eligible assets only. `alphabet` as in `write`.
+    """
+    if not assets:
+        return
+    rows = await connection.fetch(_SQL["stored"], assets)
+    read_rows = [row for row in rows if row["lines"] is not None]
+    if read_rows:
+        await _apply_text(connection, read_rows, read, alphabet)
+    await _apply_vectors(connection, assets)  # which hold the texts too
+    unread = set(assets) - {row["asset_id"] for row in read_rows}
+    for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
+        await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
+
+
+def visible_text(lines: Iterable[Sequence[Any]]) -> str:
+    """What is to be seen of stored lines, one a line."""
+    return "\n".join(line[0] for line in lines if line[-1])
+
+
+def width_advice(needed: int) -> str:
+    """What to choose in Immich so that vectors of `needed` dimensions fit."""
+    names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
+    return (
+        f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
+    )
+
+
+async def _store(connection: Connection, readings: Sequence[Reading], alphabet: frozenset[str] | None) -> None:
+    if not readings:
+        return
+    read = {
+        reading.job.asset_id: [stored_line(line) for line in reading.lines]
+        for reading in readings
+        if reading.lines is not None
+    }
+    lines = await _beside_theirs(connection, read, alphabet)
+    await connection.execute(
+        _SQL["store"],
+        [reading.job.asset_id for reading in readings],
+        [reading.photo.preview_updated_at if reading.photo else None for reading in readings],
+        [reading.digest for reading in readings],
+        [reading.clip_model for reading in readings],
+        [None if reading.vector is None else HalfVector(reading.vector).to_text() for reading in readings],
+        [reading.ocr_model for reading in readings],
+        [None if reading.lines is None else _dump(lines[reading.job.asset_id]) for reading in readings],
+    )
+
+
+async def _beside_theirs(
+    connection: Connection, ours: dict[UUID, list[StoredLine]], alphabet: frozenset[str] | None
+) -> dict[UUID, list[StoredLine]]:
+    """Our lines of some photos, and Immich's of the same ones that our recogniser cannot know."""
+    if alphabet is None or not ours:
+        return ours
+    rows = await connection.fetch(_SQL["all_lines"], list(ours))
+    return {
+        row["asset_id"]: merge(
+            ours[row["asset_id"]], json.loads(row["theirs"] or "[]"), json.loads(row["stored"] or "[]"), alphabet
+        )
+        for row in rows
+    }
+
+
+async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None:
+    """Immich's column follows our vectors and visible texts. Raises ColumnWidthError."""
+    width = await vector_width(connection)
+    columns = []
+    for row in await connection.fetch(_SQL["vectors"], assets):
+        vector = received(row["clip"])
+        if len(vector) > width:
+            raise ColumnWidthError(width, len(vector), width_advice(len(vector)))
+        column = as_column(vector, width, row["text"])
+        columns.append((row["asset_id"], Vector(column).to_text(), fingerprint(column)))
+    if columns:
+        ids, vectors, marks = zip(*columns, strict=True)
+        await connection.execute(_SQL["apply_vectors"], ids, vectors)
+        await connection.execute(_SQL["mark_vectors"], ids, marks, lexical.VERSION)
+
+
+async def _apply_text(
+    connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID], alphabet: frozenset[str] | None
+) -> None:
+    """Texts, documents, Immich's lines and its searchable text, for photos whose lines we have."""
+    assets = [row["asset_id"] for row in rows]
+    crops = await photos.crops(connection, assets)
+    fresh = set(read)
+    before = {row["asset_id"]: json.loads(row["lines"]) for row in rows}
+    now = before | await _beside_theirs(
+        connection, {asset: lines for asset, lines in before.items() if asset not in fresh}, alphabet
+    )
+    changed: list[tuple[Any, ...]] = []
+    found: list[tuple[UUID, str]] = []
+    empty: list[UUID] = []
+    for row in rows:
+        asset = row["asset_id"]
+        lines = [_show(line, crops.get(asset)) for line in now[asset]]
+        shown = [line for line in lines if line[-1]]
+        visible = [line[0] for line in shown]
+        if asset in fresh or lines != before[asset] or row["tokens_version"] != tokens.VERSION or row["moved"]:
+            text = visible_text(lines)
+            marks = buckets.marks(row["owner"], row["taken_at"])
+            document = tokens.document(visible, heights=[_height(line[1:9]) for line in shown], marks=marks)
+            changed.append(
+                (asset, _dump(lines), text, normalise(text), document.ngrams, document.overflow, row["taken_at"])
+            )
+        search_text = immich.search_text(visible)
+        if search_text:
+            found.append((asset, search_text))
+        else:
+            empty.append(asset)
+    if changed:
+        await connection.execute(
+            _SQL["set_text"], *(list(column) for column in zip(*changed, strict=True)), tokens.VERSION
+        )
+    await connection.execute(_SQL["apply_lines"], assets)
+    if found:
+        await connection.execute(_SQL["apply_search_text"], *(list(column) for column in zip(*found, strict=True)))
+    if empty:
+        await connection.execute(_SQL["drop_search_text"], empty)
+    await connection.execute(_SQL["mark_read"], list(fresh), True)
+    await connection.execute(_SQL["mark_read"], [asset for asset in assets if asset not in fresh], False)
+
+
+def stored_line(line: Line) -> list[Any]:
+    """A line as our table keeps it: text, x1, y1, .. x4, y4, box score, text score, and that it is visible."""
+    return [
+        clean(line.text),
+        *(round(c, 5) for c in line.corners),
+        round(line.box_score, 4),
+        round(line.text_score, 4),
+        True,
+    ]
+
+
+def _height(corners: Sequence[float]) -> float:
+    """The shorter side of a box whose corners are x1, y1, .. x4, y4: the size of its characters."""
+    (x1, y1), (x2, y2), (x3, y3), (x4, y4) = zip(corners[0::2], corners[1::2], strict=True)
+    return min(hypot(x2 - x1, y2 - y1) + hypot(x3 - x4, y3 - y4), hypot(x4 - x1, y4 - y1) + hypot(x3 - x2, y3 - y2)) / 2
+
+
+def _show(line: list[Any], crop: Crop | None) -> list[Any]:
+    """The stored line with its last element, whether it is visible, as the photo's edits demand now."""
+    return [*line[:-1], crop is None or crop.keeps(line[1:9])]
+
+
+def _dump(lines: Iterable[list[Any]]) -> str:
+    return json.dumps(list(lines), ensure_ascii=False)

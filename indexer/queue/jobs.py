@@ -1,0 +1,61 @@
+"""What a job is, which ones to claim, and when one that failed comes again."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from uuid import UUID
+
+
+class Priority(IntEnum):
+    """Lowest first. What a person asks for many photos at once must not hold up those just uploaded."""
+
+    REQUEST = 0
+    UPLOAD = 10
+    BULK = 15
+    BACKFILL = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile.
+
+    `alone`: a worker died while it held this, so it must run by itself.
+    """
+
+    asset_id: UUID
+    tasks: frozenset[str]
+    priority: int
+    generation: int
+    attempts: int
+    alone: bool = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person waits for it."""
+        return self.priority <= Priority.REQUEST
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a failed job is tried again, and when it is given up. Times in seconds."""
+
+    max_attempts: int
+    retry_seconds: float
+    lease_seconds: float
+    longest_pause: float = 3600
+
+    def pause(self, attempts: int) -> float:
+        """Seconds before the next attempt: doubling, up to `longest_pause`."""
+        return float(min(self.retry_seconds * 2 ** min(attempts - 1, 30), self.longest_pause))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which jobs to claim.
+
+    `without`: tasks that nobody can do now; a job that wants nothing else stays, if it says already what it waits for,
+    or, `strictly`, in any case. `wanting`: those that want one of these tasks, empty: all.
+    """
+
+    without: frozenset[str] = frozenset()
+    strictly: bool = False
+    wanting: frozenset[str] = frozenset()

@@ -1,0 +1,196 @@
+"""Finds photos by words and by meaning at once, and says why each was found."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+
+from indexer.database.pool import Pool
+from indexer.database.statements import queries
+from indexer.photos import photo as photos
+from indexer.photos.photo import Crop
+from indexer.search import fusion, meaning
+from indexer.search import words as search
+from indexer.search.fusion import Fused
+from indexer.search.meaning import Near
+from indexer.search.viewer import Viewer
+from indexer.search.words import Candidate
+from indexer.text.query import Query, parse
+
+Mode = Literal["hybrid", "ocr", "clip"]
+Kind = Literal["text", "meaning", "both"]
+
+WORDS = 1000  # photos found by words that are looked at, and
+MEANINGS = 500  # by meaning
+_ALSO = 0.5  # of the way from the least to the most similar candidate: found by meaning, too
+
+_SQL = queries("hybrid")
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What somebody looks for, in photos taken from `after` and up to `before`."""
+
+    text: str
+    mode: Mode = "hybrid"
+    after: datetime | None = None
+    before: datetime | None = None
+
+    @classmethod
+    def parse(
+        cls, text: str, mode: Mode, after: datetime | None = None, before: datetime | None = None
+    ) -> "SearchRequest":
+        """`ocr:` in front of the text, as typed on any keyboard, asks for words alone."""
+        head, colon, rest = text.strip().replace("：", ":", 1).partition(":")
+        if colon and head.strip().lower() == "ocr":
+            return cls(rest.strip(), "ocr", after, before)
+        return cls(text.strip(), mode, after, before)
+
+    @property
+    def words(self) -> Query:
+        """What to look for in texts; nothing by meaning alone. Raises QueryError."""
+        return Query(()) if self.mode == "clip" else parse(self.text)
+
+    @property
+    def by_meaning(self) -> bool:
+        """Whether its vector is wanted: not where words are to be absent, which a vector knows nothing of."""
+        return self.mode == "clip" or (self.mode == "hybrid" and not self.words.excluded)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A photo, and why it was found.
+
+    `text` are the visible lines that match, separated by newlines, and `boxes` their corners, x1, y1, .. x4, y4 in 0..1
+    clockwise from the top left of the unedited picture. `forgiven`: only if one character was misread.
+    """
+
+    asset_id: UUID
+    file_name: str
+    taken_at: datetime
+    score: float
+    kind: Kind
+    text: str
+    boxes: list[list[float]]
+    forgiven: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """Photos, best first. `more`: whether there are any after these. `matches`: how many hold the words, to `WORDS`."""
+
+    items: list[Found]
+    more: bool
+    matches: int
+
+
+async def find(
+    pool: Pool,
+    wanted: SearchRequest,
+    viewer: Viewer,
+    vector: Awaitable[npt.NDArray[np.float32]] | None,
+    *,
+    weight: float,
+    limit: int = 50,
+    offset: int = 0,
+) -> Page:
+    """A page of what `viewer` is shown for a wanted.
+
+    Args:
+        pool: connections that find Immich's tables.
+        wanted: what is looked for.
+        viewer: for whom.
+        vector: the wanted's text as the CLIP model has it, perhaps still being made; None: by words alone.
+        weight: share of the words in a photo's score, 0 to 1; the rest is the meaning's.
+        limit: photos on a page.
+        offset: photos before it.
+
+    Raises:
+        QueryError: the text cannot be searched for.
+        SchemaError: Immich's vectors do not fit the model's, or are being changed.
+    """
+    texts, nears = await candidates(pool, wanted, viewer, vector)
+    fused = fusion.fuse(texts, nears, weight)
+    page = dict(islice(fused.items(), offset, offset + limit))
+    forgiven = {text.asset_id for text in texts if text.forgiven}
+    return Page(await _describe(pool, page, wanted.words, forgiven), len(fused) > offset + limit, len(texts))
+
+
+async def candidates(
+    pool: Pool, wanted: SearchRequest, viewer: Viewer, vector: Awaitable[npt.NDArray[np.float32]] | None
+) -> tuple[list[Candidate], list[Near]]:
+    """What `viewer` may be shown of what was found by words and of what was found by meaning, each best first.
+
+    Arguments and errors as `find`.
+    """
+    query = wanted.words
+    scope = viewer.scope(wanted.after, wanted.before)
+    texts = await search.candidates(pool, query, scope=scope, limit=WORDS)
+    nears = [] if vector is None else await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS)
+    shown = await _shown(pool, viewer, texts, nears)
+    return (
+        [text for text in texts if text.asset_id in shown],
+        [near for near in nears if near.asset_id in shown],
+    )
+
+
+async def _shown(pool: Pool, viewer: Viewer, texts: Sequence[Candidate], nears: Sequence[Near]) -> set[UUID]:
+    ids = {text.asset_id for text in texts} | {near.asset_id for near in nears}
+    rows = await pool.fetch(_SQL["shown"], ids, viewer.user, viewer.owners, viewer.archived) if ids else []
+    return {row["asset_id"] for row in rows}
+
+
+async def _describe(pool: Pool, page: dict[UUID, Fused], query: Query, forgiven: set[UUID]) -> list[Found]:
+    if not page:
+        return []
+    ids = list(page)
+    async with pool.acquire() as connection:
+        rows = {row["asset_id"]: row for row in await connection.fetch(_SQL["described"], ids)}
+        crops = await photos.crops(connection, ids)
+    return await asyncio.to_thread(_found, page, query, forgiven, rows, crops)  # texts may be long
+
+
+def _found(
+    page: dict[UUID, Fused],
+    query: Query,
+    forgiven: set[UUID],
+    rows: dict[UUID, asyncpg.Record],
+    crops: dict[UUID, Crop],
+) -> list[Found]:
+    found = []
+    for asset, fused in page.items():
+        row = rows.get(asset)
+        if row is None:  # deleted just now
+            continue
+        lines = _visible(row["lines"], crops.get(asset)) if fused.words is not None else []
+        matched = [lines[at] for at in query.lines([line[0] for line in lines], forgiven=asset in forgiven)]
+        if not matched and fused.meaning is None:  # an edit has hidden just now what matched
+            continue
+        kind: Kind = "meaning" if not matched else "both" if (fused.meaning or 0) >= _ALSO else "text"
+        found.append(
+            Found(
+                asset,
+                row["file_name"],
+                row["taken_at"],
+                round(fused.score, 6),
+                kind,
+                "\n".join(line[0] for line in matched),
+                [line[1:9] for line in matched],
+                bool(matched) and asset in forgiven,
+            )
+        )
+    return found
+
+
+def _visible(stored: str | None, crop: Crop | None) -> list[list[Any]]:
+    """The lines that may be shown: an edit that came after they were stored counts already."""
+    lines = [] if stored is None else json.loads(stored)
+    return [line for line in lines if line[-1] and (crop is None or crop.keeps(line[1:9]))]

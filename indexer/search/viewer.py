@@ -1,0 +1,51 @@
+"""Whose eyes a search has: what Immich's own search would show them, and nothing else."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.errors import IndexerError
+from indexer.search.words import Scope
+
+_SQL = queries("viewer")
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Somebody who searches.
+
+    `user` None is the administrator at the command line, who finds everybody's photos. `owners`: whose photos are
+    searched. `archived`: whether their own archived ones are; a partner's never, for Immich would not open them.
+    """
+
+    user: UUID | None = None
+    owners: tuple[UUID, ...] | None = None
+    archived: bool = True
+
+    def scope(self, after: datetime | None = None, before: datetime | None = None) -> Scope:
+        """What is searched, of photos taken in that time; it may still hold partners' archived photos."""
+        return Scope(self.owners, after, before, self.archived)
+
+
+ADMINISTRATOR = Viewer()
+
+
+async def viewer(connection: Connection | Pool, user: UUID) -> Viewer:
+    """The eyes of one of Immich's users, as things are now."""
+    row = await connection.fetchrow(_SQL["viewer"], user)
+    assert row is not None  # noqa: S101 - a select without FROM always has a row
+    return Viewer(user, (user, *row["partners"]), bool(row["archived"]))
+
+
+async def find_user(connection: Connection | Pool, email: str) -> UUID:
+    """The user who logs in to Immich with that address.
+
+    Raises:
+        IndexerError: there is none.
+    """
+    user: UUID | None = await connection.fetchval(_SQL["user"], email.strip())
+    if user is None:
+        raise IndexerError(f"Immich has no user {email}: see Administration > Users")
+    return user

@@ -1,0 +1,154 @@
+"""Finds photos by pieces of the text in them, best first.
+
+Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
+ranked within their block: first those in the script of Chinese that was typed, then those in the other. A query with
+more matches than that shows five hundred of the newest first, however well older ones match; no match is out of reach
+of `offset`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.text import buckets
+from indexer.text.query import Query, parse
+
+BLOCK = 500
+_NEAR = 200  # photos looked at for a misread character
+_SQL = queries("search")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which photos are searched: never trashed, deleted, hidden or locked ones.
+
+    `owners` None are everybody's. `after` and `before` bound the time when it was taken ("fileCreatedAt"), as Immich's
+    takenAfter and takenBefore. `archived` are searched by Immich 3.1's smart search, and not by that of 2.7.
+    """
+
+    owners: tuple[UUID, ...] | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    archived: bool = True
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photo that matches.
+
+    `forgiven`: only if one character was misread. `as_typed`: not only in the other script of Chinese.
+    """
+
+    asset_id: UUID
+    score: float
+    forgiven: bool
+    as_typed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Candidate):
+    """A photo that was found: its visible text, lines separated by newlines, is what matched."""
+
+    file_name: str
+    text: str
+
+
+EVERYTHING = Scope()
+
+
+async def find(
+    connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
+) -> list[Hit]:
+    """Photos whose text holds every word of `text`, best first; none for a text without letters or digits.
+
+    Raises:
+        QueryError: `text` cannot be searched for.
+    """
+    query = parse(text)
+    found = await candidates(connection, query, scope=scope, limit=limit, offset=offset)
+    rows = {
+        row["asset_id"]: row
+        for row in await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in found])
+    }
+    return [
+        Hit(**vars(candidate), file_name=row["file_name"], text=row["text"])
+        for candidate in found
+        if (row := rows.get(candidate.asset_id)) is not None
+    ]
+
+
+async def candidates(
+    connection: Connection | Pool, query: Query, *, scope: Scope = EVERYTHING, limit: int = BLOCK, offset: int = 0
+) -> list[Candidate]:
+    """The photos that match from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
+
+    Where not one photo matches literally, those that do with one character misread; only some of the newest that might
+    are looked at.
+    """
+    if not query or scope.owners == ():
+        return []
+    found: list[Candidate] = []
+    start = offset // BLOCK * BLOCK
+    while len(found) < offset % BLOCK + limit:
+        block = await _block(connection, query, scope, start)
+        found += block
+        start += BLOCK
+        if len(block) < BLOCK:
+            break
+    if found or (offset and await _block(connection, query, scope, 0, 1)):
+        return found[offset % BLOCK : offset % BLOCK + limit]
+    return (await _forgiven(connection, query, scope))[offset : offset + limit]
+
+
+async def _block(
+    connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int | None = None
+) -> list[Candidate]:
+    """The literal matches from number `start` on, newest first and then ranked."""
+    exact = None if query.sieved else query.literal
+    check = (exact, query.phrases, query.excluded)
+    return await _ranked(connection, query, scope, query.sieve, check, (start, count or BLOCK), query.ranking)
+
+
+async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -> list[Candidate]:
+    if query.forgiving is None:
+        return []
+    ranking = query.ranking.replace(" & ", " | ")
+    near = await _ranked(connection, query, scope, query.forgiving, (None, (), ()), (0, _NEAR), ranking)
+    rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
+    # Not on the event loop: it reads up to a million characters.
+    answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
+    forgiven = {row["asset_id"] for row, answer in zip(rows, answers, strict=True) if answer}
+    return [replace(candidate, forgiven=True) for candidate in near if candidate.asset_id in forgiven]
+
+
+async def _ranked(
+    connection: Connection | Pool,
+    query: Query,
+    scope: Scope,
+    tsquery: str,
+    check: tuple[str | None, Sequence[str], Sequence[str]],
+    span: tuple[int, int],
+    ranking: str,
+) -> list[Candidate]:
+    if scope.owners is not None:
+        tsquery += f" & {buckets.owned(scope.owners)}"
+    windows = buckets.windows(datetime.now(UTC), scope.after, scope.before)
+    rows = await connection.fetch(
+        _SQL["ranked"],
+        scope.owners,
+        scope.after,
+        scope.before,
+        ["timeline", "archive"] if scope.archived else ["timeline"],
+        [f"{tsquery} & {window}" for window in windows],
+        *check,
+        *span,
+        ranking,
+        query.words,
+        " ".join(query.phrases),
+        query.typed,
+    )
+    return [Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"]) for row in rows]

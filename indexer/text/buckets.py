@@ -1,0 +1,77 @@
+"""Photos on buckets by the day they were taken, so that an index without order is asked for the newest first.
+
+A GIN index finds all matches or none in particular. So each document also holds a lexeme for the bucket it stands on:
+aligned spans of 32 days, and of 256, and of 2048. Windows are two neighbouring buckets of a size, less the window of
+the size below; the index intersects them with what is searched for, and reads little more than the smaller of both.
+Each lexeme of a query costs a look-up for each match, so windows are made of few.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_FIRST = date(1826, 1, 1).toordinal() - _EPOCH  # the oldest photograph there is
+_SIZES = (32, 256, 2048)  # days
+_FUTURE = 12  # of the largest: how far a camera's clock may be wrong where there is an `after`
+
+
+def marks(owner: UUID, taken: datetime) -> list[str]:
+    """The lexemes of a photo's document that say whose it is, and when it was taken."""
+    day = _day(taken)
+    return [_owner_mark(owner), *(_mark(size, day // size) for size in _SIZES)]
+
+
+def owned(owners: Iterable[UUID]) -> str:
+    """The tsquery of the photos of any of `owners`, and of few others."""
+    return _any(_owner_mark(owner) for owner in owners)
+
+
+def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
+    """The tsqueries of windows of days that cover at least those from `after` to `before`, disjoint, newest first.
+
+    The future, where cameras with a wrong clock take their photos, is in the last of them.
+    """
+    past = before is not None and before < now
+    newest = _day(before if past and before is not None else now)
+    oldest = _day(after) if after is not None else _FIRST
+    inner: list[str] = []
+    for size in _SIZES:
+        number = newest // size
+        buckets = [_mark(size, number), _mark(size, number - 1)]
+        yield " & ".join([_any(buckets), *_none(inner)])
+        inner = buckets
+        if oldest >= (number - 1) * size:
+            break
+    else:
+        number -= 2
+        if past:
+            if older := [_mark(size, n) for n in range(number, oldest // size - 1, -1)]:
+                yield _any(older)
+        else:
+            yield " & ".join(_none(inner))
+            return
+    if not past:
+        first = max(newest, oldest)
+        future = [_mark(_SIZES[-1], first // _SIZES[-1] + n) for n in range(_FUTURE)]
+        yield " & ".join([_any(future), *_none(inner)])
+
+
+def _any(marks: Iterable[str]) -> str:
+    return "(" + " | ".join(f"'{mark}'" for mark in marks) + ")"
+
+
+def _none(marks: Iterable[str]) -> list[str]:
+    return [f"!'{mark}'" for mark in marks]
+
+
+def _owner_mark(owner: UUID) -> str:
+    return f" o{owner.hex[:8]}"
+
+
+def _mark(size: int, number: int) -> str:
+    return f" {size}/{number}"
+
+
+def _day(moment: datetime) -> int:
+    return moment.astimezone(UTC).date().toordinal() - _EPOCH

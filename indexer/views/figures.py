@@ -1,0 +1,86 @@
+"""The figures of `status` as JSON: what `GET /api/status` answers and `immich-indexer status --json` prints."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from indexer.views.shapes import Moment, Shape
+
+
+class Reason(Shape):
+    """Why a photo could not be read."""
+
+    error: str
+    failed_at: Moment
+    attempts: int
+    given_up: Annotated[bool, Field(description="Nothing is tried again unless somebody asks for it.")]
+
+
+class FailedPhoto(Reason):
+    """A photo that could not be read."""
+
+    asset_id: UUID
+    file_name: Annotated[str | None, Field(description="null: a locked photo's, of somebody else.")]
+    own: Annotated[bool, Field(description="Whether it belongs to whoever asks.")]
+
+
+class WaitingFor(Shape):
+    """Photos that wait for something that is no photo's fault, such as a model that fails or a full disk."""
+
+    reason: str
+    photos: int
+    since: Moment
+
+
+class ModelFigures(Shape):
+    """How many photos were read by two models."""
+
+    clip_model: str | None
+    ocr_model: str | None
+    photos: int
+
+
+class VectorFigures(Shape):
+    """Immich's vector column."""
+
+    width: int
+    dimensions: Annotated[int | None, Field(description="Of the model's vectors; null: none was made yet.")]
+    advice: Annotated[str | None, Field(description="What to do about the width; null: it is right.")]
+
+
+class WorkerFigures(Shape):
+    """An indexer."""
+
+    name: str
+    version: str
+    device: str
+    photos: int
+    photos_per_minute: float
+    polling: Annotated[bool, Field(description="It hears no notifications of the database, and looks now and then.")]
+    seen_seconds: Annotated[float, Field(description="Seconds since it was last seen.")]
+
+
+class Figures(Shape):
+    """How far the indexing is."""
+
+    scope: Annotated[Literal["own", "all"], Field(description="One's own photos, or everybody's.")]
+    total: int
+    indexed: int
+    with_text: int
+    waiting: int
+    running: int
+    retrying: Annotated[int, Field(description="Failed, and to be tried again.")]
+    failed: Annotated[int, Field(description="Given up.")]
+    oldest_seconds: Annotated[float | None, Field(description="How long the oldest has waited.")]
+    photos_per_minute: float
+    eta_seconds: Annotated[int | None, Field(description="Until all are read; null: nothing moves, or nothing began.")]
+    models: list[ModelFigures]
+    failures: Annotated[list[FailedPhoto], Field(description="The last 20.")]
+    waiting_for: Annotated[list[WaitingFor], Field(description="What photos wait for, through no fault of theirs.")]
+    demo_model: Annotated[str | None, Field(description="The demo model that made the vectors; null: another did.")]
+    vector: VectorFigures
+    workers_alive: int
+    workers: Annotated[list[WorkerFigures], Field(description="Empty but where the scope is `all`.")]
+    advice: Annotated[list[str], Field(description="What to do. Empty but where the scope is `all`.")]
+    schema_version: int

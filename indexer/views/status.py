@@ -1,0 +1,166 @@
+"""The figures that `status` and the console show: of everything, or of one person's photos."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from indexer.database import schema
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.immich import forgotten
+from indexer.models import names
+from indexer.photos import width
+from indexer.queue import backlog
+from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
+from indexer.views.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WaitingFor, WorkerFigures
+
+_SQL = queries("status")
+
+
+@dataclass(frozen=True)
+class InUse:
+    """The models that make vectors and read text now, and how many dimensions the vectors have."""
+
+    clip: str | None
+    ocr: str | None
+    dimensions: int | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
+
+    `failures` are photos that failed, `waiting` those that wait through no fault of theirs. `photos_per_minute` and
+    `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
+    """
+
+    owner: UUID | None
+    schema_version: int
+    vector_width: int
+    vector_dimensions: int | None
+    clip_model: str | None
+    total: int
+    indexed: int
+    with_text: int
+    queue: Counts
+    workers: list[WorkerState]
+    alive: int
+    failures: list[Failure]
+    waiting: list[Waiting]
+    models: list[dict[str, Any]]
+    photos_per_minute: float
+    advice: list[str]
+
+    @property
+    def left(self) -> int:
+        """Photos that something is still to be done for, those given up left out."""
+        return self.queue.waiting + self.queue.retrying + self.queue.running + self.queue.inbox
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds until nothing is left at the present rate; None while nothing moves, or it has not begun."""
+        if not self.left:  # before the first run nothing is queued, and nothing read
+            return 0.0 if self.indexed + self.queue.dead >= self.total else None
+        return self.left / self.photos_per_minute * 60 if self.photos_per_minute else None
+
+    @property
+    def vector_advice(self) -> str | None:
+        """What to do about the width of Immich's vector column; None where it is well, or no vector was made yet."""
+        return None if self.vector_dimensions is None else width.advice(self.vector_width, self.vector_dimensions)
+
+    def figures(self, viewer: UUID | None = None) -> Figures:
+        """As people are told; of one person's photos it tells nothing of other people's. `viewer`: who asks."""
+        whole = self.owner is None
+        return Figures(
+            scope="all" if whole else "own",
+            total=self.total,
+            indexed=self.indexed,
+            with_text=self.with_text,
+            waiting=self.queue.waiting + self.queue.inbox,
+            running=self.queue.running,
+            retrying=self.queue.retrying,
+            failed=self.queue.dead,
+            oldest_seconds=self.queue.oldest_seconds,
+            photos_per_minute=round(self.photos_per_minute, 1),
+            eta_seconds=None if self.eta_seconds is None else round(self.eta_seconds),
+            models=[
+                ModelFigures(clip_model=row["clip_model"], ocr_model=row["ocr_model"], photos=row["photos"])
+                for row in self.models
+            ],
+            failures=[
+                FailedPhoto(
+                    asset_id=failure.asset_id,
+                    file_name=failure.file_name,
+                    own=failure.owner is not None and failure.owner == viewer,
+                    **dict(reason(failure)),
+                )
+                for failure in self.failures
+            ],
+            waiting_for=[
+                WaitingFor(reason=waiting.reason, photos=waiting.photos, since=waiting.since)
+                for waiting in self.waiting
+            ],
+            demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
+            vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
+            workers_alive=self.alive,
+            workers=[WorkerFigures(**asdict(worker)) for worker in self.workers] if whole else [],
+            advice=self.advice,
+            schema_version=self.schema_version,
+        )
+
+
+def reason(failure: Failure) -> Reason:
+    """Why something failed, as people are told."""
+    return Reason(error=failure.error, failed_at=failure.failed_at, attempts=failure.attempts, given_up=failure.dead)
+
+
+async def in_use(connection: Connection | Pool) -> InUse | None:
+    """The models in use, as the photo read last tells; None where none was read yet."""
+    row = await connection.fetchrow(_SQL["in_use"])
+    return None if row is None else InUse(row["clip_model"], row["ocr_model"], row["dimensions"])
+
+
+async def look(
+    connection: Connection | Pool, *, owner: UUID | None = None, failures: int = 20, lease: float = 10
+) -> Status:
+    """The status now.
+
+    Args:
+        connection: to Immich's database.
+        owner: whose photos; None: everybody's.
+        failures: reasons to be told at most.
+        lease: seconds after which an indexer that was not seen is taken for dead.
+
+    Raises:
+        SchemaError: not installed.
+    """
+    if isinstance(connection, asyncpg.Pool):
+        async with connection.acquire() as one:
+            return await look(one, owner=owner, failures=failures, lease=lease)
+    version = await schema.require(connection)
+    models = await in_use(connection) or InUse(None, None, None)
+    made = await connection.fetch(_SQL["progress"], owner, models.clip, models.ocr)
+    done = {name: sum(row[name] for row in made) for name in ("total", "indexed", "with_text", "last_minute")}
+    workers = await backlog.workers(connection)
+    alive = [worker for worker in workers if worker.seen_seconds <= lease]
+    rate = sum(worker.photos_per_minute for worker in alive) if owner is None else float(done["last_minute"])
+    return Status(
+        owner=owner,
+        schema_version=version,
+        vector_width=await schema.vector_width(connection),
+        vector_dimensions=models.dimensions,
+        clip_model=models.clip,
+        total=done["total"],
+        indexed=done["indexed"],
+        with_text=done["with_text"],
+        queue=await backlog.counts(connection, owner),
+        workers=workers,
+        alive=len(alive),
+        failures=await backlog.failures(connection, failures, owner),
+        waiting=await backlog.waiting(connection, owner=owner),
+        models=[dict(row) for row in made if row["photos"]],
+        photos_per_minute=rate,
+        advice=(await forgotten.look(connection)).advice if owner is None else [],
+    )

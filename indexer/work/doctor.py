@@ -1,0 +1,298 @@
+"""Every precondition, checked one by one, each with what to do when it fails."""
+
+import asyncio
+import importlib.util
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+import asyncpg
+
+from indexer.database import owners, rights, schema, tuning, zhparser
+from indexer.database.pool import Connection, connect, connect_to_immich
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
+from indexer.immich import ml_servers
+from indexer.immich.api import Immich, ImmichRefusalError
+from indexer.photos import photo as photos
+from indexer.photos import width as widths
+from indexer.photos.results import MODEL_NAMES
+from indexer.photos.vectors import room
+from indexer.queue import backlog
+from indexer.settings import Settings
+from indexer.work import reconcile
+from indexer.work.media import Media, MediaError
+
+Verdict = Literal["ok", "advice", "fails"]
+_PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
+_OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its name, how it went, and what was seen or is to be done."""
+
+    check: str
+    verdict: Verdict
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """All findings, in an order in which to mend them. Never raises for what is wrong with the installation."""
+    findings = [await asyncio.to_thread(_device, settings)]
+    if "clip" in settings.tasks:
+        findings.append(await asyncio.to_thread(_weights, settings))
+    findings.append(await _faces(settings))
+    findings.append(await _immich(settings))
+    try:
+        connection = await connect(settings.dsn)
+    except TROUBLE as error:
+        return [*findings, Finding("connection", "fails", explain(error))]
+    await connection.close()
+    try:
+        immich = await connect_to_immich(settings.dsn)
+    except IndexerError as error:
+        return [*findings, Finding("connection", "fails", str(error))]
+    try:
+        server = await immich.fetchval("SELECT current_setting('server_version')")
+        findings.append(Finding("connection", "ok", f"PostgreSQL {server}"))
+        checks: list[tuple[str, Callable[[Connection, Settings], Awaitable[Finding]]]] = [
+            ("Immich's tables", _tables),
+            ("rights", _rights),
+            ("our schema", _schema),
+            ("backups", _backups),
+            ("pgvector", _pgvector),
+            ("zhparser", _zhparser),
+            ("vector width", _width),
+            ("other models' vectors", _foreign),
+            ("database settings", _settings),
+            ("media", _media),
+        ]
+        for name, check in checks:
+            try:
+                findings.append(await check(immich, settings))
+            except (IndexerError, asyncpg.PostgresError) as error:
+                findings.append(Finding(name, "fails", str(error)))
+    finally:
+        await immich.close()
+    return findings
+
+
+def _device(settings: Settings) -> Finding:
+    from indexer.models.device import resolve_device
+    from indexer.models.ocr_engines import engine_gpu_trouble
+
+    try:
+        device = resolve_device(settings.device)
+    except SettingsError as error:
+        return Finding("device", "fails", str(error))
+    if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
+        return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
+    threads = f", {settings.threads} threads" if device == "cpu" else ""
+    return Finding("device", "ok", f"{device}{threads}")
+
+
+def _weights(settings: Settings) -> Finding:
+    from indexer.models.checkpoint import open_checkpoint
+
+    try:
+        checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
+        note = checkpoint.note
+    except WeightsError as error:
+        return Finding("weights", "fails", str(error))
+    if note is not None:
+        return Finding(
+            "weights",
+            "fails",
+            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16 and run `immich-indexer models fetch`",
+        )
+    return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
+
+
+async def _faces(settings: Settings) -> Finding:
+    urls = settings.ml_urls
+    try:
+        if not urls:
+            return await asyncio.to_thread(_local_faces, settings)
+    except IndexerError as error:
+        return Finding("faces", "fails", str(error))
+    async with aiohttp.ClientSession() as session:
+        troubles = await asyncio.gather(*(ml_servers.ping(session, url) for url in urls))
+    seen = ", ".join(
+        f"{ml_servers.name_of(url)}: {trouble or 'answers'}" for url, trouble in zip(urls, troubles, strict=True)
+    )
+    if all(troubles):
+        return Finding(
+            "faces", "fails", f"{seen}; Immich asks the gateway for faces only once: start it, or mend IMMICH_ML_URL"
+        )
+    return Finding("faces", "advice" if any(troubles) else "ok", seen)
+
+
+def _local_faces(settings: Settings) -> Finding:
+    from indexer.models import face_weights
+
+    model, root = settings.face_model, settings.face_download_root
+    fetch = "`immich-indexer models fetch --faces`"
+    if not all((root / model / file.name).is_file() for file in face_weights.files_of(model)):
+        return Finding(
+            "faces",
+            "advice",
+            f"IMMICH_ML_URL names no server, and the weights of {model} are not here: the gateway cannot answer for "
+            f"faces. If Immich asks the gateway, set IMMICH_ML_URL=http://immich-machine-learning:3003 or run {fetch}",
+        )
+    damaged = [str(report.path) for report in face_weights.check(model, root) if not report.genuine]
+    if damaged:
+        return Finding("faces", "fails", f"{', '.join(damaged)}: not what was published; run {fetch}")
+    if importlib.util.find_spec("insightface") is None:
+        return Finding("faces", "fails", "the package insightface is missing: pip install 'immich-indexer[faces]'")
+    return Finding("faces", "ok", f"{model}, {root / model}")
+
+
+async def _immich(settings: Settings) -> Finding:
+    name = "Immich itself"
+    if not settings.immich_url:
+        return Finding(
+            name,
+            "advice",
+            "IMMICH_URL is not set: nobody can search over HTTP, for only Immich tells who is asking, and its jobs and"
+            " the tag `reindex` are left to people. Set IMMICH_URL=http://immich-server:2283",
+        )
+    key = settings.immich_api_key
+    try:
+        async with Immich(settings.immich_url, key.get_secret_value() if key else None) as immich:
+            await immich.ping()
+            permissions = await immich.own_permissions() if immich.has_key else None
+    except ImmichRefusalError as error:
+        return Finding(name, "fails", f"{error}: make IMMICH_API_KEY anew in Immich, Account Settings > API Keys")
+    except IndexerError as error:
+        return Finding(name, "fails", str(error))
+    if permissions is None:
+        return Finding(
+            name,
+            "advice",
+            "answers; without IMMICH_API_KEY the tag `reindex` stays on photos that were read, and `status` says which"
+            " of Immich's jobs to press",
+        )
+    lacking = [wanted for wanted in _PERMISSIONS if not permissions & {"all", wanted}]
+    if lacking:
+        return Finding(name, "advice", f"answers; IMMICH_API_KEY lacks the permission {' and '.join(lacking)}")
+    return Finding(name, "ok", "answers, and IMMICH_API_KEY may do what is asked in its name")
+
+
+async def _tables(connection: Connection, _: Settings) -> Finding:
+    rows = await connection.fetch(schema.SQL["tables_present"], list(schema.TABLES))
+    missing = [row["name"] for row in rows if not row["present"]]
+    if missing:
+        return Finding(
+            "Immich's tables", "fails", f"missing: {', '.join(missing)}; is this Immich 2.7 or newer, started once?"
+        )
+    generation = await connection.fetchval(schema.SQL["immich_generation"])
+    return Finding("Immich's tables", "ok", f"all there, as of Immich {generation}")
+
+
+async def _rights(connection: Connection, _: Settings) -> Finding:
+    await rights.require(connection)
+    return Finding("rights", "ok", "all that is needed, on Immich's tables")
+
+
+async def _schema(connection: Connection, _: Settings) -> Finding:
+    version = await schema.require(connection)
+    missing = await schema.missing_triggers(connection)
+    if missing:
+        return Finding("our schema", "fails", f"triggers missing: {', '.join(missing)}; run `immich-indexer install`")
+    return Finding("our schema", "ok", f"version {version}, all triggers in place")
+
+
+async def _pgvector(connection: Connection, _: Settings) -> Finding:
+    rows = {row["name"]: row for row in await connection.fetch(schema.SQL["extension_versions"])}
+    installed = rows["vector"]["installed_version"] if "vector" in rows else None
+    if installed is None:
+        return Finding("pgvector", "fails", "not installed in this database; Immich installs it when it starts")
+    if tuple(int(part) for part in installed.split(".")[:2]) < _OLDEST_PGVECTOR:
+        return Finding(
+            "pgvector",
+            "fails",
+            f"{installed} is too old, 0.7 is needed: update the database image, then ALTER EXTENSION vector UPDATE",
+        )
+    return Finding("pgvector", "ok", installed)
+
+
+async def _zhparser(connection: Connection, _: Settings) -> Finding:
+    advice = await zhparser.advice(connection)
+    if advice is None:
+        return Finding("zhparser", "ok", "ranks Chinese words")
+    return Finding("zhparser", "fails" if await zhparser.state(connection) == "lost" else "advice", advice)
+
+
+async def _width(connection: Connection, settings: Settings) -> Finding:
+    from indexer.models.checkpoint import configuration
+
+    width = await schema.vector_width(connection)
+    named = MODEL_NAMES.get(width, "none that we know")
+    if "clip" not in settings.tasks:
+        return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
+    needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
+    advice = widths.advice(width, needed)
+    if advice is None:
+        words = f"{room(width, needed)} hold the photos' words"
+        return Finding("vector width", "ok", f"{widths.known(width, needed)}: {words}")
+    return Finding("vector width", "fails" if width < needed else "advice", advice)
+
+
+async def _foreign(connection: Connection, settings: Settings) -> Finding:
+    if "clip" not in settings.tasks:
+        return Finding("other models' vectors", "ok", "not our business: TASKS lacks clip")
+    await schema.require(connection)
+    found = await reconcile.foreign_vectors(connection)
+    alive = any(worker.seen_seconds <= settings.lease_seconds for worker in await backlog.workers(connection))
+    said = []
+    if found.missed:
+        todo = "" if alive else ", and start `immich-indexer run`"
+        said.append(
+            f"{found.missed} photos have a vector of another model, which no Chinese search finds: "
+            f"`immich-indexer backfill`{todo}"
+        )
+    if found.given_up:
+        said.append(
+            f"{found.given_up} photos that could not be read keep a vector of another model: `immich-indexer status` "
+            "says why, `immich-indexer retry` tries again"
+        )
+    if found.queued:
+        todo = "being read now" if alive else "in the queue: start `immich-indexer run`"
+        said.append(f"{found.queued} photos with a vector of another model are {todo}")
+    well = not found.missed and not found.given_up and (alive or not found.queued)
+    return Finding("other models' vectors", "ok" if well else "advice", "; ".join(said) or "none")
+
+
+async def _settings(connection: Connection, _: Settings) -> Finding:
+    advice = await tuning.advice(connection)
+    if advice is not None:
+        return Finding("database settings", "advice", advice)
+    if await tuning.missing(connection):
+        return Finding("database settings", "ok", "not made, and not needed: Immich's search asks no HNSW index")
+    return Finding("database settings", "ok", "as Immich's search wants them")
+
+
+async def _backups(connection: Connection, _: Settings) -> Finding:
+    trouble = await owners.trouble(connection)
+    return Finding("backups", "fails", trouble) if trouble else Finding("backups", "ok", "Immich can restore its own")
+
+
+async def _media(connection: Connection, settings: Settings) -> Finding:
+    from indexer import images
+
+    path = await photos.some_preview(connection)
+    if path is None:
+        return Finding("media", "advice", "no photo has a preview yet: nothing to check with")
+    try:
+        local = settings.path_map()(path)
+        data = await Media.of(settings).read(path)
+        await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
+    except (PictureError, MediaError) as error:
+        return Finding(
+            "media",
+            "fails",
+            f"{error}; Immich calls it {path}: mount its folder here and set MEDIA_PATH_MAP accordingly",
+        )
+    return Finding("media", "ok", f"{path} is readable as {local}")

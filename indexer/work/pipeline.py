@@ -1,0 +1,347 @@
+"""Claim, read, infer, write: photos on their way, stages overlapped, a bounded number of them at once."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from indexer.database.backoff import Backoff
+from indexer.database.pool import Pool, within
+from indexer.database.trouble import explain
+from indexer.errors import ModelError, PictureError
+from indexer.models.inference import Inference, Made
+from indexer.outage import Outage
+from indexer.photos import photo as photos
+from indexer.photos.photo import Photo
+from indexer.photos.results import Reading
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Choice, Job
+from indexer.text.normalise import clean
+from indexer.work import verdicts
+from indexer.work.health import Health
+from indexer.work.media import Media, MediaError, UnreadableError
+from indexer.work.verdicts import Verdict
+from indexer.work.writer import Writer
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+_REQUESTS = 8  # photos that persons wait for, under way beyond all others
+_COMPARE = 5.0  # seconds between two looks whether we hold just what we know of
+_TASKS = {"clip": ("clip", "clip!"), "ocr": ("ocr", "ocr!")}  # of a job, by the engine that does them
+
+
+class Pipeline:
+    """Works on the queue until told to stop.
+
+    Args:
+        pool: connections to the database.
+        queue: this worker's view of the queue.
+        inference: the models.
+        media: where previews are.
+        batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
+        patience: seconds to wait for an answer of the database before asking again over another connection: a single
+            one may be dead while all others, the heartbeat's too, are well.
+        outage: who says that the database is waited for.
+
+    Attributes:
+        engines: how each model is that there is (clip, ocr), and what files are read and decoded with (reading).
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        queue: Queue,
+        inference: Inference,
+        media: Media,
+        *,
+        batch: int = 8,
+        patience: float,
+        outage: Outage | None = None,
+    ) -> None:
+        self.engines = {"reading": Health("the previews", (*_TASKS["clip"], *_TASKS["ocr"]))}
+        if inference.clip is not None:
+            self.engines["clip"] = Health("the CLIP model", _TASKS["clip"])
+        if inference.ocr is not None:
+            self.engines["ocr"] = Health("the OCR engine", _TASKS["ocr"])
+        self._pool = pool
+        self._queue = queue
+        self._inference = inference
+        self._media = media
+        self._batch = batch
+        self._patience = patience
+        self._under_way: dict[asyncio.Task[None], Job] = {}
+        self._traced: dict[str, str] = {}  # the reason that was logged last, by the engine
+        self._outage = outage or Outage("the database")
+        alphabet = None if inference.ocr is None else inference.ocr.alphabet
+        self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
+        self._room = self._writer.ended
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
+        """Work until `stop`. `notified`: there may be something to do. Otherwise we look every `idle()` seconds."""
+        async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
+            self._loops = [
+                self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
+                self._tasks.create_task(self._writer.run(), name="writer"),
+            ]
+
+    async def stop(self, grace: float) -> None:
+        """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
+        self._stopping.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await asyncio.wait(self._loops[:1])
+                await self._drain()
+        tasks = [*self._loops, *self._under_way]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=1)  # what they have sent to the database is done or undone
+        self._inference.close()
+        if left := await within(2, self._queue.release_all()):
+            log.info("gave back", photos=left)
+
+    @property
+    def photos(self) -> int:
+        """Read and written since the start."""
+        return self._writer.photos
+
+    @property
+    def _load(self) -> int:
+        return len(self._under_way) + len(self._writer.unwritten)
+
+    @property
+    def _doubtful(self) -> list[Health]:
+        return [engine for engine in self.engines.values() if not engine.well]
+
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
+        return await within(self._patience, work)
+
+    async def _claim_all(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
+        loop = asyncio.get_running_loop()
+        compare = loop.time()  # when to see next whether we hold just what we know of
+        backoff = Backoff(1)
+        while not self._stopping.is_set():
+            try:
+                # An answer may have been lost with its connection. And a claim that was given up may come late: its
+                # server process was frozen, or its line.
+                if loop.time() >= compare:
+                    await self._answer(
+                        self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
+                    )
+                    compare = loop.time() + _COMPARE
+                claimed = await self._claim(notified, idle)
+            except Exception as error:  # whatever it is, no photo is concerned yet
+                self._outage.goes_on("claims", explain(error))
+                compare = loop.time()
+                notified.set()  # what it told of was perhaps not looked at
+                await self._pause(backoff.after(error))
+                continue
+            backoff.after(None)
+            self._outage.ends("claims")
+            if not claimed:
+                doubtful = self._doubtful
+                if not self._load and not doubtful:
+                    self._writer.progress.caught_up()
+                await self._wait(notified, min([idle(), *(engine.wait for engine in doubtful if engine.wait)]))
+
+    async def _claim(self, notified: asyncio.Event, idle: Callable[[], float]) -> bool:
+        """Claim and start what there is room for. False: there is nothing to do, or no room."""
+        await self._take_in(notified)
+        if self._load >= self._batch:
+            await self._claim_requests()
+            return False
+        for engine in self._doubtful:
+            if engine.due and (jobs := await self._answer(self._queue.claim(1, Choice(wanting=engine.tasks)))):
+                await self._start(jobs, notified, idle, tries=engine)
+                return True
+        jobs = await self._answer(self._queue.claim(self._batch, self._choice))
+        await self._start(jobs, notified, idle)
+        return bool(jobs)
+
+    @property
+    def _choice(self) -> Choice:
+        """Jobs that something can be done for now: an engine in doubt is only given those that try it."""
+        well = [name for name in _TASKS if name in self.engines and self.engines[name].well]
+        if not self._doubtful:
+            return Choice()
+        if not well or not self.engines["reading"].well:
+            return Choice(self.engines["reading"].tasks, strictly=True)
+        return Choice(frozenset(task for name in _TASKS if name not in well for task in _TASKS[name]))
+
+    async def _start(
+        self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], tries: Health | None = None
+    ) -> None:
+        """Start what was claimed; one that has to be alone when nothing else is under way."""
+        alone = any(job.alone for job in jobs)
+        if alone:
+            await self._clear(notified, idle)
+        await self._start_all(jobs, tries)
+        if alone:
+            await self._clear(notified, idle)
+
+    async def _take_in(self, notified: asyncio.Event) -> None:
+        """Put what was wished for into the queue, when it rang or when there is room."""
+        heard = notified.is_set()
+        notified.clear()  # before looking: what comes, or ends, while we look rings again
+        self._room.clear()
+        if heard or self._load < self._batch:
+            while await self._answer(self._queue.drain()) >= 10_000:
+                pass
+        if heard:
+            await self._promote()
+
+    async def _claim_requests(self) -> None:
+        """Start what persons wait for, whether there is room or not."""
+        room = _REQUESTS - sum(job.interactive for job in self._under_way.values())
+        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room, self._choice))):
+            await self._start_all(jobs)
+
+    async def _promote(self) -> None:
+        """Begin anew, before all others, what waits its turn here and a person asks for now."""
+        ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.interactive}
+        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else {}
+        # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
+        if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
+            await self._start_all(await self._answer(self._queue.promote(stopped)))
+
+    async def _start_all(self, jobs: Sequence[Job], tries: Health | None = None) -> None:
+        """Start `jobs`; it is one where it `tries` an engine that is in doubt."""
+        if not jobs:
+            return
+        known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
+        for job in jobs:
+            if tries is not None:
+                tries.begin(job.asset_id)
+            task = self._tasks.create_task(self._one(job, known.get(job.asset_id)))
+            self._under_way[task] = job
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        job = self._under_way.pop(task, None)
+        if job is not None:
+            for engine in self.engines.values():
+                engine.end(job.asset_id)
+        self._room.set()
+
+    async def _clear(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
+        """Until nothing is under way any more; what persons wait for is still taken in."""
+        while self._load and not self._stopping.is_set():
+            await self._wait(notified, idle())
+            await self._take_in(notified)
+            await self._claim_requests()
+        await self._drain()
+
+    async def _drain(self) -> None:
+        while self._load:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _wait(self, notified: asyncio.Event, idle: float) -> None:
+        """Until something rings, or something has ended, or it is time to look anyway."""
+        tasks = [asyncio.ensure_future(event.wait()) for event in (self._room, self._stopping, notified)]
+        done, _ = await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        if not done:
+            notified.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _one(self, job: Job, photo: Photo | None) -> None:
+        """One photo, from its file to a reading."""
+        try:
+            reading = await self._read(job, photo)
+        except Exception as error:
+            if isinstance(error, MediaError) and not isinstance(error, UnreadableError):  # of this file, for now
+                log.error("cannot reach a preview", error=str(error))
+                await self._writer.release(job, str(error))
+            elif (reason := self._blame("reading", job, error)) is not None:
+                await self._writer.fail(job, reason)
+            else:
+                engine = self.engines["reading"]
+                await self._writer.release(job, engine.error, engine.pause(job.asset_id))
+            return
+        if reading.whole or reading.done or reading.vector is not None or reading.lines is not None:
+            self._writer.put(reading)
+        elif reading.waiting:
+            await self._writer.release(job, reading.reason, reading.pause)
+        else:
+            await self._writer.fail(job, reading.reason)
+
+    def _blame(self, name: str, job: Job, error: Exception) -> str | None:
+        """Why an engine failed, where that is the photo's fault; None where it is the machine's until proven."""
+        reason = clean(_reason(error))
+        if verdicts.of(error) is Verdict.PHOTO:
+            return reason
+        engine = self.engines[name]
+        if engine.failed(job.asset_id, reason):
+            return f"{reason}, {verdicts.PROVEN}"
+        if reason != self._traced.get(name):  # the same trace for each photo tells nobody anything
+            self._traced[name] = reason
+            log.error("cannot read a photo for now", part=name, asset=str(job.asset_id), exc_info=error)
+        return None
+
+    async def _read(self, job: Job, photo: Photo | None) -> Reading:
+        again = {task.removesuffix("!") for task in job.tasks if task.endswith("!")}
+        wanted = {"clip", "ocr"} & (job.tasks | again)
+        if photo is None or not photo.eligible or photo.path is None or not wanted:
+            return Reading(job, photo)
+        data = await self._media.read(photo.path, interactive=job.interactive)
+        digest = hashlib.sha256(data).digest()
+        clip, ocr = self._inference.clip, self._inference.ocr
+        # The same picture, read by the same model, reads the same: only who asks for it has it read again regardless.
+        stale = digest != photo.digest
+        wants = {
+            "clip": clip is not None and (stale or "clip" in again or photo.clip_model != clip.name),
+            "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name),
+        }
+        reads = {part: self.engines[part].admits(job.asset_id) for part in wants if wants[part]}
+        made = Made()
+        if any(reads.values()):
+            made = await self._inference.read_each(
+                data, clip=reads.get("clip", False), ocr=reads.get("ocr", False), interactive=job.interactive
+            )
+            self.engines["reading"].succeeded(job.asset_id)
+        failed: dict[str, str] = {}
+        waiting: dict[str, str] = {}
+        pause = 0.0
+        for part, read in reads.items():
+            engine = self.engines[part]
+            if part not in made.failed:
+                if read:
+                    engine.succeeded(job.asset_id)
+                else:
+                    waiting[part] = engine.error
+            elif (reason := self._blame(part, job, made.failed[part])) is not None:
+                failed[part] = reason
+            else:
+                waiting[part] = engine.error
+                pause = max(pause, engine.pause(job.asset_id))
+        return Reading(
+            job,
+            photo,
+            digest,
+            clip_model=clip.name if clip is not None and made.vector is not None else None,
+            vector=made.vector,
+            ocr_model=ocr.name if ocr is not None and made.lines is not None else None,
+            lines=made.lines,
+            failed=failed,
+            waiting=waiting,
+            pause=pause,
+        )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong with a photo, for a person."""
+    return (
+        str(error) if isinstance(error, PictureError | ModelError | MediaError) else f"{type(error).__name__}: {error}"
+    )

@@ -1,0 +1,204 @@
+"""Finds what every event missed, and puts it right: on start, every few minutes, and on demand.
+
+Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an
+import made while nothing listened, all heal here, without anybody having to notice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from indexer.database import rights, schema
+from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connect, connect_to_immich, hang_up, within
+from indexer.database.statements import queries
+from indexer.database.trouble import TROUBLE
+from indexer.photos import lexical, results
+from indexer.queue import tags
+from indexer.text import tokens
+from indexer.work import verdicts
+
+log = structlog.get_logger()
+
+PAGE = 5_000  # ids looked at in one statement
+_CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
+_ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
+_BEAT = 15.0  # seconds between two signs of life of whoever reconciles
+_FROZEN = "60s"  # without one, after which another takes its turn: that process is frozen, or its line dead
+_START = UUID(int=0)
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
+_SQL = queries("reconcile")
+T = TypeVar("T")
+
+
+@dataclass
+class Found:
+    """What one round found: photos queued for inference, photos put right from our own copy, photos forgotten."""
+
+    queued: int = 0
+    restored: int = 0
+    forgotten: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.queued or self.restored or self.forgotten)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Photos with a vector of another model: in the queue, given up, or neither (`backfill` queues those)."""
+
+    missed: int
+    queued: int
+    given_up: int
+
+
+class Reconciler:
+    """Compares and heals.
+
+    Args:
+        pool: connections to the database.
+        dsn: the database, for a connection of its own when the schema has to be repaired.
+        clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
+        alphabet: the characters that the OCR model knows, None where it knows all.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        dsn: str,
+        clip_model: str | None,
+        ocr_model: str | None,
+        alphabet: frozenset[str] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self._models = (clip_model, ocr_model)
+        self._alphabet = alphabet
+
+    async def round(self, *, thorough: bool) -> Found | None:
+        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
+
+        Raises:
+            TimeoutError: the database did not answer, or not over this connection.
+        """
+        await self._mend_schema()
+        async with self._turn() as ours:
+            return await self._compare(thorough=thorough) if ours else None
+
+    async def vectors_file(self) -> int | None:
+        """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
+        number: int | None = await self._answer(self._pool.fetchval(_SQL["vectors_file"]))
+        return number
+
+    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
+        return await within(PATIENCE, work)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        """Whether it is our turn, for as long as the block lasts and this process gives signs of life."""
+        guard = await connect(self._dsn)
+        beating = None
+        try:
+            await self._answer(guard.execute(f"SET idle_session_timeout = '{_FROZEN}'"))
+            ours = bool(await self._answer(guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
+            if ours:
+                beating = asyncio.create_task(_beat(guard))
+            yield ours
+        finally:
+            if beating is not None:
+                beating.cancel()
+            await hang_up(guard)  # also where this is cancelled meanwhile, though not politely then
+
+    async def _mend_schema(self) -> None:
+        """After Immich restored a backup its tables are new, and our triggers gone."""
+        if await self._answer(self._is_current()):
+            await self._answer(self._check_rights())
+            return
+        log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
+        own = await self._answer(connect_to_immich(self._dsn))
+        try:
+            change = await within(INSTALLING, schema.install(own))
+        finally:
+            await hang_up(own)
+        log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
+
+    async def _check_rights(self) -> None:
+        async with self._pool.acquire() as connection:
+            await rights.require(connection)
+
+    async def _is_current(self) -> bool:
+        async with self._pool.acquire() as connection:
+            return await schema.is_current(connection)
+
+    async def _width(self) -> int:
+        async with self._pool.acquire() as connection:
+            return await schema.vector_width(connection)
+
+    async def _compare(self, *, thorough: bool) -> Found:
+        found = Found()
+        found.forgotten = int((await self._answer(self._pool.execute(_SQL["orphans"]))).split()[-1])
+        found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
+        width = await self._answer(self._width())
+        since = _EVER if thorough else datetime.now(UTC) - _RECENT
+        found.restored += await self._heal("altered", width, since)
+        found.queued = await self.enqueue_missing() + await self._answer(tags.catch_up(self._pool))
+        if found:
+            log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
+        return found
+
+    async def enqueue_missing(self) -> int:
+        """Queue every photo that has no results of the models in use. Returns how many."""
+        last, queued = _START, 0
+        while True:
+            row = await self._answer(self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models))
+            if row is None or row["last"] is None:
+                break
+            last = row["last"]
+            queued += row["found"]
+            if row["found"]:
+                await self._answer(self._pool.execute("SELECT pg_notify('immich_indexer', '')"))
+        return queued
+
+    async def _heal(self, query: str, *arguments: Any) -> int:
+        """Make Immich's columns follow our table for the photos that `query` names, page by page."""
+        last, healed = _START, 0
+        while True:
+            row = await self._answer(self._pool.fetchrow(_SQL[query], last, PAGE, *arguments))
+            if row is None or row["last"] is None:
+                return healed
+            last = row["last"]
+            for start in range(0, len(row["assets"]), _CHUNK):
+                healed += await self._restore(row["assets"][start : start + _CHUNK])
+
+    async def _restore(self, assets: list[UUID]) -> int:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(verdicts.passes),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_attempt(6),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._answer(results.restore(self._pool, assets, self._alphabet))
+        return 0
+
+
+async def _beat(guard: Connection) -> None:
+    """Signs of life, until the session is gone."""
+    with contextlib.suppress(*TROUBLE):
+        while True:
+            await asyncio.sleep(_BEAT)
+            await guard.execute("SELECT 1")
+
+
+async def foreign_vectors(connection: Connection | Pool) -> Foreign:
+    """How many photos that we should read have a vector in Immich's column that is not of our making."""
+    row = await connection.fetchrow(_SQL["foreign_vectors"])
+    assert row is not None  # noqa: S101 - it counts
+    return Foreign(**row)

@@ -1,0 +1,316 @@
+"""The service: everything that runs side by side while photos are indexed, started and stopped together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+from uuid import uuid4
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
+
+import indexer
+from indexer.database import schema
+from indexer.database.backoff import Backoff
+from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connect_to_immich, hang_up, open_pool, within
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import ColumnWidthError, IndexerError
+from indexer.immich.api import Immich
+from indexer.models.inference import ClipModel
+from indexer.models.load import Models as Models
+from indexer.models.load import load_models as load_models
+from indexer.models.load import start_inference
+from indexer.outage import Outage
+from indexer.queue import requests
+from indexer.queue.claims import LOOKS, Queue
+from indexer.queue.jobs import Policy
+from indexer.queue.listener import Listener
+from indexer.queue.tags import Untagger
+from indexer.settings import Settings
+from indexer.work import verdicts
+from indexer.work.media import Media
+from indexer.work.pipeline import Pipeline
+from indexer.work.reconcile import Reconciler
+
+log = structlog.get_logger()
+
+_GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
+_IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
+_PATIENCE = 5.0  # seconds at least to wait for an answer of the database, three leases if that is more
+_UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
+_MEND = 5.0  # seconds after which to reconcile again that failed: a restored backup is found in the middle of it
+_WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
+_THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
+_TROUBLE = (*TROUBLE, IndexerError)
+
+
+class SilenceError(IndexerError):
+    """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
+
+
+async def serve(settings: Settings, models: Models) -> None:
+    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with."""
+    worker = Worker(settings, models)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once: Python would wait for threads in a model call, which nothing interrupts."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+class Worker:
+    """One indexer process. `run` returns when `stop` was called, or raises what it cannot live with."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self._settings = settings
+        self._models = models
+        self._id = uuid4()
+        self._stop = asyncio.Event()
+        url, key = settings.immich_url, settings.immich_api_key
+        self._immich = Immich(url, key.get_secret_value()) if url and key else None
+        self._outage = Outage("the database")
+        self.listener = Listener(settings.dsn)
+        self.pipeline: Pipeline | None = None
+        self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
+
+    def stop(self) -> None:
+        """Finish what is under way, give back the rest, and return from `run`, within 10 seconds."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Index until stopped.
+
+        Raises:
+            SchemaError: the database is not one that can be worked on; what to do is in the text.
+        """
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            while (pool := await self._until_stopped(self._open(), stopped)) is not None:
+                try:
+                    await self._serve(pool)
+                    return
+                except SilenceError as error:
+                    log.warning("connecting anew", error=str(error))
+                finally:
+                    pool.terminate()
+        finally:
+            stopped.cancel()
+            if self._immich is not None:
+                await self._immich.close()
+
+    @staticmethod
+    async def _until_stopped(work: Coroutine[Any, Any, Pool], stopped: "asyncio.Task[bool]") -> Pool | None:
+        task = asyncio.ensure_future(work)
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            return None
+        return task.result()
+
+    async def _open(self) -> Pool:
+        """Wait for the database, and make sure of the schema. Immich's own container may still be starting."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(verdicts.passes),
+            wait=wait_random_exponential(multiplier=0.3, max=10),
+            before_sleep=lambda state: self._outage.goes_on(
+                "opening", explain((state.outcome and state.outcome.exception()) or OSError())
+            ),
+        ):
+            with attempt:
+                pool = await self._try_to_open()
+        self._outage.ends("opening")
+        return pool
+
+    async def _try_to_open(self) -> Pool:
+        connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
+        try:
+            change = await within(INSTALLING, schema.install(connection))
+            if self._models.clip is not None:
+                await within(PATIENCE, _check_width(connection, self._models.clip))
+        finally:
+            await hang_up(connection)
+        if change:
+            log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
+        for note in change.notes:
+            log.info("note", note=note)
+        pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
+        try:
+            await self._register(self._queue(pool))
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+    async def _serve(self, pool: Pool) -> None:
+        settings, models = self._settings, self._models
+        gpu = models.device != "cpu"
+        queue = self._queue(pool)
+        inference = start_inference(settings, models)
+        pipeline = self.pipeline = Pipeline(
+            pool,
+            queue,
+            inference,
+            Media.of(settings),
+            batch=settings.batch_size or (64 if gpu else 8),
+            patience=self._patience,
+            outage=self._outage,
+        )
+        self._done.clear()
+        log.info(
+            "indexing",
+            clip=models.clip.name if models.clip else None,
+            ocr=models.ocr.name if models.ocr else None,
+            device=models.device,
+            threads=settings.threads,
+        )
+        beating = asyncio.create_task(self._beat(queue), name="heartbeat")
+        side = [
+            beating,
+            asyncio.create_task(self.listener.run(), name="listener"),
+            asyncio.create_task(self._reap(queue), name="reaper"),
+            asyncio.create_task(self._reconcile(pool), name="reconciler"),
+            asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
+        ]
+        if self._immich is not None:
+            side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))
+        work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        # A failure of any of them is a failure of all: better to be restarted than to limp.
+        await asyncio.wait([*side, work, stop], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if stop.done():
+                log.info("stopping")
+            await pipeline.stop(_GRACE if stop.done() else 0)
+            if not _is_silent(beating):  # else we go on under the same id, and this might come late
+                await within(1, queue.unregister())
+        except _TROUBLE as error:
+            log.warning("could not say goodbye: the lease will end by itself", error=explain(error))
+        finally:
+            for task in (*side, work, stop):
+                task.cancel()
+            ended, _ = await asyncio.wait({*side, work}, timeout=1)
+        for task in ended:
+            if not task.cancelled():
+                task.result()  # raises what ended it
+        log.info("stopped", photos=pipeline.photos)
+
+    def _queue(self, pool: Pool) -> Queue:
+        settings = self._settings
+        return Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+
+    @property
+    def _patience(self) -> float:
+        return max(_PATIENCE, 3 * self._settings.lease_seconds)
+
+    def _idle(self) -> float:
+        return self._settings.poll_seconds if self.listener.polling else _IDLE
+
+    async def _register(self, queue: Queue) -> None:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.device))
+
+    async def _beat(self, queue: Queue) -> None:
+        """Keep the lease, often enough that one lost beat does not cost it.
+
+        Raises:
+            SilenceError: a beat was not answered for as long as a lease lasts.
+        """
+        loop, backoff = asyncio.get_running_loop(), Backoff(self._settings.lease_seconds / 5)
+        while True:
+            trouble: Exception | None = None
+            photos = self.pipeline.photos if self.pipeline else 0
+            self._done.append((loop.time(), photos))
+            while self._done[0][0] < loop.time() - 60:
+                self._done.popleft()
+            since, before = self._done[0]
+            minutes = max(loop.time() - since, 1) / 60
+            try:
+                beat = queue.heartbeat(photos, (photos - before) / minutes, self.listener.polling)
+                if not await within(self._settings.lease_seconds, beat):
+                    log.warning("the lease was lost: others took over our photos")
+                    await self._register(queue)
+                    self.listener.notified.set()  # claims in between got nothing
+                self._outage.ends("heartbeat")
+            except TimeoutError:
+                raise SilenceError("the database did not answer for as long as a lease lasts") from None
+            except _TROUBLE as error:
+                self._outage.goes_on("heartbeat", explain(error))
+                trouble = error
+            await asyncio.sleep(backoff.after(trouble))
+
+    async def _reap(self, queue: Queue) -> None:
+        """Take over from workers that died."""
+        backoff = Backoff(queue.policy.lease_seconds / LOOKS)
+        while True:
+            trouble: Exception | None = None
+            try:
+                reaped = await within(self._patience, queue.reap())
+                if reaped:
+                    log.warning("took over from a dead indexer", photos=len(reaped))
+                    self.listener.notified.set()
+            except _TROUBLE as error:
+                log.debug("cannot look for dead indexers", error=explain(error))
+                trouble = error
+            await asyncio.sleep(backoff.after(trouble))
+
+    async def _reconcile(self, pool: Pool) -> None:
+        clip, ocr = self._models.clip, self._models.ocr
+        names = clip.name if clip else None, ocr.name if ocr else None
+        reconciler = Reconciler(pool, self._settings.dsn, *names, ocr.alphabet if ocr else None)
+        rounds, said = 0, ""
+        backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
+        while True:
+            pause, file = self._settings.reconcile_seconds, None
+            self.listener.came_back.clear()
+            try:
+                file = await reconciler.vectors_file()  # before the round, which may be late for what comes after
+                if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
+                    rounds += 1
+                backoff.after(None)
+                said = ""
+            except _TROUBLE as error:
+                if explain(error) != said:  # the same line again and again tells nobody anything
+                    said = explain(error)
+                    log.warning("cannot reconcile", error=said)
+                pause = backoff.after(error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._reason_to_look(reconciler, file)
+
+    async def _reason_to_look(self, reconciler: Reconciler, file: int | None) -> None:
+        """Until there is one.
+
+        Whoever cut our connections may have restored a backup, and our triggers are gone. And where Immich's CLIP model
+        is changed, its vectors are emptied, which no trigger can tell of without standing in the way of just that.
+        """
+        while not self.listener.came_back.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH):
+                    await self.listener.came_back.wait()
+            with contextlib.suppress(*_TROUBLE):
+                if await reconciler.vectors_file() != file:
+                    return
+
+
+def _is_silent(beating: "asyncio.Task[None]") -> bool:
+    """Whether the heartbeat ended because the database says nothing."""
+    return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
+
+
+async def _check_width(connection: Connection, clip: ClipModel) -> None:
+    """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
+    from indexer.photos.results import width_advice
+
+    width = await schema.vector_width(connection)
+    if width < clip.dimensions:
+        raise ColumnWidthError(width, clip.dimensions, width_advice(clip.dimensions))

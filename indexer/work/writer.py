@@ -1,0 +1,192 @@
+"""Writes down how each job ended: its results, a failure, or what it waits for; waits while the database cannot."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from indexer.database.backoff import at_least
+from indexer.database.pool import Pool, within
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import SchemaError
+from indexer.outage import Outage
+from indexer.photos import results
+from indexer.photos.results import Reading
+from indexer.queue.claims import Queue
+from indexer.queue.jobs import Job
+from indexer.text.normalise import clean
+from indexer.work import verdicts
+from indexer.work.health import Suspects
+from indexer.work.progress import Progress
+from indexer.work.verdicts import Verdict
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
+_TRIES = 8  # of a write before its photos are parted; and where Immich changes its columns at that moment
+_PAUSE = 3.0  # seconds between two such tries at most
+_LONGEST = 30.0  # seconds between two tries of what cannot be written, at most
+_SYSTEMIC_PAUSE = 30.0  # seconds until photos come again after trouble that is not theirs
+
+
+class Writer:
+    """Takes readings and writes them, in small batches; one that cannot be written does not hold up the others.
+
+    Args:
+        pool: connections to the database.
+        queue: this worker's view of the queue.
+        alphabet: the characters that the OCR model knows, None where it knows all.
+        outage: who says that the database is waited for.
+        patience: seconds to wait for an answer of the database.
+    """
+
+    def __init__(
+        self, pool: Pool, queue: Queue, alphabet: frozenset[str] | None, outage: Outage, *, patience: float
+    ) -> None:
+        self.photos = 0  # read and written since the start
+        self.progress = Progress()
+        self.ended = asyncio.Event()  # set when something has been written, for others to clear
+        self.unwritten: dict[Job, None] = {}
+        self._pool = pool
+        self._queue = queue
+        self._alphabet = alphabet
+        self._outage = outage
+        self._patience = patience
+        self._suspects = Suspects()
+        self._readings: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
+
+    def put(self, reading: Reading) -> None:
+        """Write `reading`, and end its job, soon."""
+        self.unwritten[reading.job] = None
+        self._readings.put_nowait((not reading.job.interactive, next(self._numbers), reading))
+
+    async def run(self) -> None:
+        """Write what comes, for ever."""
+        while True:
+            batch = [(await self._readings.get())[-1], *self._more(BATCH - 1)]
+            try:
+                await self._write(batch, _TRIES)
+            except Exception as error:
+                if len(batch) > 1 or not await self._is_settled(batch[0], error):
+                    await self._write_each(batch)
+            else:
+                self._end(batch)
+
+    async def fail(self, job: Job, reason: str) -> None:
+        """An attempt of `job` failed through the photo's own fault."""
+        self._tell(job, reason, await self._insist(lambda: self._queue.fail(job, clean(reason))))
+
+    async def release(self, job: Job, reason: str, pause: float | None = None) -> None:
+        """`job` waits for at least `pause` seconds, for a reason that is no fault of the photo's."""
+        seconds = _SYSTEMIC_PAUSE if pause is None else pause
+        await self._insist(lambda: self._queue.release(job, clean(reason), seconds))
+
+    def _more(self, most: int) -> Iterator[Reading]:
+        for _ in range(min(most, self._readings.qsize())):
+            yield self._readings.get_nowait()[-1]
+
+    def _end(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.unwritten.pop(reading.job, None)
+        self.ended.set()
+
+    async def _write(self, batch: Sequence[Reading], tries: int) -> None:
+        """Write a batch within so many tries. Raises what the last one raised."""
+        looks = AsyncRetrying(
+            retry=retry_if_exception(_is_error),
+            stop=lambda state: state.attempt_number >= (tries if _is_the_machines(state) else _TRIES),
+            wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+            before_sleep=self._say(self),
+            reraise=True,
+        )
+        async for attempt in looks:
+            with attempt:
+                failed = await within(self._patience, results.write(self._pool, self._queue, batch, self._alphabet))
+        self._outage.ends(self)
+        for reading in batch:
+            if reading.job in failed:
+                self._tell(reading.job, reading.reason, failed[reading.job])
+        read = sum(reading.digest is not None and reading.whole for reading in batch)
+        self.photos += read
+        self.progress.read(read)
+
+    async def _write_each(self, batch: Sequence[Reading]) -> None:
+        """Write each by itself until all are settled; new ones join in, which may show whose fault it is."""
+        left, pause = list(batch), _PAUSE
+        while left:
+            reading = left.pop(0)
+            try:
+                await self._write([reading], 1)
+            except Exception as error:
+                if await self._is_settled(reading, error):
+                    continue
+                self._outage.goes_on(self, explain(error))
+                left.append(reading)  # the others first
+                with contextlib.suppress(Exception):
+                    await within(self._patience, self._queue.note([one.job for one in left], clean(explain(error))))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST)
+                left += self._more(BATCH - len(left))
+            else:
+                self._suspects.succeeded(reading.job.asset_id)
+                self._end([reading])
+                pause = _PAUSE
+
+    async def _is_settled(self, reading: Reading, error: Exception) -> bool:
+        """Whether `reading`, which could not be written alone, is dealt with: not while the machine is to blame."""
+        if isinstance(error, SchemaError):
+            self._outage.goes_on(self, str(error))
+            await self.release(reading.job, str(error))
+        elif verdicts.of(error) is not Verdict.MACHINE:
+            await self.fail(reading.job, f"cannot write the results: {explain(error)}")
+        elif verdicts.can_be_proven(error) and self._suspects.failed(reading.job.asset_id):
+            bug = None if isinstance(error, TROUBLE) else error  # of the server, its words say it all
+            log.error("cannot write", asset=str(reading.job.asset_id), error=explain(error), exc_info=bug)
+            await self.fail(reading.job, f"cannot write the results: {explain(error)}, {verdicts.PROVEN}")
+        else:
+            return False
+        self._end([reading])
+        return True
+
+    async def _insist(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What `work` comes to in the end, however long the database cannot do it."""
+        who = object()
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(lambda error: isinstance(error, Exception)),
+                wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+                before_sleep=self._say(who),
+            ):
+                with attempt:
+                    return await within(self._patience, work())
+            raise AssertionError("unreachable: the retrying above has no end")
+        finally:
+            self._outage.ends(who)
+
+    def _say(self, who: object) -> Callable[[RetryCallState], None]:
+        def say(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if error is not None:
+                self._outage.goes_on(who, explain(error))
+
+        return say
+
+    @staticmethod
+    def _tell(job: Job, reason: str, dead: bool) -> None:
+        log.warning("given up" if dead else "failed", asset=str(job.asset_id), reason=reason, attempt=job.attempts)
+
+
+def _is_error(error: BaseException) -> bool:
+    """Whether to try again; what is wrong with Immich's tables is waited for without holding the photos."""
+    return isinstance(error, Exception) and not isinstance(error, SchemaError)
+
+
+def _is_the_machines(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return error is not None and verdicts.of(error) is Verdict.MACHINE
