@@ -102,7 +102,7 @@ async def find(
     limit: int = 50,
     offset: int = 0,
 ) -> Page:
-    """A page of what `viewer` is shown for a wanted.
+    """A page of what `viewer` is shown for a request.
 
     Args:
         pool: connections that find Immich's tables.

@@ -16,7 +16,8 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from indexer import cli
+from indexer.cli.command import out
+from indexer.cli.main import main
 from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
 from indexer.models.small import write_small_checkpoint
@@ -33,7 +34,7 @@ class Command:
 
     async def __call__(self, *arguments: str, expect: int = 0) -> str:
         """In this process, where torch is loaded once for all of them."""
-        done = await asyncio.to_thread(CliRunner(env=self.environment).invoke, cli.main, arguments)
+        done = await asyncio.to_thread(CliRunner(env=self.environment).invoke, main, arguments)
         self.output += [done.stdout, done.stderr]
         assert done.exit_code == expect, f"{arguments}: {done.output}"
         return done.stdout
@@ -65,7 +66,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def command(superuser_url, immich, checkpoint, monkeypatch) -> AsyncIterator[Command]:
     """As the least-privileged role, with a password to keep secret."""
-    monkeypatch.setattr(cli.out, "width", 200)
+    monkeypatch.setattr(out, "width", 200)
     before = structlog.get_config()
     yield Command(
         {

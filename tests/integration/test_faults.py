@@ -17,7 +17,8 @@ import torch
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from indexer import cli, images
+from indexer import images
+from indexer.cli.main import main
 from indexer.demo.immich import StandIn
 from indexer.queue import backlog
 from indexer.views import status
@@ -334,9 +335,9 @@ async def test_what_was_given_up_by_mistake_is_found(database, immich, connectio
     )
     monkeypatch.setenv("DB_URL", database)
     run = CliRunner().invoke
-    said = await asyncio.to_thread(run, cli.main, ["retry", "--machine", str(assets[3])])
+    said = await asyncio.to_thread(run, main, ["retry", "--machine", str(assets[3])])
     assert (said.exit_code, said.output) == (0, "0 photos will be tried again\n"), said.output
-    said = await asyncio.to_thread(run, cli.main, ["retry", "--machine"])
+    said = await asyncio.to_thread(run, main, ["retry", "--machine"])
     assert (said.exit_code, said.output) == (0, "3 photos will be tried again\n"), said.output
     left = await backlog.given_up(connection)
     assert left == {

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from indexer import cli
+from indexer.cli.main import main
 from indexer.database import schema, tuning, zhparser
 from indexer.database.pool import connect_to_immich
 from indexer.database.statements import sql, sql_files
@@ -602,7 +602,7 @@ async def command_install(url: str) -> str:
     """What `immich-indexer install` prints."""
     before = structlog.get_config()
     try:
-        done = await asyncio.to_thread(CliRunner(env={"DB_URL": url}).invoke, cli.main, ["install"])
+        done = await asyncio.to_thread(CliRunner(env={"DB_URL": url}).invoke, main, ["install"])
     finally:
         structlog.configure(**before)
     assert done.exit_code == 0, done.output

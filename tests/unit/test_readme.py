@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs import tables
-from indexer import cli
+from indexer.cli.main import main
 from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -203,7 +203,7 @@ def test_pages_that_code_and_configuration_name_exist():
 
 
 def test_every_command_exists():
-    known = set(cli.main.commands)
+    known = set(main.commands)
     everything = "\n".join(ENGLISH.values())
     for line in [*commands(everything), *CODE.findall(prose(everything))]:
         words = shlex.split(line.replace("'", "")) if line.startswith(("immich-indexer", "docker", ".venv")) else []

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 from yarl import URL
 
-from indexer import cli
+from indexer.cli.main import main
 from indexer.errors import SettingsError
 from indexer.settings import Settings, settings_table
 
@@ -217,7 +217,7 @@ def test_what_is_wrong_is_named(monkeypatch, name, value):
 
 def test_the_doctor_reports_a_wrong_setting_as_a_finding(monkeypatch):
     monkeypatch.setenv("DB_URL", "postgresql://immich:pa#SECRET@127.0.0.1:5432/immich")
-    done = CliRunner().invoke(cli.main, ["doctor"])
+    done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 1
     assert done.stdout.startswith("fails  settings: wrong settings: DB_URL: ")
     assert "%23" in done.stdout

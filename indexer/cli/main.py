@@ -1,0 +1,28 @@
+"""The command `immich-indexer`."""
+
+import click
+
+import indexer
+from indexer.cli import demo, models, photos, schema, search, service, status
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(indexer.__version__)
+def main() -> None:
+    """Index an Immich library so that Chinese photos are found by text and by meaning."""
+
+
+for _command in (
+    schema.install,
+    schema.uninstall,
+    service.run,
+    service.backfill,
+    status.status,
+    photos.retry,
+    photos.reprocess,
+    search.search,
+    status.doctor,
+    models.models,
+    demo.demo,
+):
+    main.add_command(_command)

@@ -1,0 +1,64 @@
+"""`search`: photos by words and by meaning."""
+
+import asyncio
+from collections.abc import Callable
+from typing import get_args
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from indexer.cli.command import command, err, out
+from indexer.database import schema
+from indexer.database.pool import open_pool
+from indexer.errors import WeightsError
+from indexer.search import hybrid
+from indexer.search.hybrid import Mode, SearchRequest
+from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
+from indexer.settings import Settings
+
+
+@click.command()
+@click.argument("text")
+@click.option("--mode", type=click.Choice(get_args(Mode)), default="hybrid", help="By words, meaning or both.")
+@click.option("--user", metavar="EMAIL", help="What this user is shown, instead of everybody's photos.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Photos to show at most.")
+@command
+async def search(settings: Settings, text: str, mode: Mode, user: str | None, limit: int) -> None:
+    """Find photos by words in them and by what they show. `ocr:TEXT` is the same as --mode ocr."""
+    wanted = SearchRequest.parse(text, mode)
+    pool = await open_pool(settings.dsn, size=2)
+    try:
+        async with pool.acquire() as connection:
+            await schema.require(connection)
+            eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
+        embed = await asyncio.to_thread(_text_tower, settings, wanted)
+        vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wanted.text))
+        page = await hybrid.find(pool, wanted, eyes, vector, weight=settings.search_text_weight, limit=limit)
+    finally:
+        await pool.close()
+    for found in page.items:
+        shown = found.text.replace("\n", " / ") or "(by meaning)"
+        mark = " (one character misread)" if found.forgiven else ""
+        line = f"{found.asset_id}  {found.score:.3f}  {found.file_name}  {shown}{mark}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not page.items:
+        out.print("nothing")
+
+
+def _text_tower(settings: Settings, wanted: SearchRequest) -> Callable[[str], npt.NDArray[np.float32]] | None:
+    """Makes vectors, where the request wants one; None where only words can be searched for. Blocks for seconds."""
+    if not wanted.by_meaning:
+        return None
+    try:
+        if "clip" not in settings.tasks:
+            raise WeightsError("TASKS leaves clip out")
+        from indexer.models.load import load_text_tower
+
+        model = load_text_tower(settings)
+    except WeightsError as error:
+        if wanted.mode == "clip":
+            raise
+        err.print(f"searching by words alone: {error}", highlight=False, markup=False, soft_wrap=True)
+        return None
+    return lambda text: model.encode_texts([text])[0]
