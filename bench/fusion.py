@@ -19,7 +19,6 @@ of the words; `ranks` is reciprocal rank fusion (Cormack, Clarke and Büttcher 2
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 from collections import Counter
@@ -45,6 +44,7 @@ from indexer.images import Picture
 from indexer.models.clip import Clip, load_clip
 from indexer.models.ocr import Line
 from indexer.photos import results
+from indexer.photos.lines import StoredLine, dump_lines
 from indexer.search import fusion, hybrid
 from indexer.search.hybrid import SearchRequest
 from indexer.search.meaning import Near
@@ -251,7 +251,7 @@ async def _fill(url: str, photos: dict[UUID, Photo], clip: Clip) -> None:
                 clip.name,
                 some,
                 [HalfVector(vector).to_text() for vector in vectors],
-                [json.dumps([results.stored_line(line) for line in _read(photos[asset])]) for asset in some],
+                [dump_lines(StoredLine.of(line) for line in _read(photos[asset])) for asset in some],
             )
             await results.restore(pool, some)
         await connection.execute("VACUUM ANALYZE")

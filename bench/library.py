@@ -1,6 +1,5 @@
 """A library of photos that say something, written as fast as PostgreSQL takes it: straight into the tables, by COPY."""
 
-import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ import numpy as np
 from indexer.database import schema
 from indexer.database.pool import OwnConnection, connect_to_immich
 from indexer.demo.immich import StandIn
+from indexer.photos.lines import StoredLine, dump_lines
 from indexer.photos.vectors import Vector
 from indexer.text import buckets, tokens
 from indexer.text.normalise import normalise
@@ -72,7 +72,7 @@ def rows(photos: Iterable[Photo]) -> bytes:
 def _row(photo: Photo) -> str:
     lines = photo.text.split("\n")
     document = tokens.document(lines, marks=buckets.marks(photo.owner, photo.taken_at))
-    boxes = [[line, 0.1, 0.1, 0.9, 0.1, 0.9, 0.13, 0.1, 0.13, 0.95, 0.97, True] for line in lines]
+    boxes = [StoredLine(line, (0.1, 0.1, 0.9, 0.1, 0.9, 0.13, 0.1, 0.13), 0.95, 0.97) for line in lines]
     values = (
         str(photo.asset_id),
         str(photo.owner),
@@ -81,7 +81,7 @@ def _row(photo: Photo) -> str:
         normalise(photo.text),
         document.ngrams,
         document.overflow,
-        json.dumps(boxes, ensure_ascii=False),
+        dump_lines(boxes),
     )
     return "\t".join("\\N" if value is None else _escaped(value) for value in values) + "\n"
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +19,7 @@ from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, SchemaError
 from indexer.photos import results
+from indexer.photos.lines import StoredLine, parse_lines
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts
 
@@ -64,7 +64,7 @@ class Stored:
     """What the indexer has read of a picture: its vector in the model's dimensions, its lines as the table has them."""
 
     vector: Vector | None = None
-    lines: list[list[Any]] | None = None
+    lines: list[StoredLine] | None = None
 
     def has(self, wanted: frozenset[str]) -> bool:
         """Whether everything `wanted` (clip, ocr) is here."""
@@ -143,7 +143,7 @@ class Library:
         assert row is not None  # noqa: S101 - a select without FROM always has a row
         return Stored(
             None if row["vector"] is None else np.array(row["vector"], dtype=np.float32),
-            None if row["lines"] is None else json.loads(row["lines"]),
+            None if row["lines"] is None else parse_lines(row["lines"]),
         )
 
     async def under_way(self, among: set[UUID] | None = None) -> set[UUID]:

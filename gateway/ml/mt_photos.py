@@ -21,6 +21,7 @@ from gateway.ml.protocol import MAX_TEXT_BYTES, parts
 from indexer import images
 from indexer.errors import PictureError
 from indexer.models.faces import Face
+from indexer.photos.lines import StoredLine
 
 _HELP = "https://mtmt.tech/docs/advanced/ocr_api"
 _MIN_FACE_SCORE = 0.65  # mt-photos-ai's
@@ -40,7 +41,7 @@ class Sources:
         faces: in such a picture, those of at least that score.
     """
 
-    lines: Callable[[bytes], Awaitable[Sequence[Sequence[Any]]]]
+    lines: Callable[[bytes], Awaitable[Sequence[StoredLine]]]
     image_vector: Callable[[bytes], Awaitable[Vector]]
     text_vector: Callable[[str], Awaitable[Vector]]
     faces: Callable[[bytes, float], Awaitable[list[Face]]]
@@ -96,9 +97,9 @@ class MtPhotos:
         lines = await self._sources.lines(data)
         return {
             "result": {
-                "texts": [line[0] for line in lines],
-                "scores": [f"{line[10]:.2f}" for line in lines],
-                "boxes": [_box(line[1:9], width, height) for line in lines],
+                "texts": [line.text for line in lines],
+                "scores": [f"{line.text_score:.2f}" for line in lines],
+                "boxes": [_box(line.box, width, height) for line in lines],
             }
         }
 

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
@@ -16,7 +15,7 @@ from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
 from indexer.models.inference import Inference
-from indexer.photos.results import stored_line, visible_text
+from indexer.photos.lines import StoredLine, visible_text
 from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
@@ -98,7 +97,7 @@ class Pictures:
         assert vector is not None  # noqa: S101 - read() gives what is wanted
         return vector
 
-    async def lines(self, data: bytes) -> list[list[Any]]:
+    async def lines(self, data: bytes) -> list[StoredLine]:
         """The lines in it, as the indexer stores them. Raises as `read`."""
         lines = (await self.read(data, frozenset({"ocr"}))).lines
         assert lines is not None  # noqa: S101 - as above
@@ -140,7 +139,7 @@ class Pictures:
         self._metrics.pictures.labels("computed").inc()
         return Stored(
             found.vector if found.vector is not None else vector,
-            found.lines if found.lines is not None or lines is None else [stored_line(line) for line in lines],
+            found.lines if found.lines is not None or lines is None else [StoredLine.of(line) for line in lines],
         )
 
     async def _from_indexer(self, digest: bytes, wanted: frozenset[str]) -> Stored:

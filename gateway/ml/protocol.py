@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gateway.body import Body
 from gateway.errors import MalformedError, MissingInputError, TooLargeError
+from indexer.photos.lines import StoredLine
 
 MAX_TEXT_BYTES = 16 << 10  # the model reads some 50 characters; nobody types more than this
 _MAX_ENTRIES_BYTES = 64 << 10
@@ -278,12 +279,12 @@ def vector_answer(vector: npt.NDArray[np.float32]) -> str:
     return json.dumps(vector.tolist(), separators=(",", ":"))
 
 
-def ocr_answer(lines: Sequence[Sequence[Any]], min_box_score: float, min_text_score: float) -> dict[str, object]:
-    """Stored lines (text, x1, y1, .. x4, y4, box score, text score, ..) as Immich takes them, the surer ones only."""
-    kept = [line for line in lines if line[9] >= min_box_score and line[10] >= min_text_score]
+def ocr_answer(lines: Sequence[StoredLine], min_box_score: float, min_text_score: float) -> dict[str, object]:
+    """Stored lines as Immich takes them, the surer ones only."""
+    kept = [line for line in lines if line.box_score >= min_box_score and line.text_score >= min_text_score]
     return {
-        "text": [line[0] for line in kept],
-        "box": [float(corner) for line in kept for corner in line[1:9]],
-        "boxScore": [float(line[9]) for line in kept],
-        "textScore": [float(line[10]) for line in kept],
+        "text": [line.text for line in kept],
+        "box": [float(corner) for line in kept for corner in line.box],
+        "boxScore": [float(line.box_score) for line in kept],
+        "textScore": [float(line.text_score) for line in kept],
     }

@@ -1,14 +1,9 @@
-"""Lines that Immich read of a photo and that our recogniser cannot, for want of their letters: they stay, beside ours.
-
-Lines are as our table keeps them: text, x1, y1, .. x4, y4 in 0..1 clockwise from the top left, box score, text score,
-and whether it is visible.
-"""
+"""Lines that Immich read and that our recogniser cannot read, having no such letters: they stay, beside ours."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 from unicodedata import normalize
 
-StoredLine = list[Any]
+from indexer.photos.lines import StoredLine
 
 
 def is_foreign(text: str, alphabet: frozenset[str]) -> bool:
@@ -36,14 +31,14 @@ def merge(
         stored: what our table had, whose foreign lines count where Immich has none at all, as after it emptied its own.
         alphabet: the characters of our recogniser.
     """
-    kept = [line for line in ours if not is_foreign(line[0], alphabet)]
+    kept = [line for line in ours if not is_foreign(line.text, alphabet)]
     foreign: list[StoredLine] = []
     for line in theirs or stored:
-        if line not in foreign and is_foreign(line[0], alphabet):  # two overlapping jobs of Immich's double its lines
+        if line not in foreign and is_foreign(line.text, alphabet):  # two overlapping jobs of Immich's double its lines
             foreign.append(line)
     won = []
     for line in foreign:
-        rivals = [rival for rival in kept if _same_place(rival[1:9], line[1:9])]
+        rivals = [rival for rival in kept if _same_place(rival.box, line.box)]
         if _likely_right(line) > sum(map(_likely_right, rivals)):
             kept = [line for line in kept if line not in rivals]
             won.append(line)
@@ -52,7 +47,7 @@ def merge(
 
 def _likely_right(line: StoredLine) -> float:
     """How many characters of it are right, as far as its recogniser knows."""
-    return len(line[0]) * float(line[10])
+    return len(line.text) * line.text_score
 
 
 def _same_place(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -4,10 +4,8 @@ Immich's columns are always derived from our table (`apply`), so that a first wr
 vectors and the healing of a text are one piece of code.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +22,14 @@ from indexer.immich import tokens as immich
 from indexer.models.ocr import Line
 from indexer.photos import lexical
 from indexer.photos import photo as photos
-from indexer.photos.foreign_lines import StoredLine, merge
-from indexer.photos.photo import Crop, Photo
+from indexer.photos.foreign_lines import merge
+from indexer.photos.lines import StoredLine, dump_lines, parse_lines, visible_text
+from indexer.photos.photo import Photo
 from indexer.photos.vectors import as_column, fingerprint, received
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Job
 from indexer.text import buckets, tokens
-from indexer.text.normalise import clean, normalise
+from indexer.text.normalise import normalise
 
 _SQL = queries("results")
 
@@ -166,11 +165,6 @@ async def apply(
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
 
 
-def visible_text(lines: Iterable[Sequence[Any]]) -> str:
-    """What is to be seen of stored lines, one a line."""
-    return "\n".join(line[0] for line in lines if line[-1])
-
-
 def width_advice(needed: int) -> str:
     """What to choose in Immich so that vectors of `needed` dimensions fit."""
     names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
@@ -183,7 +177,7 @@ async def _store(connection: Connection, readings: Sequence[Reading], alphabet: 
     if not readings:
         return
     read = {
-        reading.job.asset_id: [stored_line(line) for line in reading.lines]
+        reading.job.asset_id: [StoredLine.of(line) for line in reading.lines]
         for reading in readings
         if reading.lines is not None
     }
@@ -196,7 +190,7 @@ async def _store(connection: Connection, readings: Sequence[Reading], alphabet: 
         [reading.clip_model for reading in readings],
         [None if reading.vector is None else HalfVector(reading.vector).to_text() for reading in readings],
         [reading.ocr_model for reading in readings],
-        [None if reading.lines is None else _dump(lines[reading.job.asset_id]) for reading in readings],
+        [None if reading.lines is None else dump_lines(lines[reading.job.asset_id]) for reading in readings],
     )
 
 
@@ -208,9 +202,7 @@ async def _beside_theirs(
         return ours
     rows = await connection.fetch(_SQL["all_lines"], list(ours))
     return {
-        row["asset_id"]: merge(
-            ours[row["asset_id"]], json.loads(row["theirs"] or "[]"), json.loads(row["stored"] or "[]"), alphabet
-        )
+        row["asset_id"]: merge(ours[row["asset_id"]], parse_lines(row["theirs"]), parse_lines(row["stored"]), alphabet)
         for row in rows
     }
 
@@ -238,7 +230,7 @@ async def _apply_text(
     assets = [row["asset_id"] for row in rows]
     crops = await photos.crops(connection, assets)
     fresh = set(read)
-    before = {row["asset_id"]: json.loads(row["lines"]) for row in rows}
+    before = {row["asset_id"]: parse_lines(row["lines"]) for row in rows}
     now = before | await _beside_theirs(
         connection, {asset: lines for asset, lines in before.items() if asset not in fresh}, alphabet
     )
@@ -247,15 +239,15 @@ async def _apply_text(
     empty: list[UUID] = []
     for row in rows:
         asset = row["asset_id"]
-        lines = [_show(line, crops.get(asset)) for line in now[asset]]
-        shown = [line for line in lines if line[-1]]
-        visible = [line[0] for line in shown]
+        lines = [line.cut(crops.get(asset)) for line in now[asset]]
+        shown = [line for line in lines if line.visible]
+        visible = [line.text for line in shown]
         if asset in fresh or lines != before[asset] or row["tokens_version"] != tokens.VERSION or row["moved"]:
             text = visible_text(lines)
             marks = buckets.marks(row["owner"], row["taken_at"])
-            document = tokens.document(visible, heights=[_height(line[1:9]) for line in shown], marks=marks)
+            document = tokens.document(visible, heights=[line.height for line in shown], marks=marks)
             changed.append(
-                (asset, _dump(lines), text, normalise(text), document.ngrams, document.overflow, row["taken_at"])
+                (asset, dump_lines(lines), text, normalise(text), document.ngrams, document.overflow, row["taken_at"])
             )
         search_text = immich.search_text(visible)
         if search_text:
@@ -273,29 +265,3 @@ async def _apply_text(
         await connection.execute(_SQL["drop_search_text"], empty)
     await connection.execute(_SQL["mark_read"], list(fresh), True)
     await connection.execute(_SQL["mark_read"], [asset for asset in assets if asset not in fresh], False)
-
-
-def stored_line(line: Line) -> list[Any]:
-    """A line as our table keeps it: text, x1, y1, .. x4, y4, box score, text score, and that it is visible."""
-    return [
-        clean(line.text),
-        *(round(c, 5) for c in line.corners),
-        round(line.box_score, 4),
-        round(line.text_score, 4),
-        True,
-    ]
-
-
-def _height(corners: Sequence[float]) -> float:
-    """The shorter side of a box whose corners are x1, y1, .. x4, y4: the size of its characters."""
-    (x1, y1), (x2, y2), (x3, y3), (x4, y4) = zip(corners[0::2], corners[1::2], strict=True)
-    return min(hypot(x2 - x1, y2 - y1) + hypot(x3 - x4, y3 - y4), hypot(x4 - x1, y4 - y1) + hypot(x3 - x2, y3 - y2)) / 2
-
-
-def _show(line: list[Any], crop: Crop | None) -> list[Any]:
-    """The stored line with its last element, whether it is visible, as the photo's edits demand now."""
-    return [*line[:-1], crop is None or crop.keeps(line[1:9])]
-
-
-def _dump(lines: Iterable[list[Any]]) -> str:
-    return json.dumps(list(lines), ensure_ascii=False)

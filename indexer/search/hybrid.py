@@ -1,12 +1,11 @@
 """Finds photos by words and by meaning at once, and says why each was found."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from indexer.database.pool import Pool
 from indexer.database.statements import queries
 from indexer.photos import photo as photos
+from indexer.photos.lines import StoredLine, parse_lines
 from indexer.photos.photo import Crop
 from indexer.search import fusion, meaning
 from indexer.search import words as search
@@ -171,7 +171,7 @@ def _found(
         if row is None:  # deleted just now
             continue
         lines = _visible(row["lines"], crops.get(asset)) if fused.words is not None else []
-        matched = [lines[at] for at in query.lines([line[0] for line in lines], forgiven=asset in forgiven)]
+        matched = [lines[at] for at in query.lines([line.text for line in lines], forgiven=asset in forgiven)]
         if not matched and fused.meaning is None:  # an edit has hidden just now what matched
             continue
         kind: Kind = "meaning" if not matched else "both" if (fused.meaning or 0) >= _ALSO else "text"
@@ -182,15 +182,14 @@ def _found(
                 row["taken_at"],
                 round(fused.score, 6),
                 kind,
-                "\n".join(line[0] for line in matched),
-                [line[1:9] for line in matched],
+                "\n".join(line.text for line in matched),
+                [list(line.box) for line in matched],
                 bool(matched) and asset in forgiven,
             )
         )
     return found
 
 
-def _visible(stored: str | None, crop: Crop | None) -> list[list[Any]]:
+def _visible(stored: str | None, crop: Crop | None) -> list[StoredLine]:
     """The lines that may be shown: an edit that came after they were stored counts already."""
-    lines = [] if stored is None else json.loads(stored)
-    return [line for line in lines if line[-1] and (crop is None or crop.keeps(line[1:9]))]
+    return [line for line in parse_lines(stored) if line.visible and line.cut(crop).visible]

@@ -1,10 +1,9 @@
 """A photo as somebody is shown it: what was read of it, where that is in the picture, and how things stand with it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.photos.edits import Edits, edits_of
+from indexer.photos.lines import StoredLine, parse_lines
 from indexer.photos.vectors import Vector, received
 from indexer.queue import backlog
 from indexer.queue.backlog import Failure
@@ -77,7 +77,7 @@ async def look(connection: Connection, user: UUID, asset: UUID) -> Shown | None:
         models = await status.in_use(connection)
     read = row["indexed_at"] is not None
     reading = Reading(
-        _visible(json.loads(row["lines"]) if row["lines"] else [], edits),
+        _visible(parse_lines(row["lines"]), edits),
         row["ocr_model"],
         row["clip_model"],
         row["indexed_at"],
@@ -119,8 +119,10 @@ def cosine(one: Vector | None, other: Vector | None) -> float | None:
     return round(float(one @ other) / length, 6) if length else None
 
 
-def _visible(lines: Sequence[Sequence[Any]], edits: Edits) -> list[ShownLine]:
+def _visible(lines: Sequence[StoredLine], edits: Edits) -> list[ShownLine]:
     """An edit that came after they were stored counts already."""
     return [
-        ShownLine(line[0], edits.place(line[1:9]), line[10]) for line in lines if line[-1] and edits.keeps(line[1:9])
+        ShownLine(line.text, edits.place(line.box), line.text_score)
+        for line in lines
+        if line.visible and edits.keeps(line.box)
     ]

@@ -90,7 +90,7 @@ CREATE TABLE immich_indexer.photo (
     clip_model          text,                           -- which weights made the vector
     clip                halfvec,                        -- L2-normalised; Immich's column begins with the very same numbers
     ocr_model           text,                           -- which engine, models and settings made the lines
-    lines               jsonb,                          -- [[text, x1, y1, .. x4, y4, box score, text score, visible], ..]
+    lines               jsonb,                          -- an array of objects: indexer/photos/lines.py
     text                text NOT NULL DEFAULT '',       -- the visible lines, one a line
     document            tsvector NOT NULL DEFAULT '',
     overflow            text,                           -- canonical form of a text too long for its document to tell of phrases

@@ -40,7 +40,8 @@ WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
 -- name: all_lines
 -- What Immich has of the photos $1, and what our table has; the former in the form of the latter.
 SELECT a AS asset_id,
-       (SELECT jsonb_agg(jsonb_build_array(text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible") ORDER BY y1, x1)
+       (SELECT jsonb_agg(jsonb_build_object('text', text, 'box', jsonb_build_array(x1, y1, x2, y2, x3, y3, x4, y4),
+                'boxScore', "boxScore", 'textScore', "textScore", 'visible', "isVisible") ORDER BY y1, x1)
             FROM public.asset_ocr o WHERE o."assetId" = a) AS theirs,
        (SELECT lines FROM immich_indexer.photo p WHERE p.asset_id = a) AS stored
 FROM unnest($1::uuid[]) AS a;
@@ -72,11 +73,11 @@ WHERE p.asset_id = new.asset_id AND (p.vector_hash IS DISTINCT FROM new.hash OR 
 -- name: apply_lines
 -- Immich's lines follow ours where they differ in any way: missing, doubled, somebody else's, wrongly hidden or shown.
 WITH ours AS (
-    SELECT p.asset_id, line->>0 AS text,
-           (line->>1)::real AS x1, (line->>2)::real AS y1, (line->>3)::real AS x2, (line->>4)::real AS y2,
-           (line->>5)::real AS x3, (line->>6)::real AS y3, (line->>7)::real AS x4, (line->>8)::real AS y4,
-           (line->>9)::real AS box_score, (line->>10)::real AS text_score, (line->>11)::boolean AS visible
-    FROM immich_indexer.photo p, jsonb_array_elements(p.lines) AS line
+    SELECT p.asset_id, line.text, (box->>0)::real AS x1, (box->>1)::real AS y1, (box->>2)::real AS x2, (box->>3)::real AS y2,
+           (box->>4)::real AS x3, (box->>5)::real AS y3, (box->>6)::real AS x4, (box->>7)::real AS y4,
+           "boxScore" AS box_score, "textScore" AS text_score, visible
+    FROM immich_indexer.photo p, jsonb_to_recordset(p.lines)
+        AS line (text text, box jsonb, "boxScore" real, "textScore" real, visible boolean)
     WHERE p.asset_id = ANY ($1::uuid[])
 ), our_marks AS (
     SELECT asset_id, md5(string_agg(concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score, visible),

@@ -17,13 +17,14 @@ from gateway.metrics import Metrics
 from gateway.ml.mt_photos import MtPhotos, Sources
 from indexer import images
 from indexer.models.faces import Face
+from indexer.photos.lines import StoredLine
 from indexer.settings import Settings
 from tests import stubs
 
 KEY = "mt_photos_ai_extra"
 PHOTO = stubs.picture(1)  # 8 x 8 pixels
 VECTOR = np.array([0.6, -0.8], dtype=np.float32)
-LINES = [["发票 128.50", 0.125, 0.25, 0.875, 0.2, 0.9, 0.5, 0.15, 0.55, 0.9, 0.987, True]]
+LINES = [StoredLine("发票 128.50", (0.125, 0.25, 0.875, 0.2, 0.9, 0.5, 0.15, 0.55), 0.9, 0.987)]
 FACE = Face((10, -2, 110, 98), 0.875, np.array([3.0, 4.0], dtype=np.float32))
 
 

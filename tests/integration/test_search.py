@@ -1,7 +1,6 @@
 """Finding photos by what is written in them, in a real database."""
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import QueryError
 from indexer.photos import results
+from indexer.photos.lines import StoredLine, dump_lines
 from indexer.search import words as search
 from indexer.search.words import Scope
 from indexer.text import tokens
@@ -45,14 +45,14 @@ def write(own: Connection, immich: StandIn, owner: UUID) -> Write:
     async def write(*lines: str, height: float = 0.03, owner: UUID = owner, **asset: Any) -> UUID:
         photo = await immich.receive(owner=owner, **asset)
         boxes = [
-            [line, 0.1, 0.1 * n, 0.9, 0.1 * n, 0.9, 0.1 * n + height, 0.1, 0.1 * n + height, 0.9, 0.9, True]
+            StoredLine(line, (0.1, 0.1 * n, 0.9, 0.1 * n, 0.9, 0.1 * n + height, 0.1, 0.1 * n + height), 0.9, 0.9)
             for n, line in enumerate(lines)
         ]
         await own.execute(
             """INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, digest, lines, ocr_model)
                VALUES ($1, now(), '', $2, 'stub')""",
             photo,
-            json.dumps(boxes),
+            dump_lines(boxes),
         )
         async with own.transaction():
             await results.apply(own, [photo])

@@ -1,7 +1,6 @@
 """Photos chosen instead of named, and the command that reads them again."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 from indexer.cli.main import main
 from indexer.demo.immich import StandIn
 from indexer.errors import RequestError
+from indexer.photos.lines import StoredLine, dump_lines
 from indexer.queue import requests
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Policy
@@ -23,7 +23,7 @@ from tests import stubs
 from tests.installs import install
 
 Connection = asyncpg.Connection
-LINE = json.dumps([["发票", *[0.1] * 8, 0.9, 0.9, True]])
+LINE = dump_lines([StoredLine("发票", (0.1,) * 8, 0.9, 0.9)])
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from gateway.library import OccupiedError, Stored
 from gateway.metrics import Metrics
 from gateway.ml.pictures import Pictures
 from indexer.models.inference import Inference
+from indexer.photos.lines import StoredLine
 
-LINES = [["发票", 0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2, 0.9, 0.9, True]]
+LINES = [StoredLine("发票", (0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2), 0.9, 0.9)]
 
 
 class BusyLibrary:

@@ -3,13 +3,14 @@
 import pytest
 
 from indexer.photos.foreign_lines import is_foreign, merge
+from indexer.photos.lines import StoredLine
 
 ALPHABET = frozenset("abcxyzABCMy0123456789发票合计é，.")
 
 
-def line(text: str, top: float = 0.1, score: float = 0.95, left: float = 0.1, right: float = 0.9) -> list[object]:
+def line(text: str, top: float = 0.1, score: float = 0.95, left: float = 0.1, right: float = 0.9) -> StoredLine:
     corners = (left, top, right, top, right, top + 0.05, left, top + 0.05)
-    return [text, *corners, 0.9, score, True]
+    return StoredLine(text, corners, 0.9, score)
 
 
 @pytest.mark.parametrize(
