@@ -6,6 +6,7 @@ needs a lock on Immich's tables (CREATE TRIGGER) waits for it for a fraction of 
 
 import asyncio
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -287,30 +288,26 @@ async def _migrate(connection: Connection, step: _Migration) -> None:
 
 
 async def _functions(connection: Connection) -> list[str]:
-    """Create or replace the functions that are missing or not as their file says; returns their names."""
+    """Create or replace the functions that are missing or of another version; returns their names.
+
+    The comment on a function holds two hashes: of the file it was made from, and of its definition just after that.
+    """
     changed = []
     for path in sql_files("functions/*.sql"):
-        text = path.read_text(encoding="utf-8")
-        head, body, _ = text.split("$$")
-        match = re.search(r"FUNCTION (\w+)\.(\w+)\(", head)
-        if match is None:
-            raise SchemaError(f"{path.name}: cannot read its first lines")
-        there = await connection.fetchrow(SQL["function"], match[1], match[2])
-        right = (
-            there is not None
-            and there["body"] == body
-            and there["definer"] == ("SECURITY DEFINER" in head)
-            and all(f"SET {setting.replace('=', ' = ', 1)}" in head.replace("'", "") for setting in there["settings"])
-            and head.count(" SET ") == len(there["settings"])
-            and not there["public"]
-        )
-        if not right:
+        text = sql(f"functions/{path.name}")
+        file = hashlib.sha256(text.encode()).hexdigest()
+        there = await connection.fetchrow(SQL["function"], path.stem)
+        if there is None or there["comment"] != f"{file} {there['definition']}" or there["public"]:
             async with connection.transaction():
                 await connection.execute(text)
-                created = await connection.fetchrow(SQL["function"], match[1], match[2])
-                assert created is not None  # noqa: S101 - just now
+                created = await connection.fetchrow(SQL["function"], path.stem)
+                if created is None:
+                    raise SchemaError(f"{path.name} makes no function immich_indexer.{path.stem}")
                 await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
-            changed.append(match[2])
+                await connection.execute(
+                    f"COMMENT ON FUNCTION {created['signature']} IS '{file} {created['definition']}'"
+                )
+            changed.append(path.stem)
     return changed
 
 

@@ -17,7 +17,16 @@ def sql_files(pattern: str) -> list[Path]:
 
 
 def sql(name: str) -> str:
-    """The text of the file sql/`name`."""
+    """The text of the file sql/`name`, with sql/eligible.sql in place of each `eligible(alias)`."""
+    return re.sub(r"\beligible\((\w+)\)", _eligible, _read(name))
+
+
+def _eligible(call: re.Match[str]) -> str:
+    lines = [line for line in _read("eligible.sql").splitlines() if not line.startswith("--")]
+    return f"({' '.join(lines).replace('asset.', f'{call[1]}.')})"
+
+
+def _read(name: str) -> str:
     return (_sql_root() / name).read_text(encoding="utf-8")
 
 

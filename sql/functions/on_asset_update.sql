@@ -7,9 +7,9 @@ BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10
     FROM new_rows n
-    JOIN (SELECT *, "deletedAt" IS NULL AND status = 'active' AND visibility <> 'hidden' AND NOT "isOffline" AS eligible
+    JOIN (SELECT old_rows.*, eligible(old_rows) AS eligible
           FROM old_rows) AS o ON o.id = n.id
-    WHERE n."deletedAt" IS NULL AND n.status = 'active' AND n.visibility <> 'hidden' AND NOT n."isOffline"
+    WHERE eligible(n)
       AND (NOT o.eligible OR n."isEdited" <> o."isEdited");
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');

@@ -22,8 +22,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT coalesce(array_agg(a.id), '{}') INTO wanted FROM public.asset a
-    WHERE a.id = ANY (asset_ids) AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden'
-      AND NOT a."isOffline" AND EXISTS (
+    WHERE a.id = ANY (asset_ids) AND eligible(a) AND EXISTS (
         SELECT FROM public.asset_file f WHERE f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited");
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT id, ARRAY(SELECT DISTINCT task || '!' FROM unnest(coalesce(nullif(tasks, '{}'), '{clip,ocr}')) AS task),

@@ -1,7 +1,8 @@
 -- Version 1: the queue, what we know of each photo, and who is at work.
 -- search_path holds the schema pgvector lives in (halfvec).
 
-CREATE SCHEMA IF NOT EXISTS immich_indexer;
+DROP SCHEMA IF EXISTS immich_indexer CASCADE;
+CREATE SCHEMA immich_indexer;
 COMMENT ON SCHEMA immich_indexer IS 'immich-indexer: safe to drop with `immich-indexer uninstall`';
 
 -- What does not fit elsewhere: what install changed outside our schema and uninstall takes back (settings of the database),

@@ -3,7 +3,7 @@
 -- name: describe
 -- Those of $1 that exist. Eligible: visible to a person, not in the trash. The unedited preview is what Immich itself indexes.
 SELECT a.id AS asset_id,
-       a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline" AS eligible,
+       eligible(a) AS eligible,
        f.path, f."updatedAt" AS preview_updated_at,
        p.digest,
        CASE WHEN p.clip IS NOT NULL THEN p.clip_model END AS clip_model,

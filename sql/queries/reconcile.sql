@@ -5,7 +5,7 @@
 -- Photos that should have results and have none, or have older ones: no job waits for them, nor was just that given up. $3, $4:
 -- the models in use, null where a task is off. Wishes for them, and returns how far it looked and how many it found.
 WITH page AS (
-    SELECT a.id, a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline" AS eligible
+    SELECT a.id, eligible(a) AS eligible
     FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
 ), wanting AS (
     SELECT page.id,
@@ -36,7 +36,7 @@ WITH page AS (
 )
 SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
     SELECT page.asset_id FROM page JOIN public.asset a ON a.id = page.asset_id
-    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+    WHERE eligible(a)
       AND (page.clip IS NOT NULL AND (page.vector_version <> $4
                OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id))
         OR page.lines IS NOT NULL AND (
@@ -59,7 +59,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     SELECT page.asset_id FROM page
     JOIN public.asset a ON a.id = page.asset_id
     LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
-    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+    WHERE eligible(a)
       AND (vector_dims(page.clip) <= $3 AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM page.vector_hash
         OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
             (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
@@ -83,7 +83,7 @@ FROM (
     LEFT JOIN (
         SELECT asset_id, dead FROM immich_indexer.job UNION ALL SELECT asset_id, false FROM immich_indexer.inbox
     ) AS wish ON wish.asset_id = a.id
-    WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+    WHERE eligible(a)
       AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND p.clip IS NOT NULL)
     GROUP BY a.id
 ) AS foreign_one;

@@ -8,7 +8,7 @@ SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.wri
 -- name: eligible
 SELECT id FROM public.asset
 WHERE id = ANY ($1::uuid[])
-  AND "deletedAt" IS NULL AND status = 'active' AND visibility <> 'hidden' AND NOT "isOffline";
+  AND eligible(asset);
 
 -- name: forget
 -- Photos that are no more.

@@ -33,10 +33,11 @@ SELECT CASE WHEN atttypid = 'int4'::regtype THEN '3' ELSE '2' END FROM pg_attrib
 WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 
 -- name: function
--- $1 schema, $2 name: the function as it is, or nothing.
-SELECT oid::regprocedure::text AS signature, prosrc AS body, prosecdef AS definer, coalesce(proconfig, '{}') AS settings,
+-- Our function $1, or nothing. The comment is what it should be: the hash of its file, and that of its definition.
+SELECT oid::regprocedure::text AS signature, obj_description(oid, 'pg_proc') AS comment,
+       encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex') AS definition,
        proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
-FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident($1)) AND proname = $2;
+FROM pg_proc WHERE pronamespace = to_regnamespace('immich_indexer') AND proname = $1;
 
 -- name: unreadable_schemas
 -- Those of our schemas that role $1 cannot dump, quoted, with the role quoted.

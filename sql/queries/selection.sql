@@ -10,7 +10,7 @@ SELECT id FROM public.album WHERE "deletedAt" IS NULL AND ("albumName" = $1 OR i
 SELECT a.id FROM public.asset a
 JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
-WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+WHERE eligible(a)
   AND ($1::uuid IS NULL OR EXISTS (SELECT FROM public.album_asset x WHERE x."albumId" = $1 AND x."assetId" = a.id))
   AND ($2::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' >= $2)
   AND ($3::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' < $3)

@@ -18,6 +18,6 @@ SELECT p.clip_model, p.ocr_model, count(*) AS total, count(p.asset_id) AS photos
 FROM public.asset a
 JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
-WHERE a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility <> 'hidden' AND NOT a."isOffline"
+WHERE eligible(a)
   AND ($1::uuid IS NULL OR a."ownerId" = $1 AND a.visibility <> 'locked')
 GROUP BY 1, 2 ORDER BY photos DESC;
