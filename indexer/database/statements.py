@@ -17,13 +17,27 @@ def sql_files(pattern: str) -> list[Path]:
 
 
 def sql(name: str) -> str:
-    """The text of the file sql/`name`, with sql/eligible.sql in place of each `eligible(alias)`."""
-    return re.sub(r"\beligible\((\w+)\)", _eligible, _read(name))
+    """The text of the file sql/`name`, with the terms of sql/terms.sql put in."""
+    return re.sub(r"\b(eligible|priority)\((\w+)\)", _term, _read(name))
 
 
-def _eligible(call: re.Match[str]) -> str:
-    lines = [line for line in _read("eligible.sql").splitlines() if not line.startswith("--")]
-    return f"({' '.join(lines).replace('asset.', f'{call[1]}.')})"
+def priorities() -> dict[str, int]:
+    """The priorities of jobs by name."""
+    return {name: int(text) for (term, name), text in _terms().items() if term == "priority"}
+
+
+def _term(call: re.Match[str]) -> str:
+    term, argument = call.groups()
+    if term == "priority":
+        return _terms()[term, argument]
+    return f"({_terms()[term, 'asset'].replace('asset.', f'{argument}.')})"
+
+
+@cache
+def _terms() -> dict[tuple[str, str], str]:
+    parts = re.split(r"^-- term: (\w+)\((\w+)\)\n", _read("terms.sql"), flags=re.MULTILINE)[1:]
+    texts = (" ".join(line for line in text.splitlines() if line and line[:2] != "--") for text in parts[2::3])
+    return dict(zip(zip(parts[0::3], parts[1::3], strict=True), texts, strict=True))
 
 
 def _read(name: str) -> str:

@@ -28,6 +28,7 @@ from indexer.photos.photo import Photo
 from indexer.photos.vectors import as_column, fingerprint, received
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Job
+from indexer.queue.tasks import parts
 from indexer.text import buckets, tokens
 from indexer.text.normalise import normalise
 
@@ -80,13 +81,13 @@ class Reading:
     def done(self) -> frozenset[str]:
         """The tasks that nothing is left to be done of."""
         unread = self.failed.keys() | self.waiting.keys()
-        return frozenset(task for task in self.job.tasks if task.removesuffix("!") not in unread)
+        return frozenset(task for task in self.job.tasks if not parts([task]) & unread)
 
     @property
     def left(self) -> frozenset[str]:
         """Parts that were not asked for and could not be read: of another preview than the one before."""
         unread = self.failed.keys() | self.waiting.keys()
-        return frozenset(unread - {task.removesuffix("!") for task in self.job.tasks})
+        return frozenset(unread - parts(self.job.tasks))
 
 
 async def write(

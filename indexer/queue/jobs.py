@@ -4,19 +4,23 @@ from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
 
+from indexer.database.statements import priorities
+
+_PRIORITIES = priorities()
+
 
 class Priority(IntEnum):
-    """Lowest first. What a person asks for many photos at once must not hold up those just uploaded."""
+    """Whose turn it is, lowest first: the values and what each is for are in sql/terms.sql."""
 
-    REQUEST = 0
-    UPLOAD = 10
-    BULK = 15
-    BACKFILL = 20
+    REQUEST = _PRIORITIES["request"]
+    UPLOAD = _PRIORITIES["upload"]
+    BULK = _PRIORITIES["bulk"]
+    BACKFILL = _PRIORITIES["backfill"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. `generation` tells, when it ends, whether it was wished for again meanwhile.
+    """A claimed job. `generation` tells, when it ends, whether it was asked for again meanwhile.
 
     `alone`: a worker died while it held this, so it must run by itself.
     """

@@ -19,6 +19,7 @@ from indexer.photos.photo import Photo
 from indexer.photos.results import Reading
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Choice, Job
+from indexer.queue.tasks import PARTS, forced, parts, tasks_of
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Health
@@ -30,8 +31,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _REQUESTS = 8  # photos that persons wait for, under way beyond all others
-_COMPARE = 5.0  # seconds between two looks whether we hold just what we know of
-_TASKS = {"clip": ("clip", "clip!"), "ocr": ("ocr", "ocr!")}  # of a job, by the engine that does them
+_COMPARE = 5.0  # seconds between two looks whether the database holds for us exactly the jobs that we know of
 
 
 class Pipeline:
@@ -62,11 +62,11 @@ class Pipeline:
         patience: float,
         outage: Outage | None = None,
     ) -> None:
-        self.engines = {"reading": Health("the previews", (*_TASKS["clip"], *_TASKS["ocr"]))}
+        self.engines = {"reading": Health("the previews", tasks_of("clip") | tasks_of("ocr"))}
         if inference.clip is not None:
-            self.engines["clip"] = Health("the CLIP model", _TASKS["clip"])
+            self.engines["clip"] = Health("the CLIP model", tasks_of("clip"))
         if inference.ocr is not None:
-            self.engines["ocr"] = Health("the OCR engine", _TASKS["ocr"])
+            self.engines["ocr"] = Health("the OCR engine", tasks_of("ocr"))
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -124,7 +124,7 @@ class Pipeline:
 
     async def _claim_all(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
-        compare = loop.time()  # when to see next whether we hold just what we know of
+        compare = loop.time()  # when to see next whether the database holds for us exactly the jobs that we know of
         backoff = Backoff(1)
         while not self._stopping.is_set():
             try:
@@ -167,12 +167,12 @@ class Pipeline:
     @property
     def _choice(self) -> Choice:
         """Jobs that something can be done for now: an engine in doubt is only given those that try it."""
-        well = [name for name in _TASKS if name in self.engines and self.engines[name].well]
+        well = [name for name in PARTS if name in self.engines and self.engines[name].well]
         if not self._doubtful:
             return Choice()
         if not well or not self.engines["reading"].well:
             return Choice(self.engines["reading"].tasks, strictly=True)
-        return Choice(frozenset(task for name in _TASKS if name not in well for task in _TASKS[name]))
+        return Choice(frozenset(task for name in PARTS if name not in well for task in tasks_of(name)))
 
     async def _start(
         self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], tries: Health | None = None
@@ -291,8 +291,7 @@ class Pipeline:
         return None
 
     async def _read(self, job: Job, photo: Photo | None) -> Reading:
-        again = {task.removesuffix("!") for task in job.tasks if task.endswith("!")}
-        wanted = {"clip", "ocr"} & (job.tasks | again)
+        wanted, again = parts(job.tasks), forced(job.tasks)
         if photo is None or not photo.eligible or photo.path is None or not wanted:
             return Reading(job, photo)
         data = await self._media.read(photo.path, interactive=job.interactive)

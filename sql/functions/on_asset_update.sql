@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10
+    SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], priority(upload)
     FROM new_rows n
     JOIN (SELECT old_rows.*, eligible(old_rows) AS eligible
           FROM old_rows) AS o ON o.id = n.id

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10
+    SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, priority(upload)
     FROM new_rows WHERE type = 'preview';
     -- The notification is constant, and silent when the server's notification queue fills up: a full queue makes the
     -- transaction that rings fail at its commit.

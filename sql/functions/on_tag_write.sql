@@ -20,7 +20,7 @@ BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
     SELECT n."assetId",
         CASE lower(t.value) WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[],
-        CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 0 END,
+        CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(request) END,
         n."tagId"
     FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
     WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')

@@ -26,7 +26,7 @@ BEGIN
         SELECT FROM public.asset_file f WHERE f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited");
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT id, ARRAY(SELECT DISTINCT task || '!' FROM unnest(coalesce(nullif(tasks, '{}'), '{clip,ocr}')) AS task),
-        CASE WHEN cardinality(wanted) > 20 THEN 15 ELSE 0 END
+        CASE WHEN cardinality(wanted) > 20 THEN priority(bulk) ELSE priority(request) END
     FROM unnest(wanted) AS id;
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');

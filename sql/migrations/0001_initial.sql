@@ -22,9 +22,7 @@ CREATE TABLE immich_indexer.migration (
 -- transactions write into it. No index, no key: an insert costs as little as an insert can.
 CREATE TABLE immich_indexer.inbox (
     asset_id    uuid NOT NULL,
-    -- clip, ocr: read what is new, the picture or the model; clip!, ocr!: read again though nothing is; text: bring the
-    -- searchable text in line with the lines; refreshed: somebody refreshed the thumbnails, which fold makes something of
-    tasks       text[] NOT NULL,
+    tasks       text[] NOT NULL,            -- indexer/queue/tasks.py says what each means
     priority    smallint NOT NULL,
     tag_id      uuid                        -- the tag that asks for it
 ) WITH (
@@ -38,7 +36,7 @@ CREATE TABLE immich_indexer.job (
     asset_id    uuid PRIMARY KEY,
     tasks       text[] NOT NULL,                        -- wanted, and not yet claimed
     running     text[] NOT NULL DEFAULT '{}',           -- claimed
-    priority    smallint NOT NULL,                      -- 0 a person asked, 10 an upload, 15 a person asked for many, 20 backfill
+    priority    smallint NOT NULL,                      -- sql/terms.sql; the lowest first
     generation  bigint NOT NULL DEFAULT 1,              -- raised by every new wish, also while the job is claimed
     attempts    smallint NOT NULL DEFAULT 0,            -- counted when claimed, so that a killed process counts too
     queued_at   timestamptz NOT NULL DEFAULT now(),

@@ -19,9 +19,9 @@ SELECT (SELECT clip::real[] FROM immich_indexer.photo
 -- indexer has been seen for $2 seconds.
 WITH coming AS (
     SELECT asset_id, tasks || running AS tasks FROM immich_indexer.job
-    WHERE NOT dead AND (worker IS NOT NULL OR priority <= 10 AND not_before <= now())
+    WHERE NOT dead AND (worker IS NOT NULL OR priority <= priority(upload) AND not_before <= now())
     UNION ALL
-    SELECT asset_id, tasks FROM immich_indexer.inbox WHERE priority <= 10
+    SELECT asset_id, tasks FROM immich_indexer.inbox WHERE priority <= priority(upload)
 )
 SELECT DISTINCT asset_id FROM coming
 WHERE tasks && '{clip,clip!,ocr,ocr!,refreshed}'::text[] AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))

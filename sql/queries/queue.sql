@@ -25,7 +25,7 @@ WITH taken AS (
     FROM (
         SELECT asset_id, task, priority FROM taken, unnest(tasks) AS task WHERE task <> 'refreshed'
         UNION ALL
-        SELECT asset_id, task, 0 FROM refreshed, run, unnest('{clip!,ocr!}'::text[]) AS task
+        SELECT asset_id, task, priority(request) FROM refreshed, run, unnest('{clip!,ocr!}'::text[]) AS task
         WHERE run.photos - of_all + place <= $2
     ) AS requests
     GROUP BY asset_id
@@ -75,7 +75,7 @@ RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM (
     SELECT asset_id FROM immich_indexer.job
-    WHERE worker IS NULL AND NOT dead AND priority <= 0 AND deaths = 0 AND not_before <= now()
+    WHERE worker IS NULL AND NOT dead AND priority <= priority(request) AND deaths = 0 AND not_before <= now()
       AND EXISTS (SELECT FROM immich_indexer.worker WHERE id = $1)
       AND NOT (tasks <@ $3::text[] AND ($4 OR coalesce(error LIKE 'waits for the machine: %', false)))
     ORDER BY priority, not_before LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -86,7 +86,7 @@ RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths
 -- name: asked_meanwhile
 -- Those of $2 that worker $1 holds and that a person has asked for since it claimed them, at which generation.
 SELECT asset_id, generation FROM immich_indexer.job
-WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= 0 AND cardinality(tasks) > 0;
+WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= priority(request) AND cardinality(tasks) > 0;
 
 -- name: promote
 -- Those, $2 at generations $3, claimed anew with all that is wanted of them. One of another generation by now is left alone: this
@@ -95,7 +95,7 @@ UPDATE immich_indexer.job SET
     running = ARRAY(SELECT DISTINCT task FROM unnest(running || tasks) AS task ORDER BY task), tasks = '{}'
 FROM unnest($2::uuid[], $3::bigint[]) AS asked (asset_id, generation)
 WHERE worker = $1 AND job.asset_id = asked.asset_id AND job.generation = asked.generation
-  AND priority <= 0 AND cardinality(tasks) > 0
+  AND priority <= priority(request) AND cardinality(tasks) > 0
 RETURNING job.asset_id, running AS tasks, priority, job.generation, attempts, deaths > 0 AS alone;
 
 -- name: hold
@@ -117,7 +117,7 @@ WITH done AS (
     RETURNING job.asset_id, priority
 ), told AS (
     SELECT pg_notify('immich_indexer_done', asset_id::text) FROM finished
-    WHERE priority <= 0 AND pg_notification_queue_usage() < 0.5
+    WHERE priority <= priority(request) AND pg_notification_queue_usage() < 0.5
 )
 SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM told) AS told;
 
@@ -143,7 +143,7 @@ WITH failed AS (
     RETURNING asset_id, priority, dead
 ), told AS (
     SELECT pg_notify('immich_indexer_done', asset_id::text) FROM failed
-    WHERE priority <= 0 AND pg_notification_queue_usage() < 0.5
+    WHERE priority <= priority(request) AND pg_notification_queue_usage() < 0.5
 )
 SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
 

@@ -19,7 +19,7 @@ WITH page AS (
     WHERE page.eligible AND NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = page.id AND NOT j.dead)
 ), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT id, tasks, 20 FROM wanting w
+    SELECT id, tasks, priority(backfill) FROM wanting w
     WHERE cardinality(tasks) > 0 AND NOT EXISTS (
         SELECT FROM immich_indexer.job j
         WHERE j.asset_id = w.id AND w.tasks <@ ARRAY(SELECT rtrim(task, '!') FROM unnest(j.tasks) AS task))

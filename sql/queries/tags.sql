@@ -11,14 +11,14 @@ WITH missing AS (
 ), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
     SELECT asset_id,
-        CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[], 15, tag_id
+        CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[], priority(bulk), tag_id
     FROM missing RETURNING 1
 )
 SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM requested HAVING count(*) > 0;
 
 -- name: enqueue
 -- The same for photo $1, if it is shown to its owner $2. Whether it is, and bears such a tag. Of several who ask at once the first
--- to remember the tag requests; what the trigger has requested for is in the inbox, or remembered. Wishes beyond $3 that are waited
+-- to remember the tag requests; what the trigger has requested for is in the inbox, or remembered. Requests beyond $3 that are waited
 -- for come after new uploads.
 WITH photo AS (
     SELECT id FROM public.asset WHERE id = $1 AND "ownerId" = $2 AND "deletedAt" IS NULL AND status = 'active'
@@ -36,9 +36,9 @@ WITH photo AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
     SELECT asset_id,
         CASE value WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[],
-        CASE WHEN (SELECT count(*) FROM immich_indexer.inbox WHERE priority <= 0)
-                + (SELECT count(*) FROM immich_indexer.job WHERE worker IS NULL AND NOT dead AND priority <= 0) < $3
-            THEN 0 ELSE 15 END,
+        CASE WHEN (SELECT count(*) FROM immich_indexer.inbox WHERE priority <= priority(request))
+                + (SELECT count(*) FROM immich_indexer.job WHERE worker IS NULL AND NOT dead AND priority <= priority(request)) < $3
+            THEN priority(request) ELSE priority(bulk) END,
         tag_id
     FROM remembered JOIN tags USING (asset_id, tag_id) RETURNING 1
 ), told AS (

@@ -1,0 +1,38 @@
+"""The tasks of a job: what is to be done with a photo.
+
+======================  ==============================================================================================
+`clip`, `ocr`           Make the vector, read the text: where the picture or the model is new. Triggers and the
+                        reconciler ask for these.
+`clip!`, `ocr!`         The same, though nothing is new. People ask for these.
+`text`                  Read nothing: bring the searchable text in line with the stored lines.
+`refreshed`             In the inbox alone: somebody refreshed thumbnails. It becomes `clip!` and `ocr!` where the
+                        photo is one of a few.
+======================  ==============================================================================================
+"""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+Part = Literal["clip", "ocr"]
+"""What is made of a picture: its vector, its lines."""
+
+Task = Literal["clip", "ocr", "clip!", "ocr!", "text"]
+
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_PARTS: dict[str, Part] = {"clip": "clip", "clip!": "clip", "ocr": "ocr", "ocr!": "ocr"}
+
+
+def tasks_of(part: Part) -> frozenset[str]:
+    """The tasks that make `part`."""
+    return frozenset(task for task, made in _PARTS.items() if made == part)
+
+
+def parts(tasks: Iterable[str]) -> frozenset[Part]:
+    """What `tasks` make of a picture."""
+    return frozenset(_PARTS[task] for task in tasks if task in _PARTS)
+
+
+def forced(tasks: Iterable[str]) -> frozenset[Part]:
+    """Those that are to be made though nothing is new."""
+    return parts(task for task in tasks if task.endswith("!"))
