@@ -7,6 +7,7 @@ processor; measured on two cores, this arrangement was faster than one worker wh
 than collecting pictures into batches (in bf16 a batch of one costs as much per picture as a batch of 16).
 """
 
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from typing import Literal
 
 from indexer.images import decode
 from indexer.models.clip import Clip, load_clip
-from indexer.models.device import Device, processors
+from indexer.models.device import Device
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_engines import EngineName
 
@@ -74,8 +75,9 @@ def load_models(
 
 def raw_images_per_second(pictures: Sequence[bytes], models: Models, *, workers: int | None = None) -> float:
     """Encoded pictures to text and vector, pictures a second; `workers` threads, by default one a processor."""
-    with ThreadPoolExecutor(workers or processors()) as pool:
-        list(pool.map(lambda data: _one(data, models), pictures[: workers or processors()]))  # warm every thread
+    threads = workers or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda data: _one(data, models), pictures[:threads]))  # warm every thread
         start = time.perf_counter()
         list(pool.map(lambda data: _one(data, models), pictures))
         return len(pictures) / (time.perf_counter() - start)

@@ -1,6 +1,5 @@
 """What every request goes through: the token, the limits, errors in one shape, and a line in the log."""
 
-import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +25,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_GONE = 499  # the client is gone: nobody reads the answer
 _SMALL = 64 << 10  # bodies up to this size are always let in: searches go on while pictures queue
 
 
@@ -65,7 +65,7 @@ class Guard:
         start = time.perf_counter()
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "(unknown)"
-        status = 499  # the client is gone
+        status = _GONE
         try:
             response = await self._answer(request, handler)
             status = response.status
@@ -87,7 +87,7 @@ class Guard:
         except web.HTTPException as error:
             return answer(NotFoundError(error.reason, error.status))
         except ConnectionError:
-            raise asyncio.CancelledError("the client is gone") from None
+            return web.Response(status=_GONE)
         except Exception:
             log.exception("unexpected error")
             return answer(UnexpectedError())

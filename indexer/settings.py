@@ -336,7 +336,3 @@ def settings_table(
         description = descriptions.get(name, field.description or "").replace("|", "\\|")
         rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {description} |")
     return "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(settings_table())  # noqa: T201 - for a person

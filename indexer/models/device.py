@@ -1,6 +1,5 @@
 """Which processor the models run on."""
 
-import os
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -32,11 +31,6 @@ def resolve_device(wanted: str) -> Device:
         build = "is a CPU-only build" if torch.version.cuda is None else "finds no GPU (driver or container setup)"
         raise SettingsError(f"device 'cuda' was asked for, but torch {torch.__version__} {build}; use auto or cpu")
     return "cpu"
-
-
-def processors() -> int:
-    """Processors this process may use: the affinity mask, not what the machine has."""
-    return len(os.sched_getaffinity(0))
 
 
 @cache

@@ -75,12 +75,8 @@ class Query:
                     variants.append("(" + " & ".join([*map(_all, pieces), *rest]) + ")")
         return f"({' | '.join(variants)})" if variants else None
 
-    def matches(self, text: str) -> bool:
-        """Whether a text (lines separated by newlines) holds what is asked for."""
-        return self._hit(locate(text.split("\n")).text, self.phrases)
-
     def forgives(self, text: str) -> bool:
-        """The same with at most one character of one phrase misread, missing or too many; a space counts as one."""
+        """Whether a text holds what is asked for, one character of one phrase being misread, missing or too many."""
         return self._forgiven(canonical(text)) is not None
 
     def forgiven(self, texts: Iterable[str]) -> list[bool]:

@@ -15,7 +15,7 @@ from indexer.images import Picture, decode
 from indexer.models import clip as clip_module
 from indexer.models.checkpoint import open_checkpoint
 from indexer.models.clip import Clip, load_clip, tokenize
-from indexer.models.device import fastest_format, processors, resolve_device
+from indexer.models.device import fastest_format, resolve_device
 from indexer.models.names import is_demo
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
 from indexer.models.torchvision_compat import ensure_torchvision
@@ -365,6 +365,3 @@ class TestDevice:
     def test_unknown(self):
         with pytest.raises(SettingsError, match="unknown device 'gpu'"):
             resolve_device("gpu")
-
-    def test_processors(self):
-        assert processors() >= 1
