@@ -67,7 +67,7 @@ bench: install ## every benchmark; one with `python -m bench NAME --json`
 	$(BIN)/python -m bench all
 
 screenshots: install ## every view of the console, in both languages, light and dark; needs Chromium
-	$(BIN)/python -m tests.screenshots screenshots
+	$(BIN)/python -m tests.support.screenshots screenshots
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis screenshots node_modules .coverage*

@@ -9,8 +9,8 @@ import pytest
 
 from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
-from tests.installs import install, make_role
-from tests.people import House, Person, house
+from tests.support.installs import install, make_role
+from tests.support.people import House, Person, house
 
 ROLE = os.environ.get("TEST_ROLE", "least")
 if ROLE not in ("least", "superuser"):

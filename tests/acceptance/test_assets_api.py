@@ -19,13 +19,13 @@ from indexer.demo.immich import StandIn
 from indexer.models import names
 from indexer.queue import completions as completions
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import immich_2_and_3
-from tests.gateways import StubText, stub_models
-from tests.installs import install
-from tests.people import House, Person, Reply, house
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.gateways import StubText, stub_models
+from tests.support.installs import install
+from tests.support.people import House, Person, Reply, house
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, idle, settings_for, working
 
 PICTURE = stubs.picture(1, form="JPEG")
 SCRIPT = "<script>alert(1)</script>"

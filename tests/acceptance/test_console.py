@@ -15,12 +15,12 @@ from indexer.demo.immich import StandIn
 from indexer.models.names import name_of
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.work.worker import Models
-from tests import console
-from tests.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
-from tests.gateways import StubText, stub_models
-from tests.installs import install
-from tests.stubs import StubClip
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import console
+from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
+from tests.support.gateways import StubText, stub_models
+from tests.support.installs import install
+from tests.support.stubs import StubClip
+from tests.support.workers import eventually, idle, settings_for, working
 
 pytestmark = [
     pytest.mark.skipif(console.chromium() is None, reason=console.NO_BROWSER),

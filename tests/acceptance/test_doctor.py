@@ -16,10 +16,10 @@ from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.queue import requests
 from indexer.work import doctor
 from indexer.work.doctor import Finding
-from tests.acceptance.upstreams import MlServer, ml_servers
 from tests.conftest import IMMICH_ROLE
-from tests.installs import install, make_role
-from tests.workers import settings_for
+from tests.support.installs import install, make_role
+from tests.support.upstreams import MlServer, ml_servers
+from tests.support.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"
 

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from indexer.demo import media
-from tests import stubs
-from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import ml_servers
-from tests.gateways import CLIP, FACES, OCR, form, serving, stub_models
-from tests.workers import eventually, idle, is_indexed, settings_for, vector_of, working
+from tests.support import stubs
+from tests.support.gateways import CLIP, FACES, OCR, form, serving, stub_models
+from tests.support.upstreams import FACES as FOUND
+from tests.support.upstreams import ml_servers
+from tests.support.workers import eventually, idle, is_indexed, settings_for, vector_of, working
 
 STORED = "SELECT digest, clip_model, lines FROM immich_indexer.photo WHERE asset_id = $1"
 BUSY = """INSERT INTO immich_indexer.worker (id, name, version, device, seen_at)

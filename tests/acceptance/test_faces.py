@@ -10,12 +10,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
-from tests import stubs
-from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import ml_servers, until
-from tests.face_models import detector, recogniser
-from tests.gateways import CLIP, FACES, OCR, form, request, serving
-from tests.workers import eventually, settings_for
+from tests.support import stubs
+from tests.support.face_models import detector, recogniser
+from tests.support.gateways import CLIP, FACES, OCR, form, request, serving
+from tests.support.upstreams import FACES as FOUND
+from tests.support.upstreams import ml_servers, until
+from tests.support.workers import eventually, settings_for
 
 PHOTO = stubs.picture(1)
 NEWER = {"bird-song": {"detection": {"modelName": "birdnet", "options": {}}}}

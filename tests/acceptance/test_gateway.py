@@ -16,11 +16,23 @@ from indexer.demo.immich import StandIn
 from indexer.models.small import write_small_checkpoint
 from indexer.photos.vectors import as_column
 from indexer.work.worker import Models
-from tests import stubs
-from tests.acceptance.upstreams import ml_servers
-from tests.gateways import CLIP, FACES, OCR, TEXT, TEXT_ZH, StubText, form, request, serving, stub_models, text_vector
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, lines_of, settings_for, vector_of, working
+from tests.support import stubs
+from tests.support.gateways import (
+    CLIP,
+    FACES,
+    OCR,
+    TEXT,
+    TEXT_ZH,
+    StubText,
+    form,
+    request,
+    serving,
+    stub_models,
+    text_vector,
+)
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.upstreams import ml_servers
+from tests.support.workers import idle, lines_of, settings_for, vector_of, working
 
 PHOTO = stubs.picture(1)
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from indexer.models.small import write_small_checkpoint
-from tests.gateways import CLIP, TEXT, Client
-from tests.stubs import picture
+from tests.support.gateways import CLIP, TEXT, Client
+from tests.support.stubs import picture
 
 
 @pytest.fixture

@@ -18,11 +18,23 @@ from gateway.ml.protocol import PredictRequest
 from gateway.server import serve
 from indexer.errors import SettingsError
 from indexer.photos.vectors import as_column
-from tests import stubs
-from tests.acceptance.proxy import Proxy
-from tests.gateways import BOUNDARY, CLIP, FACES, OCR, TEXT, StubText, form, request, serving, stub_models, text_vector
-from tests.stubs import StubClip
-from tests.workers import eventually, settings_for
+from tests.support import stubs
+from tests.support.gateways import (
+    BOUNDARY,
+    CLIP,
+    FACES,
+    OCR,
+    TEXT,
+    StubText,
+    form,
+    request,
+    serving,
+    stub_models,
+    text_vector,
+)
+from tests.support.proxy import Proxy
+from tests.support.stubs import StubClip
+from tests.support.workers import eventually, settings_for
 
 PHOTO = stubs.picture(1)
 JPEG = stubs.picture(1, form="JPEG")

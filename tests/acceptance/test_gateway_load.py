@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import stubs
-from tests.gateways import CLIP, OCR, TEXT, Client, serving, stub_models
-from tests.stubs import StubClip
-from tests.workers import settings_for
+from tests.support import stubs
+from tests.support.gateways import CLIP, OCR, TEXT, Client, serving, stub_models
+from tests.support.stubs import StubClip
+from tests.support.workers import settings_for
 
 QUEUE = 16
 LONG = float(os.environ.get("SOAK_SECONDS", "600"))

@@ -15,10 +15,10 @@ from indexer.demo.immich import OcrLine, StandIn
 from indexer.immich import tokens as immich_text
 from indexer.photos.vectors import as_column
 from indexer.work.worker import Models
-from tests import stubs
-from tests.gateways import CLIP, OCR, Client, serving, stub_models
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, settings_for, working
+from tests.support import stubs
+from tests.support.gateways import CLIP, OCR, Client, serving, stub_models
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import idle, settings_for, working
 
 JOBS = 3  # of a kind at once: Immich's own setting is 2 for smart search and 1 for OCR
 

@@ -10,8 +10,8 @@ from aiohttp.test_utils import unused_port
 
 from gateway import ping as gateway_ping
 from indexer.work import ping
-from tests.gateways import StubText, serving, stub_models
-from tests.workers import settings_for, working
+from tests.support.gateways import StubText, serving, stub_models
+from tests.support.workers import settings_for, working
 
 HOST = socket.gethostname()
 

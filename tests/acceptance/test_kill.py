@@ -16,8 +16,8 @@ import pytest
 
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer
-from tests import stubs
-from tests.workers import eventually, failures, idle, is_indexed
+from tests.support import stubs
+from tests.support.workers import eventually, failures, idle, is_indexed
 
 SETTINGS = {
     "RETRY_SECONDS": "0.05",
@@ -32,7 +32,7 @@ SETTINGS = {
 async def start(url: str, media: Path, **environment: str) -> Process:
     """A stub worker."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.acceptance.stub_worker"),
+        *(sys.executable, "-m", "tests.support.stub_worker"),
         env=os.environ | SETTINGS | {"DB_URL": url, "MEDIA_PATH_MAP": f"/data={media}"} | environment,
     )
 

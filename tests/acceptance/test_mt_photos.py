@@ -19,7 +19,7 @@ from indexer import images
 from indexer.models.faces import Face
 from indexer.photos.lines import StoredLine
 from indexer.settings import Settings
-from tests import stubs
+from tests.support import stubs
 
 KEY = "mt_photos_ai_extra"
 PHOTO = stubs.picture(1)  # 8 x 8 pixels

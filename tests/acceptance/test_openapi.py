@@ -18,12 +18,12 @@ from gateway.models import LazyModels
 from gateway.people import api
 from indexer.demo.immich import StandIn
 from indexer.work.worker import Models
-from tests import stubs
-from tests.description import Description
-from tests.gateways import stub_models
-from tests.people import House, Person, house
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.description import Description
+from tests.support.gateways import stub_models
+from tests.support.people import House, Person, house
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, idle, settings_for, working
 
 PICTURE = stubs.picture(1, form="JPEG")
 

@@ -5,12 +5,12 @@ import copy
 import pytest
 
 from gateway.ml import protocol
-from tests import stubs
-from tests.acceptance.upstreams import FACES as FACES_FOUND
-from tests.acceptance.upstreams import ml_servers
-from tests.gateways import FACES, OCR, form, serving, stub_models
-from tests.stubs import StubOcr
-from tests.workers import settings_for
+from tests.support import stubs
+from tests.support.gateways import FACES, OCR, form, serving, stub_models
+from tests.support.stubs import StubOcr
+from tests.support.upstreams import FACES as FACES_FOUND
+from tests.support.upstreams import ml_servers
+from tests.support.workers import settings_for
 
 PHOTO = stubs.picture(1)
 FOUND = {"ocr": {"text": ["Кассовый чек"], "box": [0.1] * 8, "boxScore": [0.9], "textScore": [0.97]}}

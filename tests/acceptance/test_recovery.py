@@ -22,10 +22,10 @@ from indexer.immich.api import Immich, ImmichBusyError, ImmichError
 from indexer.immich.forgotten import Forgotten
 from indexer.models import face_weights
 from indexer.views import status
-from tests import stubs
-from tests.acceptance.upstreams import MlServer, ml_servers, until
-from tests.installs import install
-from tests.workers import eventually, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.upstreams import MlServer, ml_servers, until
+from tests.support.workers import eventually, settings_for, working
 
 KEY = "a key of an administrator"
 

@@ -10,12 +10,12 @@ from gateway.app import create_app
 from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.work.worker import Models
-from tests import stubs
-from tests.gateways import stub_models
-from tests.installs import install
-from tests.people import House, Person, house
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, settings_for, working
+from tests.support import stubs
+from tests.support.gateways import stub_models
+from tests.support.installs import install
+from tests.support.people import House, Person, house
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import idle, settings_for, working
 
 SECRET, NAME = "秘密的文字", "secret-name"
 PICTURE = stubs.picture(1, form="JPEG")

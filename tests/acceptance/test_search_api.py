@@ -22,12 +22,12 @@ from gateway.people.identity import Identity
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.photos import results
-from tests import stubs
 from tests.conftest import immich_2_and_3
-from tests.description import Description
-from tests.gateways import Answer, Client, StubText, serving, stub_models, text_vector
-from tests.installs import install, make_role
-from tests.workers import settings_for
+from tests.support import stubs
+from tests.support.description import Description
+from tests.support.gateways import Answer, Client, StubText, serving, stub_models, text_vector
+from tests.support.installs import install, make_role
+from tests.support.workers import settings_for
 
 PICTURE = stubs.picture(1, form="JPEG")
 BOX = [0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2]

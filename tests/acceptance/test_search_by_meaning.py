@@ -21,9 +21,9 @@ from indexer.demo.immich import StandIn
 from indexer.demo.shapes import SCENES, SEARCHES, shown_by
 from indexer.models.clip import Clip, load_clip
 from indexer.work.worker import Models
-from tests.gateways import TEXT, Client, serving, stub_models
-from tests.installs import install
-from tests.workers import idle, settings_for, working
+from tests.support.gateways import TEXT, Client, serving, stub_models
+from tests.support.installs import install
+from tests.support.workers import idle, settings_for, working
 
 
 @pytest.fixture(scope="module")

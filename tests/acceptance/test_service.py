@@ -21,8 +21,8 @@ from indexer.cli.main import main
 from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
 from indexer.models.small import write_small_checkpoint
-from tests.installs import make_role
-from tests.workers import eventually, idle, lines_of, vector_of
+from tests.support.installs import make_role
+from tests.support.workers import eventually, idle, lines_of, vector_of
 
 
 @dataclass

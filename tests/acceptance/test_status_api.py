@@ -19,11 +19,11 @@ import gateway.people.events
 from gateway.people.identity import Identity
 from indexer.demo.immich import StandIn
 from indexer.views import status
-from tests import stubs
-from tests.description import Description
-from tests.installs import install
-from tests.people import House, Person, house
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.description import Description
+from tests.support.installs import install
+from tests.support.people import House, Person, house
+from tests.support.workers import eventually, idle, settings_for, working
 
 PICTURE = stubs.picture(1, form="JPEG")
 Listen = Callable[..., Awaitable["Stream"]]

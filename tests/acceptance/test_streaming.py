@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import MlServer, ml_servers, until
-from tests.gateways import BOUNDARY, FACES, OCR, Answer, form, read_answer, request, serving
-from tests.workers import eventually, settings_for
+from tests.support.gateways import BOUNDARY, FACES, OCR, Answer, form, read_answer, request, serving
+from tests.support.upstreams import FACES as FOUND
+from tests.support.upstreams import MlServer, ml_servers, until
+from tests.support.workers import eventually, settings_for
 
 BODY = form(FACES, os.urandom(300_000))
 HALF = len(BODY) // 2

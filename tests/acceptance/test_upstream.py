@@ -14,7 +14,7 @@ from gateway.errors import DeadlineError, UpstreamError
 from gateway.ml.protocol import form
 from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
-from tests.acceptance.upstreams import FACES, MlServer, ml_servers, until
+from tests.support.upstreams import FACES, MlServer, ml_servers, until
 
 ENTRIES = {
     "facial-recognition": {

@@ -11,10 +11,10 @@ import pytest
 
 from indexer.demo.immich import StandIn
 from indexer.work.worker import Models
-from tests import stubs
-from tests.people import House, Person
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, settings_for, working
+from tests.support import stubs
+from tests.support.people import House, Person
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import idle, settings_for, working
 
 ADDRESS = "/api/webhooks/tagged"
 

@@ -4,11 +4,11 @@ import pytest
 
 from indexer.photos.vectors import as_query
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import immich_2_and_3
-from tests.gateways import TEXT_ZH, serving, text_vector
-from tests.stubs import StubClip, StubOcr, text_of
-from tests.workers import idle, settings_for, working
+from tests.support import stubs
+from tests.support.gateways import TEXT_ZH, serving, text_vector
+from tests.support.stubs import StubClip, StubOcr, text_of
+from tests.support.workers import idle, settings_for, working
 
 SAID = {1: ["增值税专用发票", "NO 06231234"], 2: ["出租汽車發票"], 3: ["上海站"], 4: []}
 

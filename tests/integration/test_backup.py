@@ -21,10 +21,10 @@ from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.errors import IndexerError, SchemaError
 from indexer.photos import photo as photos
-from tests import stubs
 from tests.conftest import execute, make_template
-from tests.installs import OLD_ROLE, edited, install, make_role, restore, uninstall
-from tests.workers import eventually, settings_for, working
+from tests.support import stubs
+from tests.support.installs import OLD_ROLE, edited, install, make_role, restore, uninstall
+from tests.support.workers import eventually, settings_for, working
 
 INSTALLERS = ("superuser", "role", "immich")
 

@@ -31,11 +31,11 @@ from indexer.views import status
 from indexer.work import reconcile, verdicts
 from indexer.work.reconcile import Found, Reconciler
 from indexer.work.worker import Models
-from tests import stubs
-from tests.acceptance.proxy import Proxy
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, failures, idle, is_indexed, lines_of, settings_for, vector_of, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.proxy import Proxy
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, failures, idle, is_indexed, lines_of, settings_for, vector_of, working
 
 Connection = asyncpg.Connection
 

@@ -23,8 +23,8 @@ from indexer.settings import Settings
 from indexer.work.doctor import examine
 from indexer.work.verdicts import passes
 from indexer.work.worker import Models, Worker
-from tests.stubs import StubClip, StubOcr
-from tests.workers import settings_for
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import settings_for
 
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 

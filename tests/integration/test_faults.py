@@ -24,10 +24,10 @@ from indexer.queue import backlog
 from indexer.views import status
 from indexer.work import verdicts
 from indexer.work.worker import Models
-from tests import stubs
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, failures, idle, is_indexed, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, failures, idle, is_indexed, settings_for, working
 
 PHOTOS = 52
 

@@ -11,10 +11,10 @@ from indexer.demo.immich import OcrLine, StandIn
 from indexer.photos import results
 from indexer.work.reconcile import Reconciler
 from indexer.work.worker import Models
-from tests import stubs
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, lines_of, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import idle, lines_of, settings_for, working
 
 ALPHABET = frozenset("发票合计0123456789")
 RECEIPT = [

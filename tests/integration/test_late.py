@@ -15,10 +15,10 @@ from indexer.queue.claims import Queue
 from indexer.queue.jobs import Choice, Job, Policy
 from indexer.work.media import Media
 from indexer.work.pipeline import Pipeline
-from tests import stubs
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import idle, is_indexed, settings_for
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import idle, is_indexed, settings_for
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from gateway.errors import BusyError
 from gateway.library import AwayError, Library, OccupiedError
 from indexer.database.pool import Pool
-from tests.acceptance.proxy import Proxy
-from tests.installs import install
-from tests.workers import eventually
+from tests.support.installs import install
+from tests.support.proxy import Proxy
+from tests.support.workers import eventually
 
 
 @pytest.fixture

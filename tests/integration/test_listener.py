@@ -9,9 +9,9 @@ import asyncpg
 from indexer.demo.immich import StandIn
 from indexer.queue.listener import CHANNEL, Listener
 from indexer.views import status
-from tests import stubs
-from tests.acceptance.proxy import Proxy
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.proxy import Proxy
+from tests.support.workers import eventually, idle, settings_for, working
 
 # A listener's connection is the one whose last statement is a LISTEN.
 LISTENING = "datname = current_database() AND application_name = 'immich-indexer' AND query LIKE 'LISTEN%'"

@@ -14,8 +14,8 @@ from indexer.errors import ColumnWidthError, IndexerError
 from indexer.search.meaning import nearest
 from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
 from tests.conftest import execute
-from tests.gateways import text_vector
-from tests.workers import eventually
+from tests.support.gateways import text_vector
+from tests.support.workers import eventually
 
 QUERY = text_vector("日落")
 

@@ -8,9 +8,9 @@ import pytest
 from indexer.demo.immich import StandIn
 from indexer.immich import tokens as immich_text
 from indexer.work.worker import Models
-from tests import stubs
-from tests.installs import install
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.workers import eventually, idle, settings_for, working
 
 Connection = asyncpg.Connection
 

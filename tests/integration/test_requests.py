@@ -20,9 +20,9 @@ from indexer.models.ocr import Detection, Line
 from indexer.queue import requests
 from indexer.queue.jobs import Priority
 from indexer.work.worker import Models, Worker
-from tests import stubs
-from tests.installs import install
-from tests.workers import eventually, idle, settings_for, vector_of, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.workers import eventually, idle, settings_for, vector_of, working
 
 Connection = asyncpg.Connection
 

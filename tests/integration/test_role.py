@@ -14,10 +14,10 @@ from indexer.demo.immich import OcrLine, StandIn
 from indexer.demo.server import on_server
 from indexer.errors import SchemaError
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import every_version, execute
-from tests.installs import OLD_ROLE, install, make_role, schema_of, uninstall
-from tests.workers import eventually, settings_for, working
+from tests.support import stubs
+from tests.support.installs import OLD_ROLE, install, make_role, schema_of, uninstall
+from tests.support.workers import eventually, settings_for, working
 
 Connection = asyncpg.Connection
 

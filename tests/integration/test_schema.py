@@ -23,10 +23,10 @@ from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.errors import SchemaError
 from indexer.text import tokens
 from indexer.text.query import parse
-from tests import stubs
 from tests.conftest import IMMICH_ROLE, every_version
-from tests.installs import install, make_role, schema_of, uninstall
-from tests.workers import eventually, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install, make_role, schema_of, uninstall
+from tests.support.workers import eventually, settings_for, working
 
 Connection = asyncpg.Connection
 

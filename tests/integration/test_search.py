@@ -22,7 +22,7 @@ from indexer.search.words import Scope
 from indexer.text import tokens
 from indexer.text.query import Query
 from indexer.work.reconcile import Reconciler
-from tests.installs import install
+from tests.support.installs import install
 
 Connection = asyncpg.Connection
 Write = Callable[..., Awaitable[UUID]]

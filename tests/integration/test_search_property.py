@@ -17,7 +17,7 @@ from indexer.search.words import Scope
 from indexer.text import buckets, tokens
 from indexer.text.normalise import clean, normalise
 from indexer.text.query import Query, parse
-from tests.installs import install
+from tests.support.installs import install
 
 Connection = asyncpg.Connection
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

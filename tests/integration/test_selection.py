@@ -19,8 +19,8 @@ from indexer.queue import requests
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Policy
 from indexer.queue.selection import Selection
-from tests import stubs
-from tests.installs import install
+from tests.support import stubs
+from tests.support.installs import install
 
 Connection = asyncpg.Connection
 LINE = dump_lines([StoredLine("发票", (0.1,) * 8, 0.9, 0.9)])

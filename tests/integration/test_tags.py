@@ -20,10 +20,10 @@ from indexer.queue.claims import Queue
 from indexer.queue.jobs import Policy, Priority
 from indexer.queue.tags import Untagger
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import every_version
-from tests.installs import install, make_role
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install, make_role
+from tests.support.workers import eventually, idle, settings_for, working
 
 Connection = asyncpg.Connection
 

@@ -6,11 +6,11 @@ import pytest
 from indexer.database import schema
 from indexer.database.pool import connect_to_immich
 from indexer.views import status
-from tests import stubs
 from tests.conftest import execute
-from tests.installs import install, make_role, schema_of, uninstall
-from tests.released import FOLDER
-from tests.workers import eventually, is_indexed, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install, make_role, schema_of, uninstall
+from tests.support.released import FOLDER
+from tests.support.workers import eventually, is_indexed, settings_for, working
 
 RELEASED = {int(path.stem): path.read_text(encoding="utf-8") for path in FOLDER.glob("*.sql")}
 KEPT = """SELECT (SELECT count(*) FROM immich_indexer.photo WHERE clip IS NOT NULL AND text <> ''),
@@ -19,7 +19,7 @@ KEPT = """SELECT (SELECT count(*) FROM immich_indexer.photo WHERE clip IS NOT NU
 
 
 def test_the_present_schema_is_written_down():
-    assert sorted(RELEASED) == list(range(1, schema.known_version() + 1)), "run `python -m tests.released`"
+    assert sorted(RELEASED) == list(range(1, schema.known_version() + 1)), "run `python -m tests.support.released`"
 
 
 @pytest.mark.parametrize("version", sorted(RELEASED))
@@ -53,5 +53,5 @@ async def test_a_released_schema_becomes_the_present_one(
     await install(url)
     assert upgraded == await schema_of(database), (
         "an upgrade ends elsewhere than an installation: a released migration may not change. If this version is not "
-        "released yet, write it down anew with `python -m tests.released`"
+        "released yet, write it down anew with `python -m tests.support.released`"
     )

@@ -17,11 +17,11 @@ from indexer.photos.lexical import VERSION as WORDS
 from indexer.text import tokens
 from indexer.work.reconcile import Reconciler
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import every_version
-from tests.installs import make_role, schema_of, uninstall
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, idle, is_indexed, lines_of, settings_for, working
+from tests.support import stubs
+from tests.support.installs import make_role, schema_of, uninstall
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, idle, is_indexed, lines_of, settings_for, working
 
 Connection = asyncpg.Connection
 

@@ -15,10 +15,10 @@ from indexer.text import buckets, tokens
 from indexer.text.query import parse
 from indexer.work import doctor
 from indexer.work.worker import Models
-from tests import stubs
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, idle, settings_for, vector_of, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, idle, settings_for, vector_of, working
 
 WIDTH = 1024
 

@@ -19,7 +19,7 @@ from gateway.ml.words import Words
 from indexer.database.pool import connect_to_immich, open_pool
 from indexer.photos import results
 from indexer.text import buckets, tokens
-from tests.installs import install
+from tests.support.installs import install
 
 DIMENSIONS = 512
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

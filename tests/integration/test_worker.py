@@ -12,10 +12,10 @@ from indexer.immich import tokens as immich_text
 from indexer.photos.vectors import as_column
 from indexer.views import status
 from indexer.work.worker import Models
-from tests import stubs
-from tests.installs import install
-from tests.stubs import StubClip, StubOcr
-from tests.workers import eventually, idle, settings_for, working
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.stubs import StubClip, StubOcr
+from tests.support.workers import eventually, idle, settings_for, working
 
 Connection = asyncpg.Connection
 

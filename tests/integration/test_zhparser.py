@@ -15,10 +15,10 @@ from indexer.errors import IndexerError
 from indexer.text import tokens
 from indexer.text.query import parse
 from indexer.work.worker import Models
-from tests import stubs
 from tests.conftest import IMMICH_USER, execute, make_template
-from tests.installs import edited, install, make_role, restore, schema_of, uninstall
-from tests.workers import eventually, settings_for, working
+from tests.support import stubs
+from tests.support.installs import edited, install, make_role, restore, schema_of, uninstall
+from tests.support.workers import eventually, settings_for, working
 
 pytestmark = pytest.mark.usefixtures("zhparser")
 

@@ -18,8 +18,8 @@ from indexer.queue.backlog import Failure
 from indexer.settings import Settings
 from indexer.views import status
 from indexer.work.worker import Models, Worker
-from tests import stubs
-from tests.stubs import StubClip, StubOcr
+from tests.support import stubs
+from tests.support.stubs import StubClip, StubOcr
 
 
 def settings_for(url: str, media: Path, **overrides: Any) -> Settings:

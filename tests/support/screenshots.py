@@ -29,9 +29,9 @@ from indexer.models.ocr import Detection, Line
 from indexer.models.small import small_config, write_random_checkpoint
 from indexer.settings import Settings
 from indexer.work.worker import Models, load_models
-from tests.console import DESK, NO_BROWSER, PHONE, Reader, browsing, chromium, console_of, reading
-from tests.installs import install
-from tests.workers import eventually, idle, settings_for, working
+from tests.support.console import DESK, NO_BROWSER, PHONE, Reader, browsing, chromium, console_of, reading
+from tests.support.installs import install
+from tests.support.workers import eventually, idle, settings_for, working
 
 NAMES = (
     *("receipt-invoice", "receipt-supermarket", "receipt-restaurant", "receipt-taxi", "receipt-train-ticket"),

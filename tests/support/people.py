@@ -13,9 +13,9 @@ from gateway.ml.tasks import Task
 from gateway.models import LazyModels
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
-from tests.description import Description
-from tests.gateways import serving, unsupported
-from tests.workers import settings_for
+from tests.support.description import Description
+from tests.support.gateways import serving, unsupported
+from tests.support.workers import settings_for
 
 
 @dataclass

@@ -10,7 +10,7 @@ from PIL import Image
 from indexer import images
 from indexer.demo import media
 from indexer.errors import PictureError
-from tests import stubs
+from tests.support import stubs
 
 MANY = 1_000_000
 

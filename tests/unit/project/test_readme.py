@@ -13,7 +13,7 @@ from docs import tables
 from indexer.cli.main import main
 from indexer.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CHINESE_END = ".zh-CN.md"
 ALONE = ("CONTRIBUTING.md", "CHANGELOG.md", "sql/README.md", "bench/README.md")  # in English only
 LENGTH = 200  # lines of a README

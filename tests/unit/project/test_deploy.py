@@ -16,7 +16,7 @@ import yaml
 
 from indexer.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMPOSE = ("compose.yaml", "compose.existing.yaml", "compose.cuda.yaml", "compose.juicefs.yaml", "deploy/services.yaml")
 TOGETHER = (
     ("compose.yaml",),

@@ -1,4 +1,4 @@
-"""`python -m tests.released`: writes down the schema of this version, with data in it, for tests of later upgrades.
+"""`python -m tests.support.released`: writes down the schema of this version, with data, for test_upgrades.py.
 
 Run it before a release. What was released is never written anew: tests/integration/test_upgrades.py migrates every one.
 """
@@ -14,12 +14,12 @@ from indexer.database import schema
 from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
 from indexer.queue import requests
-from tests import stubs
 from tests.conftest import make_template
-from tests.installs import run
-from tests.workers import idle, settings_for, working
+from tests.support import stubs
+from tests.support.installs import run
+from tests.support.workers import idle, settings_for, working
 
-FOLDER = Path(__file__).parent / "released"
+FOLDER = Path(__file__).parents[1] / "released"
 _SETTINGS = re.compile(r"^(SET |SELECT pg_catalog\.set_config|--|\\(un)?restrict )")  # some are of one PostgreSQL only
 
 

@@ -19,7 +19,7 @@ from indexer.models.clip import load_clip, tokenize
 from indexer.models.load import load_text_tower
 from indexer.models.names import is_demo
 from indexer.work import doctor
-from tests.workers import settings_for
+from tests.support.workers import settings_for
 
 NO_DATABASE = "postgresql://127.0.0.1:1/immich"
 

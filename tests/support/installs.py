@@ -18,7 +18,7 @@ from indexer.demo.server import on_server
 from tests.conftest import execute
 
 #: role.sql as it was while the role had the name immich_indexer.
-OLD_ROLE = (Path(__file__).parent / "released" / "roles" / "immich_indexer.sql").read_text(encoding="utf-8")
+OLD_ROLE = (Path(__file__).parents[1] / "released" / "roles" / "immich_indexer.sql").read_text(encoding="utf-8")
 
 
 async def install(url: str, **options: Any) -> Change:
@@ -64,7 +64,7 @@ async def restore(database: str, immich_url: str, path: Path) -> None:
 
 async def edited(path: Path, writes: str) -> Path:
     """What becomes of a backup by the command in docs/operations.md that makes the file `writes` out of it."""
-    text = (Path(__file__).parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
     (command,) = re.findall(rf"^gunzip .* > {re.escape(writes)}$", text, flags=re.MULTILINE)
     command = f"gzip --stdout {path.name} > BACKUP.sql.gz && {command} && gunzip --force {writes}"
     await asyncio.to_thread(subprocess.run, command, shell=True, cwd=path.parent, check=True)

@@ -1,4 +1,4 @@
-"""`python -m tests.acceptance.stub_worker`: an indexer with quick models in a process of its own, to be killed.
+"""`python -m tests.support.stub_worker`: an indexer with quick models in a process of its own, to be killed.
 
 Besides the indexer's own settings it reads:
     STUB_DELAY    seconds that each call of the CLIP model takes
@@ -18,7 +18,7 @@ import numpy as np
 from indexer import logs
 from indexer.settings import Settings
 from indexer.work.worker import Models, leave, serve
-from tests import stubs
+from tests.support import stubs
 
 
 class Clip(stubs.StubClip):

@@ -20,7 +20,7 @@ from gateway.models import LazyModels
 from gateway.server import Runner
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
-from tests.stubs import DIMENSIONS, StubClip, StubOcr
+from tests.support.stubs import DIMENSIONS, StubClip, StubOcr
 
 BOUNDARY = b"----formdata-undici-012345678901"
 CLIP = {"clip": {"visual": {"modelName": "ViT-B-32__openai"}}}

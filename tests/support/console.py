@@ -20,7 +20,7 @@ from gateway.models import LazyModels
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.settings import Settings
-from tests.gateways import serving
+from tests.support.gateways import serving
 
 ARGUMENTS = (
     "--no-sandbox",

@@ -8,7 +8,7 @@ import pytest
 
 from indexer.models.inference import Budget, Inference
 from indexer.models.scheduler import Scheduler, Stage
-from tests import stubs
+from tests.support import stubs
 
 
 def double(items):

@@ -15,7 +15,7 @@ from indexer.images import Picture
 from indexer.models import face_weights
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.faces import Faces, load_faces
-from tests.face_models import detector, embedding, recogniser
+from tests.support.face_models import detector, embedding, recogniser
 
 
 def face(red: int, seed: int = 0) -> Image.Image:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, MalformedError, MissingInputError, TooLargeError
 from gateway.ml import protocol
-from tests import gateways
-from tests.gateways import BOUNDARY, CLIP, FACES, OCR, TEXT
+from indexer.photos.lines import StoredLine
+from tests.support import gateways
+from tests.support.gateways import BOUNDARY, CLIP, FACES, OCR, TEXT
 
 TYPE = f"multipart/form-data; boundary={BOUNDARY.decode()}"
 
@@ -172,7 +173,8 @@ def test_a_vector_is_a_string_of_a_json_array_and_exact():
 
 def test_lines_are_filtered_by_their_scores():
     box = [0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2]
-    lines = [["清楚", *box, 0.9, 0.95, True], ["模糊的框", *box, 0.4, 0.95, True], ["模糊的字", *box, 0.9, 0.7, False]]
+    scores = {"清楚": (0.9, 0.95), "模糊的框": (0.4, 0.95), "模糊的字": (0.9, 0.7)}
+    lines = [StoredLine(text, tuple(box), *score) for text, score in scores.items()]
     assert protocol.ocr_answer(lines, 0.5, 0.8) == {
         "text": ["清楚"],
         "box": box,
