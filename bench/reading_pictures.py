@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from bench.reading_texts import CHARACTERS, COLUMNS, WORDS, lines
 from indexer.demo.canvas import Canvas, Colour, Face, font
 
 
@@ -20,21 +21,6 @@ class Sample:
 
 Draw = Callable[[np.random.Generator], Sample]
 
-_SENTENCES = (
-    *("今天天气很好我们去公园散步", "发票抬头北京科技有限公司", "会议纪要项目进度", "请旅客提前进站检票"),
-    *("身份证住址浙江省杭州市", "红烧牛肉面", "合计128.50元", "开票日期2025年8月17日", "电话13800138000"),
-    *("上海虹桥火车站", "禁止吸烟请勿攀爬", "Invoice-No.20250817", "营业时间早8:00至晚10:00", "Total-amount:36.80"),
-    *("图书馆三楼自习室开放通知", "本店支持外卖配送", "凭票入场对号入座", "请妥善保管个人物品"),
-)
-_WORDS = (
-    *("出口", "入口", "茶", "酒", "公司", "海鲜", "元", "拆", "福", "当心", "医院", "厕所", "售票处", "牛肉面", "超市"),
-    *("网吧", "停车场", "水果店", "洗手间", "收银台", "二手房"),
-    *("EXIT", "Open", "STOP", "Hotel", "SALE", "Taxi", "Library", "Coffee", "PUSH"),
-)
-_COLUMNS = (
-    *("海鲜大酒楼", "春风送暖入屠苏", "公园入口", "龙凤呈祥", "老北京涮羊肉", "万事如意", "人民医院急诊部", "天道酬勤"),
-    "欢迎光临",
-)
 _GROUNDS: list[tuple[Colour, Colour]] = [
     ((235, 232, 225), (30, 80, 60)), ((40, 44, 60), (240, 240, 235)), ((180, 190, 170), (250, 250, 250)),
     ((90, 60, 40), (168, 30, 30)), ((210, 220, 235), (20, 20, 24)),
@@ -78,23 +64,23 @@ def number(rng: np.random.Generator) -> Sample:
 
 def word(rng: np.random.Generator) -> Sample:
     """A lone word."""
-    return _sample(_plate(rng, str(rng.choice(_WORDS))))
+    return _sample(_plate(rng, str(rng.choice(WORDS))))
 
 
 def character(rng: np.random.Generator) -> Sample:
     """A lone digit, letter or Chinese character."""
-    return _sample(_plate(rng, str(rng.choice(list("1234567890ABEFGHJKMPRST茶酒拆福药米面春当雅空收")))))
+    return _sample(_plate(rng, str(rng.choice(list(CHARACTERS)))))
 
 
 def _page(rng: np.random.Generator, sizes: tuple[int, int], paper: Colour = "white", ink: Colour = "#1c1c3c") -> Canvas:
     """A page of sentences, each somewhere on its line."""
     page = Canvas(1440, 1080, paper)
     face, top = _face(rng), 50.0
-    for text in rng.permutation(_SENTENCES):
+    for text in lines(rng, 18):
         size = int(rng.integers(*sizes))
         if top + 2 * size > 1040:
             break
-        page.write((int(rng.integers(40, 700)), top), str(text), size, ink, face)
+        page.write((int(rng.integers(40, 700)), top), text, size, ink, face)
         top += max(size * 2, 70)
     return page
 
@@ -115,8 +101,8 @@ def faint(rng: np.random.Generator) -> Sample:
 def _sheet(rng: np.random.Generator) -> Canvas:
     """A page that lies on a table, whole even after leaning."""
     sheet = Canvas(1000, 760)
-    for row, text in enumerate(rng.permutation(_SENTENCES)[:6]):
-        sheet.write((60, 60 + row * 110), str(text), int(rng.integers(30, 50)), "#202028", _face(rng))
+    for row, text in enumerate(lines(rng, 6)):
+        sheet.write((60, 60 + row * 110), text, int(rng.integers(30, 50)), "#202028", _face(rng))
     return sheet.lie_on("#8a7a66", 220)
 
 
@@ -132,7 +118,7 @@ def perspective(rng: np.random.Generator) -> Sample:
 
 def _column(rng: np.random.Generator, count: int) -> Canvas:
     view = Canvas(1080, 1080, "#f4efe2")
-    for index, text in enumerate(rng.permutation(_COLUMNS)[:count]):
+    for index, text in enumerate(rng.permutation(COLUMNS)[:count]):
         size, face = int(rng.integers(44, 80)), _face(rng)
         left = (1080 - 220 * count) // 2 + 80 + index * 220
         for row, glyph in enumerate(text):
@@ -156,29 +142,27 @@ def transparent(rng: np.random.Generator) -> Sample:
     hidden = int(rng.choice([0, 255]))
     image = Image.new("RGBA", (1080, 720), (hidden, hidden, hidden, 0))
     shade = int(rng.choice([0, 40, 90, 170, 255]))
-    lines = [str(text) for text in rng.permutation(_SENTENCES)[:4]]
-    for row, text in enumerate(lines):
+    written = lines(rng, 4)
+    for row, text in enumerate(written):
         ImageDraw.Draw(image).text((60, 60 + 140 * row), text, (shade, shade, shade, 255), font(_face(rng), 48))
     buffer = io.BytesIO()
     image.save(buffer, str(rng.choice(["png", "webp"])))
-    return Sample(buffer.getvalue(), lines)
+    return Sample(buffer.getvalue(), written)
 
 
 def long(rng: np.random.Generator) -> Sample:
     """A stitched screenshot, ten times as high as wide."""
     view = Canvas(790, 7900)
-    for row in range(24):
-        view.write((60, 100 + row * 320), f"{row + 1}.{rng.choice(_SENTENCES)}", int(rng.integers(26, 40)))
+    for row, text in enumerate(lines(rng, 24)):
+        view.write((60, 100 + row * 320), f"{row + 1}.{text}", int(rng.integers(26, 40)))
     return _sample(view)
 
 
 def wide(rng: np.random.Generator) -> Sample:
     """A panorama, ten times as wide as high."""
     view = Canvas(7900, 790, "#dfe6ea")
-    for column in range(8):
-        view.write(
-            (60 + column * 980, int(rng.integers(60, 640))), str(rng.choice(_SENTENCES)), int(rng.integers(34, 60))
-        )
+    for column, text in enumerate(lines(rng, 8)):
+        view.write((60 + column * 980, int(rng.integers(60, 640))), text, int(rng.integers(34, 60)))
     return _sample(view)
 
 
@@ -193,7 +177,7 @@ def _turned(quarters: int) -> Draw:
 
 def turned_word(rng: np.random.Generator) -> Sample:
     """A lone word of Chinese, upside down or a quarter turned."""
-    view = _plate(rng, str(rng.choice([text for text in _WORDS if len(text) > 1 and not text.isascii()])))
+    view = _plate(rng, str(rng.choice([text for text in WORDS if len(text) > 1 and not text.isascii()])))
     view.image = view.image.rotate(int(rng.choice([90, 180, 270])), expand=True)
     return _sample(view)
 
@@ -202,10 +186,8 @@ def on_photo(rng: np.random.Generator) -> Sample:
     """White letters over foliage, out of focus."""
     view = Canvas(1440, 1080)
     view.image.paste(_leaves(rng).filter(ImageFilter.GaussianBlur(3)))
-    for row, text in enumerate(rng.permutation(_SENTENCES)[:4]):
-        view.write(
-            (int(rng.integers(40, 300)), 100 + 240 * row), str(text), int(rng.integers(50, 80)), "white", _face(rng)
-        )
+    for row, text in enumerate(lines(rng, 4)):
+        view.write((int(rng.integers(40, 300)), 100 + 240 * row), text, int(rng.integers(50, 80)), "white", _face(rng))
     return _sample(view.age(1, noise=8, blur=float(rng.uniform(1.5, 3))))
 
 

@@ -46,9 +46,10 @@ def score(expected: Iterable[str], found: Iterable[str]) -> tuple[int, int]:
     Full-width and half-width forms are the same, and so are capital and small letters; white space does not count. A
     line that was drawn twice has to be found twice.
     """
-    wanted, got = Counter(map(_folded, expected)), Counter(map(_folded, found))
+    wanted, got = Counter(map(folded, expected)), Counter(map(folded, found))
     return (wanted & got).total(), wanted.total()
 
 
-def _folded(line: str) -> str:
+def folded(line: str) -> str:
+    """A line as it is compared: see `score`."""
     return "".join(unicodedata.normalize("NFKC", line).split()).casefold()
