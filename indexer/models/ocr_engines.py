@@ -22,6 +22,9 @@ _MODELS: dict[EngineName, tuple[str, str, str]] = {
 }
 """Detector, classifier and recogniser of each package, by the names of their files."""
 
+_LEAST_BOX_SCORE = 0.35
+"""Of the boxes that engines tell of: where they are in doubt, a second look can tell."""
+
 _LINES_AT_ONCE = 16
 """Lines in one call of the classifier and the recogniser on a GPU, where a call costs the same with fewer."""
 
@@ -36,7 +39,7 @@ class Engine:
     Attributes:
         name: package, version and model files: what decides the result.
         boxes: from a picture whose sides are multiples of 32 and the (height, width) to report in, to (n, 4, 2) float32
-            corners, clockwise from the top left, and (n,) float32 scores.
+            corners, clockwise from the top left, and (n,) float32 scores of at least 0.35.
         reading_order: boxes in, boxes out, top to bottom and left to right; rows after the four corners go along.
         crop: the straightened picture of one box; a tall one (height >= 1.5 width) is laid down counter-clockwise.
         upside_down: for each crop, the probability that it stands on its head.
@@ -194,7 +197,8 @@ def _boxes(
     preprocess: type[Any],
     run: Callable[[np.ndarray], np.ndarray],
 ) -> Callable[[np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]:
-    """Detection as both packages do it, except that the caller has chosen the size."""
+    """Detection as both packages do it, except that the caller has chosen the size, and chooses the boxes."""
+    detector.postprocess_op.box_thresh = _LEAST_BOX_SCORE
 
     def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         # "max" with the picture's own side: the package's resize to multiples of 32 finds nothing left to do.

@@ -124,6 +124,16 @@ def test_a_lone_narrow_character_is_not_laid_down(ocr, text):
     assert [line.text for line in ocr.read([picture(image)])[0]] == [text]
 
 
+@pytest.mark.parametrize(("size", "left", "top"), [(90, 371, 784), (49, 436, 251), (40, 619, 664)])
+def test_a_lone_character_is_read_where_only_its_plate_is_found(default, size, left, top):
+    image = Image.new("RGB", (1440, 1080), (180, 190, 170))
+    draw, font = ImageDraw.Draw(image), ImageFont.truetype(FONT, size)
+    right, middle = left + font.getlength("1") + size, top + size
+    draw.rounded_rectangle((left, top, right, top + 2 * size), 20, fill=(250, 250, 250))
+    draw.text((left + size / 2, middle), "1", font=font, fill="black", anchor="lm")
+    assert [line.text for line in default.read([picture(image)])[0]] == ["1"]
+
+
 def test_a_lone_word_on_its_head_is_turned(ocr):
     image = Image.new("RGB", (900, 500), "white")
     ImageDraw.Draw(image).text((200, 150), "牛肉面", font=ImageFont.truetype(FONT, 120), fill="black")
