@@ -104,14 +104,16 @@ def our_reading(engine: EngineName) -> Read:
 
 
 def own_reading(engine: EngineName) -> Read:
-    """The same with the package's own pipeline, as its README calls it."""
+    """The same with the package's own pipeline, as its README calls it, on one processor as ours."""
     if engine == "rapidocr":
         from rapidocr import RapidOCR
 
         least = {"Global.text_score": MIN_TEXT_SCORE, "Det.box_thresh": MIN_BOX_SCORE}
-        own = RapidOCR(params={**least, "Global.log_level": "error"})
+        own = RapidOCR(
+            params={**least, "Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": 1}
+        )
         return lambda data: list(getattr(own(data), "txts", None) or ())  # of several types, if nothing was found
     from rapidocr_onnxruntime import RapidOCR as Older
 
-    older = Older(text_score=MIN_TEXT_SCORE, det_box_thresh=MIN_BOX_SCORE)
+    older = Older(text_score=MIN_TEXT_SCORE, det_box_thresh=MIN_BOX_SCORE, intra_op_num_threads=1)
     return lambda data: [text for _, text, _ in older(data)[0] or ()]
