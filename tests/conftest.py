@@ -10,9 +10,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from indexer.demo.immich import NEWEST, VERSIONS, StandIn, Version
 from indexer.demo.server import THROWAWAY, EmbeddedServer, on_server
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threads spin while they wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
