@@ -25,7 +25,7 @@ from uuid import UUID, uuid5
 from bench import library
 from bench.queue import on_database
 from indexer.database.pool import OwnConnection
-from indexer.search import words as search
+from indexer.search import words
 from indexer.text.normalise import HAN, normalise
 from indexer.text.query import parse
 
@@ -68,7 +68,7 @@ async def _measure(url: str, documents: list[str], *, quick: bool) -> dict[str, 
             await library.write(connection, library.rows(photos[start : start + _CHUNK]))
         await connection.execute("VACUUM ANALYZE immich_indexer.photo")
         zhparser = await connection.fetchval("SELECT to_regnamespace('immich_indexer_zhparser') IS NOT NULL")
-        search.BLOCK = len(documents) + 1  # all matches at once, in whatever order
+        words.BLOCK = len(documents) + 1  # all matches at once, in whatever order
         normal = [normalise(document) for document in documents]
         figures = {
             kind: await _compare(connection, kind_queries, ids, normal) for kind, kind_queries in queries.items()
@@ -85,7 +85,7 @@ async def _compare(
     for query in queries:
         piece = normalise(query)
         truth = {number for number, text in zip(ids, normal, strict=True) if piece in text}
-        hits = await search.candidates(connection, parse(query), limit=len(ids))
+        hits = await words.candidates(connection, parse(query), limit=len(ids))
         found = {hit.asset_id for hit in hits}
         recalls.append(len(truth & found) / len(truth))
         precisions.append(len(truth & found) / len(found) if found else 1.0)

@@ -27,7 +27,7 @@ from uuid import UUID
 from bench import library
 from bench.queue import on_database
 from indexer.database.pool import OwnConnection
-from indexer.search import words as search
+from indexer.search import words
 
 NAME = "search"
 DESCRIPTION = "the first 50 ranked of a million photos; takes some twenty minutes, most of it to write them"
@@ -67,7 +67,7 @@ async def _measure(url: str, count: int) -> dict[str, object]:
         times: dict[str, list[float]] = {kind: [] for kind in asked}
         for kind, query in order[: len(order) // 10] + order:
             begin = time.perf_counter()
-            await search.find(connection, query, limit=50)
+            await words.search(connection, query, limit=50)
             times[kind].append(1000 * (time.perf_counter() - begin))
         [sizes] = await connection.fetch(
             """SELECT pg_table_size('immich_indexer.photo') / 1000000 AS table_mb,

@@ -85,7 +85,7 @@ def check_width(width: int, dimensions: int) -> None:
 
 
 class Library:
-    """Immich's database, to ask it and to leave wishes in the queue; no results are written from here.
+    """Immich's database, to ask it and to leave requests in the queue; no results are written from here.
 
     Args:
         dsn: where it is.

@@ -22,7 +22,7 @@ from indexer.text.query import Query
 from indexer.views import photo as shown
 from indexer.views import status
 from indexer.views.figures import Reason
-from indexer.views.photo import Reading, Shown, State
+from indexer.views.photo import Shown, ShownResult, State
 from indexer.views.shapes import Moment, Shape
 
 _LONGEST = 200  # characters of a query
@@ -124,7 +124,7 @@ class Assets:
     async def _asset(self, asked: Asked[AssetParameters, None]) -> web.Response:
         query = _query(asked.parameters.q)
         with self.gate(), self._metrics.timed("asset"):
-            photo = await find(self._library, asked.person.account.id, asked.parameters.id)
+            photo = await require_photo(self._library, asked.person.account.id, asked.parameters.id)
         # A page may hold much text: not on the event loop.
         matched = None if query is None else await asyncio.to_thread(_matched, query, photo)
         return as_json(self._told(photo, matched).as_json)
@@ -146,7 +146,7 @@ class Assets:
         )
 
 
-def reading(found: Reading) -> ReadingAnswer:
+def reading(found: ShownResult) -> ReadingAnswer:
     """What was read, as people are told."""
     return ReadingAnswer(
         lines=[Line(text=line.text, box=line.box, score=line.score) for line in found.lines],
@@ -156,7 +156,7 @@ def reading(found: Reading) -> ReadingAnswer:
     )
 
 
-async def find(library: Library, user: UUID, asset: UUID, *, own: bool = False) -> Shown:
+async def require_photo(library: Library, user: UUID, asset: UUID, *, own: bool = False) -> Shown:
     """A photo as one is shown it; `own`: only if it is theirs.
 
     Raises:

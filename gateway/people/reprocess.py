@@ -14,7 +14,7 @@ from gateway.errors import ConflictError, NotFoundError, UnavailableError
 from gateway.gate import Gate
 from gateway.library import Library
 from gateway.metrics import Metrics
-from gateway.people.assets import ReadingAnswer, find, reading
+from gateway.people.assets import ReadingAnswer, reading, require_photo
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Content, MustBe, PhotoParameters
 from indexer.database.pool import Pool
@@ -130,20 +130,20 @@ class Reprocess:
         user, asset = asked.person.account.id, asked.parameters.id
         tasks, wait = list(dict.fromkeys(asked.content.tasks or _TASKS)), asked.content.wait
         with self.gate(), self._metrics.timed("reprocess"):
-            before = await find(self._library, user, asset, own=True)
+            before = await require_photo(self._library, user, asset, own=True)
             if not wait:
                 await self._request(asset, tasks)
                 return as_json(QueuedAnswer(state="waiting").as_json, 202)
             async with self._completions.of(asset) as event:
                 await self._request(asset, tasks)
                 outcome = await self._wait(asset, event, before, wait)
-            after = await find(self._library, user, asset, own=True)
+            after = await require_photo(self._library, user, asset, own=True)
         return as_json(_compared(before, after, outcome).as_json)
 
     async def _retry(self, asked: Asked[PhotoParameters, RetryContent]) -> web.Response:
         asset = asked.parameters.id
         with self.gate(), self._metrics.timed("retry"):
-            photo = await find(self._library, asked.person.account.id, asset, own=True)
+            photo = await require_photo(self._library, asked.person.account.id, asset, own=True)
             if photo.failure is None:
                 raise ConflictError(f"this photo has not failed: it is {photo.state}")
             await self._library.need(lambda pool: requests.enqueue(pool, [asset], _TASKS, Priority.REQUEST))

@@ -158,7 +158,7 @@ class Search:
 
         async def question(pool: Pool) -> Page:
             eyes = await viewer(pool, user)
-            return await hybrid.find(pool, wanted, eyes, vector, weight=self._weight, limit=limit, offset=offset)
+            return await hybrid.search(pool, wanted, eyes, vector, weight=self._weight, limit=limit, offset=offset)
 
         try:
             return await self._library.need(question, patience=self._deadline), notes

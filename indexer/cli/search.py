@@ -34,7 +34,7 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
             eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
         embed = await asyncio.to_thread(_text_tower, settings, wanted)
         vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wanted.text))
-        page = await hybrid.find(pool, wanted, eyes, vector, weight=settings.search_text_weight, limit=limit)
+        page = await hybrid.search(pool, wanted, eyes, vector, weight=settings.search_text_weight, limit=limit)
     finally:
         await pool.close()
     for found in page.items:

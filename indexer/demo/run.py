@@ -29,8 +29,7 @@ from indexer.errors import IndexerError, QueryError
 from indexer.models import weights
 from indexer.models.clip import Clip
 from indexer.models.load import Models, load_models, load_text_tower
-from indexer.search import hybrid
-from indexer.search import words as search
+from indexer.search import hybrid, words
 from indexer.search.hybrid import SearchRequest
 from indexer.search.viewer import ADMINISTRATOR
 from indexer.settings import Settings
@@ -258,7 +257,7 @@ async def _prepared_searches(
     results: list[dict[str, object]] = []
     for query in _pieces([u.picture for u in uploaded]):
         expected = sorted(u.picture.path.name for u in uploaded if _holds(u.picture, query))
-        found = [hit.file_name for hit in await search.find(connection, query)]
+        found = [hit.file_name for hit in await words.search(connection, query)]
         results.append({"query": query, "expected": expected, "found": found})
         right = set(expected) <= set(found)
         show.print(f"[bold]{query}[/bold]  ->  {', '.join(found) or 'nothing'}  {'✓' if right else '✗'}")
@@ -306,7 +305,7 @@ class _Seeker:
         vector = None
         if wanted.by_meaning:
             vector = asyncio.ensure_future(asyncio.to_thread(lambda: self.texts.encode_texts([wanted.text])[0]))
-        return (await hybrid.find(self.pool, wanted, ADMINISTRATOR, vector, weight=self.weight, limit=limit)).items
+        return (await hybrid.search(self.pool, wanted, ADMINISTRATOR, vector, weight=self.weight, limit=limit)).items
 
 
 async def _searches_by_meaning(show: Console, seeker: _Seeker, uploaded: list[_Uploaded]) -> list[dict[str, object]]:

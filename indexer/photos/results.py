@@ -221,7 +221,7 @@ async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None
     if columns:
         ids, vectors, marks = zip(*columns, strict=True)
         await connection.execute(_SQL["apply_vectors"], ids, vectors)
-        await connection.execute(_SQL["mark_vectors"], ids, marks, lexical.VERSION)
+        await connection.execute(_SQL["remember_vectors"], ids, marks, lexical.VERSION)
 
 
 async def _apply_text(

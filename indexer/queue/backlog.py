@@ -113,6 +113,6 @@ async def state(connection: Connection | Pool, asset: UUID) -> JobState | None:
         failure = Failure(asset, row["error"], row["failed_at"], row["attempts"], row["dead"])
     if row["running"]:
         return JobState("running", failure)
-    if row["wished"] or failure is None:
+    if row["requested"] or failure is None:
         return JobState("waiting", failure)
     return JobState("failed", failure)

@@ -65,7 +65,7 @@ class Queue:
         return [row["asset_id"] for row in rows]
 
     async def drain(self, limit: int = 10_000) -> int:
-        """Merge up to `limit` wishes into the queue. Returns how many there were."""
+        """Merge up to `limit` requests into the queue. Returns how many there were."""
         return int(await self._pool.fetchval(_SQL["drain"], limit, _REFRESHED, _QUIET))
 
     async def claim(self, limit: int, choice: Choice = _ANY) -> list[Job]:
@@ -90,7 +90,7 @@ class Queue:
     async def promote(self, asked: Mapping[UUID, int]) -> list[Job]:
         """Claim those anew, with all that is wanted of them now. What came of the first claim must not be completed.
 
-        One that was wished for once more since `asked_meanwhile` is left out.
+        One that was asked for once more since `asked_meanwhile` is left out.
         """
         return _jobs(await self._pool.fetch(_SQL["promote"], self.worker, list(asked), list(asked.values())))
 
@@ -100,7 +100,7 @@ class Queue:
         return {row["asset_id"] for row in rows}
 
     async def complete(self, connection: Connection | Pool, jobs: Sequence[Job]) -> None:
-        """End `jobs`; those wished for again since they were claimed go back to the queue."""
+        """End `jobs`; those asked for again since they were claimed go back to the queue."""
         await connection.execute(
             _SQL["complete"], self.worker, [job.asset_id for job in jobs], [job.generation for job in jobs]
         )

@@ -17,8 +17,7 @@ from indexer.database.statements import queries
 from indexer.photos import photo as photos
 from indexer.photos.lines import StoredLine, parse_lines
 from indexer.photos.photo import Crop
-from indexer.search import fusion, meaning
-from indexer.search import words as search
+from indexer.search import fusion, meaning, words
 from indexer.search.fusion import Fused
 from indexer.search.meaning import Near
 from indexer.search.viewer import Viewer
@@ -92,7 +91,7 @@ class Page:
     matches: int
 
 
-async def find(
+async def search(
     pool: Pool,
     wanted: SearchRequest,
     viewer: Viewer,
@@ -108,7 +107,7 @@ async def find(
         pool: connections that find Immich's tables.
         wanted: what is looked for.
         viewer: for whom.
-        vector: the wanted's text as the CLIP model has it, perhaps still being made; None: by words alone.
+        vector: the request's text as the CLIP model has it, perhaps still being made; None: by words alone.
         weight: share of the words in a photo's score, 0 to 1; the rest is the meaning's.
         limit: photos on a page.
         offset: photos before it.
@@ -133,7 +132,7 @@ async def candidates(
     """
     query = wanted.words
     scope = viewer.scope(wanted.after, wanted.before)
-    texts = await search.candidates(pool, query, scope=scope, limit=WORDS)
+    texts = await words.candidates(pool, query, scope=scope, limit=WORDS)
     nears = [] if vector is None else await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS)
     shown = await _shown(pool, viewer, texts, nears)
     return (

@@ -60,7 +60,7 @@ class Hit(Candidate):
 EVERYTHING = Scope()
 
 
-async def find(
+async def search(
     connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
 ) -> list[Hit]:
     """Photos whose text holds every word of `text`, best first; none for a text without letters or digits.

@@ -36,7 +36,7 @@ class ShownLine:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ShownResult:
     """What was read of a photo: its visible lines, and by which models; all empty where it was not read."""
 
     lines: list[ShownLine]
@@ -56,7 +56,7 @@ class Shown:
     own: bool
     kind: str
     edits: Edits
-    reading: Reading
+    reading: ShownResult
     current: bool
     state: State
     failure: Failure | None
@@ -76,7 +76,7 @@ async def look(connection: Connection, user: UUID, asset: UUID) -> Shown | None:
         state = await backlog.state(connection, asset)
         models = await status.in_use(connection)
     read = row["indexed_at"] is not None
-    reading = Reading(
+    reading = ShownResult(
         _visible(parse_lines(row["lines"]), edits),
         row["ocr_model"],
         row["clip_model"],

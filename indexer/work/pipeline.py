@@ -186,7 +186,7 @@ class Pipeline:
             await self._clear(notified, idle)
 
     async def _take_in(self, notified: asyncio.Event) -> None:
-        """Put what was wished for into the queue, when it rang or when there is room."""
+        """Drain the inbox into the queue: when we are notified, and when there is room."""
         heard = notified.is_set()
         notified.clear()  # before looking: what comes, or ends, while we look rings again
         self._room.clear()

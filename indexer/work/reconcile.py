@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Found:
+class Repairs:
     """What one round found: photos queued for inference, photos put right from our own copy, photos forgotten."""
 
     queued: int = 0
@@ -82,7 +82,7 @@ class Reconciler:
         self._models = (clip_model, ocr_model)
         self._alphabet = alphabet
 
-    async def round(self, *, thorough: bool) -> Found | None:
+    async def round(self, *, thorough: bool) -> Repairs | None:
         """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
 
         Raises:
@@ -141,8 +141,8 @@ class Reconciler:
         async with self._pool.acquire() as connection:
             return await schema.vector_width(connection)
 
-    async def _compare(self, *, thorough: bool) -> Found:
-        found = Found()
+    async def _compare(self, *, thorough: bool) -> Repairs:
+        found = Repairs()
         found.forgotten = int((await self._answer(self._pool.execute(_SQL["orphans"]))).split()[-1])
         found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
         width = await self._answer(self._width())

@@ -37,7 +37,7 @@ CREATE TABLE immich_indexer.job (
     tasks       text[] NOT NULL,                        -- wanted, and not yet claimed
     running     text[] NOT NULL DEFAULT '{}',           -- claimed
     priority    smallint NOT NULL,                      -- sql/terms.sql; the lowest first
-    generation  bigint NOT NULL DEFAULT 1,              -- raised by every new wish, also while the job is claimed
+    generation  bigint NOT NULL DEFAULT 1,              -- raised by every new request, also while the job is claimed
     attempts    smallint NOT NULL DEFAULT 0,            -- counted when claimed, so that a killed process counts too
     queued_at   timestamptz NOT NULL DEFAULT now(),
     not_before  timestamptz NOT NULL DEFAULT now(),
@@ -55,7 +55,7 @@ CREATE INDEX job_ready ON immich_indexer.job (priority, not_before) WHERE worker
 CREATE INDEX job_held ON immich_indexer.job (worker) WHERE worker IS NOT NULL;
 CREATE INDEX job_dead ON immich_indexer.job (failed_at) WHERE dead;
 
--- Which rows of tag_asset were taken as a wish: the others were missed, and these are taken off when the photo is read.
+-- Which rows of tag_asset were taken as a request: the others were missed, and these are taken off when the photo is read.
 CREATE TABLE immich_indexer.tagged (
     asset_id    uuid NOT NULL,
     tag_id      uuid NOT NULL,

@@ -15,7 +15,7 @@ SELECT (SELECT clip::real[] FROM immich_indexer.photo
 
 -- name: under_way
 -- Photos, of those in $1 or (null) of all, that an indexer is reading or will read before any backfill: Immich asks us about a
--- photo only after the wish for it is here. Thumbnails that were refreshed may become a wish to read the photo. None where no
+-- photo only after the request for it is here. Thumbnails that were refreshed may become a request to read the photo. None where no
 -- indexer has been seen for $2 seconds.
 WITH coming AS (
     SELECT asset_id, tasks || running AS tasks FROM immich_indexer.job

@@ -1,8 +1,8 @@
 -- Asked by indexer/queue/queue.py, the only module that touches immich_indexer.inbox and immich_indexer.job.
 
 -- name: drain
--- Takes up to $1 requests out of the inbox and merges them into the queue. Returns how many were taken. A wish for a job that is
--- being worked on raises its generation, so that it runs once more; a wish for a dead one revives it.
+-- Takes up to $1 requests out of the inbox and merges them into the queue. Returns how many were taken. A request for a job that is
+-- being worked on raises its generation, so that it runs once more; a request for a dead one revives it.
 -- Photos whose thumbnails somebody refreshed are read again as a person's request, the first $2 of a run: a run ends after $3
 -- seconds without any. An administrator's "all thumbnails" is one run, however slow the server.
 WITH taken AS (
@@ -240,7 +240,7 @@ WITH requested AS (
 SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM requested) AS all_of_them;
 
 -- name: request
--- A person's wish for the photos $1, tasks $2 (null: all). Returns how many photos will be read.
+-- A person's request for the photos $1, tasks $2 (null: all). Returns how many photos will be read.
 SELECT immich_indexer.reprocess_all($1::uuid[], $2::text[]);
 
 -- name: request_once

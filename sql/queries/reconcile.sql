@@ -76,13 +76,13 @@ DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a 
 SELECT count(*) FILTER (WHERE NOT dead) AS queued, count(*) FILTER (WHERE dead) AS given_up,
        count(*) FILTER (WHERE dead IS NULL) AS missed
 FROM (
-    SELECT bool_and(wish.dead) AS dead
+    SELECT bool_and(request.dead) AS dead
     FROM public.smart_search s
     JOIN public.asset a ON a.id = s."assetId"
     JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
     LEFT JOIN (
         SELECT asset_id, dead FROM immich_indexer.job UNION ALL SELECT asset_id, false FROM immich_indexer.inbox
-    ) AS wish ON wish.asset_id = a.id
+    ) AS request ON request.asset_id = a.id
     WHERE eligible(a)
       AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND p.clip IS NOT NULL)
     GROUP BY a.id

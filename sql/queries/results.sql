@@ -64,7 +64,7 @@ INSERT INTO public.smart_search AS s ("assetId", embedding)
 SELECT asset_id, embedding::vector FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, embedding)
 ON CONFLICT ("assetId") DO UPDATE SET embedding = excluded.embedding WHERE s.embedding <> excluded.embedding;
 
--- name: mark_vectors
+-- name: remember_vectors
 -- What is in Immich's column by our hand, to recognise another's.
 UPDATE immich_indexer.photo p SET vector_hash = new.hash, vector_version = $3
 FROM unnest($1::uuid[], $2::uuid[]) AS new (asset_id, hash)
@@ -79,18 +79,18 @@ WITH ours AS (
     FROM immich_indexer.photo p, jsonb_to_recordset(p.lines)
         AS line (text text, box jsonb, "boxScore" real, "textScore" real, visible boolean)
     WHERE p.asset_id = ANY ($1::uuid[])
-), our_marks AS (
+), our_hashes AS (
     SELECT asset_id, md5(string_agg(concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score, visible),
         '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, box_score, text_score)) AS hash
     FROM ours GROUP BY asset_id
-), their_marks AS (
+), their_hashes AS (
     SELECT "assetId" AS asset_id, md5(string_agg(
         concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible"),
         '' ORDER BY text COLLATE "C", x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore")) AS hash
     FROM public.asset_ocr WHERE "assetId" = ANY ($1::uuid[]) GROUP BY "assetId"
 ), different AS (
     SELECT p.asset_id FROM immich_indexer.photo p
-    LEFT JOIN our_marks o USING (asset_id) LEFT JOIN their_marks t USING (asset_id)
+    LEFT JOIN our_hashes o USING (asset_id) LEFT JOIN their_hashes t USING (asset_id)
     WHERE p.asset_id = ANY ($1::uuid[]) AND p.lines IS NOT NULL AND o.hash IS DISTINCT FROM t.hash
 ), deleted AS (
     DELETE FROM public.asset_ocr WHERE "assetId" IN (SELECT asset_id FROM different)

@@ -1,7 +1,7 @@
 -- Asked by indexer/queue/tags.py: the tags reindex, reindex/ocr and reindex/clip.
 
 -- name: missed
--- Tagged photos whose wish was not taken yet (a backup was restored, a trigger failed): requests for them. Returns how many.
+-- Tagged photos whose request was not taken yet (a backup was restored, a trigger failed): requests for them. Returns how many.
 WITH missing AS (
     SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
     FROM public.tag t JOIN public.tag_asset x ON x."tagId" = t.id
@@ -55,7 +55,7 @@ WHERE NOT EXISTS (
 
 -- name: done
 -- Up to $2 photos a tag that were read and still bear it, but for the tags $1. One that failed keeps its tag, and a tag that
--- was renamed meanwhile is a wish no longer: it stays where it is.
+-- was renamed meanwhile is a request no longer: it stays where it is.
 SELECT tag_id, assets[:$2] AS assets FROM (
     SELECT d.tag_id, array_agg(d.asset_id ORDER BY d.asset_id) AS assets
     FROM immich_indexer.tagged d

@@ -22,6 +22,7 @@ from gateway.people.identity import Identity
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.photos import results
+from indexer.photos.lines import StoredLine, dump_lines
 from tests.conftest import immich_2_and_3
 from tests.support import stubs
 from tests.support.description import Description
@@ -67,7 +68,8 @@ def photo(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> Photo:
     ) -> UUID:
         made = await immich.upload(PICTURE, owner=owner, **asset)
         stored = [
-            [line, *(c + 0.2 * n * (i % 2) for i, c in enumerate(BOX)), 0.9, 0.95, True] for n, line in enumerate(lines)
+            StoredLine(line, tuple(c + 0.2 * n * (i % 2) for i, c in enumerate(BOX)), 0.9, 0.95)
+            for n, line in enumerate(lines)
         ]
         noise = text_vector(str(made))
         towards = text_vector(like) if like else text_vector(str(made) + "again")
@@ -79,7 +81,7 @@ def photo(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> Photo:
             made,
             model,
             json.dumps(vector.tolist()),
-            json.dumps(stored),
+            dump_lines(stored),
         )
         async with own.transaction():
             await results.apply(own, [made])

@@ -29,7 +29,7 @@ from indexer.queue.backlog import Failure
 from indexer.text.query import parse
 from indexer.views import status
 from indexer.work import reconcile, verdicts
-from indexer.work.reconcile import Found, Reconciler
+from indexer.work.reconcile import Reconciler, Repairs
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.installs import install
@@ -665,7 +665,7 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
     at_it = asyncio.Event()
 
     class Slow(Reconciler):
-        async def _compare(self, *, thorough: bool) -> Found:
+        async def _compare(self, *, thorough: bool) -> Repairs:
             at_it.set()
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")

@@ -17,7 +17,7 @@ from indexer.demo.immich import StandIn
 from indexer.errors import QueryError
 from indexer.photos import results
 from indexer.photos.lines import StoredLine, dump_lines
-from indexer.search import words as search
+from indexer.search import words
 from indexer.search.words import Scope
 from indexer.text import tokens
 from indexer.text.query import Query
@@ -62,7 +62,7 @@ def write(own: Connection, immich: StandIn, owner: UUID) -> Write:
 
 
 async def ids(own: Connection, text: str, **options: Any) -> list[UUID]:
-    return [hit.asset_id for hit in await search.find(own, text, **options)]
+    return [hit.asset_id for hit in await words.search(own, text, **options)]
 
 
 # What matches
@@ -90,7 +90,7 @@ async def ids(own: Connection, text: str, **options: Any) -> list[UUID]:
 async def test_any_piece_finds_it(own: Connection, write: Write, query: str):
     photo = await write("增值税专用发", "票 NO1234", "合计：88.00元", "some informa-", "tion")
     await write("别的", "发", "餐饮票据")
-    [hit] = await search.find(own, query)
+    [hit] = await words.search(own, query)
     assert (hit.asset_id, hit.file_name, hit.forgiven) == (photo, "IMG_0001.jpg", False)
     assert hit.text.startswith("增值税专用发\n票")
 
@@ -103,14 +103,14 @@ async def test_what_is_not_there_finds_nothing(own: Connection, write: Write, qu
 
 async def test_only_an_exclusion_is_an_error(own: Connection):
     with pytest.raises(QueryError, match="what to look for"):
-        await search.find(own, "-发票")
+        await words.search(own, "-发票")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(max_size=60) | st.text(st.sampled_from("发票甲a1 '\"\\&|!():*<->-"), max_size=30))
 async def test_nothing_that_is_typed_breaks_it(own: Connection, text: str):
     try:
-        assert await search.find(own, text) == []
+        assert await words.search(own, text) == []
     except QueryError:
         assert text
 
@@ -144,11 +144,11 @@ async def test_one_misread_character_is_forgiven_only_where_nothing_matches(own:
         "增值税专用发标",
         "值税 增值悦专用",
     ):
-        assert [(hit.asset_id, hit.forgiven) for hit in await search.find(own, query)] == [(photo, True)], query
+        assert [(hit.asset_id, hit.forgiven) for hit in await words.search(own, query)] == [(photo, True)], query
     for query in ("增殖锐专用发票", "发标", "增值悦专用发票 没有", "增值悦专用发票 -税专", "专用发票专用"):
         assert await ids(own, query) == [], query
     literal = await write("增值悦专用发票")
-    assert [(hit.asset_id, hit.forgiven) for hit in await search.find(own, "增值悦专用发票")] == [(literal, False)]
+    assert [(hit.asset_id, hit.forgiven) for hit in await words.search(own, "增值悦专用发票")] == [(literal, False)]
     assert await ids(own, "增值悦专用发票", offset=1) == []
 
 
@@ -238,7 +238,7 @@ async def test_better_is_first(own: Connection, write: Write, query: str, better
     for photo in (worse, better, worse):
         options = {key: value for key, value in photo.items() if key != "lines"}
         photos.append(await write(*photo["lines"], **options))
-    hits = await search.find(own, query)
+    hits = await words.search(own, query)
     assert hits[0].asset_id == photos[1]
     assert hits[0].score > hits[1].score == hits[2].score
 
@@ -264,14 +264,14 @@ async def test_chinese_words_are_before_what_spans_words(own: Connection, write:
 
 
 async def test_pages_are_disjoint_and_complete(own: Connection, write: Write, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(search, "BLOCK", 4)
+    monkeypatch.setattr(words, "BLOCK", 4)
     photos = [await write("发票" * (1 + n % 3), taken_at=NOW - timedelta(days=30 * n)) for n in range(11)]
     whole = await ids(own, "发票")
     assert sorted(whole) == sorted(photos)
     for size in (1, 3, 4, 5, 50):
         pages = [await ids(own, "发票", limit=size, offset=start) for start in range(0, 12, size)]
         assert [photo for page in pages for photo in page] == whole
-    first = await search.find(own, "发票", limit=4)
+    first = await words.search(own, "发票", limit=4)
     assert {hit.asset_id for hit in first} == set(photos[:4]), "the newest are ranked first"
     assert [hit.score for hit in first] == sorted((hit.score for hit in first), reverse=True)
 
@@ -295,7 +295,7 @@ async def test_the_plan_never_scans_the_table(own: Connection):
     for _ in range(2):
         for query in ("票", "发票 -甲", "w1"):
             for scope in (Scope(), Scope(owners=(UUID(int=1),), after=NOW)):
-                await search.find(spy, query, scope=scope)
+                await words.search(spy, query, scope=scope)
         await own.execute("ANALYZE")
     assert len(spy.plans) >= 12
     for plan in spy.plans:
@@ -331,7 +331,7 @@ async def test_others_are_answered_while_a_misread_character_is_sought(
         return forgiven(query, texts)
 
     monkeypatch.setattr(Query, "forgiven", slowly)
-    [hit] = await search.find(own, "专用发票")
+    [hit] = await words.search(own, "专用发票")
     assert hit.forgiven
     assert others == [True]
 
@@ -343,4 +343,4 @@ async def test_others_are_answered_while_a_misread_character_is_sought(
 async def test_accents_are_as_good_as_none(own: Connection, write: Write, query: str, line: str):
     photo = await write(line)
     for typed in (query, line):
-        assert [(hit.asset_id, hit.forgiven) for hit in await search.find(own, typed)] == [(photo, False)]
+        assert [(hit.asset_id, hit.forgiven) for hit in await words.search(own, typed)] == [(photo, False)]

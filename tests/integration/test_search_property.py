@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from indexer.database.pool import connect_to_immich
 from indexer.errors import QueryError
-from indexer.search import words as search
+from indexer.search import words
 from indexer.search.words import Scope
 from indexer.text import buckets, tokens
 from indexer.text.normalise import clean, normalise
@@ -82,7 +82,7 @@ async def say(own: Connection, owner: UUID, text: str) -> UUID:
 
 
 async def literally(own: Connection, owner: UUID, query: str) -> set[UUID]:
-    hits = await search.find(own, query, scope=Scope(owners=(owner,)), limit=100)
+    hits = await words.search(own, query, scope=Scope(owners=(owner,)), limit=100)
     return {hit.asset_id for hit in hits if not hit.forgiven}
 
 
