@@ -162,7 +162,9 @@ def _sharpened(query: Query, sample: Sample, matches: _Matches) -> Vector:
         others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
     plain = _plain(query, sample.width, sample.dimensions)
     if len(learnt.ids):
-        question = sample.background.question(learnt.vectors, learnt.owners, words=plain, others=others)
+        question = sample.background.question(
+            learnt.vectors, learnt.owners, words=plain, dimensions=sample.dimensions, others=others
+        )
     else:
         question = sample.background.toward(plain)
     return question * scales(sample.width, sample.dimensions)
@@ -173,7 +175,7 @@ def _beside(query: Query, sample: Sample, matches: _Matches) -> Vector | None:
     if not len(learnt.ids):
         return None
     plain = _plain(query, sample.width, sample.dimensions)
-    question = sample.background.question(learnt.vectors, learnt.owners, words=plain)
+    question = sample.background.question(learnt.vectors, learnt.owners, words=plain, dimensions=sample.dimensions)
     question[: sample.dimensions] = 0  # the order of photos without the words stays the model's
     question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
     scaled = sample.background.scaled(question, learnt.vectors, learnt.owners)

@@ -72,6 +72,7 @@ class Background:
         owners: Sequence[Hashable],
         *,
         words: Vector | None = None,
+        dimensions: int = 0,
         others: Mask | None = None,
     ) -> Vector:
         """The direction (n,) along which `matches` (photos, n) stand at 1 on average and the background at 0.
@@ -82,6 +83,8 @@ class Background:
             matches: photos that match, at least one.
             owners: whose they are.
             words: the direction (n,) of what was asked, which photos that match will share; None where it has none.
+            dimensions: how many at the beginning are the CLIP model's, which words say nothing of. There all of the
+                answer is what the matches have in common: an HNSW index, whose graph follows the model, is led by it.
             others: which of `rows` are known not to match; None where nobody knows.
         """
         share = _shares(owners)
@@ -90,7 +93,9 @@ class Background:
         if words is not None:
             named = self.scaled(words, matches, owners)
             if named.any():
-                start = np.float32(0.5) * (self.scaled(start, matches, owners) + named)
+                common = self.scaled(start, matches, owners)
+                start = np.float32(0.5) * (common + named)
+                start[:dimensions] = common[:dimensions]
         if others is not None:
             start = self._apart(start, found, share, others)
         return self.scaled(start, matches, owners)
