@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         description="TLS to the database, as in Immich: `disable`; `allow`, `prefer` take it where the server has it; "
         "`require`; `verify-full` checks the certificate too. `sslmode` in `DB_URL` wins",
     )
+    indexer_db_password: SecretStr | None = Field(
+        None, description="`immich-indexer role`: the password it gives the role `ii`; nothing else reads it"
+    )
 
     media_path_map: str = Field(
         "", description="Where Immich's folders are for us: `/data=/mnt/photos`, several separated by `;`"

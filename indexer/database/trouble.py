@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from indexer.database.refusal import RefusedError
+from indexer.database.refusal import RUN_ROLE, RefusedError
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.
@@ -31,11 +31,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, RefusedError):
         return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return f"the database refused the login: {error} (check DB_USERNAME, DB_PASSWORD, DB_URL, or run sql/role.sql)"
+        return f"the database refused the login: {error} (check DB_USERNAME, DB_PASSWORD, DB_URL; or {RUN_ROLE})"
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"{error} (check DB_DATABASE_NAME)"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"{error} (run sql/role.sql as a superuser: also after a restore, and after Immich 2 became 3)"
+        return f"{error} ({RUN_ROLE}: also after a restore, and after Immich 2 became 3)"
     if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
         return "the connection to the database ended: the server was restarted, or the line was cut"
     for kind, advice in _ADVICE:
