@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from indexer import images
-from indexer.errors import IndexerError, PictureError
+from indexer.errors import IndexerError, PictureError, words_of
 from indexer.images import PathMap
 from indexer.settings import Settings
 
@@ -95,7 +95,7 @@ class Media:
         except PermissionError as error:
             raise ForbiddenError(f"preview unreadable: {path}: {_forbidden(path)}") from error
         except OSError as error:
-            why = error.strerror or error
+            why = error.strerror or words_of(error)
             raise UnreadableError(
                 f"preview unreadable: {path}: {why}; may we read that folder, is its disk well?"
             ) from error
