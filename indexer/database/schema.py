@@ -195,7 +195,7 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
     change.done += await tuning.apply(connection)
     if words := await zhparser.advice(connection):
         change.notes.append(f"zhparser: {words}")
-    change.notes += [note for note in (await tuning.advice(connection), await owners.trouble(connection)) if note]
+    change.notes += [*await tuning.advice(connection), *filter(None, [await owners.trouble(connection)])]
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:

@@ -267,10 +267,10 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
 
 async def _settings(connection: Connection, _: Settings) -> Finding:
     advice = await tuning.advice(connection)
-    if advice is not None:
-        return Finding("database settings", "advice", advice)
-    if await tuning.missing(connection):
-        return Finding("database settings", "ok", "not made, and not needed: Immich's search asks no HNSW index")
+    if advice:
+        return Finding("database settings", "advice", ". ".join(advice))
+    if await tuning.missing(connection, "hnsw"):
+        return Finding("database settings", "ok", "as Immich's search wants them, which asks no HNSW index")
     return Finding("database settings", "ok", "as Immich's search wants them")
 
 
