@@ -2,7 +2,7 @@
 
 The photos have random, clustered CLIP vectors, and a quarter of them a paragraph of real text. A photo is right where
 its text holds the query literally. On a server newer than PostgreSQL 16 incremental sorting is off, or Immich 3.1's
-statement could go through the HNSW index there.
+statement could go through an index there.
 """
 
 import argparse
@@ -23,13 +23,14 @@ import asyncpg
 import numpy as np
 from pgvector import HalfVector
 
-from bench import library, search
+from bench import indexes, library, search
+from bench.indexes import Way
 from bench.queue import on_database
 from gateway.library import Library
 from gateway.ml.words import Words
 from indexer.database.pool import connect_to_immich, open_pool
 from indexer.database.schema import vector_width
-from indexer.demo.immich import StandIn, Version
+from indexer.demo.immich import StandIn
 from indexer.photos import results
 from indexer.photos.vectors import Vector, as_column, as_query, halved
 from indexer.text import tokens
@@ -47,7 +48,6 @@ _FREQUENCIES = (
     (50, 299),
     (300, 10**9),
 )  # documents that match, the same share of queries each
-_UNTOUCHED = ("SET hnsw.ef_search = 40", "SET hnsw.iterative_scan = off")
 _CHUNK = 250
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -224,21 +224,16 @@ async def _at(
         await pool.close()
     refill = time.perf_counter() - start
     await connection.execute("SET maintenance_work_mem = '1GB'")
-    await connection.execute(
-        "CREATE INDEX clip_index ON smart_search USING hnsw (embedding vector_cosine_ops) "
-        "WITH (ef_construction = 300, m = 16)"
-    )
     await connection.execute("VACUUM ANALYZE smart_search")
     questions, seconds = await _questions(url, [query.text for query in queries], width)
     some = [vector / np.linalg.norm(vector) for vector in clip_vectors(20, seed=3)]
     kept = await _keeps_order(url, owner, [as_query(vector, width) for vector in some], vectors)
-    ways: tuple[tuple[str, Version, Sequence[str]], ...] = (
-        ("exact", "3.1", ()),
-        ("hnsw", "2.7", ()),
-        ("hnsw_untouched", "2.7", _UNTOUCHED),
-    )
     asked = list(zip(queries, questions, strict=True))
-    measured = {name: await _judge(url, owner, version, settings, asked) for name, version, settings in ways}
+    measured = {}
+    for index in await indexes.of(connection):
+        await index.make(connection)
+        for way in index.ways:
+            measured[way.name] = await _judge(url, owner, way, asked)
     return {
         **measured.pop("exact"),
         **measured,
@@ -267,11 +262,9 @@ async def _questions(url: str, texts: Sequence[str], width: int) -> tuple[list[V
         await asked.close()
 
 
-async def _judge(
-    url: str, owner: UUID, version: Version, settings: Sequence[str], asked: Sequence[tuple[Query, Vector]]
-) -> dict[str, object]:
+async def _judge(url: str, owner: UUID, way: Way, asked: Sequence[tuple[Query, Vector]]) -> dict[str, object]:
     """Precision of the first 10, and R-precision of queries with at most 50 matches, in Immich's own order."""
-    connection = await as_immich(url, settings)
+    connection = await as_immich(url, way.settings)
     try:
         immich = StandIn(connection, Path())
         tens: dict[tuple[int, int], list[float]] = {bounds: [] for bounds in _FREQUENCIES}
@@ -279,7 +272,7 @@ async def _judge(
         seconds = []
         for query, question in asked:
             start = time.perf_counter()
-            found = await immich.smart_search(question.tolist(), owner, version=version)
+            found = await immich.smart_search(question.tolist(), owner, version=way.version, probes=way.probes)
             seconds.append(time.perf_counter() - start)
             right = len(query.right)
             bounds = next(bounds for bounds in _FREQUENCIES if bounds[0] <= right <= bounds[1])

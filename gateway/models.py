@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.ml.text import TextModel
 from indexer.models import load as loading
+from indexer.models import memory
 from indexer.models.inference import Inference
 from indexer.settings import Settings
 
@@ -29,6 +30,7 @@ def load(settings: Settings) -> LazyModels:
         WeightsError: weights are missing or damaged; the text says which file to put where.
         SettingsError: the device is not there.
     """
+    memory.warn(memory.needed(settings, ("text",), ocr=False))
     text = loading.load_text_tower(settings) if "clip" in settings.tasks else None
     if text is not None:
         with ThreadPoolExecutor(1) as warming:  # a thread that ends, as in load_clip

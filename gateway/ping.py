@@ -4,7 +4,7 @@ import sys
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from indexer.errors import IndexerError
+from indexer.errors import IndexerError, words_of
 from indexer.settings import Settings
 
 
@@ -18,7 +18,7 @@ def trouble(settings: Settings) -> str | None:
     except HTTPError as error:
         return f"the gateway is not ready: {error.read(200).decode(errors='replace')} (status {error.code})"
     except OSError as error:
-        return f"no gateway on port {settings.gateway_port}: {error}"
+        return f"no gateway on port {settings.gateway_port}: {words_of(error)}"
 
 
 def main() -> None:

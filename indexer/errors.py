@@ -1,5 +1,20 @@
 """Every error that a person may meet, each carrying what is needed to mend it."""
 
+# What errors mean that are raised without a word, most of them where a line is cut. The first that fits.
+_SILENT = (
+    (TimeoutError, "no answer in time"),
+    (ConnectionRefusedError, "nobody listens there"),
+    (ConnectionError, "the connection was cut"),
+    (EOFError, "it ends too early"),
+    (MemoryError, "no memory is left"),
+)
+
+
+def words_of(error: BaseException) -> str:
+    """What `error` says, in one piece; never empty."""
+    said = str(error).strip()
+    return said or next((words for kind, words in _SILENT if isinstance(error, kind)), type(error).__name__)
+
 
 class IndexerError(Exception):
     """Base of all errors raised on purpose; its text is meant for a person."""

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from indexer.errors import PictureError
+from indexer.errors import PictureError, words_of
 
 # What Immich writes as a preview (JPEG, WebP), and what a person may hand in besides. A short list also keeps Pillow's
 # rarer parsers away from files that strangers uploaded.
@@ -93,7 +93,7 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     except OSError as error:
         if error.errno not in _FILES_OWN:
             raise
-        raise PictureError(f"preview unreadable: {path}: {error.strerror or error}") from error
+        raise PictureError(f"preview unreadable: {path}: {error.strerror or words_of(error)}") from error
     if not data:
         raise PictureError(f"preview empty: {path}")
     if len(data) > max_bytes:

@@ -1,6 +1,5 @@
 """Every setting, read once from the environment (and from a file `.env` in the working directory), and checked then."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic_settings import (
 )
 from yarl import URL
 
+from indexer import limits
 from indexer.addresses import http_url, http_urls
 from indexer.database.dsn import Dsn, Mode
 from indexer.errors import SettingsError
@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         description="TLS to the database, as in Immich: `disable`; `allow`, `prefer` take it where the server has it; "
         "`require`; `verify-full` checks the certificate too. `sslmode` in `DB_URL` wins",
     )
+    indexer_db_password: SecretStr | None = Field(
+        None, description="`immich-indexer role`: the password it gives the role `ii`; nothing else reads it"
+    )
 
     media_path_map: str = Field(
         "", description="Where Immich's folders are for us: `/data=/mnt/photos`, several separated by `;`"
@@ -72,7 +75,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the models run; `auto` takes a GPU if any"
     )
-    cpu_threads: int = Field(0, ge=0, le=256, description="CPU threads for the models; 0 takes every core we may use")
+    cpu_threads: int = Field(
+        0, ge=0, le=256, description="CPU threads for the models; 0 takes every core that the container may use"
+    )
     batch_size: int = Field(0, ge=0, le=1024, description="Photos claimed at once; 0 is 8 on a CPU, 64 on a GPU")
 
     clip_model: str = Field(
@@ -295,8 +300,8 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """CPU threads for the models: the setting, or as many as this process may run on."""
-        return self.cpu_threads or len(os.sched_getaffinity(0))
+        """CPU threads for the models: the setting, or as many as this process, or its container, may run on."""
+        return self.cpu_threads or limits.processors()
 
     @property
     def ml_urls(self) -> list[URL]:

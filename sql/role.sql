@@ -1,84 +1,107 @@
--- The least-privileged role for immich-indexer. Run it in Immich's database, as a superuser:
+-- The least-privileged role for immich-indexer. `immich-indexer role` runs it, with Immich's own login; or by hand, in Immich's
+-- database, as a superuser:
 --
 --   psql -q -d immich -v password='choose one' -f role.sql
 --
--- Safe to run again. Run it again after Immich restored a backup: a restore leaves our schema in the hands of Immich's role,
--- and a backup from before the role knows nothing of its rights.
+-- Safe to run again, at any time. Run it again after Immich restored a backup: a restore leaves our schema in the hands of
+-- Immich's role, and a backup from before the role knows nothing of its rights. And after `immich-indexer uninstall`, before
+-- installing again: that took zhparser's schema away, which only a superuser can make.
 --
 -- The role's name is `ii` because Immich 3 restores a backup in a way of its own: it writes the name of its own database user
 -- over the name of each owner, byte by byte, and where that is longer its end stays. So our name must be the shorter one.
 --
 -- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE ii.
 -- To be rid of it: immich-indexer uninstall, then DROP OWNED BY ii; DROP ROLE ii;
+--
+-- psql's alone are the next line, which indexer/work/role.py leaves out, and the variable `password`, which it fills in.
 \set ON_ERROR_STOP on
-SET client_min_messages = warning;
 BEGIN;
--- The role that Immich itself connects as, which owns its tables.
-SELECT pg_get_userbyid(relowner) AS immich FROM pg_class WHERE oid = to_regclass('public.asset') \gset
+SET LOCAL client_min_messages = warning;
+SET LOCAL immich_indexer.password = :'password';
 
--- Somebody else may have a role of so short a name. Ours has this comment, and one made for a restore cannot log in.
-DO $$ BEGIN
+DO $$
+DECLARE
+    -- The role that Immich itself connects as, which owns its tables.
+    immich name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.asset'));
+    statement text;
+BEGIN
+    -- Two of these at once would change the same rows of the catalogue.
+    PERFORM pg_advisory_xact_lock(hashtext('immich_indexer'), hashtext('role'));
+
+    -- Somebody else may have a role of so short a name. Ours has this comment, and one made for a restore cannot log in.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ii' AND rolcanlogin
                AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'immich-indexer') THEN
         RAISE EXCEPTION 'this server has a role ii of somebody else'
             USING HINT = 'Rename that role. If it is immich-indexer''s after all: COMMENT ON ROLE ii IS ''immich-indexer''';
     END IF;
-END $$;
 
--- Until November 2026 the name was immich_indexer. Where both are there, because the old one was made for a restore, the new
--- one takes over; the old one stays while another database needs it.
-SELECT to_regrole('immich_indexer') IS NOT NULL AS has_old, to_regrole('ii') IS NOT NULL AS has_new \gset
-\if :has_old
-    \if :has_new
+    -- Until November 2026 the name was immich_indexer. Where both are there, because the old one was made for a restore, the new
+    -- one takes over; the old one stays while another database needs it.
+    IF to_regrole('immich_indexer') IS NULL THEN
+        IF to_regrole('ii') IS NULL THEN
+            CREATE ROLE ii;
+        END IF;
+    ELSIF to_regrole('ii') IS NULL THEN
+        ALTER ROLE immich_indexer RENAME TO ii;
+    ELSE
         REASSIGN OWNED BY immich_indexer TO ii;
         DROP OWNED BY immich_indexer;
-        SELECT 'DROP ROLE immich_indexer' WHERE NOT EXISTS (
-            SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'immich_indexer'::regrole) \gexec
-    \else
-        ALTER ROLE immich_indexer RENAME TO ii;
-    \endif
-\elif :has_new
-\else
-    CREATE ROLE ii;
-\endif
-ALTER ROLE ii WITH LOGIN PASSWORD :'password';
-COMMENT ON ROLE ii IS 'immich-indexer';
-SELECT format('GRANT CREATE, CONNECT ON DATABASE %I TO ii', current_database()) \gexec
--- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A superuser
--- needs no membership.
-SELECT format('GRANT ii TO %I', rolname) FROM pg_roles WHERE rolname = :'immich' AND NOT rolsuper \gexec
+        IF NOT EXISTS (SELECT FROM pg_shdepend
+                       WHERE refclassid = 'pg_authid'::regclass AND refobjid = 'immich_indexer'::regrole) THEN
+            DROP ROLE immich_indexer;
+        END IF;
+    END IF;
+    EXECUTE format('ALTER ROLE ii WITH LOGIN PASSWORD %L', current_setting('immich_indexer.password'));
+    COMMENT ON ROLE ii IS 'immich-indexer';
+    EXECUTE format('GRANT CREATE, CONNECT ON DATABASE %I TO ii', current_database());
 
-GRANT USAGE ON SCHEMA public TO ii;
-SELECT format('GRANT %s ON public.%I TO ii', rights, name)
-FROM (VALUES
-    -- what is read
-    ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
-        'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
-    -- what is written; asset_ocr_audit by Immich's own trigger on asset_ocr, with our rights
-    ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
-    ('INSERT', ARRAY['asset_ocr_audit']),
-    -- what is listened to, now and by later versions
-    ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
-) AS wanted (rights, names), unnest(names) AS name
-WHERE to_regclass(format('public.%I', name)) IS NOT NULL \gexec
+    FOR statement IN
+        -- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A
+        -- superuser needs no membership.
+        SELECT format('GRANT ii TO %I', rolname) FROM pg_roles WHERE rolname = immich AND NOT rolsuper
+        UNION ALL
+        SELECT 'GRANT USAGE ON SCHEMA public TO ii'
+        UNION ALL
+        SELECT format('GRANT %s ON public.%I TO ii', rights, name)
+        FROM (VALUES
+            -- what is read
+            ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
+                'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
+            -- what is written; asset_ocr_audit by Immich's own trigger on asset_ocr, with our rights
+            ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
+            ('INSERT', ARRAY['asset_ocr_audit']),
+            -- what is listened to, now and by later versions
+            ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
+        ) AS wanted (rights, names), unnest(names) AS name
+        WHERE to_regclass(format('public.%I', name)) IS NOT NULL
+    LOOP
+        EXECUTE statement;
+    END LOOP;
 
--- zhparser, where this server has it, for only a superuser may create it. In a schema of ours, so that it goes when we go.
-SELECT statement FROM pg_available_extensions, unnest(ARRAY[
-    'CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser', 'CREATE EXTENSION zhparser SCHEMA immich_indexer_zhparser'
-]) WITH ORDINALITY AS step (statement, number)
-WHERE name = 'zhparser' AND installed_version IS NULL ORDER BY number \gexec
+    -- zhparser, where this server has it, for only a superuser may create it. In a schema of ours, so that it goes when we go.
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'zhparser' AND installed_version IS NULL) THEN
+        CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser;
+        CREATE EXTENSION zhparser SCHEMA immich_indexer_zhparser;
+    END IF;
 
--- What is ours already.
-SELECT format('ALTER %s OWNER TO ii', object)
-FROM (
-    SELECT oid, format('SCHEMA %I', nspname) FROM pg_namespace
-    UNION ALL
-    SELECT relnamespace, format('TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r'
-    UNION ALL
-    SELECT pronamespace, format('FUNCTION %s', oid::regprocedure) FROM pg_proc p
-        WHERE NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
-    UNION ALL
-    SELECT cfgnamespace, format('TEXT SEARCH CONFIGURATION %s', oid::regconfig) FROM pg_ts_config
-) AS objects (schema, object)
-WHERE schema IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^immich_indexer(_\d+|_zhparser)?$') \gexec
+    -- What is ours already, and in other hands: each change of owner waits for whoever uses the table.
+    FOR statement IN
+        SELECT format('ALTER %s OWNER TO ii', object)
+        FROM (
+            SELECT oid, nspowner, format('SCHEMA %I', nspname) FROM pg_namespace
+            UNION ALL
+            SELECT relnamespace, relowner, format('TABLE %s', oid::regclass) FROM pg_class WHERE relkind = 'r'
+            UNION ALL
+            SELECT pronamespace, proowner, format('FUNCTION %s', oid::regprocedure) FROM pg_proc p
+                WHERE NOT EXISTS (
+                    SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+            UNION ALL
+            SELECT cfgnamespace, cfgowner, format('TEXT SEARCH CONFIGURATION %s', oid::regconfig) FROM pg_ts_config
+        ) AS objects (schema, owner, object)
+        WHERE owner <> 'ii'::regrole
+          AND schema IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^immich_indexer(_\d+|_zhparser)?$')
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END $$;
 COMMIT;

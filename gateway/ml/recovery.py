@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
+from indexer.errors import words_of
 from indexer.immich.api import Immich, ImmichBusyError, ImmichError, Queue
 from indexer.immich.forgotten import Forgotten
 
@@ -106,7 +107,7 @@ class Recovery:
         try:
             self.forgotten = await self._look(timedelta(seconds=self._settle))
         except Exception as error:  # whatever a database raises
-            log.debug("cannot see what Immich forgot", reason=str(error))
+            log.debug("cannot see what Immich forgot", reason=words_of(error))
             return
         if self._faces is None or self._faces.well:
             await self._start_if_due("faceDetection", self.forgotten.faces)

@@ -3,7 +3,7 @@
 import click
 
 import indexer
-from indexer.cli import demo, models, photos, schema, search, service, status
+from indexer.cli import demo, models, photos, role, schema, search, service, status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,6 +13,7 @@ def main() -> None:
 
 
 for _command in (
+    role.role,
     schema.install,
     schema.uninstall,
     service.run,

@@ -26,9 +26,14 @@ def run() -> None:
 
 @command
 async def _serve(settings: Settings) -> None:
+    from indexer.models import memory
+    from indexer.work import crashes
     from indexer.work.worker import load_models, serve
 
-    await serve(settings, await asyncio.to_thread(load_models, settings))
+    need = await asyncio.to_thread(memory.needed, settings, ("image",), ocr=True)
+    memory.warn(need)
+    async with crashes.marked(settings.dsn, need):
+        await serve(settings, await asyncio.to_thread(load_models, settings))
 
 
 @click.command()

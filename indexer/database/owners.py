@@ -22,9 +22,11 @@ async def trouble(connection: Connection) -> str | None:
     owner, immich, database = row["owner"], row["immich"], row["database"]
     if owner == ROLE:  # there is no shorter name
         command, user = f"psql -d {database} -c 'REASSIGN OWNED BY {owner} TO {immich}'", immich
+        how = "As a superuser"
     else:
         command, user = f"psql -q -d {database} -v password='choose one' -f sql/role.sql", ROLE
+        how = "Start the service `role` (it runs `immich-indexer role`), or as a superuser"
     return (
         f"Immich 3 cannot restore its backups: our objects belong to {owner}, a longer name than that of Immich's own "
-        f"database user, {immich}. As a superuser run `{command}`, then set DB_USERNAME={user} and its password"
+        f"database user, {immich}. {how} run `{command}`, then set DB_USERNAME={user} and its password"
     )

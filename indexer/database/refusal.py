@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import asyncpg
 
+# How the role that we log in as gets its rights, to be read after "..., ": a person's next step.
+RUN_ROLE = "start the service `role` again (it runs `immich-indexer role`), or run sql/role.sql as a superuser"
 POOLER = (
     "between us and the database stands a connection pooler (pgbouncer?), which keeps from the server what a session "
     "of ours needs: connect to PostgreSQL itself (check DB_HOSTNAME and DB_PORT, or DB_URL)"
@@ -53,7 +55,7 @@ def _why(error: OSError | asyncpg.PostgresError) -> str | None:
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in text:
         return POOLER
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"the database does not let us in: {text} (run sql/role.sql, or check DB_USERNAME, or DB_URL)"
+        return f"the database does not let us in: {text} ({RUN_ROLE}; or check DB_USERNAME, or DB_URL)"
     if isinstance(error, _ASKED_TOO_MUCH):
         return f"the database refuses what DB_URL asks for: {text}"
     return None

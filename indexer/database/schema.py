@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from indexer.database import owners, tuning, zhparser
 from indexer.database.pool import Connection
+from indexer.database.refusal import RUN_ROLE
 from indexer.database.statements import queries, sql, sql_files
 from indexer.errors import SchemaError
 
@@ -93,8 +94,8 @@ def _rights() -> Iterator[None]:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f"{error}: run sql/role.sql as a superuser (again, if Immich restored a backup: that makes its own role "
-            "the owner of our schema), or run immich-indexer as the role that Immich itself uses"
+            f"{error}: {RUN_ROLE} (Immich's restoring a backup makes its own role the owner of our schema), or run "
+            "immich-indexer as the role that Immich itself uses"
         ) from error
 
 
@@ -194,7 +195,7 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
     change.done += await tuning.apply(connection)
     if words := await zhparser.advice(connection):
         change.notes.append(f"zhparser: {words}")
-    change.notes += [note for note in (await tuning.advice(connection), await owners.trouble(connection)) if note]
+    change.notes += [*await tuning.advice(connection), *filter(None, [await owners.trouble(connection)])]
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:

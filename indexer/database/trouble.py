@@ -2,7 +2,8 @@
 
 import asyncpg
 
-from indexer.database.refusal import RefusedError
+from indexer.database.refusal import RUN_ROLE, RefusedError
+from indexer.errors import words_of
 
 # Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
 # between the server's last words and the end of the connection.
@@ -31,16 +32,18 @@ def explain(error: BaseException) -> str:
     if isinstance(error, RefusedError):
         return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return f"the database refused the login: {error} (check DB_USERNAME, DB_PASSWORD, DB_URL, or run sql/role.sql)"
+        return (
+            f"the database refused the login: {words_of(error)} (check DB_USERNAME, DB_PASSWORD, DB_URL; or {RUN_ROLE})"
+        )
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return f"{error} (check DB_DATABASE_NAME)"
+        return f"{words_of(error)} (check DB_DATABASE_NAME)"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return f"{error} (run sql/role.sql as a superuser: also after a restore, and after Immich 2 became 3)"
+        return f"{words_of(error)} ({RUN_ROLE}: also after a restore, and after Immich 2 became 3)"
     if isinstance(error, _CUT_OFF) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)):
         return "the connection to the database ended: the server was restarted, or the line was cut"
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
-            return f"{advice}: {error}"
+            return f"{advice}: {words_of(error)}"
     if isinstance(error, OSError | TimeoutError):
-        return f"cannot reach the database: {error or type(error).__name__} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
-    return f"{type(error).__name__}: {error}"
+        return f"cannot reach the database: {words_of(error)} (check DB_HOSTNAME and DB_PORT, or DB_URL)"
+    return f"{type(error).__name__}: {words_of(error)}"

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from indexer.database.pool import Connection
+from indexer.database.refusal import RUN_ROLE
 from indexer.database.statements import queries, sql
 
 # lost: our configuration asks for it, and the server has it no longer. none: the server does not offer it. offered: the
@@ -13,7 +14,7 @@ _SQL = queries("zhparser")
 _ADVICE: dict[State, str] = {
     "lost": "this server has it no longer, which makes Immich's backups fail: run `immich-indexer install`",
     "none": "this server does not have it: every piece of text is still found, but Chinese words do not rank",
-    "offered": "run sql/role.sql as a superuser, which creates the extension, then `immich-indexer install`",
+    "offered": f"{RUN_ROLE}, which creates the extension, then `immich-indexer install`",
     "ready": "run `immich-indexer install`, and Chinese words rank",
 }
 

@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from indexer.addresses import http_url
-from indexer.errors import IndexerError, SettingsError
+from indexer.errors import IndexerError, SettingsError, words_of
 
 Queue = Literal["faceDetection", "duplicateDetection"]
 
@@ -281,7 +281,7 @@ class Immich:
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ImmichAwayError(
-                f"cannot reach Immich at {self._url}: {error or 'no answer'} (check IMMICH_URL)"
+                f"cannot reach Immich at {self._url}: {words_of(error)} (check IMMICH_URL)"
             ) from error
 
     def _strange(self, path: str, status: int = 200) -> ImmichError:

@@ -5,6 +5,8 @@ import os
 import aiohttp
 from yarl import URL
 
+from indexer.errors import words_of
+
 _PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
 
 
@@ -28,6 +30,4 @@ def explain(error: BaseException) -> str:
         cause = error.os_error
         errno = cause.errno or 0
         return os.strerror(errno) if errno > 0 else cause.strerror or str(cause) or "no connection"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__
+    return "no answer in time" if isinstance(error, TimeoutError) else words_of(error)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from indexer.errors import WeightsError
+from indexer.errors import WeightsError, words_of
 from indexer.models import names, weights
 from indexer.models.torchvision_compat import ensure_torchvision
 
@@ -60,7 +60,7 @@ class Checkpoint:
             except RuntimeError:  # files of torch before 1.6 are no zip archives and cannot be mapped
                 content = torch.load(self.path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise WeightsError(f"{self.path} is damaged or no torch checkpoint: {error}") from error
+            raise WeightsError(f"{self.path} is damaged or no torch checkpoint: {words_of(error)}") from error
         return content if isinstance(content, dict) else {}
 
 

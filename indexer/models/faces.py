@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.errors import SettingsError, WeightsError
+from indexer.errors import SettingsError, WeightsError, words_of
 from indexer.images import Picture
 from indexer.models import face_weights
 from indexer.models.onnx import Shape, open_session, usable_device
@@ -65,7 +65,7 @@ class Faces:
                 session=open_session(recognition, device=device, threads=threads, shape=_batch),
             )
         except Exception as error:  # ONNX Runtime and protobuf each have their own
-            raise WeightsError(f"cannot load {detection} and {recognition}: {error}") from error
+            raise WeightsError(f"cannot load {detection} and {recognition}: {words_of(error)}") from error
         if not self._detector.use_kps or self._recogniser.input_size != (_CROP, _CROP):
             raise WeightsError(
                 f"{detection} and {recognition} are not a detector with landmarks and an ArcFace network"

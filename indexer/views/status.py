@@ -15,6 +15,7 @@ from indexer.photos import width
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
 from indexer.views.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WaitingFor, WorkerFigures
+from indexer.work import crashes
 
 _SQL = queries("status")
 
@@ -162,5 +163,5 @@ async def look(
         waiting=await backlog.waiting(connection, owner=owner),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
-        advice=(await forgotten.look(connection)).advice if owner is None else [],
+        advice=[*await crashes.look(connection), *(await forgotten.look(connection)).advice] if owner is None else [],
     )

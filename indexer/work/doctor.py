@@ -22,7 +22,7 @@ from indexer.photos.vectors import room
 from indexer.queue import backlog
 from indexer.settings import Settings
 from indexer.work import reconcile
-from indexer.work.media import Media, MediaError
+from indexer.work.media import ForbiddenError, Media, MediaError
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
@@ -99,7 +99,7 @@ def _weights(settings: Settings) -> Finding:
     try:
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
-    except WeightsError as error:
+    except (WeightsError, OSError) as error:  # the latter where its folder may not be looked into
         return Finding("weights", "fails", str(error))
     if note is not None:
         return Finding(
@@ -115,7 +115,7 @@ async def _faces(settings: Settings) -> Finding:
     try:
         if not urls:
             return await asyncio.to_thread(_local_faces, settings)
-    except IndexerError as error:
+    except (IndexerError, OSError) as error:
         return Finding("faces", "fails", str(error))
     async with aiohttp.ClientSession() as session:
         troubles = await asyncio.gather(*(ml_servers.ping(session, url) for url in urls))
@@ -267,10 +267,10 @@ async def _foreign(connection: Connection, settings: Settings) -> Finding:
 
 async def _settings(connection: Connection, _: Settings) -> Finding:
     advice = await tuning.advice(connection)
-    if advice is not None:
-        return Finding("database settings", "advice", advice)
-    if await tuning.missing(connection):
-        return Finding("database settings", "ok", "not made, and not needed: Immich's search asks no HNSW index")
+    if advice:
+        return Finding("database settings", "advice", ". ".join(advice))
+    if await tuning.missing(connection, "hnsw"):
+        return Finding("database settings", "ok", "as Immich's search wants them, which asks no HNSW index")
     return Finding("database settings", "ok", "as Immich's search wants them")
 
 
@@ -289,6 +289,8 @@ async def _media(connection: Connection, settings: Settings) -> Finding:
         local = settings.path_map()(path)
         data = await Media.of(settings).read(path)
         await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
+    except ForbiddenError as error:  # the folder is there, so nothing about paths is to be changed
+        return Finding("media", "fails", str(error))
     except (PictureError, MediaError) as error:
         return Finding(
             "media",

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import os
+import stat
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 
 from indexer import images
-from indexer.errors import IndexerError, PictureError
+from indexer.errors import IndexerError, PictureError, words_of
 from indexer.images import PathMap
 from indexer.settings import Settings
 
@@ -22,6 +23,10 @@ class MediaError(IndexerError):
 
 class UnreadableError(MediaError):
     """A file is there and cannot be read: its own fault, or that of the folder, the disk or this process."""
+
+
+class ForbiddenError(UnreadableError):
+    """The user that this process runs as may not read a file; the text says which user, and what to set."""
 
 
 class Media:
@@ -57,7 +62,7 @@ class Media:
 
         Raises:
             PictureError: the file is missing, no file, empty or too large.
-            UnreadableError: it cannot be read.
+            UnreadableError: it cannot be read, as a ForbiddenError where this process may not.
             MediaError: the folder is not there, or the file does not come in time.
         """
         path = self._path_map(immich_path)
@@ -87,8 +92,10 @@ class Media:
     def _read(self, path: Path) -> bytes:
         try:
             return images.read(path, max_bytes=self._max_bytes)
+        except PermissionError as error:
+            raise ForbiddenError(f"preview unreadable: {path}: {_forbidden(path)}") from error
         except OSError as error:
-            why = error.strerror or error
+            why = error.strerror or words_of(error)
             raise UnreadableError(
                 f"preview unreadable: {path}: {why}; may we read that folder, is its disk well?"
             ) from error
@@ -98,3 +105,23 @@ class Media:
             if os.path.isdir(thumbs):  # noqa: PTH112 - unlike Path's, does not raise where it may not look
                 raise
             raise MediaError(f"{thumbs} is not there: is Immich's folder mounted? (MEDIA_PATH_MAP)") from None
+
+
+def _forbidden(path: Path) -> str:
+    """Who may not read it, because of what, and what to do."""
+    user = f"permission denied for user {os.geteuid()}"
+    for place in [*reversed(path.parents), path]:
+        try:
+            seen = place.stat()
+        except OSError:
+            break
+        needed = os.X_OK if stat.S_ISDIR(seen.st_mode) else os.R_OK
+        if not os.access(place, needed, effective_ids=True):
+            return (
+                f"{user}: {place} belongs to {seen.st_uid}:{seen.st_gid}, mode {stat.S_IMODE(seen.st_mode):04o}: set "
+                f"INDEXER_UID={seen.st_uid} and INDEXER_GID={seen.st_gid}, or run `chmod --recursive o+rX` on that "
+                "folder of Immich's"
+            )
+    return (
+        f"{user}: set INDEXER_UID and INDEXER_GID to a user and group that may read Immich's folder, or let all read it"
+    )

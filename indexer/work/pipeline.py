@@ -11,7 +11,7 @@ import structlog
 from indexer.database.backoff import Backoff
 from indexer.database.pool import Pool, within
 from indexer.database.trouble import explain
-from indexer.errors import ModelError, PictureError
+from indexer.errors import ModelError, PictureError, words_of
 from indexer.models.inference import Inference, Made
 from indexer.outage import Outage
 from indexer.photos import photo as photos
@@ -341,6 +341,6 @@ class Pipeline:
 
 def _reason(error: Exception) -> str:
     """What went wrong with a photo, for a person."""
-    return (
-        str(error) if isinstance(error, PictureError | ModelError | MediaError) else f"{type(error).__name__}: {error}"
-    )
+    if isinstance(error, PictureError | ModelError | MediaError):
+        return str(error)
+    return f"{type(error).__name__}: {words_of(error)}"

@@ -2,13 +2,14 @@
 
 -- name: prepare
 -- For this transaction: $1 good results from an HNSW index, also past what a filter takes away (where pgvector knows how, which is
--- since 0.8; the vector makes sure that it is loaded); of VectorChord's lists as many as Immich itself looks into; and a plan that
--- knows the parameters.
+-- since 0.8; the vector makes sure that it is loaded); of VectorChord's lists as many as Immich itself looks into, and in these
+-- the nearest without fail (by default it leaves out what is probably far); and a plan that knows the parameters.
 SELECT set_config(wanted.name, wanted.value, true)
 FROM (SELECT '[0]'::vector) AS loaded
 CROSS JOIN LATERAL (
     VALUES ('hnsw.ef_search', least(2 * $1::integer, 1000)::text),
            ('hnsw.iterative_scan', 'strict_order'),
+           ('vchordrq.epsilon', '4'),
            ('plan_cache_mode', 'force_custom_plan')
     UNION ALL
     SELECT 'vchordrq.probes', ceil(coalesce(substring(pg_get_indexdef(indexrelid) FROM 'lists = \[(\d+)')::integer, 1) / 8.0)::text

@@ -5,14 +5,15 @@
 SELECT unnest(setconfig) FROM pg_db_role_setting
 WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0;
 
--- name: search_uses_hnsw
--- Whether Immich's smart search asks an HNSW index, and so shows no more photos than hnsw.ef_search. VectorChord's index has other
--- settings; and Immich 3 sorts by a second key, which PostgreSQL before 17 can do only by comparing all vectors.
-SELECT EXISTS (
-    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am ON pg_am.oid = c.relam
-    WHERE i.indrelid = to_regclass('public.smart_search') AND amname = 'hnsw'
-) AND (current_setting('server_version_num')::int >= 170000 OR NOT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = 'public.asset'::regclass AND attname = 'duration' AND atttypid = 'int4'::regtype));
+-- name: index
+-- The index that Immich's smart search asks: its kind, and into how many lists VectorChord divides it. No row where the search
+-- asks none: Immich 3 sorts by a second key, which PostgreSQL before 17 can do only by comparing all vectors. (pg_get_indexdef would wait for a lock.)
+SELECT amname AS kind, coalesce(substring(c.reloptions::text FROM 'lists = \[(\d+)')::integer, 1) AS lists
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am ON pg_am.oid = c.relam
+WHERE i.indrelid = to_regclass('public.smart_search') AND amname IN ('hnsw', 'vchordrq')
+  AND (current_setting('server_version_num')::int >= 170000 OR NOT EXISTS (
+      SELECT FROM pg_attribute WHERE attrelid = 'public.asset'::regclass AND attname = 'duration' AND atttypid = 'int4'::regtype))
+ORDER BY amname LIMIT 1;
 
 -- name: may_alter_database
 SELECT pg_has_role(current_user, datdba, 'USAGE') FROM pg_database WHERE datname = current_database();

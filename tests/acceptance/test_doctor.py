@@ -1,7 +1,9 @@
 """What the doctor says of a GPU, of other servers (who would answer for faces, does Immich itself), of the database."""
 
 import asyncio
+import errno
 import hashlib
+from pathlib import Path
 
 import asyncpg
 import onnxruntime
@@ -9,6 +11,7 @@ import pytest
 import torch
 from aiohttp.test_utils import TestServer
 
+from indexer import images
 from indexer.database import owners
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
@@ -239,6 +242,30 @@ async def test_of_the_settings_it_says_what_install_says(
     assert found.verdict == ("advice" if index and (newer or immich_version == "2.7") else "ok")
     noted = [note for note in (await install(database)).notes if "hnsw" in note]
     assert noted == ([found.text] if found.verdict == "advice" else [])
+
+
+async def test_previews_that_this_user_may_not_read(database, immich, owner, monkeypatch):
+    await immich.upload(b"a picture", owner=owner)
+    monkeypatch.setattr(images, "read", refused)
+    findings = await doctor.examine(settings_for(database, immich.media.directory, tasks="clip"))
+    (found,) = [finding for finding in findings if finding.check == "media"]
+    assert found.verdict == "fails"
+    assert "permission denied for user" in found.text
+    assert "INDEXER_UID" in found.text
+    assert "MEDIA_PATH_MAP" not in found.text
+
+
+def refused(*_: object, **__: object) -> bytes:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize("check", ["weights", "faces"])
+async def test_folders_of_weights_that_this_user_may_not_read(tmp_path, monkeypatch, check):
+    monkeypatch.setattr(Path, "is_file", refused)
+    settings = {"clip_download_root": tmp_path, "face_download_root": tmp_path, "immich_ml_url": ""}
+    findings = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks="clip", **settings))
+    (found,) = [finding for finding in findings if finding.check == check]
+    assert (found.verdict, "Permission denied" in found.text) == ("fails", True)
 
 
 async def test_an_owner_whose_name_immich_cannot_overwrite(of_database, superuser_url, connection, monkeypatch):

@@ -95,7 +95,8 @@ async def test_onto_the_same_schema(
         assert not await connection.fetchval(INDEXED, later)
     if installer == "role":
         with pytest.raises(
-            SchemaError, match=r"permission denied for schema immich_indexer: run sql/role.sql as a superuser \(again"
+            SchemaError,
+            match=r"permission denied for schema immich_indexer: .* run sql/role.sql as a superuser \(Immich's",
         ):
             await install(url)
         await make_role(database)

@@ -293,7 +293,7 @@ async def test_uninstall_leaves_no_trace(database: str, connection: Connection):
     dump, settings = await schema_of(database), await connection.fetchval(SETTINGS)
     await install(database)
     assert await schema_of(database) != dump
-    assert len(await connection.fetchval(SETTINGS)) == len(settings) + len(tuning.WANTED)
+    assert len(await connection.fetchval(SETTINGS)) == len(settings) + len(tuning.WANTED["hnsw"])
     await uninstall(database)
     assert await schema_of(database) == dump
     assert await connection.fetchval(SETTINGS) == settings

@@ -65,7 +65,7 @@ async def test_the_role_is_told_who_must_create_the_extension(database: str, con
     role = await make_role(database)
     await connection.execute(NOT_YET)
     change = await install(role)
-    assert any(note.startswith("zhparser: run sql/role.sql as a superuser") for note in change.notes)
+    assert any(note.startswith("zhparser: start the service `role` again") for note in change.notes)
     assert "北京大学" not in await weights(connection, "北京大学")
     await connection.execute("CREATE EXTENSION zhparser")
     assert (await zhparser.advice(connection)).startswith("run `immich-indexer install`"), "no superuser is needed now"

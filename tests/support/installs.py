@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import asyncpg
+import pytest
 
 from indexer.database import schema
 from indexer.database.pool import connect_to_immich
@@ -15,6 +16,7 @@ from indexer.database.schema import Change
 from indexer.database.statements import sql
 from indexer.demo import backup
 from indexer.demo.server import on_server
+from indexer.work import role
 from tests.conftest import execute
 
 #: role.sql as it was while the role had the name immich_indexer.
@@ -45,6 +47,16 @@ async def make_role(url: str, password: str = "it's secret", *, name: str = "ii"
     """
     await run(url, "psql", "--no-psqlrc", "--quiet", "--set", f"password={password}", script=script or sql("role.sql"))
     return on_server(url, urlsplit(url).path[1:], f"{name}:{quote(password, safe='')}")
+
+
+async def make_role_by_command(url: str, password: str = "it's secret") -> str:
+    """The same with `immich-indexer role`."""
+    await role.make(url, password, say=lambda what: pytest.fail(what), patience=5)
+    return on_server(url, urlsplit(url).path[1:], f"ii:{quote(password, safe='')}")
+
+
+#: Both ways to make the role, for a test that must hold for each.
+both_ways = pytest.mark.parametrize("make", [make_role, make_role_by_command])
 
 
 async def restore(database: str, immich_url: str, path: Path) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import logging
+import re
+import ssl
 from collections.abc import Iterator
 
 import asyncpg
@@ -11,7 +13,8 @@ import pytest
 import structlog
 
 from indexer import logs
-from indexer.database.trouble import explain
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import words_of
 
 URL = "postgresql://immich:hunter2@db:5432/immich"
 LEAKS = [
@@ -125,3 +128,48 @@ async def test_tasks_that_a_lost_connection_leaves_behind_print_no_traceback(cap
 )  # fmt: skip
 def test_a_lost_connection_is_explained_in_words(error):
     assert explain(error) == "the connection to the database ended: the server was restarted, or the line was cut"
+
+
+# What is raised where a line is cut, or nobody answers: many without a word.
+CUT = (
+    TimeoutError(),
+    OSError(),
+    ConnectionResetError(),
+    ConnectionAbortedError(),
+    ssl.SSLEOFError(),
+    BrokenPipeError(),
+)
+
+
+@pytest.mark.parametrize("error", CUT, ids=repr)
+def test_there_is_always_a_reason(error):
+    said = re.fullmatch(r"cannot reach the database: (.*) \(check DB_HOSTNAME and DB_PORT, or DB_URL\)", explain(error))
+    assert said
+    assert said[1].strip()
+
+
+def test_the_servers_errors_have_one_too():
+    kinds = [kind for kind in vars(asyncpg.exceptions).values() if isinstance(kind, type) and issubclass(kind, TROUBLE)]
+    assert len(kinds) > 200
+    assert [kind for kind in kinds if re.search(r":\s*(\(|$)|^\s*(\(|$)", explain(kind("")))] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(TimeoutError(), "no answer in time"), (ConnectionResetError(), "the connection was cut"),
+     (EOFError(), "it ends too early"), (ValueError(), "ValueError"), (ValueError(" said "), "said")],
+)  # fmt: skip
+def test_words_of_an_error_without_any(error, words):
+    assert words_of(error) == words
+
+
+def test_a_pool_that_cannot_connect_is_one_line_with_a_reason(capsys):
+    """asyncpg's pool logs each try itself, with a traceback."""
+    logs.configure("info", "json")
+    try:
+        raise TimeoutError
+    except TimeoutError:
+        logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor", exc_info=True)
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert line["error"] == "cannot reach the database: no answer in time (check DB_HOSTNAME and DB_PORT, or DB_URL)"
+    assert "Traceback" not in repr(line)

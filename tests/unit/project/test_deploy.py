@@ -92,7 +92,7 @@ def test_compose_reads_them_together(names):
     assert config["services"]["gateway"]["healthcheck"]["test"] == ["CMD", "python", "-m", "gateway.ping"]
     assert config["services"]["indexer"]["healthcheck"]["test"] == ["CMD", "python", "-m", "indexer.work.ping"]
     if "compose.existing.yaml" in names:
-        assert config["services"].keys() == set(OURS)
+        assert config["services"].keys() == {*OURS, "role"}
 
 
 def test_without_a_password_compose_refuses():
@@ -132,6 +132,20 @@ def test_what_an_env_shared_with_immich_holds_reaches_ours(names):
     if "compose.yaml" in names:
         (media,) = [v for v in config["services"]["immich-server"]["volumes"] if v["source"].endswith("/library")]
         assert media["target"] == "/usr/src/app/upload"
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="+".join)
+def test_one_service_alone_logs_in_as_immich_and_makes_the_role_of_the_others(names):
+    logins = {"DB_USERNAME": "theirs", "DB_PASSWORD": "their secret", "INDEXER_DB_PASSWORD": "ours"}
+    services = resolved(*names, **logins)["services"]
+    role = services["role"]
+    assert role["command"] == ["immich-indexer", "role"]
+    assert role["image"] == services["indexer"]["image"]
+    assert {variable: role["environment"][variable] for variable in logins} == logins
+    for other in OURS:
+        environment = services[other]["environment"]
+        assert (environment["DB_USERNAME"], environment["DB_PASSWORD"]) == ("ii", "ours")
+    assert services["indexer"]["depends_on"]["role"]["condition"] == "service_completed_successfully"
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
@@ -249,7 +263,6 @@ def test_the_database_is_of_one_major_version():
     assert database["image"].endswith(f":{major}")
     for name, value in database["build"]["args"].items():
         assert re.search(rf"^ARG {name}={re.escape(value)}$", text, flags=re.MULTILINE), "two places, one truth"
-    assert resolved("compose.yaml")["services"]["role"]["image"] == database["image"]
 
 
 def test_what_compose_builds_with_is_what_the_image_is_built_with():

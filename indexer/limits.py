@@ -1,0 +1,115 @@
+"""What this process may use: processors and memory, as the control groups of Linux (cgroup 1 and 2) limit them.
+
+A container's limits are those of its group and of all groups above it: the tightest holds. The files are described in
+https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+N = TypeVar("N", int, float)
+
+_NONE = 1 << 60  # bytes: cgroup 1 has no word for "no limit" but a number as large as a page counter goes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`processors` is a quota, perhaps a fraction; `memory` is in bytes. None where there is no limit."""
+
+    processors: float | None
+    memory: int | None
+
+
+def read(root: Path = Path("/")) -> Limits:
+    """The limits now. `root` is where /proc and /sys are."""
+    quotas, memories = [], []
+    for folder in _groups(root, "cpu"):
+        quotas += [_quota(_words(folder / "cpu.max")), _quota(_old_quota(folder))]
+    for folder in _groups(root, "memory"):
+        memories += [_bytes(_words(folder / name)) for name in ("memory.max", "memory.limit_in_bytes")]
+    return Limits(_least(quotas), _least(memories))
+
+
+def processors(root: Path = Path("/")) -> int:
+    """How many threads have a processor each: the affinity mask and the quota, rounded up, at least 1."""
+    quota = read(root).processors
+    mask = len(os.sched_getaffinity(0))
+    return mask if quota is None else max(1, min(mask, math.ceil(quota)))
+
+
+def memory_kills(root: Path = Path("/")) -> int | None:
+    """How many processes of this machine the kernel has ended for want of memory since it started; None: unknown.
+
+    A container may not see the counter of its own group from before its last start: that begins anew with it.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / "proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return None
+
+
+def boot(root: Path = Path("/")) -> str | None:
+    """Which start of the machine this is; None: unknown."""
+    with contextlib.suppress(OSError):
+        return (root / "proc/sys/kernel/random/boot_id").read_text().strip()
+    return None
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of our group and of those above it, in each hierarchy that has the controller.
+
+    Inside a container /proc may name a path of the host, which is not below the mount: then the mount itself is ours.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mounts = [root / "sys/fs/cgroup", root / "sys/fs/cgroup/unified"]
+        elif controller in controllers.split(","):
+            mounts = [root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup" / controller]
+        else:
+            continue
+        parts = [part for part in path.split("/") if part and part != ".."]
+        for mount in dict.fromkeys(mounts):
+            for depth in range(len(parts), -1, -1):
+                yield mount.joinpath(*parts[:depth])
+
+
+def _words(file: Path) -> list[str]:
+    with contextlib.suppress(OSError):
+        return file.read_text().split()
+    return []
+
+
+def _old_quota(folder: Path) -> list[str]:
+    quota, period = (_words(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    return ["max"] if quota == ["-1"] else quota + period
+
+
+def _quota(words: list[str]) -> float | None:
+    """`150000 100000`: so many microseconds in each period of so many."""
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        quota, period = words
+        return int(quota) / int(period)
+    return None
+
+
+def _bytes(words: list[str]) -> int | None:
+    with contextlib.suppress(ValueError):
+        (limit,) = words
+        return int(limit) if int(limit) < _NONE else None
+    return None
+
+
+def _least(found: Iterable[N | None]) -> N | None:
+    return min((value for value in found if value is not None), default=None)

@@ -1,0 +1,99 @@
+"""Makes the role that indexer and gateway log in as, from sql/role.sql, with the login that Immich itself has.
+
+It waits for the database, and on a new one for Immich's tables, which only Immich makes.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import asyncpg
+
+from indexer.database import schema
+from indexer.database.pool import Connection, connect, hang_up
+from indexer.database.statements import sql
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import IndexerError
+from indexer.work import verdicts
+
+_LOOK = 1.0  # seconds between two tries
+
+
+class _NotYetError(IndexerError):
+    """What is waited for is not there; the text says what."""
+
+
+async def make(dsn: str, password: str, *, say: Callable[[str], None], patience: float) -> None:
+    """Make the role `ii`, or mend it: safe at any time, and to be repeated.
+
+    Args:
+        dsn: of Immich's database, with Immich's own login.
+        password: what the role gets.
+        say: is told what is waited for, once for each thing.
+        patience: seconds to wait for the database and Immich's tables.
+
+    Raises:
+        IndexerError: they did not come in time, or that login may not make a role; the text says what to do.
+    """
+    give_up = time.monotonic() + patience
+    said = ""
+    while True:
+        try:
+            return await _try(dsn, password)
+        except (*TROUBLE, _NotYetError) as error:
+            if _is_final(error):
+                raise IndexerError(_explain(error)) from error
+            reason = str(error) if isinstance(error, _NotYetError) else explain(error)
+        if reason != said:
+            say(f"waiting: {reason}")
+            said = reason
+        if time.monotonic() > give_up:
+            raise IndexerError(f"waited for {patience:.0f} s in vain: {reason}")
+        await asyncio.sleep(_LOOK)
+
+
+def script(password: str) -> str:
+    """sql/role.sql without what only psql knows. `password` is an SQL literal, with its quotes."""
+    lines = [line for line in sql("role.sql").splitlines() if not line.startswith("\\")]
+    return "\n".join(lines).replace(":'password'", password)
+
+
+async def _try(dsn: str, password: str) -> None:
+    connection = await connect(dsn)
+    try:
+        await _require_tables(connection)
+        literal = await connection.fetchval("SELECT quote_literal($1::text)", password)
+        await connection.execute(script(literal))
+    finally:
+        await hang_up(connection)
+
+
+async def _require_tables(connection: Connection) -> None:
+    rows = await connection.fetch(schema.SQL["tables_present"], list(schema.TABLES))
+    missing = [row["name"] for row in rows if not row["present"]]
+    if missing:
+        database = await connection.fetchval("SELECT current_database()")
+        raise _NotYetError(
+            f"the database {database} lacks Immich's tables {', '.join(missing)}: Immich 2.7 or newer makes them when "
+            "it starts (check DB_DATABASE_NAME)"
+        )
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether waiting changes nothing."""
+    if isinstance(error, _NotYetError):
+        return False
+    return isinstance(error, asyncpg.InsufficientPrivilegeError | asyncpg.RaiseError) or not verdicts.passes(error)
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return (
+            f"the login in DB_USERNAME may not make a role: {error}. It has to be Immich's own in its stock image, or "
+            "another superuser's; where there is none, the database's administrator runs sql/role.sql"
+        )
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):  # a wrong password is one, too
+        return f"the database refused the login: {error} (this command logs in as Immich: DB_USERNAME, DB_PASSWORD)"
+    if isinstance(error, asyncpg.RaiseError):
+        return f"{error.message}. {error.hint}" if error.hint else str(error)
+    return explain(error)
