@@ -26,20 +26,23 @@ ARG ALLOW_CUDA=0
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:${PATH}
 COPY deploy/packages.lock deploy/packages-cuda.lock ./
-# torch's own index says the digests of its files, and pip checks them.
+# torch's own index says the digests of its files, and pip checks them. (${alone} is no package without a version.)
+# hadolint ignore=DL3013
 RUN set -eu; \
-    case "${VARIANT}" in \
-        cpu) pip install --no-deps --index-url "${TORCH_CPU_INDEX_URL}" torch==2.13.0 torchvision==0.28.0 ;; \
-        cuda) ;; \
+    case "${VARIANT} ${ALLOW_CUDA}" in \
+        "cpu 1") index=${TORCH_CPU_INDEX_URL} alone="" ;; \
+        "cpu "*) index=${TORCH_CPU_INDEX_URL} alone=--no-deps ;; \
+        "cuda "*) index=${PIP_INDEX_URL} alone="" ;; \
         *) echo "VARIANT is cpu or cuda, not ${VARIANT}" >&2; exit 1 ;; \
     esac; \
     pip install --no-deps --require-hashes --index-url "${PIP_INDEX_URL}" --requirement packages.lock; \
+    pip install ${alone:+"${alone}"} --index-url "${index}" torch==2.13.0 torchvision==0.28.0; \
+    cuda=$(python -c 'import runpy, sysconfig; print(runpy.run_path(sysconfig.get_path("purelib") + "/torch/version.py")["cuda"])'); \
     if [ "${VARIANT}" = cuda ]; then \
-        pip install --index-url "${PIP_INDEX_URL}" torch==2.13.0 torchvision==0.28.0; \
         pip uninstall --yes onnxruntime; \
         pip install --no-deps --require-hashes --index-url "${PIP_INDEX_URL}" --requirement packages-cuda.lock; \
-    elif [ "${ALLOW_CUDA}" != 1 ] && [ "$(python -c 'import torch; print(torch.version.cuda)')" != None ]; then \
-        echo "TORCH_CPU_INDEX_URL=${TORCH_CPU_INDEX_URL} gave torch with CUDA: name another index, or build with ALLOW_CUDA=1" >&2; \
+    elif [ "${cuda}" != None ] && [ "${ALLOW_CUDA}" != 1 ]; then \
+        echo "${index} gave torch with CUDA: name another TORCH_CPU_INDEX_URL, or build with ALLOW_CUDA=1" >&2; \
         exit 1; \
     fi
 

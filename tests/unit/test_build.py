@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,18 +112,54 @@ def test_no_build_needs_more_than_the_base_images(name):
     assert not re.search(r"^#\s*syntax\s*=", (ROOT / name).read_text(), flags=re.MULTILINE | re.IGNORECASE)
 
 
-def test_each_package_of_the_image_has_one_index():
+@pytest.fixture
+def install(tmp_path) -> Callable[..., tuple[int, str, list[str]]]:
+    """Runs the Dockerfile's own lines that install the packages, with a pip that writes down what it is asked."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    (line,) = [line for line in text.splitlines() if line.startswith("RUN set -eu;")]
+    for name, body in (("pip", f'echo "$*" >> {tmp_path}/asked'), ("python", "echo $CUDA")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def run(**arguments: str) -> tuple[int, str, list[str]]:
+        (tmp_path / "asked").write_text("")
+        given = {"VARIANT": "cpu", "ALLOW_CUDA": "0", "PIP_INDEX_URL": "pypi", "TORCH_CPU_INDEX_URL": "torchs"}
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CUDA": "None"} | given | arguments
+        done = subprocess.run(
+            ["sh", "-c", line.removeprefix("RUN ")], env=environment, text=True, capture_output=True, check=False
+        )
+        return done.returncode, done.stderr, (tmp_path / "asked").read_text().splitlines()
+
+    return run
+
+
+def test_each_package_of_the_image_has_one_index(install):
     """Of two indexes pip takes the higher version of either: who publishes on one could stand in for any package."""
-    text = (ROOT / "Dockerfile").read_text()
-    assert not re.search(r"extra[_-]index", text, flags=re.IGNORECASE)
-    installs = re.findall(r"pip (?:install|wheel) [^;&\n]+", text)
-    assert len(installs) >= 5
-    for line in installs:
-        assert "--index-url" in line or "--no-index" in line, line
-        assert "--no-index" in line or " torch==" in line or "--require-hashes" in line, line
-        if "TORCH_CPU_INDEX_URL" in line:
-            assert "--no-deps" in line
-            assert re.findall(r"(\w+)==", line) == ["torch", "torchvision"]
+    assert not re.search(r"extra[_-]index", (ROOT / "Dockerfile").read_text(), flags=re.IGNORECASE)
+    status, _, (everything, torch) = install()
+    assert status == 0
+    assert everything == "install --no-deps --require-hashes --index-url pypi --requirement packages.lock"
+    assert re.fullmatch(r"install --no-deps --index-url torchs torch==[\d.]+ torchvision==[\d.]+", torch)
+    status, _, asked = install(VARIANT="cuda", CUDA="13.0")
+    assert status == 0
+    assert all("--index-url pypi " in line for line in asked if line.startswith("install"))
+    assert "--require-hashes --index-url pypi --requirement packages-cuda.lock" in asked[-1]
+
+
+def test_an_image_for_processors_has_no_cuda_unless_it_is_allowed(install):
+    status, said, _ = install(CUDA="13.0")
+    assert status != 0
+    assert "torchs gave torch with CUDA" in said
+    status, _, asked = install(CUDA="13.0", ALLOW_CUDA="1")
+    assert status == 0
+    assert not re.search("no-deps.* torch==", asked[-1]), "it could not be loaded without what it needs"
+
+
+def test_a_variant_that_there_is_not_is_said_at_once(install):
+    status, said, asked = install(VARIANT="rocm")
+    assert status != 0
+    assert "rocm" in said
+    assert not asked
 
 
 def test_the_image_gets_what_it_copies():
