@@ -141,7 +141,15 @@ class Immich:
                 await asyncio.sleep(0.5)
         assert left == 0
 
+    async def tried(self, assets: Sequence[UUID], seconds: float = 120) -> str:
+        """Waits until somebody has tried to read one of them in vain; why it was in vain."""
+        async with asyncio.timeout(seconds):
+            while not (error := await self.pool.fetchval(_WHY, assets)):
+                await asyncio.sleep(0.5)
+        return str(error)
 
+
+_WHY = "SELECT error FROM immich_indexer.job WHERE asset_id = ANY($1) AND error IS NOT NULL LIMIT 1"
 _READ = """
 SELECT count(*) FROM asset_job_status JOIN smart_search USING ("assetId")
 WHERE "assetId" = ANY($1) AND "ocrAt" IS NOT NULL

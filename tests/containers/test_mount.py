@@ -104,9 +104,7 @@ async def test_a_mount_that_is_made_anew_is_read_without_a_restart(stack, bucket
         waiting = await immich.upload(pictures, 2)
         bucket.kill()
         docker("unpause", indexer)
-        until(
-            "it says that it waits", lambda: "ndpoint" in stack.log("indexer") or "is not there" in stack.log("indexer")
-        )
+        await immich.tried(waiting)
         assert await immich.unread(waiting) == 2
         bucket.unmount()
         bucket.mount()
