@@ -54,11 +54,14 @@ async def test_immich_is_answered_and_faces_are_passed_on(stack, pictures):
         },
     }
     async with aiohttp.ClientSession(f"http://127.0.0.1:{stack.gateway_port}") as session:
-        form = aiohttp.FormData({"entries": json.dumps(entries["clip"]), "text": "红色的圆"})
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("entries", json.dumps(entries["clip"]))
+        form.add_field("text", "红色的圆")
         async with session.post("/predict", data=form) as response:
             assert response.status == 200
             assert len(json.loads((await response.json())["clip"])) == 512
-        form = aiohttp.FormData({"entries": json.dumps(entries["facial-recognition"])})
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("entries", json.dumps(entries["facial-recognition"]))
         form.add_field("image", pictures[0].read_bytes(), filename="blob")
         async with session.post("/predict", data=form) as response:
             assert [face["score"] for face in (await response.json())["facial-recognition"]] == [0.875]
