@@ -7,7 +7,7 @@ WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 # Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
 OLDER ?= 2.7 3.1 3.2
 
-.PHONY: install demo test coverage versions soak check check-js format tables bench screenshots clean
+.PHONY: install demo test coverage versions containers soak check check-js format tables hashes bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -26,7 +26,7 @@ demo: install ## watch photos being uploaded, read and found
 	$(BIN)/immich-indexer demo
 
 test: install ## unit, integration and acceptance tests
-	$(BIN)/python -m pytest -m "not soak" -n $(WORKERS) --dist worksteal --durations 10
+	$(BIN)/python -m pytest -m "not soak and not containers" -n $(WORKERS) --dist worksteal --durations 10
 
 coverage: install ## which code the unit and integration tests run, branches too; fails below the floor in pyproject.toml
 	$(BIN)/coverage erase
@@ -36,6 +36,9 @@ coverage: install ## which code the unit and integration tests run, branches too
 
 versions: install ## the integration tests on older Immichs: IMMICH_VERSION runs any tests on one
 	for version in $(OLDER); do IMMICH_VERSION=$$version $(BIN)/python -m pytest tests/integration -m "not soak" -n $(WORKERS) --dist worksteal || exit; done
+
+containers: install ## build the image, start the compose files, break them; needs root and a container engine
+	$(BIN)/python -m pytest tests/containers -m containers --timeout 1800 --exitfirst
 
 soak: install ## the long runs
 	$(BIN)/python -m pytest -m soak --timeout 3600
@@ -62,6 +65,9 @@ format: install
 
 tables: install ## write the settings into docs/settings.md and docs/settings.zh-CN.md
 	$(BIN)/python -m docs.tables
+
+hashes: install ## write deploy/packages*.lock, after a change in requirements.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/hashes.sh
 
 bench: install ## every benchmark; one with `python -m bench NAME --json`
 	$(BIN)/python -m bench all
