@@ -1,27 +1,49 @@
-"""Loads the models that the settings ask for, and puts them to work."""
+"""Starts the engines that the settings ask for, and puts them to work."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 
 from indexer.models import names
+from indexer.models.engine import Engine
+from indexer.models.host import Host, Opened, Setup
+from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText
 from indexer.models.inference import ClipModel, Inference, OcrModel
+from indexer.models.openers import ClipHalf, OcrEngine
+from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
+from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
 
-if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
-    from indexer.models.clip import Clip
-
 log = structlog.get_logger()
+
+_BACK = 5  # how far what reads pictures steps back for those who search
 
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one process; None where a task is off."""
+    """The models of one process; None where a task is off. `device` is that of those that have no engine."""
 
     clip: ClipModel | None
     ocr: OcrModel | None
-    device: str
+    device: str = "cpu"
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """By task, of those that have one."""
+        named: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
+        return {task: model.engine for task, model in named.items() if isinstance(model, Hosted)}
+
+    @property
+    def where(self) -> str:
+        """`cuda` if one of them is there, else `cpu`."""
+        engines = self.engines.values()
+        return "cuda" if any(engine.facts and engine.facts.device == "cuda" for engine in engines) else self.device
+
+    def close(self) -> None:
+        """End the engines."""
+        for engine in self.engines.values():
+            engine.close()
 
 
 def model_names(settings: Settings) -> tuple[str | None, str | None]:
@@ -33,85 +55,87 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     from indexer.models.checkpoint import open_checkpoint
 
     clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name if "clip" in settings.tasks else None
-    ocr = _load_ocr(settings, "cpu").name if "ocr" in settings.tasks else None
+    ocr = _ocr_opener(settings)("cpu").model.name if "ocr" in settings.tasks else None
     return clip, ocr
 
 
-def load_models(settings: Settings) -> Models:
-    """Load what the settings ask for.
+def load_models(settings: Settings, *, background: bool = False, pace: Pace | None = None) -> Models:
+    """Start what the settings ask for, and wait until each is ready, or is known not to be.
 
-    Raises:
-        WeightsError: weights are missing or damaged; the text says which file to put where.
-        SettingsError: the device is not there.
+    Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again. `background`
+    gives way to whoever else needs the processor.
     """
-    from indexer.models.clip import load_clip
-    from indexer.models.device import resolve_device
-
-    device = resolve_device(settings.device)
-    clip = (
-        load_clip(
-            settings.clip_model,
-            device=device,
-            download_root=settings.clip_download_root,
-            precision=settings.clip_precision,
-            threads=1,  # the scheduler keeps every thread busy with calls of its own
-            towers=("image",),
+    nice = _BACK if background else 0
+    clip: HostedClip | None = None
+    ocr: HostedOcr | None = None
+    if "clip" in settings.tasks:
+        opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
+        clip = HostedClip(_engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace))
+    if "ocr" in settings.tasks:
+        ocr = HostedOcr(
+            _engine("the OCR engine", _ocr_opener(settings), LinesProbe(), settings, settings.threads, nice, pace)
         )
-        if "clip" in settings.tasks
-        else None
-    )
+    models = Models(clip, ocr)
+    for engine in models.engines.values():
+        engine.start()
+    for engine in models.engines.values():
+        engine.settle()
     if clip is not None:
-        _warn_of(clip)
-    ocr = _load_ocr(settings, device) if "ocr" in settings.tasks else None
-    return Models(clip, ocr, device)
+        _warn_of(clip.engine)
+    return models
 
 
-def load_text_tower(settings: Settings) -> "Clip":
-    """Load what makes vectors of texts; blocks for seconds, errors as `load_models`."""
-    from indexer.models.clip import load_clip
-    from indexer.models.device import resolve_device
-
-    clip = load_clip(
-        settings.clip_model,
-        device=resolve_device(settings.device),
-        download_root=settings.clip_download_root,
-        precision=settings.clip_precision,
-        threads=settings.threads,
-        towers=("text",),
-    )
-    _warn_of(clip)
-    return clip
+def load_text_tower(settings: Settings, pace: Pace | None = None) -> HostedText:
+    """Start what makes vectors of texts; as `load_models`."""
+    opener = _clip_opener(settings, "text", settings.threads)
+    # One call at a time, on all processors: a second one would only make both late.
+    text = HostedText(_engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace))
+    text.engine.start()
+    text.engine.settle()
+    _warn_of(text.engine)
+    return text
 
 
-def _warn_of(clip: ClipModel) -> None:
-    if advice := names.advice(clip.name):
+def _engine(
+    name: str,
+    opener: Callable[[str], Opened],
+    probe: Probe,
+    settings: Settings,
+    lanes: int,
+    nice: int,
+    pace: Pace | None,
+) -> Engine:
+    pace = pace or Pace()
+
+    def open_on(device: str) -> Runner:
+        return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
+
+    return Engine(name, open_on, probe, device=settings.device, pace=pace)
+
+
+def _warn_of(engine: Engine) -> None:
+    if engine.facts is not None and (advice := names.advice(engine.facts.name)):
         log.warning("demo model", advice=advice)
 
 
-def _load_ocr(settings: Settings, device: str) -> OcrModel:
-    from indexer.models.ocr import load_ocr
+def _clip_opener(settings: Settings, tower: str, threads: int) -> ClipHalf:
+    return ClipHalf(tower, settings.clip_model, settings.clip_download_root, settings.clip_precision, threads)
 
-    return load_ocr(
-        settings.ocr_engine,
-        device=device,
-        threads=1,
-        min_box_score=settings.ocr_min_box_score,
-        min_text_score=settings.ocr_min_text_score,
-        detect_side=settings.ocr_detect_side,
+
+def _ocr_opener(settings: Settings) -> OcrEngine:
+    return OcrEngine(
+        settings.ocr_engine, settings.ocr_min_box_score, settings.ocr_min_text_score, settings.ocr_detect_side
     )
 
 
 def start_inference(settings: Settings, models: Models, *, background: bool = False) -> Inference:
     """The models at work as the settings say; `background` gives way to whoever else needs the processor."""
-    gpu = models.device != "cpu"
     return Inference(
         models.clip,
         models.ocr,
         threads=settings.threads,
-        clip_batch=64 if gpu else 4,
-        ocr_batch=16 if gpu else 4,
         max_pixels=settings.max_megapixels * 1_000_000,
         pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
-        gpu=gpu,
+        gpu=models.device != "cpu",
         background=background,
     )

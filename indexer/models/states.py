@@ -68,3 +68,13 @@ class EngineAwayError(IndexerError):
         self.reason = state.reason or state.phase.value
         self.retry_after = state.retry_after
         super().__init__(f"{engine} is {state.phase}" + (f": {state.reason}" if state.reason else ""))
+
+
+PROVEN = "while the engine answered a known question rightly"  # ends the reason of a photo that an engine cannot take
+
+
+class GuiltError(IndexerError):
+    """An engine that is well fails on this very input, again and again and alone: it is the input's fault."""
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"{reason}, {PROVEN}")

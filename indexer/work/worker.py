@@ -21,6 +21,7 @@ from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connec
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich.api import Immich
+from indexer.models.hosted import alphabet_of, name_of
 from indexer.models.inference import ClipModel
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
@@ -53,12 +54,19 @@ class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
 
+class OtherModelsError(IndexerError):
+    """An engine has a model that was not known when work began: all is to begin anew, with that."""
+
+
 async def serve(settings: Settings, models: Models) -> None:
-    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with."""
+    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with. Ends `models`."""
     worker = Worker(settings, models)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-    await worker.run()
+    try:
+        await worker.run()
+    finally:
+        models.close()
 
 
 def leave(status: int) -> NoReturn:
@@ -101,6 +109,8 @@ class Worker:
                     return
                 except SilenceError as error:
                     log.warning("connecting anew", error=str(error))
+                except OtherModelsError as error:
+                    log.info("beginning anew", reason=str(error))
                 finally:
                     pool.terminate()
         finally:
@@ -135,7 +145,7 @@ class Worker:
         connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
         try:
             change = await within(INSTALLING, schema.install(connection))
-            if self._models.clip is not None:
+            if self._models.clip is not None and name_of(self._models.clip) is not None:
                 await within(PATIENCE, _check_width(connection, self._models.clip))
         finally:
             await hang_up(connection)
@@ -153,29 +163,30 @@ class Worker:
 
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
-        gpu = models.device != "cpu"
         queue = self._queue(pool)
+        changed = asyncio.create_task(self._other_models(), name="models")
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool,
             queue,
             inference,
             Media.of(settings),
-            batch=settings.batch_size or (64 if gpu else 8),
+            batch=settings.batch_size or (8 if models.where == "cpu" else 64),
             patience=self._patience,
             outage=self._outage,
         )
         self._done.clear()
         log.info(
             "indexing",
-            clip=models.clip.name if models.clip else None,
-            ocr=models.ocr.name if models.ocr else None,
-            device=models.device,
+            clip=name_of(models.clip),
+            ocr=name_of(models.ocr),
+            device=models.where,
             threads=settings.threads,
         )
         beating = asyncio.create_task(self._beat(queue), name="heartbeat")
         side = [
             beating,
+            changed,
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool), name="reconciler"),
@@ -190,7 +201,7 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(_GRACE if stop.done() else 0)
+            await pipeline.stop(_GRACE if stop.done() or changed.done() else 0)
             if not _is_silent(beating):  # else we go on under the same id, and this might come late
                 await within(1, queue.unregister())
         except _TROUBLE as error:
@@ -217,7 +228,26 @@ class Worker:
 
     async def _register(self, queue: Queue) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
-        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.device))
+        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.where))
+
+    def _names(self) -> tuple[str | None, str | None]:
+        """Of the models; None where the task is off, or its model was never opened yet."""
+        return name_of(self._models.clip), name_of(self._models.ocr)
+
+    async def _other_models(self) -> None:
+        """Raises OtherModelsError once an engine has another model than now."""
+        loop, changed, names = asyncio.get_running_loop(), asyncio.Event(), self._names()
+
+        def ring() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(changed.set)
+
+        for engine in self._models.engines.values():
+            engine.watch(ring)
+        while self._names() == names:
+            await changed.wait()
+            changed.clear()
+        raise OtherModelsError(f"the models are {' and '.join(name for name in self._names() if name)} now")
 
     async def _beat(self, queue: Queue) -> None:
         """Keep the lease, often enough that one lost beat does not cost it.
@@ -264,9 +294,7 @@ class Worker:
             await asyncio.sleep(backoff.after(trouble))
 
     async def _reconcile(self, pool: Pool) -> None:
-        clip, ocr = self._models.clip, self._models.ocr
-        names = clip.name if clip else None, ocr.name if ocr else None
-        reconciler = Reconciler(pool, self._settings.dsn, *names, ocr.alphabet if ocr else None)
+        reconciler = Reconciler(pool, self._settings.dsn, *self._names(), alphabet_of(self._models.ocr))
         rounds, said = 0, ""
         backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -95,6 +96,28 @@ class StubOcr:
             ]
             for detection in detections
         ]
+
+
+class StubText:
+    """A text tower whose vectors follow from the text; `hold` keeps it at work for as long as it is clear."""
+
+    def __init__(self, name: str = "stub clip", dimensions: int = DIMENSIONS) -> None:
+        self.name = name
+        self.dimensions = dimensions
+        self.batches: list[int] = []
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        self.batches.append(len(texts))
+        self.hold.wait(30)
+        return np.stack([text_vector(text, self.dimensions) for text in texts])
+
+
+def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(dimensions)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def kill_myself() -> None:
