@@ -73,8 +73,9 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
     pictures = Pictures(
         library,
         metrics,
-        clip_model=texts.model_name,
+        clip_model=lambda: texts.model_name,
         ocr_model=models.ocr_model,
+        tasks=[task for task, there in (("clip", models.text), ("ocr", models.ocr_model)) if there is not None],
         load=models.load_pictures,
         queue=settings.gateway_picture_queue,
         wait=settings.gateway_wait_seconds,
@@ -86,7 +87,8 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
     app = web.Application(middlewares=[guard.__call__])
     app.on_response_prepare.append(guard.on_prepare)
     states: dict[str, Callable[[], Any]] = {}
-    health = Health(models.text, pictures, library, states)
+    health = Health(models.text, pictures, texts.engines, library, states)
+    metrics.watch_engines(lambda: texts.engines | pictures.engines)
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
         state = await health.look()
@@ -142,7 +144,7 @@ def _serve_people(
     events = Events(identity, overview)
     for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
-    me = Me(settings.immich_pages, texts.model_name)
+    me = Me(settings.immich_pages, lambda: texts.model_name)
     answering = (me, search, assets, thumbnails, reprocess, webhooks, StatusEndpoint(overview), events)
     app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())

@@ -1,7 +1,7 @@
 """What Prometheus is told."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
+from indexer.models.engine import Engine
 from indexer.queue.backlog import Counts
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -72,6 +73,10 @@ class Metrics:
         """Report what each of them does, and how it is."""
         self.registry.register(_Upstreams(servers))
 
+    def watch_engines(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
+        """Report how each engine is that `engines` tells of."""
+        self.registry.register(_Engines(engines))
+
     @contextmanager
     def timed(self, task: str) -> Iterator[None]:
         """Note how long the block took, or why it failed."""
@@ -90,6 +95,23 @@ class Metrics:
             for state in ("waiting", "retrying", "running", "dead", "inbox"):
                 self._backlog.labels(state).set(getattr(backlog, state))
         return generate_latest(self.registry)
+
+
+class _Engines(Collector):
+    """How each engine of this gateway is, read when Prometheus asks."""
+
+    def __init__(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterable[Metric]:
+        """By the engine's name: text, clip, ocr."""
+        name, labels = "immich_gateway_engine", ["engine"]
+        ready = GaugeMetricFamily(f"{name}_ready", "Whether the model is ready, and not sick", labels=labels)
+        replaced = CounterMetricFamily(f"{name}_replacements", "Times that it was sick and replaced", labels=labels)
+        for engine, its in self._engines().items():
+            ready.add_metric([engine], its.state.is_ready)
+            replaced.add_metric([engine], its.replaced)
+        return ready, replaced
 
 
 class _Upstreams(Collector):

@@ -1,7 +1,6 @@
 """The models of a gateway: the text tower at once, what reads pictures when a picture needs it."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gateway.ml.text import TextModel
@@ -23,22 +22,18 @@ class LazyModels:
 
 
 def load(settings: Settings) -> LazyModels:
-    """Load, and warm up, what a search needs; blocks for seconds.
+    """Start what a search needs, and wait until it is ready, or is known not to be; blocks for seconds.
 
     Raises:
-        WeightsError: weights are missing or damaged; the text says which file to put where.
-        SettingsError: the device is not there.
+        WeightsError: the OCR engine's package is damaged; the text says what to do.
     """
-    text = loading.load_text_tower(settings) if "clip" in settings.tasks else None
-    if text is not None:
-        with ThreadPoolExecutor(1) as warming:  # a thread that ends, as in load_clip
-            warming.submit(text.encode_texts, ["一家人在海边看日落"]).result()
+    text = loading.start_text(settings) if "clip" in settings.tasks else None
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
     return LazyModels(text, ocr_model, lambda: load_pictures(settings))
 
 
 def load_pictures(settings: Settings) -> Inference:
-    """Load what reads pictures, just as the indexer does; errors as `load`."""
+    """Start what reads pictures, just as the indexer does."""
     # Modest: somebody who searches is waiting in front of a screen, pictures are not.
-    return loading.start_inference(settings, loading.load_models(settings), background=True)
+    return loading.start_inference(settings, loading.load_models(settings, background=True), background=True)

@@ -33,6 +33,14 @@ class Reads(Protocol):
         """The characters that it knows; None: all."""
 
 
+class HasDimensions(Protocol):
+    """Any CLIP model, hosted or not."""
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
+
+
 class Hosted:
     """A model by its `engine`."""
 
@@ -108,6 +116,11 @@ class HostedOcr(Hosted):
 def name_of(model: Named | None) -> str | None:
     """The model's name; None where there is none, or it is not known yet."""
     return None if model is None or (isinstance(model, Hosted) and model.engine.facts is None) else model.name
+
+
+def dimensions_of(model: HasDimensions) -> int | None:
+    """Of the model's vectors; None where that is not known yet."""
+    return None if isinstance(model, Hosted) and model.engine.facts is None else model.dimensions
 
 
 def alphabet_of(model: Reads | None) -> frozenset[str] | None:

@@ -2,18 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
 from indexer.models import names
+from indexer.models.device import resolve_device
 from indexer.models.engine import Engine
 from indexer.models.host import Host, Opened, Setup
-from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText
+from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.openers import ClipHalf, OcrEngine
 from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
+
+if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
+    from indexer.models.clip import Clip
 
 log = structlog.get_logger()
 
@@ -80,19 +85,39 @@ def load_models(settings: Settings, *, background: bool = False, pace: Pace | No
         engine.start()
     for engine in models.engines.values():
         engine.settle()
-    if clip is not None:
-        _warn_of(clip.engine)
+    _warn_of(name_of(clip))
     return models
 
 
-def load_text_tower(settings: Settings, pace: Pace | None = None) -> HostedText:
+def load_text_tower(settings: Settings) -> "Clip":
+    """Load what makes vectors of texts into this process, for somebody who asks a few questions; blocks for seconds.
+
+    Raises:
+        WeightsError: weights are missing or damaged; the text says which file to put where.
+        SettingsError: the device is not there.
+    """
+    from indexer.models.clip import load_clip
+
+    clip = load_clip(
+        settings.clip_model,
+        device=resolve_device(settings.device),
+        download_root=settings.clip_download_root,
+        precision=settings.clip_precision,
+        threads=settings.threads,
+        towers=("text",),
+    )
+    _warn_of(clip.name)
+    return clip
+
+
+def start_text(settings: Settings, pace: Pace | None = None) -> HostedText:
     """Start what makes vectors of texts; as `load_models`."""
     opener = _clip_opener(settings, "text", settings.threads)
     # One call at a time, on all processors: a second one would only make both late.
     text = HostedText(_engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace))
     text.engine.start()
     text.engine.settle()
-    _warn_of(text.engine)
+    _warn_of(name_of(text))
     return text
 
 
@@ -113,8 +138,8 @@ def _engine(
     return Engine(name, open_on, probe, device=settings.device, pace=pace)
 
 
-def _warn_of(engine: Engine) -> None:
-    if engine.facts is not None and (advice := names.advice(engine.facts.name)):
+def _warn_of(name: str | None) -> None:
+    if advice := names.advice(name):
         log.warning("demo model", advice=advice)
 
 

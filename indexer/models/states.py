@@ -47,6 +47,14 @@ class State:
         return self.phase is Phase.READY
 
     @property
+    def as_json(self) -> dict[str, str]:
+        """For those who show it: what is known, times as ISO 8601."""
+        found = {"state": self.phase.value, "since": self.since.isoformat(timespec="seconds"), "reason": self.reason}
+        if self.next_try is not None:
+            found["next_try"] = self.next_try.isoformat(timespec="seconds")
+        return found
+
+    @property
     def retry_after(self) -> int:
         """Seconds after which it may be worth to ask again, at least 1."""
         if self.next_try is None:
