@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
 from indexer.models.engine import Engine
-from indexer.queue.backlog import Counts
+from indexer.queue.backlog import Counts, WorkerState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -65,6 +65,13 @@ class Metrics:
             "immich_indexer_backlog", "Photos in the indexer's queue, by state", ["state"], registry=registry
         )
 
+        self._indexers = Gauge(
+            "immich_indexer_engine_ready",
+            "Whether a model of an indexer is ready, and not sick",
+            ["indexer", "engine"],
+            registry=registry,
+        )
+
     def watch(self, gate: Gate) -> None:
         """Report how many are in."""
         self.waiting.labels(gate.what).set_function(lambda: gate.taken)
@@ -88,8 +95,12 @@ class Metrics:
             raise
         self.seconds.labels(task).observe(time.perf_counter() - start)
 
-    def text(self, backlog: Counts | None) -> bytes:
-        """Everything, as Prometheus reads it; no backlog where the database is away."""
+    def text(self, backlog: Counts | None, workers: Sequence[WorkerState] = ()) -> bytes:
+        """Everything, as Prometheus reads it; no backlog and no workers where the database is away."""
+        self._indexers.clear()
+        for worker in workers:
+            for name, engine in worker.engines.items():
+                self._indexers.labels(worker.name, name).set(engine.state == "ready")
         self._backlog.clear()
         if backlog is not None:
             for state in ("waiting", "retrying", "running", "dead", "inbox"):

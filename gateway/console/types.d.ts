@@ -123,6 +123,16 @@ interface ModelFigures {
   photos: number;
 }
 
+interface EngineFigures {
+  engine: string;
+  worker: string;
+  state: string;
+  since: string;
+  reason: string;
+  nextTry: string | null;
+  photos: number;
+}
+
 interface VectorFigures {
   width: number;
   dimensions: number | null;
@@ -140,6 +150,7 @@ interface Status {
   withText: number;
   photosPerMinute: number;
   etaSeconds: number | null;
+  engines: EngineFigures[];
   workersAlive: number;
   demoModel: string | null;
   failures: Failed[];

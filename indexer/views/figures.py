@@ -61,6 +61,18 @@ class WorkerFigures(Shape):
     seen_seconds: Annotated[float, Field(description="Seconds since it was last seen.")]
 
 
+class EngineFigures(Shape):
+    """A model of an indexer at work that is not ready."""
+
+    engine: Annotated[str, Field(description="What it makes: clip, ocr.")]
+    worker: Annotated[str, Field(description="The indexer's name.")]
+    state: Annotated[str, Field(description="`loading`, `sick` or `waiting for weights`.")]
+    since: Moment
+    reason: str
+    next_try: Annotated[Moment | None, Field(description="When a sick one is replaced; null: that is not known.")]
+    photos: Annotated[int, Field(description="How many photos wait for it, of everybody's.")]
+
+
 class Figures(Shape):
     """How far the indexing is."""
 
@@ -80,6 +92,7 @@ class Figures(Shape):
     waiting_for: Annotated[list[WaitingFor], Field(description="What photos wait for, through no fault of theirs.")]
     demo_model: Annotated[str | None, Field(description="The demo model that made the vectors; null: another did.")]
     vector: VectorFigures
+    engines: Annotated[list[EngineFigures], Field(description="Models that are not ready; empty while all is well.")]
     workers_alive: int
     workers: Annotated[list[WorkerFigures], Field(description="Empty but where the scope is `all`.")]
     advice: Annotated[list[str], Field(description="What to do. Empty but where the scope is `all`.")]

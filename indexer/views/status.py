@@ -14,7 +14,16 @@ from indexer.models import names
 from indexer.photos import width
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
-from indexer.views.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WaitingFor, WorkerFigures
+from indexer.views.figures import (
+    EngineFigures,
+    FailedPhoto,
+    Figures,
+    ModelFigures,
+    Reason,
+    VectorFigures,
+    WaitingFor,
+    WorkerFigures,
+)
 
 _SQL = queries("status")
 
@@ -52,6 +61,7 @@ class Status:
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
+    engines: list[EngineFigures]
 
     @property
     def left(self) -> int:
@@ -105,10 +115,33 @@ class Status:
             demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
             vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
             workers_alive=self.alive,
-            workers=[WorkerFigures(**asdict(worker)) for worker in self.workers] if whole else [],
+            engines=self.engines,
+            workers=[_worker(worker) for worker in self.workers] if whole else [],
             advice=self.advice,
             schema_version=self.schema_version,
         )
+
+
+async def _away(connection: Connection, workers: list[WorkerState]) -> list[EngineFigures]:
+    """The engines of `workers` that are not ready, those sick for the longest first."""
+    away = [
+        (worker.name, name, engine)
+        for worker in workers
+        for name, engine in worker.engines.items()
+        if engine.state != "ready"
+    ]
+    wanting = await backlog.wanting(connection) if away else {}
+    found = [
+        EngineFigures(engine=name, worker=worker, photos=wanting.get(name, 0), **asdict(engine))
+        for worker, name, engine in away
+    ]
+    return sorted(found, key=lambda engine: engine.since)
+
+
+def _worker(worker: WorkerState) -> WorkerFigures:
+    told = asdict(worker)
+    del told["engines"]
+    return WorkerFigures(**told)
 
 
 def reason(failure: Failure) -> Reason:
@@ -162,5 +195,6 @@ async def look(
         waiting=await backlog.waiting(connection, owner=owner),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
+        engines=await _away(connection, alive),
         advice=(await forgotten.look(connection)).advice if owner is None else [],
     )

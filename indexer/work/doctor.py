@@ -68,6 +68,7 @@ async def examine(settings: Settings) -> list[Finding]:
             ("other models' vectors", _foreign),
             ("database settings", _settings),
             ("media", _media),
+            ("models at work", _engines),
         ]
         for name, check in checks:
             try:
@@ -80,17 +81,34 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def _device(settings: Settings) -> Finding:
-    from indexer.models.device import resolve_device
+    from indexer.models.device import choose_device
     from indexer.models.ocr_engines import engine_gpu_trouble
 
     try:
-        device = resolve_device(settings.device)
+        device, trouble = choose_device(settings.device)
     except SettingsError as error:
         return Finding("device", "fails", str(error))
     if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
         return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
+    if trouble:
+        return Finding("device", "advice", trouble)
     threads = f", {settings.threads} threads" if device == "cpu" else ""
     return Finding("device", "ok", f"{device}{threads}")
+
+
+async def _engines(connection: Connection, _: Settings) -> Finding:
+    """What the indexers say of their models."""
+    away = [
+        (worker, part, engine)
+        for worker in await backlog.workers(connection)
+        for part, engine in worker.engines.items()
+        if engine.state != "ready"
+    ]
+    if not away:
+        return Finding("models at work", "ok", "none is sick")
+    wanting = await backlog.wanting(connection)
+    said = "; ".join(engine.sentence(part, worker.name, wanting.get(part, 0)) for worker, part, engine in away)
+    return Finding("models at work", "fails", f"{said}. Nothing is lost: it is tried again by itself")
 
 
 def _weights(settings: Settings) -> Finding:

@@ -33,7 +33,8 @@ from indexer.queue.jobs import Policy
 from indexer.queue.listener import Listener
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
-from indexer.work import verdicts
+from indexer.work import mistakes, verdicts
+from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.media import Media
 from indexer.work.pipeline import Pipeline
 from indexer.work.reconcile import Reconciler
@@ -52,10 +53,6 @@ _TROUBLE = (*TROUBLE, IndexerError)
 
 class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
-
-
-class OtherModelsError(IndexerError):
-    """An engine has a model that was not known when work began: all is to begin anew, with that."""
 
 
 async def serve(settings: Settings, models: Models) -> None:
@@ -156,6 +153,8 @@ class Worker:
         pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
         try:
             await self._register(self._queue(pool))
+            if photos := await within(PATIENCE, mistakes.undo(pool)):
+                log.info("trying photos again that an earlier version gave up by mistake", photos=photos)
         except BaseException:
             pool.terminate()
             raise
@@ -164,7 +163,8 @@ class Worker:
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
         queue = self._queue(pool)
-        changed = asyncio.create_task(self._other_models(), name="models")
+        engines = EngineWatch(queue, models, self._patience)
+        changed = asyncio.create_task(engines.run(), name="engines")
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool,
@@ -189,7 +189,7 @@ class Worker:
             changed,
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
-            asyncio.create_task(self._reconcile(pool), name="reconciler"),
+            asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
         ]
         if self._immich is not None:
@@ -229,25 +229,6 @@ class Worker:
     async def _register(self, queue: Queue) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
         await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.where))
-
-    def _names(self) -> tuple[str | None, str | None]:
-        """Of the models; None where the task is off, or its model was never opened yet."""
-        return name_of(self._models.clip), name_of(self._models.ocr)
-
-    async def _other_models(self) -> None:
-        """Raises OtherModelsError once an engine has another model than now."""
-        loop, changed, names = asyncio.get_running_loop(), asyncio.Event(), self._names()
-
-        def ring() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(changed.set)
-
-        for engine in self._models.engines.values():
-            engine.watch(ring)
-        while self._names() == names:
-            await changed.wait()
-            changed.clear()
-        raise OtherModelsError(f"the models are {' and '.join(name for name in self._names() if name)} now")
 
     async def _beat(self, queue: Queue) -> None:
         """Keep the lease, often enough that one lost beat does not cost it.
@@ -293,8 +274,8 @@ class Worker:
                 trouble = error
             await asyncio.sleep(backoff.after(trouble))
 
-    async def _reconcile(self, pool: Pool) -> None:
-        reconciler = Reconciler(pool, self._settings.dsn, *self._names(), alphabet_of(self._models.ocr))
+    async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
+        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr))
         rounds, said = 0, ""
         backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:

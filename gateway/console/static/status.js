@@ -75,6 +75,7 @@ function show(status) {
   $("percent").textContent = total ? t("status.percent", { percent: percent(share) }) : t("status.empty");
   $("eta").textContent = remaining(status);
   $("asleep").hidden = status.workersAlive !== 0;
+  engines(status.engines);
   for (const name of /** @type {const} */ (["waiting", "running", "retrying", "failed", "withText"])) {
     $(`tile-${name}`).textContent = number(status[name]);
   }
@@ -213,6 +214,18 @@ function vector({ width, dimensions, advice }) {
   } else {
     place.textContent = dimensions && width > dimensions ? t("status.vector_fine") : "";
   }
+}
+
+/**
+ * What no photo can be read with at the moment, since when, and how many wait for it.
+ *
+ * @param {EngineFigures[]} list
+ */
+function engines(list) {
+  $("engines").hidden = !list.length;
+  $("engines").querySelector("ul")?.replaceChildren(...list.map(({ engine, state, since, photos, reason }) => make("li", {},
+    t(`status.engine_${state.replaceAll(" ", "_")}`, { engine: t(`status.engine_${engine}`), since: ago(new Date(since)), n: photos }),
+    reason ? make("span", { class: "small", lang: "en" }, ` ${reason}`) : null)));
 }
 
 /** @param {WorkerFigures[]} list */
