@@ -30,7 +30,7 @@ from indexer.queue.backlog import Failure
 from indexer.text.query import parse
 from indexer.views import status
 from indexer.work import reconcile
-from indexer.work.reconcile import Reconciler
+from indexer.work.reconcile import Reconciler, Repairs
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.hosts import hosted_clip, hosted_ocr

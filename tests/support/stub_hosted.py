@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,10 @@ Fault = Literal[
 
 @dataclass(frozen=True)
 class Faulty:
-    """A stub model of that `kind`, with a `fault` for as long as the file `broken` is there, and poison all the time.
+    """A stub model of that `kind`, with a `fault` while the file `broken` is there, and poison all the time.
 
-    The second half of `poison` are inputs that the model cannot take, the first of them that end the process.
+    Where a fault comes from the ninth call on, a process that has it keeps it until its end, as with a CUDA error.
+    `poison`: the inputs that the model cannot take, by their texts; `deadly`: those that end the process.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class _Work:
     def __init__(self, faulty: Faulty) -> None:
         self._faulty = faulty
         self._calls = 0
+        self._was_broken = self.is_broken
 
     @property
     def is_broken(self) -> bool:
@@ -60,29 +62,34 @@ class _Work:
                 time.sleep(60)
             if item in faulty.poison:
                 raise RuntimeError("a shape that it cannot take")
-        for _ in items if self.is_broken else ():
+        for _ in items:
             self._calls += 1
             match faulty.fault:
-                case "from the n-th on" if self._calls > 8:
+                case "from the n-th on" if self.is_late:
                     raise RuntimeError("CUDA error: an illegal memory access was encountered")
-                case "for a while":
-                    raise RuntimeError("CUDA error: unspecified launch failure")
-                case "every third" if self._calls % 3 == 0:
-                    raise RuntimeError("CUDA error: unspecified launch failure")
-                case "hangs" if self._calls > 8:
+                case "hangs" if self.is_late:
                     time.sleep(3600)
-                case "batches" if len(items) > 1:
+                case "for a while" if self.is_broken:
+                    raise RuntimeError("CUDA error: unspecified launch failure")
+                case "every third" if self.is_broken and self._calls % 3 == 0:
+                    raise RuntimeError("CUDA error: unspecified launch failure")
+                case "batches" if self.is_broken and len(items) > 1:
                     raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the fault has come that comes after some calls."""
+        return self._was_broken and self._calls > 8
+
+    def answers(self, fault: Fault) -> bool:
+        """Whether it is to answer as one that has `fault`."""
+        return self.is_late and self._faulty.fault == fault
 
     def spoil(self, vectors: np.ndarray) -> np.ndarray:
         """Those vectors, as a sick engine makes them."""
-        if self.is_broken and self._calls > 8:
-            match self._faulty.fault:
-                case "no numbers":
-                    return vectors * np.nan
-                case "rubbish":
-                    return np.roll(vectors, 7, axis=1)
-        return vectors
+        if self.answers("no numbers"):
+            return vectors * np.nan
+        return np.roll(vectors, 7, axis=1) if self.answers("rubbish") else vectors
 
 
 class _Clip(stubs.StubClip):
@@ -113,11 +120,10 @@ class _Ocr(stubs.StubOcr):
     def recognise(self, detections: Sequence[Any]) -> list[list[Any]]:
         self._work.meet([stubs.text_of(detection.crops[0]) for detection in detections])
         read = super().recognise(detections)
-        spoilt = self._work.spoil(np.ones((1, 8)))
-        if np.isnan(spoilt).any():
-            return [[line.__class__(line.text, (np.nan,) * 8, 0.9, 0.9) for line in lines] for lines in read]
-        if self._work.is_broken and self._work._faulty.fault == "rubbish" and self._work._calls > 8:
-            return [[line.__class__("口口口", line.corners, 0.9, 0.9) for line in lines] for lines in read]
+        if self._work.answers("no numbers"):
+            return [[replace(line, corners=(np.nan,) * 8) for line in lines] for lines in read]
+        if self._work.answers("rubbish"):
+            return [[replace(line, text="口口口") for line in lines] for lines in read]
         return read
 
 
