@@ -1,7 +1,7 @@
 """Which processor the models run on."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -23,15 +23,15 @@ def resolve_device(wanted: str) -> Device:
 
 
 def choose_device(
-    wanted: str, needs: int = 0, *, driver: gpu.Driver | None = None, build: Callable[[], gpu.Build] = gpu.torch_build
+    wanted: str, needs: int = 0, *, driver: gpu.Driver | None = None, build: gpu.Build | None = None
 ) -> tuple[Device, str]:
     """Where to compute on this machine, and a sentence why not on the GPU that it has; empty where it has none.
 
     Args:
         wanted: `auto`, `cpu` or `cuda`.
         needs: bytes that the models take on a GPU.
-        driver: of the GPU.
-        build: what torch was built for.
+        driver: of the GPU; this machine's where it is not given.
+        build: what torch was built for; the one installed where it is not given.
 
     Raises:
         SettingsError: the name is unknown, or `cuda` was asked for and cannot be; the text says what would help.
@@ -41,7 +41,7 @@ def choose_device(
     driver = driver or gpu.NvidiaDriver()
     if wanted == "cpu" or (wanted == "auto" and not driver.cards()):
         return "cpu", ""
-    if not (trouble := gpu.trouble(driver, build(), needs)):
+    if not (trouble := gpu.trouble(driver, build or gpu.torch_build(), needs)):
         return "cuda", ""
     if wanted == "cuda":
         raise SettingsError(f"device 'cuda' was asked for, but {trouble}; or use DEVICE=auto or cpu")

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 import asyncpg
@@ -24,6 +24,9 @@ from indexer.settings import Settings
 from indexer.work import reconcile
 from indexer.work.media import Media, MediaError
 
+if TYPE_CHECKING:
+    from indexer.models.gpu import Build, Driver
+
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
@@ -40,7 +43,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, in an order in which to mend them. Never raises for what is wrong with the installation."""
-    findings = [await asyncio.to_thread(_device, settings)]
+    findings = [await asyncio.to_thread(device_finding, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
     findings.append(await _faces(settings))
@@ -80,12 +83,13 @@ async def examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _device(settings: Settings) -> Finding:
+def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
+    """Where the models run, and why not on the GPU that is there; `driver` and `build` are this machine's."""
     from indexer.models.device import choose_device
     from indexer.models.ocr_engines import engine_gpu_trouble
 
     try:
-        device, trouble = choose_device(settings.device)
+        device, trouble = choose_device(settings.device, driver=driver, build=build)
     except SettingsError as error:
         return Finding("device", "fails", str(error))
     if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):

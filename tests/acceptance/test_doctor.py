@@ -6,18 +6,19 @@ import hashlib
 import asyncpg
 import onnxruntime
 import pytest
-import torch
 from aiohttp.test_utils import TestServer
 
 from indexer.database import owners
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.models.gpu import Card
 from indexer.queue import requests
 from indexer.work import doctor
 from indexer.work.doctor import Finding
 from tests.conftest import IMMICH_ROLE
 from tests.support.installs import install, make_role
+from tests.support.stubs import CUDA_13, RTX_4090, StubDriver
 from tests.support.upstreams import MlServer, ml_servers
 from tests.support.workers import settings_for
 
@@ -36,12 +37,22 @@ def of_faces(tmp_path):
 
 
 @pytest.mark.parametrize(("tasks", "verdict"), [("clip,ocr", "advice"), ("clip", "ok")])
-async def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    found, *_ = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto"))
+    settings = settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto")
+    found = doctor.device_finding(settings, StubDriver((13, 0), [RTX_4090]), CUDA_13)
     assert (found.check, found.verdict) == ("device", verdict)
     assert ("onnxruntime-gpu" in found.text) == (verdict == "advice")
+
+
+def test_a_gpu_that_torch_cannot_use(tmp_path):
+    driver = StubDriver((13, 0), [Card("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)])
+    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="auto"), driver, CUDA_13)
+    assert found.verdict == "advice"
+    assert "GTX 1080 has compute capability 6.1" in found.text
+    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
+    assert found.verdict == "fails"
+    assert "GTX 1080 has compute capability 6.1" in found.text
 
 
 async def test_servers_that_answer(of_faces):

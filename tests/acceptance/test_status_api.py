@@ -44,6 +44,7 @@ FIGURES = {
     "failures",
     "vector",
     "waitingFor",
+    "engines",
     "workersAlive",
     "workers",
     "advice",

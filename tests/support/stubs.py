@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.images import Picture
+from indexer.models import gpu
 from indexer.models.ocr import Detection, Line
 
 DIMENSIONS = 512
@@ -118,6 +119,26 @@ def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
     vector = np.random.default_rng(seed).standard_normal(dimensions)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class StubDriver:
+    """A driver that serves that CUDA, with these cards."""
+
+    def __init__(self, serves: gpu.Version | None, cards: Sequence[gpu.Card] = ()) -> None:
+        self._serves = serves
+        self._cards = list(cards)
+
+    def version(self) -> gpu.Version | None:
+        return self._serves
+
+    def cards(self) -> list[gpu.Card]:
+        return self._cards
+
+
+RTX_4090 = gpu.Card("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
+CUDA_13 = gpu.Build(
+    "torch 2.13.0+cu130", (13, 0), frozenset(["sm_75", "sm_80", "sm_86", "sm_90a", "sm_100", "sm_120", "compute_120"])
+)
 
 
 def kill_myself() -> None:
