@@ -94,13 +94,17 @@ class Engine:
         """What to raise for want of it."""
         return self._standing.away()
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called, from any thread, after each change of `state` or `facts`."""
-        self._standing.watch(changed)
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called, from any thread, after each change of `state` or `facts`; returns what ends that."""
+        return self._standing.watch(changed)
 
-    def when_wrong(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called, from any thread, where it is found to have answered wrongly, perhaps since `proven`."""
+    def when_wrong(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have `tell` called, from any thread, where it is found to have answered wrongly, perhaps since `proven`.
+
+        Returns what ends that.
+        """
         self._wrongs.append(tell)
+        return lambda: self._wrongs.remove(tell)
 
     def start(self) -> None:
         """Open the model, and look after it."""
@@ -222,7 +226,7 @@ class Engine:
         except Exception as error:
             self._lose(runner, failed or error)
         if wrong := self._probe.differs(answer, self._keeper.right(runner)):
-            for tell in self._wrongs:
+            for tell in list(self._wrongs):
                 tell()
             self._lose(runner, CallError(wrong))
         self.proven = began

@@ -84,9 +84,10 @@ class Standing:
         self._began = 0.0  # when the runner came to work
         self._woken = False
 
-    def watch(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called, from any thread, after each change of `state`."""
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed` called, from any thread, after each change of `state`, until what is returned is called."""
         self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def ready(self) -> Runner:
         """The runner at work. Raises EngineAwayError where there is none."""
@@ -193,5 +194,5 @@ class Standing:
             runner.close()
 
     def _tell(self) -> None:
-        for changed in self._watchers:
+        for changed in list(self._watchers):
             changed()

@@ -43,17 +43,18 @@ class EngineWatch:
                 loop.call_soon_threadsafe(changed.set)
 
         engines = self._models.engines
-        for engine in engines.values():
-            engine.watch(ring)
-        backoff = Backoff(1)
-        while self.names == names:
-            changed.clear()
-            told = {task: engine.state.as_json for task, engine in engines.items()}
-            try:
-                await within(self._patience, self._queue.tell_engines(json.dumps(told)))
-                backoff.after(None)
-                await changed.wait()
-            except TROUBLE as error:
-                log.debug("cannot tell how the engines are", error=explain(error))
-                await asyncio.sleep(backoff.after(error))
+        with contextlib.ExitStack() as stack:
+            for engine in engines.values():
+                stack.callback(engine.watch(ring))
+            backoff = Backoff(1)
+            while self.names == names:
+                changed.clear()
+                told = {task: engine.state.as_json for task, engine in engines.items()}
+                try:
+                    await within(self._patience, self._queue.tell_engines(json.dumps(told)))
+                    backoff.after(None)
+                    await changed.wait()
+                except TROUBLE as error:
+                    log.debug("cannot tell how the engines are", error=explain(error))
+                    await asyncio.sleep(backoff.after(error))
         raise OtherModelsError(f"the models are {' and '.join(name for name in self.names if name)} now")

@@ -6,17 +6,15 @@ import hashlib
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 
 from indexer.database.backoff import Backoff
 from indexer.database.pool import Pool, within
 from indexer.database.trouble import explain
-from indexer.errors import IndexerError
-from indexer.models.host import CallError
-from indexer.models.hosted import Hosted, alphabet_of, name_of
+from indexer.models.hosted import alphabet_of, name_of
 from indexer.models.inference import Inference, Made
-from indexer.models.states import EngineAwayError
 from indexer.outage import Outage
 from indexer.photos import photo as photos
 from indexer.photos.photo import Photo
@@ -27,9 +25,9 @@ from indexer.queue.requests import enqueue
 from indexer.queue.tasks import PARTS, Part, forced, parts, tasks_of
 from indexer.text.normalise import clean
 from indexer.work import verdicts
-from indexer.work.health import Health, Suspects, pause_after
+from indexer.work.engines import Engines, reason_of
+from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
-from indexer.work.unproven import Unproven
 from indexer.work.verdicts import Verdict
 from indexer.work.writer import Writer
 
@@ -69,11 +67,7 @@ class Pipeline:
         outage: Outage | None = None,
     ) -> None:
         self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"))
-        models: dict[Part, object] = {"clip": inference.clip, "ocr": inference.ocr}
-        self._parts = [part for part, model in models.items() if model is not None]
-        self._engines = {part: model.engine for part, model in models.items() if isinstance(model, Hosted)}
-        self._unproven = {part: Unproven(engine) for part, engine in self._engines.items()}
-        self._failures = {part: Suspects() for part in self._parts}  # that are nobody's fault, as for want of memory
+        self._engines = Engines(inference)
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -81,7 +75,6 @@ class Pipeline:
         self._batch = batch
         self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._traced: dict[str, str] = {}  # the reason that was logged last, by the engine
         self._outage = outage or Outage("the database")
         alphabet = alphabet_of(inference.ocr)
         self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
@@ -91,32 +84,16 @@ class Pipeline:
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         """Work until `stop`. `notified`: there may be something to do. Otherwise we look every `idle()` seconds."""
-        loop = asyncio.get_running_loop()
+        with self._engines.watched(notified.set, self._read_again):
+            async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
+                self._loops = [
+                    self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
+                    self._tasks.create_task(self._writer.run(), name="writer"),
+                ]
 
-        def ring() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(notified.set)
-
-        for part, engine in self._engines.items():
-            engine.watch(ring)
-            engine.when_wrong(partial(self._answered_wrongly, loop, part))
-        async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
-            self._loops = [
-                self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
-                self._tasks.create_task(self._writer.run(), name="writer"),
-            ]
-
-    def _answered_wrongly(self, loop: asyncio.AbstractEventLoop, part: Part) -> None:
-        """Read again what an engine read that was just found to answer wrongly; may come from any thread."""
-
-        def begin() -> None:
-            if assets := self._unproven[part].take():
-                log.error("reading photos again that a sick engine has read", part=part, photos=len(assets))
-                again = partial(enqueue, self._pool, assets, (f"{part}!",), Priority.BULK)
-                self._tasks.create_task(self._writer.insist(again))
-
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(begin)
+    def _read_again(self, part: Part, assets: Sequence[UUID]) -> None:
+        again = partial(enqueue, self._pool, assets, (f"{part}!",), Priority.BULK)
+        self._tasks.create_task(self._writer.insist(again))
 
     async def stop(self, grace: float) -> None:
         """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
@@ -141,9 +118,6 @@ class Pipeline:
     @property
     def _load(self) -> int:
         return len(self._under_way) + len(self._writer.unwritten)
-
-    def _is_ready(self, part: Part) -> bool:
-        return part not in self._engines or self._engines[part].state.is_ready
 
     async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
@@ -172,7 +146,7 @@ class Pipeline:
             backoff.after(None)
             self._outage.ends("claims")
             if not claimed:
-                if not self._load and self.reading.well and all(map(self._is_ready, self._parts)):
+                if not self._load and self.reading.well and self._engines.ready == self._engines.parts:
                     self._writer.progress.caught_up()
                 await self._wait(notified, min(idle(), self.reading.wait or idle()))
 
@@ -192,10 +166,10 @@ class Pipeline:
     @property
     def _choice(self) -> Choice:
         """Jobs that something can be done for now."""
-        ready = [part for part in self._parts if self._is_ready(part)]
+        ready = self._engines.ready
         if not ready or not self.reading.well:
             return Choice(self.reading.tasks, strictly=True)
-        if len(ready) == len(self._parts):
+        if ready == self._engines.parts:
             return Choice()
         return Choice(frozenset(task for part in PARTS if part not in ready for task in tasks_of(part)))
 
@@ -293,7 +267,7 @@ class Pipeline:
             elif self.reading.failed(job.asset_id, clean(reason_of(error))):
                 await self._writer.fail(job, clean(f"{reason_of(error)}, {verdicts.PROVEN}"))
             else:
-                self._trace("reading", job, error)
+                self._engines.trace("reading", job.asset_id, error)
                 await self._writer.release(job, self.reading.error, self.reading.pause(job.asset_id))
             return
         if reading.whole or reading.done or reading.vector is not None or reading.lines is not None:
@@ -302,12 +276,6 @@ class Pipeline:
             await self._writer.release(job, reading.reason, reading.pause)
         else:
             await self._writer.fail(job, reading.reason)
-
-    def _trace(self, part: str, job: Job, error: Exception) -> None:
-        reason = reason_of(error)
-        if reason != self._traced.get(part):  # the same trace for each photo tells nobody anything
-            self._traced[part] = reason
-            log.error("cannot read a photo for now", part=part, asset=str(job.asset_id), exc_info=error)
 
     async def _read(self, job: Job, photo: Photo | None) -> Reading:
         wanted, again = parts(job.tasks), forced(job.tasks)
@@ -322,30 +290,14 @@ class Pipeline:
             "clip": clip is not None and (stale or "clip" in again or photo.clip_model != name_of(clip)),
             "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != name_of(ocr)),
         }
-        reads = {part: self._is_ready(part) for part in wants if wants[part]}
+        reads = {part: self._engines.is_ready(part) for part in wants if wants[part]}
         made = Made()
         if any(reads.values()):
             made = await self._inference.read_each(
                 data, clip=reads.get("clip", False), ocr=reads.get("ocr", False), interactive=job.interactive
             )
             self.reading.succeeded(job.asset_id)
-        failed: dict[str, str] = {}
-        waiting: dict[str, str] = {}
-        pause = 0.0
-        for part, read in reads.items():
-            error = made.failed.get(part) if read else self._engines[part].away()
-            if error is None:
-                self._failures[part].succeeded(job.asset_id)
-                if part in self._unproven:
-                    self._unproven[part].made(job.asset_id)
-            elif verdicts.of(error) is Verdict.PHOTO:
-                failed[part] = clean(reason_of(error))
-            else:
-                waiting[part] = clean(reason_of(error))
-                if not isinstance(error, EngineAwayError):  # which says by itself when it is there again
-                    self._trace(part, job, error)
-                    self._failures[part].failed(job.asset_id)
-                    pause = max(pause, pause_after(self._failures[part].failures(job.asset_id)))
+        outcome = self._engines.outcome(job.asset_id, reads, made)
         return Reading(
             job,
             photo,
@@ -354,12 +306,7 @@ class Pipeline:
             vector=made.vector,
             ocr_model=name_of(ocr) if ocr is not None and made.lines is not None else None,
             lines=made.lines,
-            failed=failed,
-            waiting=waiting,
-            pause=pause,
+            failed=outcome.failed,
+            waiting=outcome.waiting,
+            pause=outcome.pause,
         )
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong with a photo, for a person."""
-    return str(error) if isinstance(error, IndexerError | CallError) else f"{type(error).__name__}: {error}"
