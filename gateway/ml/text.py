@@ -70,7 +70,7 @@ class Texts:
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
         self.engines = engines_of(text=model)
         for engine in self.engines.values():
-            engine.when_wrong(self._forget)
+            engine.when_lost(self._forget)
         # One call at a time, on all processors: a second one would only make both late.
         self._batcher: Batcher[str, Vector] = Batcher(self._encode, BATCH)
 
@@ -136,7 +136,7 @@ class Texts:
         """
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        cache = self._cache  # another one, as soon as the model is found to answer wrongly
+        cache = self._cache  # another one, as soon as the model is found to be sick
         with asked():
             key = self._model.name, text
             known = cache.get(key)
@@ -152,7 +152,8 @@ class Texts:
             cache.popitem(last=False)
         return vector
 
-    def _forget(self) -> None:
+    def _forget(self, _proven: float) -> None:
+        """Part of it may be wrong. May be called from any thread."""
         self._cache = OrderedDict()
 
     def close(self) -> None:

@@ -39,9 +39,6 @@ class Engine:
         device: where it is to run.
         pace: how patient to be.
         wanting: what is missing for it to be opened, in a sentence; empty where nothing is.
-
-    Attributes:
-        proven: when the last probe began that it answered rightly, by time.monotonic().
     """
 
     def __init__(
@@ -55,12 +52,10 @@ class Engine:
         wanting: Callable[[], str] = lambda: "",
     ) -> None:
         self.name = name
-        self.proven = time.monotonic()
         self._pace = pace or Pace()
         self._probe = probe
         self._standing = Standing(name, self._pace)
         self._keeper = Keeper(self._standing, open_on, probe, device, self._pace, wanting, self._look)
-        self._wrongs: list[Callable[[], None]] = []
         self._suspects = Suspects()
         self._turns = Turns()
         self._runner: Runner | None = None  # whose are:
@@ -98,13 +93,17 @@ class Engine:
         """Have `changed` called, from any thread, after each change of `state` or `facts`; returns what ends that."""
         return self._standing.watch(changed)
 
-    def when_wrong(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Have `tell` called, from any thread, where it is found to have answered wrongly, perhaps since `proven`.
+    def when_lost(self, tell: Callable[[float], None]) -> Callable[[], None]:
+        """Have `tell` called, from any thread, when it is found to be sick; returns what ends that.
 
-        Returns what ends that.
+        It is given the time, by time.monotonic(), since which the answers may be wrong: all probes before were right.
         """
-        self._wrongs.append(tell)
-        return lambda: self._wrongs.remove(tell)
+        return self._standing.when_lost(tell)
+
+    @property
+    def proven(self) -> float:
+        """When the last probe began that it answered rightly, by time.monotonic()."""
+        return self._standing.proven
 
     def start(self) -> None:
         """Open the model, and look after it."""
@@ -148,8 +147,7 @@ class Engine:
                         raise
                     failed = error
                 else:
-                    self._suspects.clear(items)
-                    return answer
+                    return self._vouch(runner, answer, items)
         elif len(items) > 1:
             raise IndexerError("one of them has to be tried alone")
         with self._turns.alone():
@@ -190,8 +188,14 @@ class Engine:
             else:
                 if failed is not None and not _lacks_memory(failed):
                     self._is_flaky(failed)
-                self._suspects.clear([item])
-                return answer
+                return self._vouch(runner, answer, [item])
+
+    def _vouch(self, runner: Runner, answer: Any, items: Sequence[object]) -> Any:
+        """The answer, of an engine that was sick a moment ago only where it is well now."""
+        if self._standing.is_doubtful:
+            self._prove(runner)
+        self._suspects.clear(items)
+        return answer
 
     def _ask(self, runner: Runner, method: str, argument: object, check: Callable[[Any], None] | None = None) -> Any:
         if runner is not self._runner:
@@ -226,10 +230,8 @@ class Engine:
         except Exception as error:
             self._lose(runner, failed or error)
         if wrong := self._probe.differs(answer, self._keeper.right(runner)):
-            for tell in list(self._wrongs):
-                tell()
             self._lose(runner, CallError(wrong))
-        self.proven = began
+        self._standing.proven = began
 
     def _probed(self, runner: Runner) -> Any:
         """The answer to the probe. An engine that fails once and then not fails by chance."""

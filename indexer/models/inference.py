@@ -61,11 +61,15 @@ class OcrModel(Protocol):
 
 @dataclass(frozen=True)
 class Made:
-    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why."""
+    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why.
+
+    `replaced`: how often the engine of each part had been replaced, before it was asked.
+    """
 
     vector: Vector | None = None
     lines: list[Line] | None = None
     failed: Mapping[str, Exception] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 class Budget:
@@ -169,6 +173,8 @@ class Inference:
             Exception: no memory, no thread: nothing is wrong with the picture.
         """
         self._suit()
+        models: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
+        replaced = {part: model.engine.replaced for part, model in models.items() if isinstance(model, Hosted)}
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height, interactive=interactive):
             with self._schedule.ticket() if interactive else nullcontext() as ticket:
@@ -177,7 +183,7 @@ class Inference:
                 async with asyncio.TaskGroup() as group:
                     vector = group.create_task(_kept(failed, "clip", self._vector(picture, ticket))) if clip else None
                     lines = group.create_task(_kept(failed, "ocr", self._lines(picture, ticket))) if ocr else None
-        return Made(vector.result() if vector else None, lines.result() if lines else None, failed)
+        return Made(vector.result() if vector else None, lines.result() if lines else None, failed, replaced)
 
     def close(self) -> None:
         """Start nothing more."""

@@ -121,6 +121,7 @@ class Keeper:
                 probe = time.monotonic() + self._pace.probe
             elif instead and now >= self._gpu_at:
                 if (better := self._on_gpu()) is not None:
+                    self._look(runner)  # before it goes: what it has answered is proven, or is not
                     runner, instead = better, ""
                     self._begin(runner, runner.facts.note)
             else:

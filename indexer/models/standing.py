@@ -65,7 +65,8 @@ class Standing:
         facts: of the model; None until it was opened for the first time.
         failures: times that it fell sick in a row, without having been well for long in between.
         pause: seconds until it is replaced.
-        replaced: how often it was replaced since the start.
+        replaced: how often it was replaced since the start, being sick.
+        proven: when the last probe began that was answered rightly, by time.monotonic().
         closing: whether it is to end.
     """
 
@@ -76,10 +77,12 @@ class Standing:
         self.failures = 0
         self.pause = pace.first
         self.replaced = 0
+        self.proven = 0.0
         self.closing = False
         self._pace = pace
         self._changed = threading.Condition()
         self._watchers: list[Callable[[], None]] = []
+        self._losers: list[Callable[[float], None]] = []
         self._runner: Runner | None = None
         self._began = 0.0  # when the runner came to work
         self._woken = False
@@ -88,6 +91,19 @@ class Standing:
         """Have `changed` called, from any thread, after each change of `state`, until what is returned is called."""
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
+
+    def when_lost(self, tell: Callable[[float], None]) -> Callable[[], None]:
+        """Have `tell` called, from any thread, when a runner is sick, until what is returned is called.
+
+        It is given the time, by time.monotonic(), since which the runner may have answered wrongly.
+        """
+        self._losers.append(tell)
+        return lambda: self._losers.remove(tell)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it was sick a moment ago: it has not been well for long."""
+        return self.failures > 0 and time.monotonic() - self._began < self._pace.well
 
     def ready(self) -> Runner:
         """The runner at work. Raises EngineAwayError where there is none."""
@@ -110,7 +126,7 @@ class Standing:
             was, old = self.state.phase, self._runner
             self._runner = None if self.closing else runner
             self.facts = runner.facts
-            self._began = time.monotonic()
+            self._began = self.proven = time.monotonic()
             self.state = State(Phase.READY, reason=note)
             self._changed.notify_all()
         for unwanted in [old] if not self.closing else [old, runner]:
@@ -132,7 +148,10 @@ class Standing:
                 self.failures = 0
             self.replaced += 1
             self._fall_sick(reason, error)
+            proven = self.proven
         runner.close()
+        for tell in list(self._losers):
+            tell(proven)
         self._tell()
 
     def fails(self, error: Exception) -> None:

@@ -66,26 +66,26 @@ class Engines:
     def watched(self, changed: Callable[[], None], again: Callable[[Part, list[UUID]], None]) -> Iterator[None]:
         """While the block lasts call, in this loop, `changed` where one may be ready now, and `again` for photos.
 
-        An engine has read those, and was found to answer wrongly: they are to be read again.
+        An engine has read those that was found to be sick: they are to be read again.
         """
         loop = asyncio.get_running_loop()
 
-        def soon(call: Callable[[], None]) -> Callable[[], None]:
-            def ring() -> None:
+        def soon(call: Callable[..., None]) -> Callable[..., None]:
+            def ring(*told: float) -> None:
                 with contextlib.suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(call)
+                    loop.call_soon_threadsafe(call, *told)
 
             return ring
 
-        def was_wrong(part: Part) -> None:
-            if assets := self._unproven[part].take():
+        def is_lost(part: Part, proven: float) -> None:
+            if assets := self._unproven[part].take(proven):
                 log.error("reading photos again that a sick engine has read", part=part, photos=len(assets))
                 again(part, assets)
 
         with contextlib.ExitStack() as stack:
             for part, engine in self._engines.items():
                 stack.callback(engine.watch(soon(changed)))
-                stack.callback(engine.when_wrong(soon(partial(was_wrong, part))))
+                stack.callback(engine.when_lost(soon(partial(is_lost, part))))
             yield
 
     def outcome(self, asset: UUID, asked: Mapping[Part, bool], made: Made) -> Outcome:
@@ -93,6 +93,8 @@ class Engines:
         outcome = Outcome()
         for part, was_asked in asked.items():
             error = made.failed.get(part) if was_asked else self._engines[part].away()
+            if error is None and part in self._engines and self._engines[part].replaced != made.replaced[part]:
+                error = self._engines[part].away()  # it may have been sick already when it answered
             if error is None:
                 self._failures[part].succeeded(asset)
                 if part in self._unproven:
@@ -126,17 +128,16 @@ class Unproven:
         """It has read that photo."""
         self._assets.pop(asset, None)
         self._assets[asset] = monotonic()
-        self._drop(len(self._assets) - _MOST)
+        self._drop(len(self._assets) - _MOST, self._engine.proven)
 
-    def take(self) -> list[UUID]:
-        """Those read since the last probe that went well; they are not told again."""
-        self._drop(0)
+    def take(self, proven: float) -> list[UUID]:
+        """Those read since the probe that began then, the last that went well; they are not told again."""
+        self._drop(0, proven)
         assets, self._assets = list(self._assets), OrderedDict()
         return assets
 
-    def _drop(self, more: int) -> None:
+    def _drop(self, more: int, proven: float) -> None:
         """Forget those read before that probe began, and so many more."""
-        proven = self._engine.proven
         while self._assets and (more > 0 or next(iter(self._assets.values())) < proven):
             self._assets.popitem(last=False)
             more -= 1
