@@ -15,12 +15,12 @@ import structlog
 
 from indexer.errors import IndexerError
 from indexer.models.host import CallError, Facts, GoneError
-from indexer.models.keeper import Keeper
 from indexer.models.probe import Probe
+from indexer.models.shared_lock import SharedLock
 from indexer.models.standing import Pace, Runner, Standing
 from indexer.models.states import EngineAwayError, GuiltError, Phase, State
+from indexer.models.supervisor import Supervisor
 from indexer.models.suspects import Suspects
-from indexer.models.turns import Turns
 
 log = structlog.get_logger()
 
@@ -55,9 +55,10 @@ class Engine:
         self._pace = pace or Pace()
         self._probe = probe
         self._standing = Standing(name, self._pace)
-        self._keeper = Keeper(self._standing, open_on, probe, device, self._pace, wanting, self._look)
+        self._supervisor = Supervisor(self._standing, open_on, probe, device, self._pace, wanting, self._look)
+        self._started = False
         self._suspects = Suspects()
-        self._turns = Turns()
+        self._lock = SharedLock()
         self._runner: Runner | None = None  # whose are:
         self._called = False  # since the last probe
         self._flaky = 0  # failures by chance
@@ -106,8 +107,11 @@ class Engine:
         return self._standing.proven
 
     def start(self) -> None:
-        """Open the model, and look after it."""
-        threading.Thread(target=self._keeper.run, name=f"keeper of {self.name}", daemon=True).start()
+        """Open the model, and look after it; not a second time."""
+        if self._started:
+            return
+        self._started = True
+        threading.Thread(target=self._supervisor.run, name=f"supervisor of {self.name}", daemon=True).start()
 
     def settle(self, seconds: float | None = None) -> State:
         """Wait until it is ready, or is known not to be, but no longer than that."""
@@ -133,7 +137,7 @@ class Engine:
         failed: Exception | None = None
         runner: Runner | None = None
         if not self._suspects.among(items):
-            with self._turns.shared():
+            with self._lock.shared():
                 runner = self._standing.ready()
                 try:
                     answer = self._ask(runner, method, argument, check)
@@ -150,7 +154,7 @@ class Engine:
                     return self._vouch(runner, answer, items)
         elif len(items) > 1:
             raise IndexerError("one of them has to be tried alone")
-        with self._turns.alone():
+        with self._lock.alone():
             now = self._standing.ready()
             # A failure of one that is gone tells nothing.
             return self._try_alone(now, method, argument, items[0], check, failed if now is runner else None)
@@ -212,7 +216,7 @@ class Engine:
     def _look(self, runner: Runner) -> None:
         """Probe it, if it has worked since the last time."""
         if self._called:
-            with self._turns.shared():
+            with self._lock.shared():
                 try:
                     self._prove(runner)
                 except IndexerError:
@@ -229,7 +233,7 @@ class Engine:
             self._lose(runner, error)
         except Exception as error:
             self._lose(runner, failed or error)
-        if wrong := self._probe.differs(answer, self._keeper.right(runner)):
+        if wrong := self._probe.differs(answer, self._supervisor.right(runner)):
             self._lose(runner, CallError(wrong))
         self._standing.proven = began
 

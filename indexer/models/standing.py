@@ -1,4 +1,4 @@
-"""Where one engine stands: the runner that works now, or why there is none. Its callers and its keeper share it."""
+"""Where one engine stands: the runner that works now, or why there is none. Its callers and its supervisor share it."""
 
 import threading
 import time

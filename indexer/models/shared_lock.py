@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class SharedLock:
     """A lock that many threads share, or one has alone. Whoever wants it alone comes before those who would share."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ _GIVE_UP_GPU = 3  # failures in a row, after which an engine that may goes to th
 _RARELY = 24  # times `Pace.gpu` at most between two tries of a sick GPU
 
 
-class Keeper:
+class Supervisor:
     """Of one engine.
 
     Args:
