@@ -137,12 +137,12 @@ class Host:
             self._idle.put(lane)
         try:
             self.facts: Facts = self._exchange(self._lanes[0], setup, patience)
+            threading.Thread(target=self._wait, name="model-end", daemon=True).start()
         except BaseException:
             self.close()
             raise
         finally:
             self._free(self._lanes[0])
-        threading.Thread(target=self._wait, name="model-end", daemon=True).start()
 
     def call(self, method: str, argument: object, patience: float) -> Any:
         """What the model's `method` makes of `argument`.

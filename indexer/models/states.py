@@ -56,10 +56,10 @@ class State:
 
     @property
     def retry_after(self) -> int:
-        """Seconds after which it may be worth to ask again, at least 1."""
+        """Seconds after which it may be worth to ask again: 1 to 600, also where somebody has set the clock."""
         if self.next_try is None:
             return 5
-        return max(1, math.ceil((self.next_try - datetime.now(UTC)).total_seconds()))
+        return min(max(1, math.ceil((self.next_try - datetime.now(UTC)).total_seconds())), 600)
 
 
 class EngineAwayError(IndexerError):

@@ -60,26 +60,35 @@ class Supervisor:
         return self._right[runner.facts.name]
 
     def run(self) -> None:
-        """Look after it until it is to end."""
-        standing = self._standing
-        while not standing.closing:
-            if missing := self._wanting():
-                standing.waits(missing)
-                standing.sleep(self._pace.weights)
-                continue
-            instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
-            reason = standing.state.reason
+        """Look after it until it is to end. Whatever goes wrong here is one more failure: this thread must not end."""
+        while not self._standing.closing:
             try:
-                runner = self._open("cpu" if instead else self._device)
-            except WeightsError as error:
-                standing.waits(str(error))
-                standing.sleep(self._pace.weights)
-                continue
+                self._round()
             except Exception as error:
-                standing.fails(error)
-            else:
-                self._attend(runner, f"on the processor for now, as it failed again and again: {reason}" * instead)
-            standing.sleep(standing.pause)
+                log.exception("cannot look after an engine", engine=self._standing.name)
+                self._standing.fails(error)
+                self._standing.sleep(self._standing.pause)
+
+    def _round(self) -> None:
+        """Open it and have it at work until it ends, or find out why that cannot be; then pause."""
+        standing = self._standing
+        if missing := self._wanting():
+            standing.waits(missing)
+            standing.sleep(self._pace.weights)
+            return
+        instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
+        reason = standing.state.reason
+        try:
+            runner = self._open("cpu" if instead else self._device)
+        except WeightsError as error:
+            standing.waits(str(error))
+            standing.sleep(self._pace.weights)
+            return
+        except Exception as error:
+            standing.fails(error)
+        else:
+            self._attend(runner, f"on the processor for now, as it failed again and again: {reason}" * instead)
+        standing.sleep(standing.pause)
 
     def _open(self, device: str) -> Runner:
         """A runner that answers the probe as the processor does."""
