@@ -89,10 +89,7 @@ def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
         raise AssertionError(model)
     report = weights.check(path)
     if not report.genuine:
-        raise WeightsError(
-            f"{path} is damaged or not what was published: SHA-256 {report.sha256}, expected {report.expected}\n"
-            f"delete it and run:  immich-indexer models fetch {model}"
-        )
+        raise WeightsError(f"{report}; it is fetched again by itself, or by `immich-indexer models fetch {model}`")
     return Checkpoint(label, path, config, report.sha256)
 
 
