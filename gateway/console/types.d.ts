@@ -105,6 +105,7 @@ interface Answer {
   items: Item[];
   next: number | null;
   textMatches: number | null;
+  withoutMeaning: boolean;
   notes: string[];
 }
 
@@ -115,6 +116,16 @@ interface WorkerFigures {
   photosPerMinute: number;
   seenSeconds: number;
   polling: boolean;
+}
+
+/** A model's weights that are not there yet. */
+interface WeightsFigures {
+  use: "clip" | "faces";
+  model: string;
+  arrived: number;
+  size: number;
+  host: string;
+  reason: string;
 }
 
 interface ModelFigures {
@@ -152,6 +163,7 @@ interface Status {
   etaSeconds: number | null;
   engines: EngineFigures[];
   workersAlive: number;
+  weights: WeightsFigures[];
   demoModel: string | null;
   failures: Failed[];
   models: ModelFigures[];

@@ -77,7 +77,7 @@ class Report:
         return self.expected in (None, self.sha256)
 
     def __str__(self) -> str:
-        said = "as it should be" if self.genuine else f"damaged or another file, expected {self.expected}"
+        said = "as it should be" if self.genuine else f"damaged or not what was published, expected {self.expected}"
         return f"{self.path}: SHA-256 {self.sha256}, {said}"
 
 

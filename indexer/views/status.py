@@ -11,6 +11,7 @@ from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.immich import forgotten
 from indexer.models import names
+from indexer.models.stock import Delivery
 from indexer.photos import width
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
@@ -22,8 +23,10 @@ from indexer.views.figures import (
     Reason,
     VectorFigures,
     WaitingFor,
+    WeightsFigures,
     WorkerFigures,
 )
+from indexer.work import deliveries
 
 _SQL = queries("status")
 
@@ -41,7 +44,8 @@ class InUse:
 class Status:
     """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
 
-    `failures` are photos that failed, `waiting` those that wait through no fault of theirs. `photos_per_minute` and
+    `failures` are photos that failed, `waiting` those that wait through no fault of theirs, `weights` those that an
+    indexer has not got yet. `photos_per_minute` and
     `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
     """
 
@@ -58,6 +62,7 @@ class Status:
     alive: int
     failures: list[Failure]
     waiting: list[Waiting]
+    weights: list[Delivery]
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
@@ -111,6 +116,18 @@ class Status:
             waiting_for=[
                 WaitingFor(reason=waiting.reason, photos=waiting.photos, since=waiting.since)
                 for waiting in self.waiting
+            ],
+            weights=[
+                WeightsFigures(
+                    use=delivery.use,
+                    model=delivery.model,
+                    arrived=delivery.arrived,
+                    size=delivery.size,
+                    host=delivery.host,
+                    reason=delivery.sentence,
+                    next_try=delivery.next_try,
+                )
+                for delivery in self.weights
             ],
             demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
             vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
@@ -193,6 +210,7 @@ async def look(
         alive=len(alive),
         failures=await backlog.failures(connection, failures, owner),
         waiting=await backlog.waiting(connection, owner=owner),
+        weights=await deliveries.told(connection),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
         engines=await _away(connection, alive),

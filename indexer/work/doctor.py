@@ -15,6 +15,8 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
+from indexer.models import stock
+from indexer.models.stock import Delivery
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
 from indexer.photos.results import MODEL_NAMES
@@ -119,6 +121,9 @@ def _weights(settings: Settings) -> Finding:
     from indexer.models.checkpoint import open_checkpoint
 
     try:
+        delivery = stock.look(stock.of_clip(settings, settings.clip_model))
+        if delivery.missing:
+            return Finding("weights", "advice", _on_their_way(settings, delivery, "immich-indexer models fetch"))
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
     except WeightsError as error:
@@ -152,23 +157,28 @@ async def _faces(settings: Settings) -> Finding:
 
 
 def _local_faces(settings: Settings) -> Finding:
-    from indexer.models import face_weights
-
     model, root = settings.face_model, settings.face_download_root
-    fetch = "`immich-indexer models fetch --faces`"
-    if not all((root / model / file.name).is_file() for file in face_weights.files_of(model)):
+    delivery = stock.look(stock.of_faces(settings))
+    if delivery.missing:
         return Finding(
             "faces",
             "advice",
-            f"IMMICH_ML_URL names no server, and the weights of {model} are not here: the gateway cannot answer for "
-            f"faces. If Immich asks the gateway, set IMMICH_ML_URL=http://immich-machine-learning:3003 or run {fetch}",
+            "IMMICH_ML_URL names no server, so the gateway cannot answer for faces yet. If Immich asks it, set "
+            "IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: "
+            + _on_their_way(settings, delivery, "immich-indexer models fetch --faces"),
         )
-    damaged = [str(report.path) for report in face_weights.check(model, root) if not report.genuine]
-    if damaged:
-        return Finding("faces", "fails", f"{', '.join(damaged)}: not what was published; run {fetch}")
     if importlib.util.find_spec("insightface") is None:
         return Finding("faces", "fails", "the package insightface is missing: pip install 'immich-indexer[faces]'")
     return Finding("faces", "ok", f"{model}, {root / model}")
+
+
+def _on_their_way(settings: Settings, delivery: Delivery, command: str) -> str:
+    """What to do about weights that are missing: nothing, most of the time."""
+    if not delivery.size:
+        return delivery.sentence
+    if settings.weights_source == "none":
+        return f"{delivery.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
+    return f"{delivery.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
 
 
 async def _immich(settings: Settings) -> Finding:

@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from indexer.models.published import PublishedFile
-from indexer.models.supply import Delivery, Pace, Supply, Wanted, wanted_by
+from indexer.models.stock import Delivery, Wanted, wanted_by
+from indexer.models.supply import Pace, Supply
 from tests.sources import Host
 from tests.sources import host as serve
 from tests.workers import eventually, settings_for
@@ -98,7 +99,7 @@ async def test_a_file_put_there_by_hand_is_found(tmp_path, fetches):
         if fetches:
             await until(supply, lambda delivery: delivery.trouble)
         (tmp_path / "clip.pt").write_bytes(CONTENT[:1000])  # not all of it yet
-        await until(supply, lambda delivery: "damaged or another file" in delivery.missing)
+        await until(supply, lambda delivery: "damaged or not" in delivery.missing)
         (tmp_path / "clip.pt").write_bytes(CONTENT)
         await until(supply, lambda delivery: not delivery.missing)
 
@@ -129,12 +130,14 @@ async def test_what_is_being_copied_there_is_let_be(host, tmp_path):
 async def test_a_damaged_file_is_said_so_and_fetched_again(host, tmp_path):
     (tmp_path / "clip.pt").write_bytes(b"!" * len(CONTENT))
     supply = Supply([wanted(tmp_path, host.address + PATH)], pace=QUICK)
-    assert "clip.pt is damaged or another file than was published" in supply.missing("clip")
+    assert "clip.pt is damaged or not what was published" in supply.missing("clip")
     assert supply.deliveries[0].arrived == 0
     async with running(supply):
         await until(supply, lambda delivery: not delivery.missing)
+        host.hold.clear()
         (tmp_path / "clip.pt").unlink()
         await until(supply, lambda delivery: delivery.missing)
+        host.hold.set()
         await until(supply, lambda delivery: not delivery.missing)
     assert (tmp_path / "clip.pt").read_bytes() == CONTENT
 

@@ -179,7 +179,8 @@ function append(items, wanted) {
 function summarise({ answer, items, wanted: { q } }) {
   if (answer === null) return;
   /** @type {(Node | string)[]} */
-  const notes = answer.notes.map((note) => make("span", { lang: "en" }, note));
+  const notes = answer.withoutMeaning ? [t("search.without_meaning")] : [];
+  notes.push(...answer.notes.map((note) => make("span", { lang: "en", class: "small" }, note)));
   if (!me.may.thumbnails) notes.push(t("search.no_thumbnails"));
   const { mode, textMatches } = answer;
   const words = bare(q);

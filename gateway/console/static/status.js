@@ -84,6 +84,7 @@ function show(status) {
   $("demo").hidden = !(me.demoModel || status.demoModel);
   if (total) say(indexed === total ? t("status.done") : t("status.progress_said", { indexed, total }), indexed === total);
   failures(status.failures);
+  weights(status.weights);
   models(status.models);
   vector(status.vector);
   workers(status.workers);
@@ -193,6 +194,14 @@ function failureRow(id, first) {
 
 /** @param {string} text */
 const figure = (text) => make("td", { class: "number" }, text);
+
+/** @param {WeightsFigures[]} list */
+function weights(list) {
+  $("weights").replaceChildren(...list.map(({ use, model, arrived, size, host, reason }) => make("div", { class: "notice" },
+    make("p", {}, t(use === "clip" ? "status.weights_clip" : "status.weights_faces", { model })),
+    size ? make("p", {}, t(host ? "status.weights_coming" : "status.weights_arrived", { percent: percent(arrived / size), size: number(size / 1e6), host })) : null,
+    make("p", { class: "small", lang: "en" }, reason))));
+}
 
 /** @param {ModelFigures[]} list */
 function models(list) {
