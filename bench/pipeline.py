@@ -22,8 +22,8 @@ from bench.models_raw import load_models, raw_images_per_second, raw_seconds_per
 from bench.queue import on_database
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
-from indexer.models.checkpoint import configuration
 from indexer.models.device import Device, resolve_device
+from indexer.models.shapes import configuration
 from indexer.models.small import write_random_checkpoint
 from indexer.queue.jobs import Priority
 from indexer.queue.requests import enqueue

@@ -26,9 +26,11 @@ def run() -> None:
 
 @command
 async def _serve(settings: Settings) -> None:
+    from indexer.models.supply import Supply
     from indexer.work.worker import load_models, serve
 
-    await serve(settings, await asyncio.to_thread(load_models, settings))
+    supply = await asyncio.to_thread(Supply.of, settings)
+    await serve(settings, await asyncio.to_thread(load_models, settings, supply), supply)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.openers import ClipHalf, OcrEngine
 from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.models.standing import Pace, Runner
+from indexer.models.supply import Supply
 from indexer.settings import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
@@ -64,18 +65,22 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     return clip, ocr
 
 
-def load_models(settings: Settings, *, background: bool = False, pace: Pace | None = None) -> Models:
+def load_models(
+    settings: Settings, supply: Supply | None = None, *, background: bool = False, pace: Pace | None = None
+) -> Models:
     """Start what the settings ask for, and wait until each is ready, or is known not to be.
 
-    Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again. `background`
-    gives way to whoever else needs the processor.
+    Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again; one whose weights
+    the `supply` lacks, as soon as they are there. `background` gives way to whoever else needs the processor.
     """
     nice = _BACK if background else 0
     clip: HostedClip | None = None
     ocr: HostedOcr | None = None
     if "clip" in settings.tasks:
         opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
-        clip = HostedClip(_engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace))
+        clip = HostedClip(
+            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, supply)
+        )
     if "ocr" in settings.tasks:
         ocr = HostedOcr(
             _engine("the OCR engine", _ocr_opener(settings), LinesProbe(), settings, settings.threads, nice, pace)
@@ -110,11 +115,11 @@ def load_text_tower(settings: Settings) -> "Clip":
     return clip
 
 
-def start_text(settings: Settings, pace: Pace | None = None) -> HostedText:
+def start_text(settings: Settings, supply: Supply | None = None, *, pace: Pace | None = None) -> HostedText:
     """Start what makes vectors of texts; as `load_models`."""
     opener = _clip_opener(settings, "text", settings.threads)
     # One call at a time, on all processors: a second one would only make both late.
-    text = HostedText(_engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace))
+    text = HostedText(_engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, supply))
     text.engine.start()
     text.engine.settle()
     _warn_of(name_of(text))
@@ -129,13 +134,18 @@ def _engine(
     lanes: int,
     nice: int,
     pace: Pace | None,
+    supply: Supply | None = None,
 ) -> Engine:
     pace = pace or Pace()
 
     def open_on(device: str) -> Runner:
         return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
 
-    return Engine(name, open_on, probe, device=settings.device, pace=pace)
+    if supply is None:
+        return Engine(name, open_on, probe, device=settings.device, pace=pace)
+    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=lambda: supply.missing("clip"))
+    supply.watch(engine.wake)
+    return engine
 
 
 def _warn_of(name: str | None) -> None:

@@ -10,46 +10,60 @@ from indexer.models.published import PublishedFile, Report, Source, report
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One published file; `size` in bytes, `sha256` as Hugging Face publishes it with the file."""
+    """One published file.
+
+    Attributes:
+        repository: of Hugging Face and ModelScope.
+        name: of the file.
+        size: in bytes.
+        sha256: as Hugging Face publishes it with the file.
+        shape: of the model: names of two files in cn_clip's `model_configs`, vision and text.
+    """
 
     repository: str
     name: str
     size: int
     sha256: str
+    shape: tuple[str, str]
 
 
 # Each file was uploaded once (9 November 2022) and never changed; size and digest are those of its Git LFS pointer in
-# huggingface.co/OFA-Sys/<repository>. The keys and file names are cn_clip's.
+# huggingface.co/OFA-Sys/<repository>. The keys, file names and shapes are cn_clip's.
 FILES = {
     "ViT-B-16": WeightFile(
         "chinese-clip-vit-base-patch16",
         "clip_cn_vit-b-16.pt",
         753196934,
         "5997ef32c50de18f3ac06eb5d746c324a639053c3bed8f2986f97ebb22b2ecde",
+        ("ViT-B-16", "RoBERTa-wwm-ext-base-chinese"),
     ),
     "ViT-L-14": WeightFile(
         "chinese-clip-vit-large-patch14",
         "clip_cn_vit-l-14.pt",
         1625135766,
         "26a0d4ac248fcea33e8c1e32c22a80def0fe9b1770b429129dfcc04bcd978d28",
+        ("ViT-L-14", "RoBERTa-wwm-ext-base-chinese"),
     ),
     "ViT-L-14-336": WeightFile(
         "chinese-clip-vit-large-patch14-336px",
         "clip_cn_vit-l-14-336.pt",
         1626446358,
         "53b9a3141f14b2e87366b0857ce78ac1c4c99e028d4d3d832ca8107deae0775b",
+        ("ViT-L-14-336", "RoBERTa-wwm-ext-base-chinese"),
     ),
     "ViT-H-14": WeightFile(
         "chinese-clip-vit-huge-patch14",
         "clip_cn_vit-h-14.pt",
         3830716726,
         "4549b1a9775db38806dfa398e8e97be4e27299b84b71250d8d2ef0472e708aee",
+        ("ViT-H-14", "RoBERTa-wwm-ext-large-chinese"),
     ),
     "RN50": WeightFile(
         "chinese-clip-rn50",
         "clip_cn_rn50.pt",
         308316425,
         "b196ee3ee528b70be1158ab1aafb1d2f1c801ad2d9ffb3bae31b0d305f82fc88",
+        ("RN50", "RBT3-chinese"),
     ),
 }
 

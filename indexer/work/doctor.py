@@ -15,7 +15,7 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
-from indexer.models import stock
+from indexer.models import shapes, stock
 from indexer.models.stock import Delivery
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
@@ -258,13 +258,11 @@ async def _zhparser(connection: Connection, _: Settings) -> Finding:
 
 
 async def _width(connection: Connection, settings: Settings) -> Finding:
-    from indexer.models.checkpoint import configuration
-
     width = await schema.vector_width(connection)
     named = MODEL_NAMES.get(width, "none that we know")
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
-    needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
+    needed = shapes.dimensions(settings.clip_model)
     advice = widths.advice(width, needed)
     if advice is None:
         words = f"{room(width, needed)} hold the photos' words"

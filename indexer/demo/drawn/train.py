@@ -37,9 +37,9 @@ from indexer.demo.drawn import NOTE, WEIGHTS
 from indexer.demo.drawn.captions import Caption, caption, name
 from indexer.demo.drawn.scenes import Scene, draw, encoded, invent, twin
 from indexer.images import decode
-from indexer.models.checkpoint import Config
 from indexer.models.clip import Clip, load_clip, tokenize
 from indexer.models.pixels import normalised
+from indexer.models.shapes import Config
 from indexer.models.torchvision_compat import ensure_torchvision
 
 POOL = 200

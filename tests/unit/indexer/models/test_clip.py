@@ -345,7 +345,7 @@ class TestCheckpoint:
         ensure_torchvision()
         from cn_clip.clip.model import CLIP
 
-        from indexer.models.checkpoint import packaged_config
+        from indexer.models.shapes import packaged_config
         from indexer.models.weights import FILES
 
         for model in FILES:

@@ -10,7 +10,7 @@ from indexer.models.published import HUGGING_FACE, MIRROR, MODELSCOPE, Source
 from indexer.models.weights import FILES, WeightFile, check, find, published
 
 CONTENT = bytes(range(256)) * 16
-FILE = WeightFile("chinese-clip-test", "clip_cn_test.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+FILE = WeightFile("chinese-clip-test", "clip_cn_test.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), ("", ""))
 
 
 def test_every_source_in_turn():
@@ -75,5 +75,8 @@ def test_files_are_cn_clips():
     from cn_clip.clip import utils
 
     assert {model: (file.repository, file.name) for model, file in FILES.items()} == utils._MODELS
+    assert {model: "@".join(file.shape) for model, file in FILES.items()} == {
+        model: known["struct"] for model, known in utils._MODEL_INFO.items()
+    }
     assert all(len(file.sha256) == 64 and file.size > 300_000_000 for file in FILES.values())
     assert all(weights.address(file, Source.all()[0]).endswith(".pt") for file in FILES.values())
