@@ -9,6 +9,7 @@ from gateway.ml.pictures import Pictures
 from gateway.ml.text import TextModel
 from indexer.models.engine import Engine
 from indexer.models.hosted import dimensions_of, name_of
+from indexer.models.states import Phase
 
 
 class Health:
@@ -42,6 +43,12 @@ class Health:
             return await self._library.width() >= self._text.dimensions
         except UnavailableError:
             return False
+
+    @property
+    def waits_for_weights(self) -> bool:
+        """Whether a model is away, and its weights are all that it waits for: to start anew would not help."""
+        away = [state for engine in self._engines.values() if not (state := engine.state).is_ready]
+        return bool(away) and all(state.phase is Phase.WAITING for state in away)
 
     async def look(self) -> dict[str, Any]:
         """Everything, as JSON's types."""

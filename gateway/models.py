@@ -1,11 +1,14 @@
 """The models of a gateway: the text tower at once, what reads pictures when a picture needs it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.ml.text import TextModel
+from indexer.errors import WeightsError
 from indexer.models import load as loading
+from indexer.models import shapes
 from indexer.models.inference import Inference
+from indexer.models.supply import Supply
 from indexer.settings import Settings
 
 
@@ -14,26 +17,44 @@ class LazyModels:
     """What a gateway runs on.
 
     `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
+    `supply` brings the weights that are missing. `dimensions`: of CLIP's vectors, also while it is not there; None: not
+    known yet.
     """
 
     text: TextModel | None
     ocr_model: str | None
     load_pictures: Callable[[], Inference]
+    supply: Supply = field(default_factory=Supply)
+    dimensions: Callable[[], int | None] = lambda: None
 
 
 def load(settings: Settings) -> LazyModels:
     """Start what a search needs, and wait until it is ready, or is known not to be; blocks for seconds.
 
     Raises:
-        WeightsError: the OCR engine's package is damaged; the text says what to do.
+        WeightsError: a model is unknown, or the OCR engine's package damaged; the text says what to do.
     """
-    text = loading.start_text(settings) if "clip" in settings.tasks else None
+    supply = Supply.of(settings)
+    text = loading.start_text(settings, supply) if "clip" in settings.tasks else None
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
-    return LazyModels(text, ocr_model, lambda: load_pictures(settings))
+    return LazyModels(
+        text,
+        ocr_model,
+        lambda: load_pictures(settings, supply),
+        supply,
+        lambda: _dimensions(settings.clip_model),
+    )
 
 
-def load_pictures(settings: Settings) -> Inference:
+def load_pictures(settings: Settings, supply: Supply) -> Inference:
     """Start what reads pictures, just as the indexer does."""
     # Modest: somebody who searches is waiting in front of a screen, pictures are not.
-    return loading.start_inference(settings, loading.load_models(settings, background=True), background=True)
+    return loading.start_inference(settings, loading.load_models(settings, supply, background=True), background=True)
+
+
+def _dimensions(model: str) -> int | None:
+    try:
+        return shapes.dimensions(model)
+    except WeightsError:  # of a model of one's own, which a person has not put there yet
+        return None

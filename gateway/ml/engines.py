@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.errors import MissingInputError, UnavailableError
+from gateway.errors import MissingInputError, ModelAwayError, UnavailableError
 from indexer.models.engine import Engine
 from indexer.models.host import CallError
 from indexer.models.hosted import Hosted
@@ -17,13 +17,14 @@ def asked() -> Iterator[None]:
     """Around whatever asks a model.
 
     Raises:
-        UnavailableError: its engine is away, or lacks memory.
+        ModelAwayError: its engine is away.
+        UnavailableError: its engine lacks memory.
         MissingInputError: its engine is well, and cannot take this input.
     """
     try:
         yield
     except EngineAwayError as error:
-        raise UnavailableError(str(error), error.retry_after) from error
+        raise ModelAwayError(str(error), error.retry_after) from error
     except GuiltError as error:
         raise MissingInputError(f"the model cannot take it: {error}") from error
     except CallError as error:

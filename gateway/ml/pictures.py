@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from gateway.errors import MissingInputError, TooLargeError, UnavailableError, UnsupportedError
+from gateway.errors import MissingInputError, ModelAwayError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
 from gateway.library import AwayError, Library, OccupiedError, Stored, Vector, check_width
 from gateway.metrics import Metrics
@@ -22,6 +22,8 @@ from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
 
+_WEIGHTS = 60  # seconds until weights that are missing may have come
+
 
 class Pictures:
     """Answers `clip.visual` and `ocr`, in one if asked for both.
@@ -33,6 +35,7 @@ class Pictures:
             that is not known.
         ocr_model: name of its OCR engine, as stored with its lines.
         tasks: clip, ocr, or both.
+        missing: tells what is missing of CLIP's weights, in a sentence; empty: nothing.
         load: loads the models, which takes a while, when a picture comes that the indexer does not know.
         queue: pictures that may wait at once.
         wait: seconds to wait for an indexer that may be at work on the picture.
@@ -51,6 +54,7 @@ class Pictures:
         queue: int,
         wait: float,
         max_pixels: int,
+        missing: Callable[[], str] = lambda: "",
     ) -> None:
         self.gate = Gate("pictures", queue, retry_after=5)
         self._library = library
@@ -59,6 +63,7 @@ class Pictures:
         self._ocr_model = ocr_model
         self._tasks = frozenset(tasks)
         self._load = load
+        self._missing = missing
         self._wait = wait
         self._max_pixels = max_pixels
         self._inference: Inference | None = None
@@ -121,7 +126,7 @@ class Pictures:
         Raises:
             BusyError: too many pictures are waiting.
             MissingInputError: the picture cannot be decoded.
-            UnavailableError: the models cannot be loaded.
+            UnavailableError: the models cannot be loaded, or are away.
             UnsupportedError: TASKS leaves it out.
         """
         if missing := sorted(wanted - self._tasks):
@@ -165,6 +170,8 @@ class Pictures:
         if found.has(wanted):
             self._metrics.pictures.labels("stored").inc()
             return found
+        if "clip" in wanted and found.vector is None and (missing := self._missing()):
+            raise ModelAwayError(missing, _WEIGHTS)  # the indexer waits for them too
         loop = asyncio.get_running_loop()
         until, pause, coming = loop.time() + self._wait, 0.02, None
         while True:

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -55,6 +55,12 @@ class Delivery:
     host: str = ""
     trouble: str = ""
     next_try: datetime | None = None
+
+    @property
+    def as_json(self) -> dict[str, object]:
+        """For those who show it."""
+        at = None if self.next_try is None else self.next_try.isoformat(timespec="seconds")
+        return asdict(self) | {"next_try": at}
 
     @property
     def sentence(self) -> str:

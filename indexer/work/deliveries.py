@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from uuid import UUID
 
@@ -41,7 +41,7 @@ async def told(connection: Connection | Pool) -> list[Delivery]:
 
 
 def _written(deliveries: Sequence[Delivery]) -> str:
-    return json.dumps([asdict(delivery) for delivery in deliveries], default=datetime.isoformat)
+    return json.dumps([delivery.as_json for delivery in deliveries])
 
 
 def _read(text: str) -> Delivery:
