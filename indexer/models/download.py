@@ -102,7 +102,6 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
     if done > file.size:
         part.truncate(0)
         done = 0
-    progress(host, done)
     if done == file.size:
         return
     free = shutil.disk_usage(file.path.parent).free
@@ -117,6 +116,7 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
             start = _start(response, done, file.size)
             if start != done:
                 part.truncate(0)
+            progress(host, start)
             _copy(response, part, start, file.size, lambda done: progress(host, done))
     except urllib.error.HTTPError as error:
         raise _HostError(f"answered {error.code} {error.reason}") from error
