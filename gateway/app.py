@@ -69,7 +69,6 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
         queue=settings.gateway_text_queue,
         cache=settings.gateway_text_cache,
         word_weight=settings.lexical_weight,
-        dimensions=models.dimensions,
     )
     pictures = Pictures(
         library,

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.ml.text import TextModel
-from indexer.errors import WeightsError
 from indexer.models import load as loading
-from indexer.models import shapes
 from indexer.models.inference import Inference
 from indexer.models.supply import Supply
 from indexer.settings import Settings
@@ -17,15 +15,13 @@ class LazyModels:
     """What a gateway runs on.
 
     `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
-    `supply` brings the weights that are missing. `dimensions`: of CLIP's vectors, also while it is not there; None: not
-    known yet.
+    `supply` brings the weights that are missing.
     """
 
     text: TextModel | None
     ocr_model: str | None
     load_pictures: Callable[[], Inference]
     supply: Supply = field(default_factory=Supply)
-    dimensions: Callable[[], int | None] = lambda: None
 
 
 def load(settings: Settings) -> LazyModels:
@@ -38,23 +34,10 @@ def load(settings: Settings) -> LazyModels:
     text = loading.start_text(settings, supply) if "clip" in settings.tasks else None
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
-    return LazyModels(
-        text,
-        ocr_model,
-        lambda: load_pictures(settings, supply),
-        supply,
-        lambda: _dimensions(settings.clip_model),
-    )
+    return LazyModels(text, ocr_model, lambda: load_pictures(settings, supply), supply)
 
 
 def load_pictures(settings: Settings, supply: Supply) -> Inference:
     """Start what reads pictures, just as the indexer does."""
     # Modest: somebody who searches is waiting in front of a screen, pictures are not.
     return loading.start_inference(settings, loading.load_models(settings, supply, background=True), background=True)
-
-
-def _dimensions(model: str) -> int | None:
-    try:
-        return shapes.dimensions(model)
-    except WeightsError:  # of a model of one's own, which a person has not put there yet
-        return None

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from gateway.ml.batcher import Batcher
 from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, vector_answer
 from gateway.ml.words import Words
-from indexer.models.hosted import dimensions_of, name_of
+from indexer.models.hosted import name_of
 from indexer.photos import lexical
 from indexer.photos.vectors import as_query
 
@@ -48,7 +48,6 @@ class Texts:
         queue: texts that may wait at once.
         cache: vectors to remember.
         word_weight: how much nearer a photo comes that has the searched text in it, in terms of cosine similarity.
-        dimensions: tells those of the model's vectors while it is not there; None: not known yet.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class Texts:
         queue: int,
         cache: int,
         word_weight: float = 0,
-        dimensions: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._model = model
         self.gate = Gate("texts", queue)
@@ -68,7 +66,6 @@ class Texts:
         self._metrics = metrics
         self._words = Words(library)
         self._word_weight = np.float32(word_weight)
-        self._dimensions_to_be = dimensions
         self._size = cache
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
         self.engines = engines_of(text=model)
@@ -95,7 +92,7 @@ class Texts:
         """Get to know the library, so that the first search is as good as the later ones."""
         if self._model is not None:
             with contextlib.suppress(UnavailableError), asked():
-                await self._words.learn(await self._library.width(), self._dimensions(self._model))
+                await self._words.learn(await self._library.width(), self._model.dimensions)
 
     async def _of_both(self, text: str) -> Vector:
         """By meaning, and nearer where the very words are."""
@@ -113,14 +110,10 @@ class Texts:
         """By words alone, if there are any; by meaning where that is all that can be asked."""
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        dimensions = self._dimensions(self._model)
+        dimensions = self._model.dimensions  # known without its weights, most of the time
         width = await self._width(dimensions)
         question = await self._words.only(words, width, dimensions)
         return as_query(await self.embed(words.strip() or text), width) if question is None else question
-
-    def _dimensions(self, model: TextModel) -> int:
-        """Of its vectors: words are asked for without it. Raises EngineAwayError where they are not known yet."""
-        return dimensions_of(model) or self._dimensions_to_be() or model.dimensions
 
     async def _width(self, dimensions: int) -> int:
         width = await self._library.width()

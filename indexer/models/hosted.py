@@ -42,28 +42,34 @@ class HasDimensions(Protocol):
 
 
 class Hosted:
-    """A model by its `engine`."""
+    """A model by its `engine`; `expected`: what is known of it before it was opened for the first time, if anything."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, expected: Facts | None = None) -> None:
         self.engine = engine
+        self._expected = expected
 
     @property
     def facts(self) -> Facts:
-        """Of the model. Raises EngineAwayError where it was never opened."""
+        """Of the model at work. Raises EngineAwayError where it was never opened."""
         facts = self.engine.facts
         if facts is None:
             raise self.engine.away()
         return facts
 
     @property
+    def known(self) -> Facts | None:
+        """Of the model, opened or not; None where nothing is known yet."""
+        return self.engine.facts or self._expected
+
+    @property
     def name(self) -> str:
-        """The model's, as stored with its results. Errors as `facts`."""
-        return self.facts.name
+        """The model's, as stored with its results. Raises EngineAwayError where it is not known yet."""
+        return name_of(self) or self.facts.name
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors. Errors as `facts`."""
-        return self.facts.dimensions or 0
+        """Of its vectors. Errors as `name`."""
+        return dimensions_of(self) or self.facts.dimensions or 0
 
 
 class HostedClip(Hosted):
@@ -115,12 +121,16 @@ class HostedOcr(Hosted):
 
 def name_of(model: Named | None) -> str | None:
     """The model's name; None where there is none, or it is not known yet."""
-    return None if model is None or (isinstance(model, Hosted) and model.engine.facts is None) else model.name
+    if isinstance(model, Hosted):
+        return model.known.name or None if model.known else None
+    return None if model is None else model.name
 
 
 def dimensions_of(model: HasDimensions) -> int | None:
     """Of the model's vectors; None where that is not known yet."""
-    return None if isinstance(model, Hosted) and model.engine.facts is None else model.dimensions
+    if isinstance(model, Hosted):
+        return model.known.dimensions if model.known else None
+    return model.dimensions
 
 
 def alphabet_of(model: Reads | None) -> frozenset[str] | None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from indexer.models import names
+from indexer.errors import WeightsError
+from indexer.models import names, shapes, weights
 from indexer.models.device import resolve_device
 from indexer.models.engine import Engine
-from indexer.models.host import Host, Opened, Setup
+from indexer.models.host import Facts, Host, Opened, Setup
 from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.openers import ClipHalf, OcrEngine
@@ -56,11 +57,13 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     """The names of the CLIP model and the OCR engine that the settings ask for, None where a task is off.
 
     Raises:
-        WeightsError: weights are missing or damaged; the text says which file to put where.
+        WeightsError: the CLIP model is unknown, or one's own, and missing or damaged.
     """
-    from indexer.models.checkpoint import open_checkpoint
+    clip = None
+    if "clip" in settings.tasks and (clip := _published_name(settings.clip_model)) is None:
+        from indexer.models.checkpoint import open_checkpoint
 
-    clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name if "clip" in settings.tasks else None
+        clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name
     ocr = _ocr_opener(settings)("cpu").model.name if "ocr" in settings.tasks else None
     return clip, ocr
 
@@ -79,7 +82,8 @@ def load_models(
     if "clip" in settings.tasks:
         opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
         clip = HostedClip(
-            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, supply)
+            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, supply),
+            _expected(settings.clip_model),
         )
     if "ocr" in settings.tasks:
         ocr = HostedOcr(
@@ -119,11 +123,26 @@ def start_text(settings: Settings, supply: Supply | None = None, *, pace: Pace |
     """Start what makes vectors of texts; as `load_models`."""
     opener = _clip_opener(settings, "text", settings.threads)
     # One call at a time, on all processors: a second one would only make both late.
-    text = HostedText(_engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, supply))
+    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, supply)
+    text = HostedText(engine, _expected(settings.clip_model))
     text.engine.start()
     text.engine.settle()
     _warn_of(name_of(text))
     return text
+
+
+def _published_name(model: str) -> str | None:
+    """Of a published model, whose weights need not be there: they are what was published, or not loaded."""
+    file = weights.FILES.get(model)
+    return None if file is None else names.name_of(model, file.sha256, demo=False)
+
+
+def _expected(model: str) -> Facts | None:
+    """What is known of a CLIP model whose weights may be missing."""
+    try:
+        return Facts(_published_name(model) or "", "cpu", dimensions=shapes.dimensions(model))
+    except WeightsError:  # one's own, which nobody has put there yet; or there is no such model, which the engine says
+        return None
 
 
 def _engine(

@@ -16,6 +16,7 @@ from indexer.errors import IndexerError, PictureError, SettingsError, WeightsErr
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
 from indexer.models import shapes, stock
+from indexer.models.states import Phase
 from indexer.models.stock import Delivery
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
@@ -114,7 +115,10 @@ async def _engines(connection: Connection, _: Settings) -> Finding:
         return Finding("models at work", "ok", "none is sick")
     wanting = await backlog.wanting(connection)
     said = "; ".join(engine.sentence(part, worker.name, wanting.get(part, 0)) for worker, part, engine in away)
-    return Finding("models at work", "fails", f"{said}. Nothing is lost: it is tried again by itself")
+    waits = all(engine.state == Phase.WAITING for *_, engine in away)
+    return Finding(
+        "models at work", "advice" if waits else "fails", f"{said}. Nothing is lost: it is tried again by itself"
+    )
 
 
 def _weights(settings: Settings) -> Finding:

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class OtherModelsError(IndexerError):
-    """An engine has a model that was not known when work began: all is to begin anew, with that."""
+    """An engine has a model that was not there when work began: all is to begin anew, with that."""
 
 
 class EngineWatch:
@@ -31,12 +31,17 @@ class EngineWatch:
 
     @property
     def names(self) -> tuple[str | None, str | None]:
-        """Of the models; None where the task is off, or its model was never opened yet."""
+        """Of the models; None where the task is off, or its model is not known yet."""
         return name_of(self._models.clip), name_of(self._models.ocr)
+
+    @property
+    def _opened(self) -> list[str | None]:
+        """The names of those that were opened."""
+        return [engine.facts.name if engine.facts else None for engine in self._models.engines.values()]
 
     async def run(self) -> None:
         """Write down each change, until one has another model: raises OtherModelsError then."""
-        loop, changed, names = asyncio.get_running_loop(), asyncio.Event(), self.names
+        loop, changed, opened = asyncio.get_running_loop(), asyncio.Event(), self._opened
 
         def ring() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -47,7 +52,7 @@ class EngineWatch:
             for engine in engines.values():
                 stack.callback(engine.watch(ring))
             backoff = Backoff(1)
-            while self.names == names:
+            while self._opened == opened:
                 changed.clear()
                 told = {task: engine.state.as_json for task, engine in engines.items()}
                 try:

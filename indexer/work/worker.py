@@ -21,8 +21,7 @@ from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connec
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich.api import Immich
-from indexer.models.hosted import alphabet_of, name_of
-from indexer.models.inference import ClipModel
+from indexer.models.hosted import alphabet_of, dimensions_of, name_of
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
@@ -152,8 +151,8 @@ class Worker:
         connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
         try:
             change = await within(INSTALLING, schema.install(connection))
-            if self._models.clip is not None and name_of(self._models.clip) is not None:
-                await within(PATIENCE, _check_width(connection, self._models.clip))
+            if self._models.clip is not None and (dimensions := dimensions_of(self._models.clip)):
+                await within(PATIENCE, _check_width(connection, dimensions))
         finally:
             await hang_up(connection)
         if change:
@@ -327,10 +326,10 @@ def _is_silent(beating: "asyncio.Task[None]") -> bool:
     return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
 
 
-async def _check_width(connection: Connection, clip: ClipModel) -> None:
+async def _check_width(connection: Connection, dimensions: int) -> None:
     """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
     from indexer.photos.results import width_advice
 
     width = await schema.vector_width(connection)
-    if width < clip.dimensions:
-        raise ColumnWidthError(width, clip.dimensions, width_advice(clip.dimensions))
+    if width < dimensions:
+        raise ColumnWidthError(width, dimensions, width_advice(dimensions))

@@ -98,3 +98,11 @@ async def test_without_weights_it_says_which_file_to_put_where_and_waits(environ
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_a_model_that_nobody_knows_is_said_so(environment):
+    process = await start(environment | {"CLIP_MODEL": "ViT-X"})
+    _, error = await process.communicate()
+    assert process.returncode == 1
+    assert b"error: unknown CLIP model 'ViT-X': use one of ViT-B-16" in error
+    assert b"Traceback" not in error

@@ -124,7 +124,9 @@ async def test_the_commands_on_an_empty_folder(database, immich, connection, own
                 assert b'immich_gateway_weights_ready{model="ViT-B-16",use="clip"} 0.0' in metrics
 
                 async def trouble() -> str:
-                    (weights,) = (await gateway.get("/api/status", key)).json["weights"]
+                    status = (await gateway.get("/api/status", key)).json
+                    assert (status["indexed"], status["withText"], status["waiting"]) == (0, 3, 3)
+                    (weights,) = status["weights"]
                     return weights["reason"] if "503" in weights["reason"] else ""
 
                 reason = await eventually(trouble)

@@ -75,7 +75,7 @@ function show(status) {
   $("percent").textContent = total ? t("status.percent", { percent: percent(share) }) : t("status.empty");
   $("eta").textContent = remaining(status);
   $("asleep").hidden = status.workersAlive !== 0;
-  engines(status.engines);
+  engines(status.engines.filter(({ engine, state }) => state !== "waiting for weights" || status.weights.every(({ use }) => use !== engine)));
   for (const name of /** @type {const} */ (["waiting", "running", "retrying", "failed", "withText"])) {
     $(`tile-${name}`).textContent = number(status[name]);
   }
