@@ -14,15 +14,15 @@ from aiohttp.test_utils import TestServer, unused_port
 from indexer.demo.api import Api
 from indexer.demo.scenes import SCENES
 from indexer.models.small import write_small_checkpoint
-from tests import stubs
-from tests.acceptance.upstreams import FACES as FOUND
-from tests.acceptance.upstreams import ml_servers
-from tests.gateways import CLIP, FACES, TEXT, Client
-from tests.sources import host as serve
-from tests.workers import eventually, lines_of, vector_of
+from tests.support import stubs
+from tests.support.gateways import CLIP, FACES, TEXT, Client
+from tests.support.sources import host as serve
+from tests.support.upstreams import FACES as FOUND
+from tests.support.upstreams import ml_servers
+from tests.support.workers import eventually, lines_of, vector_of
 
 NOBODY = "http://127.0.0.1:9"
-SMALL = Path(__file__).parent.parent / "small_weights"
+SMALL = Path(__file__).parent.parent / "support" / "small_weights"
 
 
 def scene(name: str) -> bytes:

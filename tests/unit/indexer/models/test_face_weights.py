@@ -10,7 +10,7 @@ from indexer.models.download import download
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.faces import load_faces
 from indexer.models.published import Source
-from tests.sources import host as serve
+from tests.support.sources import host as serve
 
 PARTS = {"detection/model.onnx": bytes(range(256)) * 1000, "recognition/model.onnx": bytes(range(255, -1, -1)) * 2000}
 

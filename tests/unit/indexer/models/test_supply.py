@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 from indexer.models.published import PublishedFile
 from indexer.models.stock import Delivery, Wanted, wanted_by
 from indexer.models.supply import Pace, Supply
-from tests.sources import Host
-from tests.sources import host as serve
-from tests.workers import eventually, settings_for
+from tests.support.sources import Host
+from tests.support.sources import host as serve
+from tests.support.workers import eventually, settings_for
 
 CONTENT = bytes(range(256)) * 4096
 PATH = "/weights.pt"

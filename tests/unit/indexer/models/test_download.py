@@ -10,8 +10,8 @@ import pytest
 from indexer.errors import WeightsError
 from indexer.models.download import TakenError, download
 from indexer.models.published import PublishedFile
-from tests.sources import Host
-from tests.sources import host as serve
+from tests.support.sources import Host
+from tests.support.sources import host as serve
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB: several pieces
 PATH = "/models/weights.pt"
