@@ -27,7 +27,7 @@ TOGETHER = (
     ("compose.existing.yaml", "compose.cuda.yaml", "compose.juicefs.yaml"),
 )
 DOCKERFILES = ("Dockerfile", "postgres/Dockerfile")
-OURS = ("indexer", "gateway", "weights")
+OURS = ("indexer", "gateway")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 # Settings that stand in a file.
 FILES = {f"DB_{part}_FILE" for part in ("URL", "HOSTNAME", "USERNAME", "PASSWORD", "DATABASE_NAME")}
