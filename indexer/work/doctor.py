@@ -127,7 +127,8 @@ def _weights(settings: Settings) -> Finding:
     try:
         delivery = stock.look(stock.of_clip(settings, settings.clip_model))
         if delivery.missing:
-            return Finding("weights", "advice", _on_their_way(settings, delivery, "immich-indexer models fetch"))
+            verdict, text = _on_their_way(settings, delivery, "immich-indexer models fetch")
+            return Finding("weights", verdict, text)
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
     except WeightsError as error:
@@ -136,7 +137,7 @@ def _weights(settings: Settings) -> Finding:
         return Finding(
             "weights",
             "fails",
-            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16 and run `immich-indexer models fetch`",
+            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16",
         )
     return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
 
@@ -164,25 +165,25 @@ def _local_faces(settings: Settings) -> Finding:
     model, root = settings.face_model, settings.face_download_root
     delivery = stock.look(stock.of_faces(settings))
     if delivery.missing:
+        verdict, text = _on_their_way(settings, delivery, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
-            "advice",
+            verdict,
             "IMMICH_ML_URL names no server, so the gateway cannot answer for faces yet. If Immich asks it, set "
-            "IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: "
-            + _on_their_way(settings, delivery, "immich-indexer models fetch --faces"),
+            f"IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: {text}",
         )
     if importlib.util.find_spec("insightface") is None:
         return Finding("faces", "fails", "the package insightface is missing: pip install 'immich-indexer[faces]'")
     return Finding("faces", "ok", f"{model}, {root / model}")
 
 
-def _on_their_way(settings: Settings, delivery: Delivery, command: str) -> str:
+def _on_their_way(settings: Settings, delivery: Delivery, command: str) -> tuple[Verdict, str]:
     """What to do about weights that are missing: nothing, most of the time."""
     if not delivery.size:
-        return delivery.sentence
+        return "fails", delivery.sentence
     if settings.weights_source == "none":
-        return f"{delivery.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
-    return f"{delivery.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
+        return "fails", f"{delivery.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
+    return "advice", f"{delivery.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
 
 
 async def _immich(settings: Settings) -> Finding:

@@ -102,14 +102,37 @@ async def test_weights_here(of_faces, tmp_path, monkeypatch):
     assert await of_faces(face_model="tiny") == Finding("faces", "ok", f"tiny, {folder}")
     (folder / "r.onnx").write_bytes(b"another")
     found = await of_faces(face_model="tiny")
-    assert found.verdict == "fails"
-    assert "r.onnx" in found.text
+    assert found.verdict == "advice"
+    assert "r.onnx is damaged or not what was published" in found.text
     assert "models fetch --faces" in found.text
+    found = await of_faces(face_model="tiny", weights_source="none")
+    assert found.verdict == "fails", "nobody replaces it"
     (folder / "r.onnx").write_bytes(content)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = await of_faces(face_model="tiny")
     assert found.verdict == "fails"
     assert "immich-indexer[faces]" in found.text
+
+
+async def test_weights_of_clip(tmp_path, monkeypatch):
+    async def examine(**settings) -> Finding:
+        settings = {"clip_download_root": tmp_path, "immich_ml_url": "http://127.0.0.1:1"} | settings
+        findings = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks="clip", **settings))
+        (found,) = [finding for finding in findings if finding.check == "weights"]
+        return found
+
+    missing = await examine(clip_model="RN50")
+    assert missing.verdict == "advice"
+    assert f"{tmp_path / 'clip_cn_rn50.pt'} (308316425 bytes) is missing" in missing.text
+    assert "`immich-indexer run` fetches them by itself" in missing.text
+    (tmp_path / "clip_cn_rn50.pt.part").write_bytes(b"!" * 3_100_000)
+    assert "1 % of 308 MB fetched" in (await examine(clip_model="RN50")).text
+    assert (await examine(clip_model="RN50", weights_source="none")).verdict == "fails"
+    (tmp_path / "clip_cn_rn50.pt").write_bytes(b"damaged")
+    assert "is damaged or not what was published" in (await examine(clip_model="RN50")).text
+    own = await examine(clip_model=str(tmp_path / "own.pt"))
+    assert own.verdict == "fails"
+    assert f"put {tmp_path / 'own.pt'} and {tmp_path / 'own.json'} there" in own.text
 
 
 async def test_a_model_that_nobody_knows(of_faces):

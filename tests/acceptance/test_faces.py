@@ -272,7 +272,7 @@ async def test_weights_that_are_missing_are_named(gateway, tmp_path):
     async with gateway(face_download_root=tmp_path / "empty", immich_ml_url="") as immich:
         answer = await immich.ask(FACES, PHOTO)
         assert (answer.status, answer.json["error"]) == (503, "unavailable")
-        assert "models fetch --faces" in answer.json["message"]
+        assert "det_10g.onnx" in answer.json["message"]
         assert (await immich.get("/ping")).status == 200
 
 
