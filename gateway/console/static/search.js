@@ -62,7 +62,7 @@ async function show(image, address) {
   }
 }
 
-const wanted = () => requestOf(new URLSearchParams(location.search));
+const inAddress = () => requestOf(new URLSearchParams(location.search));
 
 /** @returns {NodeListOf<HTMLInputElement>} */
 const choices = () => document.querySelectorAll("[name=mode]");
@@ -89,7 +89,7 @@ function clear() {
 
 /** Searches for what stands in the address; or shows once more what was found, for somebody who comes `back` to it. */
 async function run(back = false) {
-  const wanted = wanted();
+  const wanted = inAddress();
   $("q").value = wanted.q;
   chosen = wanted.mode;
   showMode();
@@ -303,9 +303,9 @@ await start(async (who) => {
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());
   window.addEventListener("pageshow", (event) => {
-    const kept = event.persisted ? Found.kept(wanted()) : null;
+    const kept = event.persisted ? Found.kept(inAddress()) : null;
     if (kept && found) comeBack(kept);
   });
   await run(returning());
-  if (!wanted().q) $("q").focus();
+  if (!inAddress().q) $("q").focus();
 });
