@@ -44,6 +44,7 @@ FIGURES = {
     "failures",
     "vector",
     "waitingFor",
+    "weights",
     "engines",
     "workersAlive",
     "workers",

@@ -66,7 +66,7 @@ def host(files: dict[str, bytes] | None = None) -> Iterator[Host]:
                 self.wfile.write(sent[: len(sent) // 2])
                 self.wfile.flush()
                 state.began.set()
-                state.hold.wait(30)
+                state.hold.wait(120)
                 self.wfile.write(sent[len(sent) // 2 :])
 
         def log_message(self, *_: object) -> None:
