@@ -70,6 +70,7 @@ async def test_the_commands_on_an_empty_folder(database, immich, connection, own
                 "IMMICH_URL": str(people.make_url("")),
                 "IMMICH_ML_URL": server.url,
                 "CLIP_DOWNLOAD_ROOT": str(tmp_path / "empty"),
+                "WEIGHTS_SOURCE": "auto",
                 "HF_ENDPOINT": host.address,
                 "HTTPS_PROXY": NOBODY,  # Hugging Face, its mirror and ModelScope refuse
                 "GATEWAY_HOST": "127.0.0.1",
