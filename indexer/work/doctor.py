@@ -165,10 +165,10 @@ def _local_faces(settings: Settings) -> Finding:
     model, root = settings.face_model, settings.face_download_root
     delivery = stock.look(stock.of_faces(settings))
     if delivery.missing:
-        verdict, text = _on_their_way(settings, delivery, "immich-indexer models fetch --faces")
+        _, text = _on_their_way(settings, delivery, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
-            verdict,
+            "advice",  # Immich may ask somebody else for faces
             "IMMICH_ML_URL names no server, so the gateway cannot answer for faces yet. If Immich asks it, set "
             f"IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: {text}",
         )
