@@ -80,26 +80,26 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
         queue=settings.gateway_picture_queue,
         wait=settings.gateway_wait_seconds,
         max_pixels=settings.max_megapixels * 1_000_000,
-        missing=lambda: models.supply.missing("clip"),
+        missing=lambda: models.fetcher.missing("clip"),
     )
     for gate in (texts.gate, pictures.gate):
         metrics.watch(gate)
     guard = Guard(settings, metrics)
     app = web.Application(middlewares=[guard.__call__])
     app.on_response_prepare.append(guard.on_prepare)
-    states: dict[str, Callable[[], Any]] = {"weights": lambda: [one.as_json for one in models.supply.deliveries]}
+    states: dict[str, Callable[[], Any]] = {"weights": lambda: [one.as_json for one in models.fetcher.downloads]}
     health = Health(models.text, pictures, texts.engines, library, states)
     metrics.watch_engines(lambda: texts.engines | pictures.engines)
-    metrics.watch_weights(models.supply)
+    metrics.watch_weights(models.fetcher)
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
         state = await health.look()
         (log.info if state["ready"] else log.warning)("answering", **state)
         warming = asyncio.ensure_future(texts.warm())
-        supplying = asyncio.ensure_future(models.supply.run())
+        fetching = asyncio.ensure_future(models.fetcher.run())
         yield
         warming.cancel()
-        supplying.cancel()
+        fetching.cancel()
         texts.close()
         pictures.close()
         await library.close()
@@ -110,7 +110,7 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
         app.on_cleanup.append(lambda _app: immich.close())
     _serve_people(app, settings, immich, texts, metrics)
     if forward is None:
-        forwarder = forward = Forwarder(settings, metrics, models.supply)
+        forwarder = forward = Forwarder(settings, metrics, models.fetcher)
         recovery = _recovery(settings, library, forwarder, immich)
         app.cleanup_ctx.extend([forwarder.running, recovery.running])
         states |= {"forwarder": forwarder.state, "forgotten": recovery.state}

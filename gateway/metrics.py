@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
 from indexer.models.engine import Engine
-from indexer.models.supply import Supply
+from indexer.models.fetcher import Fetcher
 from indexer.queue.backlog import Counts, WorkerState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -85,9 +85,9 @@ class Metrics:
         """Report how each engine is that `engines` tells of."""
         self.registry.register(_Engines(engines))
 
-    def watch_weights(self, supply: Supply) -> None:
+    def watch_weights(self, fetcher: Fetcher) -> None:
         """Report how much of each model's weights is here."""
-        self.registry.register(_Weights(supply))
+        self.registry.register(_Weights(fetcher))
 
     @contextmanager
     def timed(self, task: str) -> Iterator[None]:
@@ -133,8 +133,8 @@ class _Engines(Collector):
 class _Weights(Collector):
     """How far the weights are, read when Prometheus asks."""
 
-    def __init__(self, supply: Supply) -> None:
-        self._supply = supply
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
 
     def collect(self) -> Iterable[Metric]:
         """By the model's use (clip, faces) and name."""
@@ -142,12 +142,12 @@ class _Weights(Collector):
         there = GaugeMetricFamily(f"{name}_ready", "Whether the weights are here, and genuine", labels=labels)
         arrived = GaugeMetricFamily(f"{name}_arrived_bytes", "Bytes of the weights that are here", labels=labels)
         size = GaugeMetricFamily(f"{name}_bytes", "Bytes of all the weights, where that is known", labels=labels)
-        for delivery in self._supply.deliveries:
-            values = [delivery.use, delivery.model]
-            there.add_metric(values, not delivery.missing)
-            if delivery.size:
-                arrived.add_metric(values, delivery.arrived)
-                size.add_metric(values, delivery.size)
+        for download in self._fetcher.downloads:
+            values = [download.use, download.model]
+            there.add_metric(values, not download.missing)
+            if download.size:
+                arrived.add_metric(values, download.arrived)
+                size.add_metric(values, download.size)
         return there, arrived, size
 
 

@@ -19,7 +19,7 @@ from gateway.ml.upstream import Upstreams
 from indexer.errors import WeightsError
 from indexer.models import face_weights
 from indexer.models.faces import Face, load_faces
-from indexer.models.supply import Supply
+from indexer.models.fetcher import Fetcher
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -67,10 +67,10 @@ class Forwarder:
     """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
 
     `came_back` is set whenever, after none of the servers was well, one is again, or the weights of the model here have
-    come; whoever waits for it clears it. `supply` brings those.
+    come; whoever waits for it clears it. `fetcher` brings those.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, supply: Supply | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, fetcher: Fetcher | None = None) -> None:
         urls = settings.ml_urls
         self.upstreams = (
             Upstreams(
@@ -89,7 +89,7 @@ class Forwarder:
         )
         self.came_back = self.upstreams.came_back if self.upstreams else asyncio.Event()
         self._settings = settings
-        self._supply = supply or Supply()
+        self._fetcher = fetcher or Fetcher()
         if self.upstreams is not None:
             metrics.watch_upstreams(self.upstreams.servers)
         if isinstance(self.faces, LocalFaces):
@@ -135,14 +135,14 @@ class Forwarder:
         """Set `came_back` once they have come."""
 
         def look() -> None:
-            if not self._supply.missing("faces"):
+            if not self._fetcher.missing("faces"):
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self.came_back.set)
 
-        self._supply.watch(look)
+        self._fetcher.watch(look)
 
     def _missing_weights(self) -> str:
-        if missing := self._supply.missing("faces"):
+        if missing := self._fetcher.missing("faces"):
             return missing
         try:
             face_weights.find(self._settings.face_model, self._settings.face_download_root)

@@ -22,10 +22,12 @@ def models() -> None:
 @command
 async def models_fetch(settings: Settings, model: str | None, faces: bool) -> None:
     """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT. `run` does so by itself."""
-    from indexer.models import stock
+    from indexer.models import model_files
     from indexer.models.download import download
 
-    wanted = stock.of_faces(settings) if faces else stock.of_clip(settings, model or settings.clip_model)
+    wanted = (
+        model_files.face_files(settings) if faces else model_files.clip_files(settings, model or settings.clip_model)
+    )
     for own in wanted.own:
         if not own.is_file():
             raise WeightsError(

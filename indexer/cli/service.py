@@ -26,11 +26,11 @@ def run() -> None:
 
 @command
 async def _serve(settings: Settings) -> None:
-    from indexer.models.supply import Supply
+    from indexer.models.fetcher import Fetcher
     from indexer.work.worker import load_models, serve
 
-    supply = await asyncio.to_thread(Supply.of, settings)
-    await serve(settings, await asyncio.to_thread(load_models, settings, supply), supply)
+    fetcher = await asyncio.to_thread(Fetcher.of, settings)
+    await serve(settings, await asyncio.to_thread(load_models, settings, fetcher), fetcher)
 
 
 @click.command()

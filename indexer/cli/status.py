@@ -59,8 +59,8 @@ async def status(settings: Settings, as_json: bool) -> None:
         out.print("no indexer is running: start `immich-indexer run`")
     for advice in state.advice:
         out.print(advice, highlight=False)
-    for delivery in state.weights:
-        out.print(delivery.sentence, highlight=False, markup=False, soft_wrap=True)
+    for download in state.weights:
+        out.print(download.sentence, highlight=False, markup=False, soft_wrap=True)
     for waiting in state.waiting:
         photos = "1 photo waits" if waiting.photos == 1 else f"{waiting.photos} photos wait"
         line = f"{photos} since {waiting.since.astimezone():%d %B %H:%M}, through no fault of theirs: {waiting.reason}"

@@ -10,13 +10,13 @@ from indexer.errors import WeightsError
 from indexer.models import names, shapes, weights
 from indexer.models.device import resolve_device
 from indexer.models.engine import Engine
+from indexer.models.fetcher import Fetcher
 from indexer.models.host import Facts, Host, Opened, Setup
 from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.openers import ClipHalf, OcrEngine
 from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.models.standing import Pace, Runner
-from indexer.models.supply import Supply
 from indexer.settings import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
@@ -69,12 +69,12 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
 
 
 def load_models(
-    settings: Settings, supply: Supply | None = None, *, background: bool = False, pace: Pace | None = None
+    settings: Settings, fetcher: Fetcher | None = None, *, background: bool = False, pace: Pace | None = None
 ) -> Models:
     """Start what the settings ask for, and wait until each is ready, or is known not to be.
 
     Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again; one whose weights
-    the `supply` lacks, as soon as they are there. `background` gives way to whoever else needs the processor.
+    the `fetcher` lacks, as soon as they are there. `background` gives way to whoever else needs the processor.
     """
     nice = _BACK if background else 0
     clip: HostedClip | None = None
@@ -82,7 +82,7 @@ def load_models(
     if "clip" in settings.tasks:
         opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
         clip = HostedClip(
-            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, supply),
+            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher),
             _expected(settings.clip_model),
         )
     if "ocr" in settings.tasks:
@@ -119,11 +119,11 @@ def load_text_tower(settings: Settings) -> "Clip":
     return clip
 
 
-def start_text(settings: Settings, supply: Supply | None = None, *, pace: Pace | None = None) -> HostedText:
+def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedText:
     """Start what makes vectors of texts; as `load_models`."""
     opener = _clip_opener(settings, "text", settings.threads)
     # One call at a time, on all processors: a second one would only make both late.
-    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, supply)
+    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
     text = HostedText(engine, _expected(settings.clip_model))
     text.engine.start()
     text.engine.settle()
@@ -153,17 +153,17 @@ def _engine(
     lanes: int,
     nice: int,
     pace: Pace | None,
-    supply: Supply | None = None,
+    fetcher: Fetcher | None = None,
 ) -> Engine:
     pace = pace or Pace()
 
     def open_on(device: str) -> Runner:
         return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
 
-    if supply is None:
+    if fetcher is None:
         return Engine(name, open_on, probe, device=settings.device, pace=pace)
-    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=lambda: supply.missing("clip"))
-    supply.watch(engine.wake)
+    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=lambda: fetcher.missing("clip"))
+    fetcher.watch(engine.wake)
     return engine
 
 

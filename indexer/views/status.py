@@ -11,7 +11,7 @@ from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.immich import forgotten
 from indexer.models import names
-from indexer.models.stock import Delivery
+from indexer.models.model_files import DownloadState
 from indexer.photos import width
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
@@ -26,7 +26,7 @@ from indexer.views.figures import (
     WeightsFigures,
     WorkerFigures,
 )
-from indexer.work import deliveries
+from indexer.work import downloads
 
 _SQL = queries("status")
 
@@ -62,7 +62,7 @@ class Status:
     alive: int
     failures: list[Failure]
     waiting: list[Waiting]
-    weights: list[Delivery]
+    weights: list[DownloadState]
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
@@ -119,15 +119,15 @@ class Status:
             ],
             weights=[
                 WeightsFigures(
-                    use=delivery.use,
-                    model=delivery.model,
-                    arrived=delivery.arrived,
-                    size=delivery.size,
-                    host=delivery.host,
-                    reason=delivery.sentence,
-                    next_try=delivery.next_try,
+                    use=download.use,
+                    model=download.model,
+                    arrived=download.arrived,
+                    size=download.size,
+                    host=download.host,
+                    reason=download.sentence,
+                    next_try=download.next_try,
                 )
-                for delivery in self.weights
+                for download in self.weights
             ],
             demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
             vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
@@ -210,7 +210,7 @@ async def look(
         alive=len(alive),
         failures=await backlog.failures(connection, failures, owner),
         waiting=await backlog.waiting(connection, owner=owner),
-        weights=await deliveries.told(connection),
+        weights=await downloads.told(connection),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
         engines=await _away(connection, alive),

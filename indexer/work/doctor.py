@@ -15,9 +15,9 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
-from indexer.models import shapes, stock
+from indexer.models import model_files, shapes
+from indexer.models.model_files import DownloadState
 from indexer.models.states import Phase
-from indexer.models.stock import Delivery
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
 from indexer.photos.results import MODEL_NAMES
@@ -125,9 +125,9 @@ def _weights(settings: Settings) -> Finding:
     from indexer.models.checkpoint import open_checkpoint
 
     try:
-        delivery = stock.look(stock.of_clip(settings, settings.clip_model))
-        if delivery.missing:
-            verdict, text = _on_their_way(settings, delivery, "immich-indexer models fetch")
+        download = model_files.state_of(model_files.clip_files(settings, settings.clip_model))
+        if download.missing:
+            verdict, text = _on_their_way(settings, download, "immich-indexer models fetch")
             return Finding("weights", verdict, text)
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
@@ -163,9 +163,9 @@ async def _faces(settings: Settings) -> Finding:
 
 def _local_faces(settings: Settings) -> Finding:
     model, root = settings.face_model, settings.face_download_root
-    delivery = stock.look(stock.of_faces(settings))
-    if delivery.missing:
-        _, text = _on_their_way(settings, delivery, "immich-indexer models fetch --faces")
+    download = model_files.state_of(model_files.face_files(settings))
+    if download.missing:
+        _, text = _on_their_way(settings, download, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
             "advice",  # Immich may ask somebody else for faces
@@ -177,13 +177,13 @@ def _local_faces(settings: Settings) -> Finding:
     return Finding("faces", "ok", f"{model}, {root / model}")
 
 
-def _on_their_way(settings: Settings, delivery: Delivery, command: str) -> tuple[Verdict, str]:
+def _on_their_way(settings: Settings, download: DownloadState, command: str) -> tuple[Verdict, str]:
     """What to do about weights that are missing: nothing, most of the time."""
-    if not delivery.size:
-        return "fails", delivery.sentence
+    if not download.size:
+        return "fails", download.sentence
     if settings.weights_source == "none":
-        return "fails", f"{delivery.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
-    return "advice", f"{delivery.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
+        return "fails", f"{download.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
+    return "advice", f"{download.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
 
 
 async def _immich(settings: Settings) -> Finding:

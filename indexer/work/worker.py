@@ -21,11 +21,11 @@ from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connec
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich.api import Immich
+from indexer.models.fetcher import Fetcher
 from indexer.models.hosted import alphabet_of, dimensions_of, name_of
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
-from indexer.models.supply import Supply
 from indexer.outage import Outage
 from indexer.queue import requests
 from indexer.queue.claims import LOOKS, Queue
@@ -33,7 +33,7 @@ from indexer.queue.jobs import Policy
 from indexer.queue.listener import Listener
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
-from indexer.work import deliveries, mistakes, verdicts
+from indexer.work import downloads, mistakes, verdicts
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.media import Media
 from indexer.work.pipeline import Pipeline
@@ -55,9 +55,9 @@ class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
 
-async def serve(settings: Settings, models: Models, supply: Supply | None = None) -> None:
+async def serve(settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
     """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with. Ends `models`."""
-    worker = Worker(settings, models, supply)
+    worker = Worker(settings, models, fetcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
     try:
@@ -79,13 +79,13 @@ class Worker:
     Args:
         settings: of this process.
         models: at work, or waiting for their weights.
-        supply: brings those, from `run` on; None: nothing is to be brought.
+        fetcher: brings those, from `run` on; None: nothing is to be brought.
     """
 
-    def __init__(self, settings: Settings, models: Models, supply: Supply | None = None) -> None:
+    def __init__(self, settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
         self._settings = settings
         self._models = models
-        self._supply = supply or Supply()
+        self._fetcher = fetcher or Fetcher()
         self._id = uuid4()
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
@@ -106,7 +106,7 @@ class Worker:
             SchemaError: the database is not one that can be worked on; what to do is in the text.
         """
         stopped = asyncio.create_task(self._stop.wait())
-        supplying = asyncio.create_task(self._supply.run(), name="weights")  # needs no database
+        fetching = asyncio.create_task(self._fetcher.run(), name="weights")  # needs no database
         try:
             while (pool := await self._until_stopped(self._open(), stopped)) is not None:
                 try:
@@ -120,7 +120,7 @@ class Worker:
                     pool.terminate()
         finally:
             stopped.cancel()
-            supplying.cancel()
+            fetching.cancel()
             if self._immich is not None:
                 await self._immich.close()
 
@@ -200,7 +200,7 @@ class Worker:
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
-            asyncio.create_task(deliveries.tell(pool, self._id, self._supply), name="deliveries"),
+            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher), name="downloads"),
         ]
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))

@@ -14,11 +14,11 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from indexer.demo.immich import StandIn
+from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.model_files import ModelFiles
 from indexer.models.names import name_of
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.published import PublishedFile
-from indexer.models.stock import Wanted
-from indexer.models.supply import Pace, Supply
 from indexer.work.worker import Models
 from tests.support import console
 from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
@@ -516,14 +516,14 @@ async def test_weights_on_their_way(
         file = PublishedFile(
             tmp_path / "small.pt", len(content), hashlib.sha256(content).hexdigest(), (f"{host.address}/small.pt",)
         )
-        supply = Supply([Wanted("clip", "ViT-B-16", (file,))], pace=Pace(look=0.05))
-        text = hosted_text(StubText(), wanting=lambda: supply.missing("clip"))
-        clip = hosted_clip(StubClip(), wanting=lambda: supply.missing("clip"))
+        fetcher = Fetcher([ModelFiles("clip", "ViT-B-16", (file,))], pace=Pace(look=0.05))
+        text = hosted_text(StubText(), wanting=lambda: fetcher.missing("clip"))
+        clip = hosted_clip(StubClip(), wanting=lambda: fetcher.missing("clip"))
         for model in (text, clip):
-            supply.watch(model.engine.wake)
+            fetcher.watch(model.engine.wake)
         text.engine.start()
         async with (
-            working(settings, Models(clip, ocr), supply),
+            working(settings, Models(clip, ocr), fetcher),
             console_of(immich, settings, replace(stub_models()[0], text=text)) as url,
             signed_in(browser, url, key, language=language) as reader,
         ):

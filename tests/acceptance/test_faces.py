@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from indexer.models import stock
+from indexer.models import model_files
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
-from indexer.models.supply import Pace, Supply
+from indexer.models.fetcher import Fetcher, Pace
 from tests.support import stubs
 from tests.support.face_models import detector, recogniser
 from tests.support.gateways import CLIP, FACES, OCR, form, request, serving, stub_models
@@ -285,10 +285,10 @@ async def test_weights_that_come_later_are_taken_up(gateway, model, before):
     with serve(published) as host:
         host.status = 503
         settings = settings_for("postgresql://", folder, hf_endpoint=host.address, **model)
-        wanted = stock.of_faces(settings)
+        wanted = model_files.face_files(settings)
         only_here = tuple(replace(file, addresses=file.addresses[:1]) for file in wanted.files)
-        supply = Supply([replace(wanted, files=only_here)], pace=Pace(look=0.02, first=0.05, longest=0.1, copying=0))
-        async with gateway(replace(stub_models()[0], supply=supply), **model) as immich:
+        fetcher = Fetcher([replace(wanted, files=only_here)], pace=Pace(look=0.02, first=0.05, longest=0.1, copying=0))
+        async with gateway(replace(stub_models()[0], fetcher=fetcher), **model) as immich:
             answer = await immich.ask(entries(), photo())
             assert (answer.status, answer.json["error"]) == (503, "unavailable")
             assert {"missing": "det.onnx", "damaged": "is damaged or not what was"}[before] in answer.json["message"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from indexer import images
+from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.model_files import ModelFiles
 from indexer.models.published import PublishedFile
-from indexer.models.stock import Wanted
-from indexer.models.supply import Pace, Supply
 from indexer.views import status
 from indexer.work.worker import Models
 from tests.support import stubs
@@ -24,7 +24,7 @@ CONTENT = b"weights of a model" * 1000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker waits for is the same, only sooner."""
     monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.work.deliveries._PAUSE", 0.05)
+    monkeypatch.setattr("indexer.work.downloads._PAUSE", 0.05)
 
 
 async def test_text_first_and_once_then_vectors(database, immich, connection, owner, tmp_path):
@@ -39,10 +39,11 @@ async def test_text_first_and_once_then_vectors(database, immich, connection, ow
         host.status = 503
         address = f"{host.address}/clip.pt"
         file = PublishedFile(tmp_path / "clip.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), (address,))
-        supply = Supply([Wanted("clip", "a model", (file,))], pace=Pace(look=0.02, first=0.05, longest=0.1, copying=0))
-        models = Models(hosted_clip(StubClip(), wanting=lambda: supply.missing("clip")), hosted_ocr(StubOcr(say=say)))
-        supply.watch(models.engines["clip"].wake)
-        async with working(settings_for(database, immich.media.directory, max_attempts=1), models, supply):
+        pace = Pace(look=0.02, first=0.05, longest=0.1, copying=0)
+        fetcher = Fetcher([ModelFiles("clip", "a model", (file,))], pace=pace)
+        models = Models(hosted_clip(StubClip(), wanting=lambda: fetcher.missing("clip")), hosted_ocr(StubOcr(say=say)))
+        fetcher.watch(models.engines["clip"].wake)
+        async with working(settings_for(database, immich.media.directory, max_attempts=1), models, fetcher):
             assets.append(await immich.upload(stubs.picture(3), owner=owner))
 
             async def texts() -> bool:
@@ -57,9 +58,9 @@ async def test_text_first_and_once_then_vectors(database, immich, connection, ow
                 return state if state.weights and state.weights[0].trouble and state.queue.waiting else None
 
             state = await eventually(told)
-            (delivery,) = state.weights
-            assert (delivery.model, delivery.size, delivery.arrived) == ("a model", len(CONTENT), 0)
-            assert "503" in delivery.sentence
+            (download,) = state.weights
+            assert (download.model, download.size, download.arrived) == ("a model", len(CONTENT), 0)
+            assert "503" in download.sentence
             assert state.failures == []
 
             host.status = 200

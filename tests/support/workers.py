@@ -14,7 +14,7 @@ from pgvector import Vector
 
 from indexer import images
 from indexer.immich import tokens as immich
-from indexer.models.supply import Supply
+from indexer.models.fetcher import Fetcher
 from indexer.queue.backlog import Failure
 from indexer.settings import Settings
 from indexer.views import status
@@ -41,7 +41,7 @@ def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def working(
-    settings: Settings, models: Models | None = None, supply: Supply | None = None
+    settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None
 ) -> AsyncIterator[Worker]:
     """A worker at work, stopped at the end; its failure is the test's."""
     models = models or Models(StubClip(), StubOcr(), "cpu")
@@ -49,7 +49,7 @@ async def working(
         engine.start()
     for engine in models.engines.values():
         await asyncio.to_thread(engine.settle, 30)
-    worker = Worker(settings, models, supply)
+    worker = Worker(settings, models, fetcher)
     task = asyncio.create_task(worker.run())
     try:
         listening = asyncio.create_task(worker.listener.listening.wait())

@@ -16,7 +16,7 @@ weights.FILES["ViT-B-16"] = weights.WeightFile(
     "chinese-clip-small", "small.pt", len(_content), hashlib.sha256(_content).hexdigest(), (str(_path)[:-3],) * 2
 )
 if "indexer.models.child" not in sys.orig_argv:
-    from indexer.models import supply
+    from indexer.models import fetcher
 
-    _quick = supply.Pace(look=0.1, first=0.2, longest=0.5)
-    supply.Pace = lambda: _quick  # type: ignore[assignment,misc]
+    _quick = fetcher.Pace(look=0.1, first=0.2, longest=0.5)
+    fetcher.Pace = lambda: _quick  # type: ignore[assignment,misc]

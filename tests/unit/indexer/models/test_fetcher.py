@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.model_files import DownloadState, ModelFiles, all_files
 from indexer.models.published import PublishedFile
-from indexer.models.stock import Delivery, Wanted, wanted_by
-from indexer.models.supply import Pace, Supply
 from tests.support.sources import Host
 from tests.support.sources import host as serve
 from tests.support.workers import eventually, settings_for
@@ -27,30 +27,30 @@ def host() -> Iterator[Host]:
         yield state
 
 
-def wanted(folder: Path, *addresses: str, use: str = "clip") -> Wanted:
+def wanted(folder: Path, *addresses: str, use: str = "clip") -> ModelFiles:
     file = PublishedFile(folder / f"{use}.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), addresses)
-    return Wanted(use, f"the {use} model", (file,))
+    return ModelFiles(use, f"the {use} model", (file,))
 
 
 @contextlib.asynccontextmanager
-async def running(supply: Supply) -> AsyncIterator[Supply]:
-    task = asyncio.create_task(supply.run())
+async def running(fetcher: Fetcher) -> AsyncIterator[Fetcher]:
+    task = asyncio.create_task(fetcher.run())
     try:
-        yield supply
+        yield fetcher
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
 
-async def until(supply: Supply, condition: Callable[[Delivery], object]) -> Delivery:
-    """The first delivery of which it holds."""
+async def until(fetcher: Fetcher, condition: Callable[[DownloadState], object]) -> DownloadState:
+    """The first state of which it holds."""
 
-    async def look() -> Delivery | None:
-        delivery = supply.deliveries[0]
-        return delivery if condition(delivery) else None
+    async def look() -> DownloadState | None:
+        download = fetcher.downloads[0]
+        return download if condition(download) else None
 
-    found: Delivery = await eventually(look)
+    found: DownloadState = await eventually(look)
     return found
 
 
@@ -59,19 +59,19 @@ async def test_what_is_missing_is_fetched_and_told_of(host, tmp_path):
     came = asyncio.Event()
     loop = asyncio.get_running_loop()
     with capture_logs() as told:
-        supply = Supply([wanted(tmp_path, host.address + PATH)], pace=QUICK)
-        assert "clip.pt" in supply.missing("clip")
-        assert "fetched by itself" in supply.missing("clip")
-        supply.watch(lambda: loop.call_soon_threadsafe(came.set) if not supply.missing("clip") else None)
-        async with running(supply):
-            half = await until(supply, lambda delivery: delivery.arrived)
+        fetcher = Fetcher([wanted(tmp_path, host.address + PATH)], pace=QUICK)
+        assert "clip.pt" in fetcher.missing("clip")
+        assert "fetched by itself" in fetcher.missing("clip")
+        fetcher.watch(lambda: loop.call_soon_threadsafe(came.set) if not fetcher.missing("clip") else None)
+        async with running(fetcher):
+            half = await until(fetcher, lambda download: download.arrived)
             assert half.size == len(CONTENT)
             assert "% of 1 MB fetched, now from 127.0.0.1" in half.sentence
-            assert half.missing == supply.missing("clip"), "it stays the same, to be told once"
+            assert half.missing == fetcher.missing("clip"), "it stays the same, to be told once"
             host.hold.set()
             async with asyncio.timeout(20):
                 await came.wait()
-    assert supply.deliveries[0] == Delivery("clip", "the clip model", arrived=len(CONTENT), size=len(CONTENT))
+    assert fetcher.downloads[0] == DownloadState("clip", "the clip model", arrived=len(CONTENT), size=len(CONTENT))
     events = [line["event"] for line in told]
     assert events[0] == "weights missing"
     assert "fetching weights" in events
@@ -80,37 +80,37 @@ async def test_what_is_missing_is_fetched_and_told_of(host, tmp_path):
 
 async def test_it_asks_again_and_again_and_says_why_not(host, tmp_path):
     host.status = 503
-    supply = Supply([wanted(tmp_path, "http://127.0.0.1:9/", host.address + PATH)], pace=QUICK)
-    async with running(supply):
-        away = await until(supply, lambda delivery: delivery.trouble)
+    fetcher = Fetcher([wanted(tmp_path, "http://127.0.0.1:9/", host.address + PATH)], pace=QUICK)
+    async with running(fetcher):
+        away = await until(fetcher, lambda download: download.trouble)
         assert "127.0.0.1:9: Connection refused" in away.sentence
         assert "503" in away.sentence
         assert away.next_try is not None
-        await until(supply, lambda _: len(host.asked) >= 3)
+        await until(fetcher, lambda _: len(host.asked) >= 3)
         host.status = 200
-        there = await until(supply, lambda delivery: not delivery.missing)
+        there = await until(fetcher, lambda download: not download.missing)
         assert (there.trouble, there.next_try, there.host) == ("", None, "")
 
 
 @pytest.mark.parametrize("fetches", [True, False])
 async def test_a_file_put_there_by_hand_is_found(tmp_path, fetches):
-    supply = Supply([wanted(tmp_path, "http://127.0.0.1:9/")], fetches=fetches, pace=QUICK)
-    async with running(supply):
+    fetcher = Fetcher([wanted(tmp_path, "http://127.0.0.1:9/")], fetches=fetches, pace=QUICK)
+    async with running(fetcher):
         if fetches:
-            await until(supply, lambda delivery: delivery.trouble)
+            await until(fetcher, lambda download: download.trouble)
         (tmp_path / "clip.pt").write_bytes(CONTENT[:1000])  # not all of it yet
-        await until(supply, lambda delivery: "damaged or not" in delivery.missing)
+        await until(fetcher, lambda download: "damaged or not" in download.missing)
         (tmp_path / "clip.pt").write_bytes(CONTENT)
-        await until(supply, lambda delivery: not delivery.missing)
+        await until(fetcher, lambda download: not download.missing)
 
 
 async def test_a_file_put_there_ends_the_download_of_it(host, tmp_path):
     host.hold.clear()
-    supply = Supply([wanted(tmp_path, host.address + PATH)], pace=QUICK)
-    async with running(supply):
-        await until(supply, lambda delivery: delivery.arrived)
+    fetcher = Fetcher([wanted(tmp_path, host.address + PATH)], pace=QUICK)
+    async with running(fetcher):
+        await until(fetcher, lambda download: download.arrived)
         (tmp_path / "clip.pt").write_bytes(CONTENT)
-        await until(supply, lambda delivery: not delivery.missing)
+        await until(fetcher, lambda download: not download.missing)
         before = (tmp_path / "clip.pt").stat().st_ino
         host.hold.set()
     assert (tmp_path / "clip.pt").stat().st_ino == before
@@ -119,60 +119,60 @@ async def test_a_file_put_there_ends_the_download_of_it(host, tmp_path):
 async def test_what_is_being_copied_there_is_let_be(host, tmp_path):
     (tmp_path / "clip.pt").write_bytes(CONTENT[:1000])
     pace = Pace(look=0.01, first=0.02, longest=0.05, copying=3600)
-    async with running(Supply([wanted(tmp_path, host.address + PATH)], pace=pace)) as supply:
+    async with running(Fetcher([wanted(tmp_path, host.address + PATH)], pace=pace)) as fetcher:
         await asyncio.sleep(0.1)
         assert host.asked == []
         (tmp_path / "clip.pt").write_bytes(CONTENT)
-        await until(supply, lambda delivery: not delivery.missing)
+        await until(fetcher, lambda download: not download.missing)
     assert host.asked == []
 
 
 async def test_a_damaged_file_is_said_so_and_fetched_again(host, tmp_path):
     (tmp_path / "clip.pt").write_bytes(b"!" * len(CONTENT))
-    supply = Supply([wanted(tmp_path, host.address + PATH)], pace=QUICK)
-    assert "clip.pt is damaged or not what was published" in supply.missing("clip")
-    assert supply.deliveries[0].arrived == 0
-    async with running(supply):
-        await until(supply, lambda delivery: not delivery.missing)
+    fetcher = Fetcher([wanted(tmp_path, host.address + PATH)], pace=QUICK)
+    assert "clip.pt is damaged or not what was published" in fetcher.missing("clip")
+    assert fetcher.downloads[0].arrived == 0
+    async with running(fetcher):
+        await until(fetcher, lambda download: not download.missing)
         host.hold.clear()
         (tmp_path / "clip.pt").unlink()
-        await until(supply, lambda delivery: delivery.missing)
+        await until(fetcher, lambda download: download.missing)
         host.hold.set()
-        await until(supply, lambda delivery: not delivery.missing)
+        await until(fetcher, lambda download: not download.missing)
     assert (tmp_path / "clip.pt").read_bytes() == CONTENT
 
 
 async def test_one_that_cannot_be_had_does_not_hold_up_the_next(host, tmp_path):
-    supply = Supply(
+    fetcher = Fetcher(
         [wanted(tmp_path, "http://127.0.0.1:9/"), wanted(tmp_path, host.address + PATH, use="faces")], pace=QUICK
     )
-    async with running(supply):
-        await until(supply, lambda _: not supply.missing("faces"))
-        assert supply.missing("clip")
-    assert supply.missing("other") == ""
+    async with running(fetcher):
+        await until(fetcher, lambda _: not fetcher.missing("faces"))
+        assert fetcher.missing("clip")
+    assert fetcher.missing("other") == ""
 
 
 async def test_a_model_of_ones_own_is_waited_for(tmp_path):
     own = tmp_path / "own.pt"
-    supply = Supply([Wanted("clip", "own", own=(own, own.with_suffix(".json")))], pace=QUICK)
-    assert f"put {own} and {own.with_suffix('.json')} there" in supply.missing("clip")
-    async with running(supply):
+    fetcher = Fetcher([ModelFiles("clip", "own", own=(own, own.with_suffix(".json")))], pace=QUICK)
+    assert f"put {own} and {own.with_suffix('.json')} there" in fetcher.missing("clip")
+    async with running(fetcher):
         own.with_suffix(".json").write_text("{}")
         own.touch()
-        await until(supply, lambda delivery: not delivery.missing)
+        await until(fetcher, lambda download: not download.missing)
 
 
 def test_what_the_settings_want(tmp_path, monkeypatch):
     settings = {"clip_model": "RN50", "clip_download_root": tmp_path, "immich_ml_url": ""}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    assert [one.use for one in wanted_by(settings_for("postgresql://", tmp_path, **settings))] == ["clip", "faces"]
+    assert [one.use for one in all_files(settings_for("postgresql://", tmp_path, **settings))] == ["clip", "faces"]
     settings["immich_ml_url"] = "http://ml:3003"
-    (clip,) = wanted_by(settings_for("postgresql://", tmp_path, hf_endpoint="https://hf.example", **settings))
+    (clip,) = all_files(settings_for("postgresql://", tmp_path, hf_endpoint="https://hf.example", **settings))
     assert [address.split("/")[2] for address in clip.files[0].addresses] == [
         *("hf.example", "huggingface.co", "hf-mirror.com", "www.modelscope.cn")
     ]
-    assert wanted_by(settings_for("postgresql://", tmp_path, tasks="ocr", **settings)) == []
+    assert all_files(settings_for("postgresql://", tmp_path, tasks="ocr", **settings)) == []
     settings["clip_model"] = str(tmp_path / "own.pt")
-    (own,) = wanted_by(settings_for("postgresql://", tmp_path, **settings))
+    (own,) = all_files(settings_for("postgresql://", tmp_path, **settings))
     assert own.own == (tmp_path / "own.pt", tmp_path / "own.json")
-    assert Supply.of(settings_for("postgresql://", tmp_path, **settings)).missing("clip")
+    assert Fetcher.of(settings_for("postgresql://", tmp_path, **settings)).missing("clip")

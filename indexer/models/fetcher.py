@@ -16,10 +16,10 @@ from pathlib import Path
 import structlog
 
 from indexer.errors import WeightsError
-from indexer.models import stock
+from indexer.models import model_files
 from indexer.models.download import TakenError, download
+from indexer.models.model_files import DownloadState, LocalFiles, ModelFiles, Use
 from indexer.models.published import PublishedFile, megabytes
-from indexer.models.stock import Delivery, Stock, Use, Wanted
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient a supply is, in seconds.
+    """How patient a fetcher is, in seconds.
 
     Attributes:
         look: between two looks at the files.
@@ -44,13 +44,13 @@ class Pace:
     told: float = 30
 
 
-class _Shelf:
+class _Entry:
     """One model's place: what is wanted, what is there, and when to try again to fetch the rest."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: ModelFiles) -> None:
         self.wanted = wanted
-        self.stock = Stock(wanted)
-        self.delivery = Delivery(wanted.use, wanted.model, size=wanted.size)
+        self.local = LocalFiles(wanted)
+        self.download = DownloadState(wanted.use, wanted.model, size=wanted.size)
         self.pause = 0.0
         self.due = 0.0
 
@@ -59,7 +59,7 @@ class _StopError(WeightsError):
     """The download is not wanted any more."""
 
 
-class Supply:
+class Fetcher:
     """Keeps what is `wanted` there, from `run` on; all but `run` may be called from any thread.
 
     Making one reads the files that are there: seconds per gigabyte.
@@ -67,33 +67,44 @@ class Supply:
     Args:
         wanted: the first first.
         fetches: whether to fetch what is missing, or only to look for it.
+        bringer: who brings it where this one does not fetch, in a sentence.
         pace: how patient to be.
     """
 
-    def __init__(self, wanted: Sequence[Wanted] = (), *, fetches: bool = True, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[ModelFiles] = (),
+        *,
+        fetches: bool = True,
+        bringer: str = "the indexer fetches it, or a person puts it there",
+        pace: Pace | None = None,
+    ) -> None:
         self._fetches = fetches
+        self._bringer = "it is fetched by itself" if fetches else bringer
         self._pace = pace or Pace()
         self._watchers: list[Callable[[], None]] = []
-        self._shelves: dict[Use, _Shelf] = {one.use: _Shelf(one) for one in wanted}
+        self._entries: dict[Use, _Entry] = {one.use: _Entry(one) for one in wanted}
         self._changing = threading.Lock()
         self._look_at_all()
 
     @classmethod
-    def of(cls, settings: Settings) -> "Supply":
+    def of(cls, settings: Settings) -> "Fetcher":
         """As the settings say; it fetches where it may write. Raises WeightsError: a model is unknown."""
-        wanted = stock.wanted_by(settings)
+        wanted = model_files.all_files(settings)
         folders = {file.path.parent for one in wanted for file in one.files}
-        return cls(wanted, fetches=settings.weights_source != "none" and all(map(_is_writable, folders)))
+        if settings.weights_source == "none":
+            return cls(wanted, fetches=False, bringer="WEIGHTS_SOURCE=none: a person is to put it there")
+        return cls(wanted, fetches=all(map(_is_writable, folders)))
 
     @property
-    def deliveries(self) -> list[Delivery]:
+    def downloads(self) -> list[DownloadState]:
         """How it stands with each model."""
-        return [shelf.delivery for shelf in self._shelves.values()]
+        return [entry.download for entry in self._entries.values()]
 
     def missing(self, use: Use) -> str:
         """What is missing of the model for that, in a sentence; empty where nothing is."""
-        shelf = self._shelves.get(use)
-        return shelf.delivery.missing if shelf else ""
+        entry = self._entries.get(use)
+        return entry.download.missing if entry else ""
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Have `changed` called, from any thread, after something came, went, or could not be had."""
@@ -104,71 +115,70 @@ class Supply:
         while True:
             try:
                 await _in_thread(self._look_at_all)
-                for shelf in self._shelves.values() if self._fetches else ():
-                    if shelf.delivery.missing and shelf.wanted.files and time.monotonic() >= shelf.due:
-                        await self._fetch(shelf)
+                for entry in self._entries.values() if self._fetches else ():
+                    if entry.download.missing and entry.wanted.files and time.monotonic() >= entry.due:
+                        await self._fetch(entry)
                         break
             except Exception:  # never a reason to stop reading photos
                 log.exception("cannot look after the weights")
             await asyncio.sleep(self._pace.look)
 
     def _look_at_all(self) -> None:
-        for shelf in self._shelves.values():
-            before, missing = shelf.delivery.missing, shelf.stock.lacking()
-            if missing and shelf.wanted.files:
-                by = "it is fetched by itself" if self._fetches else "the indexer fetches it, or a person puts it there"
-                missing = f"{missing}; {by}"
+        for entry in self._entries.values():
+            before, missing = entry.download.missing, entry.local.lacking()
+            if missing and entry.wanted.files:
+                missing = f"{missing}; {self._bringer}"
             if missing and missing != before:
-                log.warning("weights missing", model=shelf.wanted.model, reason=missing)
+                log.warning("weights missing", model=entry.wanted.model, reason=missing)
             elif before and not missing:
-                log.info("weights are there", model=shelf.wanted.model)
+                log.info("weights are there", model=entry.wanted.model)
             ended = {} if missing else {"host": "", "trouble": "", "next_try": None}
-            self._set(shelf, missing=missing, arrived=shelf.stock.all_arrived, **ended)
+            self._set(entry, missing=missing, arrived=entry.local.all_arrived, **ended)
 
-    def _set(self, shelf: _Shelf, **changes: object) -> None:
+    def _set(self, entry: _Entry, **changes: object) -> None:
         with self._changing:
-            before = shelf.delivery
-            after = shelf.delivery = replace(before, **changes)  # type: ignore[arg-type]
+            before = entry.download
+            after = entry.download = replace(before, **changes)  # type: ignore[arg-type]
         if (before.missing, before.trouble) != (after.missing, after.trouble):
             for changed in self._watchers:
                 changed()
 
-    async def _fetch(self, shelf: _Shelf) -> None:
+    async def _fetch(self, entry: _Entry) -> None:
         """Try once; beside it looks go on, and end it where somebody has put the file there."""
-        before, stop = shelf.delivery.arrived, threading.Event()
-        fetching = asyncio.ensure_future(_in_thread(lambda: self._fetch_all(shelf, stop)))
+        before, stop = entry.download.arrived, threading.Event()
+        fetching = asyncio.ensure_future(_in_thread(lambda: self._fetch_all(entry, stop)))
         try:
             while not fetching.done():
                 await asyncio.wait({fetching}, timeout=self._pace.look)
                 if not fetching.done():
                     await _in_thread(self._look_at_all)
-                if not shelf.delivery.missing:
+                if not entry.download.missing:
                     stop.set()
             fetching.result()
         except TakenError:
-            shelf.due = 0.0
-            self._set(shelf, host="", trouble="", next_try=None)
+            entry.due = 0.0
+            self._set(entry, host="", trouble="", next_try=None)
         except _StopError:
             pass
         except WeightsError as error:
-            arrived = shelf.delivery.arrived > before
-            shelf.pause = min(2 * shelf.pause if shelf.pause and not arrived else self._pace.first, self._pace.longest)
-            shelf.due = time.monotonic() + shelf.pause
-            at = datetime.now(UTC) + timedelta(seconds=shelf.pause)
-            model, seconds = shelf.wanted.model, round(shelf.pause)
+            arrived = entry.download.arrived > before
+            entry.pause = min(2 * entry.pause if entry.pause and not arrived else self._pace.first, self._pace.longest)
+            entry.due = time.monotonic() + entry.pause
+            at = datetime.now(UTC) + timedelta(seconds=entry.pause)
+            model, seconds = entry.wanted.model, round(entry.pause)
             log.warning("cannot fetch weights", model=model, reason=str(error), again_in_seconds=seconds)
-            self._set(shelf, host="", trouble=str(error), next_try=at)
+            self._set(entry, host="", trouble=str(error), next_try=at)
         else:
-            shelf.pause = 0.0
+            entry.pause = 0.0
             await _in_thread(self._look_at_all)
         finally:
             stop.set()
 
-    def _fetch_all(self, shelf: _Shelf, stop: threading.Event) -> None:
-        for file in shelf.wanted.files:
-            if not shelf.stock.has(file):
+    def _fetch_all(self, entry: _Entry, stop: threading.Event) -> None:
+        for file in entry.wanted.files:
+            if not entry.local.has(file):
                 self._let_it_be_copied(file, stop)
-                download(file, self._progress(shelf, file, stop))
+                download(file, self._progress(entry, file, stop))
 
     def _let_it_be_copied(self, file: PublishedFile, stop: threading.Event) -> None:
         """Until a file that somebody is copying there grows no more: it may be the right one in a moment."""
@@ -176,16 +186,16 @@ class Supply:
             if stop.wait(self._pace.look):
                 raise _StopError("somebody has put it there")
 
-    def _progress(self, shelf: _Shelf, file: PublishedFile, stop: threading.Event) -> Callable[[str, int], None]:
-        wanted = shelf.wanted
-        others = shelf.stock.all_arrived - shelf.stock.arrived(file)
+    def _progress(self, entry: _Entry, file: PublishedFile, stop: threading.Event) -> Callable[[str, int], None]:
+        wanted = entry.wanted
+        others = entry.local.all_arrived - entry.local.arrived(file)
         due = 0.0
 
         def progress(host: str, done: int) -> None:
             nonlocal due
             if stop.is_set():
                 raise _StopError("somebody has put it there")
-            self._set(shelf, host=host, arrived=others + done)
+            self._set(entry, host=host, arrived=others + done)
             if time.monotonic() >= due:
                 due = time.monotonic() + self._pace.told
                 percent = 100 * (others + done) // wanted.size

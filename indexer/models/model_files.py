@@ -18,7 +18,7 @@ Signature = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelFiles:
     """What one model needs: published files, and (a model of one's own) files that only a person can put there."""
 
     use: Use
@@ -33,7 +33,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class DownloadState:
     """How it stands with the weights of one model.
 
     Attributes:
@@ -77,10 +77,10 @@ class Delivery:
         return "; ".join(said)
 
 
-class Stock:
+class LocalFiles:
     """What is there of one model's files; reads a file only where it is another one than before."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: ModelFiles) -> None:
         self._wanted = wanted
         self._genuine: dict[Path, Signature] = {}
         self._wrong: dict[Path, Signature] = {}
@@ -124,37 +124,37 @@ class Stock:
         return sum(self.arrived(file) for file in self._wanted.files)
 
 
-def look(wanted: Wanted) -> Delivery:
+def state_of(wanted: ModelFiles) -> DownloadState:
     """How it stands with that now, for who neither fetches nor waits."""
-    stock = Stock(wanted)
-    missing = stock.lacking()
-    return replace(Delivery(wanted.use, wanted.model, missing, size=wanted.size), arrived=stock.all_arrived)
+    local = LocalFiles(wanted)
+    missing = local.lacking()
+    return replace(DownloadState(wanted.use, wanted.model, missing, size=wanted.size), arrived=local.all_arrived)
 
 
-def wanted_by(settings: Settings) -> list[Wanted]:
+def all_files(settings: Settings) -> list[ModelFiles]:
     """What the settings ask for; a face model where no other server is named, and InsightFace is here.
 
     Raises:
         WeightsError: a model is unknown.
     """
-    found = [of_clip(settings, settings.clip_model)] if "clip" in settings.tasks else []
+    found = [clip_files(settings, settings.clip_model)] if "clip" in settings.tasks else []
     if not settings.ml_urls and importlib.util.find_spec("insightface") is not None:
-        found.append(of_faces(settings))
+        found.append(face_files(settings))
     return found
 
 
-def of_clip(settings: Settings, model: str) -> Wanted:
+def clip_files(settings: Settings, model: str) -> ModelFiles:
     """What that CLIP model needs. Raises WeightsError: it is unknown."""
     if model.endswith(".pt"):
         path = Path(model)
-        return Wanted("clip", path.stem, own=(path, path.with_suffix(".json")))
-    return Wanted("clip", model, (weights.published(model, settings.clip_download_root, _sources(settings)),))
+        return ModelFiles("clip", path.stem, own=(path, path.with_suffix(".json")))
+    return ModelFiles("clip", model, (weights.published(model, settings.clip_download_root, _sources(settings)),))
 
 
-def of_faces(settings: Settings) -> Wanted:
+def face_files(settings: Settings) -> ModelFiles:
     """What FACE_MODEL needs. Raises WeightsError: it is unknown."""
     model = settings.face_model
-    return Wanted("faces", model, face_weights.published(model, settings.face_download_root, _sources(settings)))
+    return ModelFiles("faces", model, face_weights.published(model, settings.face_download_root, _sources(settings)))
 
 
 def _sources(settings: Settings) -> Sequence[Source]:

@@ -12,20 +12,20 @@ import structlog
 from indexer.database.pool import PATIENCE, Connection, Pool, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
-from indexer.models.stock import Delivery
-from indexer.models.supply import Supply
+from indexer.models.fetcher import Fetcher
+from indexer.models.model_files import DownloadState
 
 log = structlog.get_logger()
 
-_SQL = queries("deliveries")
+_SQL = queries("downloads")
 _PAUSE = 2.0  # seconds between two looks
 
 
-async def tell(pool: Pool, worker: UUID, supply: Supply) -> None:
-    """Keep what `worker` tells of its supply up to date, for ever."""
+async def tell(pool: Pool, worker: UUID, fetcher: Fetcher) -> None:
+    """Keep what `worker` tells of its downloads up to date, for ever."""
     told: str | None = None
     while True:
-        now = _written([delivery for delivery in supply.deliveries if delivery.missing])
+        now = _written([download for download in fetcher.downloads if download.missing])
         if now != told:
             try:
                 await within(PATIENCE, pool.execute(_SQL["tell"], str(worker), now))
@@ -35,19 +35,19 @@ async def tell(pool: Pool, worker: UUID, supply: Supply) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-async def told(connection: Connection | Pool) -> list[Delivery]:
+async def told(connection: Connection | Pool) -> list[DownloadState]:
     """What living workers wait for."""
     return [_read(row["one"]) for row in await connection.fetch(_SQL["told"])]
 
 
-def _written(deliveries: Sequence[Delivery]) -> str:
-    return json.dumps([delivery.as_json for delivery in deliveries])
+def _written(downloads: Sequence[DownloadState]) -> str:
+    return json.dumps([download.as_json for download in downloads])
 
 
-def _read(text: str) -> Delivery:
+def _read(text: str) -> DownloadState:
     """Also one that another version wrote."""
-    known = {field.name for field in fields(Delivery)}
+    known = {field.name for field in fields(DownloadState)}
     given = {name: value for name, value in json.loads(text).items() if name in known}
     if given.get("next_try"):
         given["next_try"] = datetime.fromisoformat(given["next_try"])
-    return Delivery(**given)
+    return DownloadState(**given)

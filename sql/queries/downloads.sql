@@ -1,4 +1,4 @@
--- Asked by indexer/work/deliveries.py: how far the weights are that living workers fetch, one row of `state` for all of them.
+-- Asked by indexer/work/downloads.py: how far the weights are that living workers fetch, one row of `state` for all of them.
 
 -- name: tell
 -- Worker $1 fetches $2, a list. What workers told that are gone is forgotten.
