@@ -1,12 +1,13 @@
 """A gateway to measure: served in this process over a real socket, on a database and a model of its own."""
 
 import argparse
+import asyncio
 import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -46,7 +47,7 @@ def queries() -> Iterator[str]:
 
 
 class OneThread:
-    """A text tower whose every call, the gateway's and the bare ones, runs in one thread: a second would slow both."""
+    """A text tower whose every call runs in one thread: a second would slow both."""
 
     def __init__(self, model: TextModel) -> None:
         self.name, self.dimensions = model.name, model.dimensions
@@ -100,9 +101,7 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         await StandIn(connection, Path()).install()
     finally:
         await connection.close()
-    loaded = models.load(settings)
-    if loaded.text is not None:
-        loaded = replace(loaded, text=OneThread(loaded.text))
+    loaded = await asyncio.to_thread(models.load, settings)
     runner = web.AppRunner(create_app(settings, loaded, forward=_nobody), handler_cancellation=True, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,7 +1,7 @@
 """What the service costs on top of its models: photos a second through all of it, against the bare models.
 
-Both sides see the same pictures through the very same loaded models, in turn, in one process; PostgreSQL's own work is
-on the pipeline's account.
+Both sides see the same pictures through models loaded alike, in turn: the bare ones in this process, the pipeline's in
+processes of their own, as always. PostgreSQL's work is on the pipeline's account, and so is what goes between those.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from bench.models_raw import load_models, raw_images_per_second, raw_seconds_per
 from bench.queue import on_database
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
-from indexer.models.checkpoint import configuration
 from indexer.models.device import Device, resolve_device
+from indexer.models.shapes import configuration
 from indexer.models.small import write_random_checkpoint
 from indexer.queue.jobs import Priority
 from indexer.queue.requests import enqueue
 from indexer.settings import Settings
-from indexer.work.worker import Models, Worker
+from indexer.work.worker import Worker
+from indexer.work.worker import load_models as load_hosted
 
 NAME = "pipeline"
 DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare models' photos/s"
@@ -59,12 +60,18 @@ async def _measure(
     url: str, pictures: list[Path], clip: str, device: Device, work: Path, rounds: int
 ) -> dict[str, object]:
     settings = Settings.load(
-        db_url=url, media_path_map=f"/data={work / 'media'}", clip_model=clip, reconcile_seconds=3600, _env_file=None
+        db_url=url,
+        media_path_map=f"/data={work / 'media'}",
+        clip_model=clip,
+        device=device,
+        reconcile_seconds=3600,
+        _env_file=None,
     )
     raw = load_models(clip, device=device, threads=1)
     previews = [path.read_bytes() for path in pictures]
     pool = await asyncpg.create_pool(url, min_size=1, max_size=4)
-    worker = Worker(settings, Models(raw.clip, raw.ocr, device))
+    models = await asyncio.to_thread(load_hosted, settings)
+    worker = Worker(settings, models)
     task = None
     try:
         immich = StandIn(pool, work / "media")
@@ -83,6 +90,7 @@ async def _measure(
         worker.stop()
         if task is not None:
             await task
+        models.close()
         await pool.close()
     return {
         "efficiency": round(statistics.median(p / b for p, b in zip(piped, bare, strict=True)), 3),

@@ -1,6 +1,7 @@
 """What a search costs on top of the text tower: over HTTP, through the gateway, against the bare model call.
 
-Both sides use the very same loaded model in one process, which also is the client, in turn; no two queries are alike.
+Both sides use the same model, in turn: the bare one in this process, which also is the client, the gateway's in one of
+its own, as always; no two queries are alike.
 The bare call is the fastest exact one we know: padding cut to the longest query, bf16 where that is faster.
 """
 
@@ -11,8 +12,9 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from bench.gateway import Served, queries, served, workplace
+from bench.gateway import OneThread, Served, queries, served, workplace
 from gateway.ml.text import TextModel
+from indexer.models.load import load_text_tower
 from indexer.settings import Settings
 
 NAME = "text"
@@ -30,9 +32,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 async def _measure(settings: Settings, rounds: int, singles: int, bulk: int) -> dict[str, object]:
+    model = OneThread(await asyncio.to_thread(load_text_tower, settings))
     async with served(settings) as gateway:
-        model = gateway.models.text
-        assert model is not None
         texts = queries()
         for query in itertools.islice(texts, 5):
             await gateway.text(query)

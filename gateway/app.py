@@ -73,27 +73,33 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
     pictures = Pictures(
         library,
         metrics,
-        clip_model=texts.model_name,
+        clip_model=lambda: texts.model_name,
         ocr_model=models.ocr_model,
+        tasks=[task for task, there in (("clip", models.text), ("ocr", models.ocr_model)) if there is not None],
         load=models.load_pictures,
         queue=settings.gateway_picture_queue,
         wait=settings.gateway_wait_seconds,
         max_pixels=settings.max_megapixels * 1_000_000,
+        missing=lambda: models.fetcher.missing("clip"),
     )
     for gate in (texts.gate, pictures.gate):
         metrics.watch(gate)
     guard = Guard(settings, metrics)
     app = web.Application(middlewares=[guard.__call__])
     app.on_response_prepare.append(guard.on_prepare)
-    states: dict[str, Callable[[], Any]] = {}
-    health = Health(models.text, pictures, library, states)
+    states: dict[str, Callable[[], Any]] = {"weights": lambda: [one.as_json for one in models.fetcher.downloads]}
+    health = Health(models.text, pictures, texts.engines, library, states)
+    metrics.watch_engines(lambda: texts.engines | pictures.engines)
+    metrics.watch_weights(models.fetcher)
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
         state = await health.look()
         (log.info if state["ready"] else log.warning)("answering", **state)
         warming = asyncio.ensure_future(texts.warm())
+        fetching = asyncio.ensure_future(models.fetcher.run())
         yield
         warming.cancel()
+        fetching.cancel()
         texts.close()
         pictures.close()
         await library.close()
@@ -104,7 +110,7 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
         app.on_cleanup.append(lambda _app: immich.close())
     _serve_people(app, settings, immich, texts, metrics)
     if forward is None:
-        forwarder = forward = Forwarder(settings, metrics)
+        forwarder = forward = Forwarder(settings, metrics, models.fetcher)
         recovery = _recovery(settings, library, forwarder, immich)
         app.cleanup_ctx.extend([forwarder.running, recovery.running])
         states |= {"forwarder": forwarder.state, "forgotten": recovery.state}
@@ -142,7 +148,7 @@ def _serve_people(
     events = Events(identity, overview)
     for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
-    me = Me(settings.immich_pages, texts.model_name)
+    me = Me(settings.immich_pages, lambda: texts.model_name)
     answering = (me, search, assets, thumbnails, reprocess, webhooks, StatusEndpoint(overview), events)
     app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())

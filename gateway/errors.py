@@ -147,6 +147,10 @@ class UnavailableError(BusyError):
     code = "unavailable"
 
 
+class ModelAwayError(UnavailableError):
+    """A model that an answer needs is not there now: its weights are missing, or it is sick; the text says which."""
+
+
 class DeadlineError(GatewayError):
     """The answer took longer than we let anybody wait."""
 

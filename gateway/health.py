@@ -7,6 +7,9 @@ from gateway.errors import UnavailableError
 from gateway.library import Library
 from gateway.ml.pictures import Pictures
 from gateway.ml.text import TextModel
+from indexer.models.engine import Engine
+from indexer.models.hosted import dimensions_of, name_of
+from indexer.models.states import Phase
 
 
 class Health:
@@ -16,16 +19,24 @@ class Health:
         self,
         text: TextModel | None,
         pictures: Pictures,
+        texts: Mapping[str, Engine],
         library: Library,
         others: Mapping[str, Callable[[], object]],
     ) -> None:
         self._text = text
         self._pictures = pictures
+        self._texts = texts
         self._library = library
         self._others = others
 
+    @property
+    def _engines(self) -> dict[str, Engine]:
+        return {**self._texts, **self._pictures.engines}
+
     async def ready(self) -> bool:
-        """Whether a search would be answered: the width that its vector must have is known."""
+        """Whether a search would be answered: the models are well, and the width that its vector must have is known."""
+        if not all(engine.state.is_ready for engine in self._engines.values()):
+            return False
         if self._text is None:
             return True
         try:
@@ -33,12 +44,19 @@ class Health:
         except UnavailableError:
             return False
 
+    @property
+    def waits_for_weights(self) -> bool:
+        """Whether a model is away, and its weights are all that it waits for: to start anew would not help."""
+        away = [state for engine in self._engines.values() if not (state := engine.state).is_ready]
+        return bool(away) and all(state.phase is Phase.WAITING for state in away)
+
     async def look(self) -> dict[str, Any]:
         """Everything, as JSON's types."""
         ready = await self.ready()
         return {
             "ready": ready,
-            "text": None if self._text is None else {"model": self._text.name, "dimensions": self._text.dimensions},
+            "text": self._text and {"model": name_of(self._text), "dimensions": dimensions_of(self._text)},
+            "engines": {name: engine.state.as_json for name, engine in self._engines.items()},
             "pictures": {"loaded": self._pictures.loaded},
             "database": {"trouble": self._library.trouble, "vector_width": self._library.last_width},
         } | {name: state() for name, state in self._others.items()}

@@ -21,7 +21,7 @@ from indexer.errors import ColumnWidthError, SchemaError
 from indexer.photos import results
 from indexer.photos.lines import StoredLine, parse_lines
 from indexer.queue import backlog
-from indexer.queue.backlog import Counts
+from indexer.queue.backlog import Counts, WorkerState
 
 log = structlog.get_logger()
 
@@ -165,6 +165,13 @@ class Library:
             return await self.ask(backlog.counts)
         except (AwayError, *NOT_OURS):
             return None
+
+    async def workers(self) -> list[WorkerState]:
+        """The indexers; none while the database is away."""
+        try:
+            return await self.ask(backlog.workers)
+        except (AwayError, *NOT_OURS):
+            return []
 
     async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
         """The answer, with all the caution that a database needs that may hang, be restarted or be restored.

@@ -1,7 +1,7 @@
 """What Prometheus is told."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -10,7 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
-from indexer.queue.backlog import Counts
+from indexer.models.engine import Engine
+from indexer.models.fetcher import Fetcher
+from indexer.queue.backlog import Counts, WorkerState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -64,6 +66,13 @@ class Metrics:
             "immich_indexer_backlog", "Photos in the indexer's queue, by state", ["state"], registry=registry
         )
 
+        self._indexers = Gauge(
+            "immich_indexer_engine_ready",
+            "Whether a model of an indexer is ready, and not sick",
+            ["indexer", "engine"],
+            registry=registry,
+        )
+
     def watch(self, gate: Gate) -> None:
         """Report how many are in."""
         self.waiting.labels(gate.what).set_function(lambda: gate.taken)
@@ -71,6 +80,14 @@ class Metrics:
     def watch_upstreams(self, servers: Sequence[Server]) -> None:
         """Report what each of them does, and how it is."""
         self.registry.register(_Upstreams(servers))
+
+    def watch_engines(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
+        """Report how each engine is that `engines` tells of."""
+        self.registry.register(_Engines(engines))
+
+    def watch_weights(self, fetcher: Fetcher) -> None:
+        """Report how much of each model's weights is here."""
+        self.registry.register(_Weights(fetcher))
 
     @contextmanager
     def timed(self, task: str) -> Iterator[None]:
@@ -83,13 +100,55 @@ class Metrics:
             raise
         self.seconds.labels(task).observe(time.perf_counter() - start)
 
-    def text(self, backlog: Counts | None) -> bytes:
-        """Everything, as Prometheus reads it; no backlog where the database is away."""
+    def text(self, backlog: Counts | None, workers: Sequence[WorkerState] = ()) -> bytes:
+        """Everything, as Prometheus reads it; no backlog and no workers where the database is away."""
+        self._indexers.clear()
+        for worker in workers:
+            for name, engine in worker.engines.items():
+                self._indexers.labels(worker.name, name).set(engine.state == "ready")
         self._backlog.clear()
         if backlog is not None:
             for state in ("waiting", "retrying", "running", "dead", "inbox"):
                 self._backlog.labels(state).set(getattr(backlog, state))
         return generate_latest(self.registry)
+
+
+class _Engines(Collector):
+    """How each engine of this gateway is, read when Prometheus asks."""
+
+    def __init__(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterable[Metric]:
+        """By the engine's name: text, clip, ocr."""
+        name, labels = "immich_gateway_engine", ["engine"]
+        ready = GaugeMetricFamily(f"{name}_ready", "Whether the model is ready, and not sick", labels=labels)
+        replaced = CounterMetricFamily(f"{name}_replacements", "Times that it was sick and replaced", labels=labels)
+        for engine, its in self._engines().items():
+            ready.add_metric([engine], its.state.is_ready)
+            replaced.add_metric([engine], its.replaced)
+        return ready, replaced
+
+
+class _Weights(Collector):
+    """How far the weights are, read when Prometheus asks."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    def collect(self) -> Iterable[Metric]:
+        """By the model's use (clip, faces) and name."""
+        name, labels = "immich_gateway_weights", ["use", "model"]
+        there = GaugeMetricFamily(f"{name}_ready", "Whether the weights are here, and genuine", labels=labels)
+        arrived = GaugeMetricFamily(f"{name}_arrived_bytes", "Bytes of the weights that are here", labels=labels)
+        size = GaugeMetricFamily(f"{name}_bytes", "Bytes of all the weights, where that is known", labels=labels)
+        for download in self._fetcher.downloads:
+            values = [download.use, download.model]
+            there.add_metric(values, not download.missing)
+            if download.size:
+                arrived.add_metric(values, download.arrived)
+                size.add_metric(values, download.size)
+        return there, arrived, size
 
 
 class _Upstreams(Collector):

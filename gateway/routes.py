@@ -14,6 +14,7 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.ml import protocol
 from gateway.ml.tasks import Relayed, Task
+from gateway.ping import WAITING
 
 
 class Routes:
@@ -61,15 +62,16 @@ class Routes:
 
     async def _ping(self, _request: web.Request) -> web.Response:
         # Immich asks a server that is not well last: honest while another one of its list may know better.
-        ready = await self._health.ready()
-        return web.Response(text="pong" if ready else "not ready", status=200 if ready else 503)
+        if await self._health.ready():
+            return web.Response(text="pong")
+        return web.Response(text=WAITING if self._health.waits_for_weights else "not ready", status=503)
 
     async def _look(self, _request: web.Request) -> web.Response:
         state = await self._health.look()
         return as_json(state, 200 if state["ready"] else 503)
 
     async def _measure(self, _request: web.Request) -> web.Response:
-        text = self._metrics.text(await self._library.backlog())
+        text = self._metrics.text(await self._library.backlog(), await self._library.workers())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _answer(self, request: web.Request) -> web.Response:

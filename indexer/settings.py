@@ -88,11 +88,13 @@ class Settings(BaseSettings):
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Number format; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at"
     )
-    weights_source: Literal["huggingface", "modelscope"] = Field(
-        "huggingface", description="Where `models fetch` takes weights from"
+    weights_source: Literal["auto", "huggingface", "modelscope", "none"] = Field(
+        "auto",
+        description="Who is asked first for weights that are missing. `auto`: Hugging Face, its mirror hf-mirror.com, "
+        "ModelScope, in turn; `none`: nobody, a person puts them there",
     )
-    hf_endpoint: str = Field("https://huggingface.co", description="Hugging Face, or a mirror of it")
-    modelscope_endpoint: str = Field("https://www.modelscope.cn", description="ModelScope, or a mirror of it")
+    hf_endpoint: str = Field("", description="A mirror of Hugging Face, asked before it: `https://hf-mirror.com`")
+    modelscope_endpoint: str = Field("", description="A mirror of ModelScope, asked before it")
 
     ocr_engine: Literal["rapidocr", "rapidocr-onnxruntime"] = Field(
         "rapidocr", description="`rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4)"

@@ -21,6 +21,8 @@ settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threads spin while they wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ["WEIGHTS_SOURCE"] = "none"  # no test asks a host of the world
+
 IMMICH_ROLE = "stand_in"  # as long as `postgres`, the name in most installations: on that a restore depends
 IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name
 EXTENSIONS = ("vector", "pg_trgm", "unaccent", "cube", "earthdistance")

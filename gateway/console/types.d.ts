@@ -105,6 +105,7 @@ interface Answer {
   items: Item[];
   next: number | null;
   textMatches: number | null;
+  withoutMeaning: boolean;
   notes: string[];
 }
 
@@ -117,9 +118,29 @@ interface WorkerFigures {
   polling: boolean;
 }
 
+/** A model's weights that are not there yet. */
+interface WeightsFigures {
+  use: "clip" | "faces";
+  model: string;
+  arrived: number;
+  size: number;
+  host: string;
+  reason: string;
+}
+
 interface ModelFigures {
   ocrModel: string | null;
   clipModel: string | null;
+  photos: number;
+}
+
+interface EngineFigures {
+  engine: string;
+  worker: string;
+  state: string;
+  since: string;
+  reason: string;
+  nextTry: string | null;
   photos: number;
 }
 
@@ -140,7 +161,9 @@ interface Status {
   withText: number;
   photosPerMinute: number;
   etaSeconds: number | null;
+  engines: EngineFigures[];
   workersAlive: number;
+  weights: WeightsFigures[];
   demoModel: string | null;
   failures: Failed[];
   models: ModelFigures[];

@@ -1,7 +1,8 @@
 """What is answered forwarder: faces, and whatever a newer Immich may ask, by Immich's own machine-learning server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.ml.upstream import Upstreams
 from indexer.errors import WeightsError
 from indexer.models import face_weights
 from indexer.models.faces import Face, load_faces
+from indexer.models.fetcher import Fetcher
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -64,10 +66,11 @@ class Forwarded:
 class Forwarder:
     """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
 
-    `came_back` is set whenever, after none of the servers was well, one is again; whoever waits for it clears it.
+    `came_back` is set whenever, after none of the servers was well, one is again, or the weights of the model here have
+    come; whoever waits for it clears it. `fetcher` brings those.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, fetcher: Fetcher | None = None) -> None:
         urls = settings.ml_urls
         self.upstreams = (
             Upstreams(
@@ -80,10 +83,13 @@ class Forwarder:
             else None
         )
         self.faces: Forwarded | LocalFaces = (
-            Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings)
+            Forwarded(self.upstreams, settings.face_model)
+            if self.upstreams
+            else _local(settings, self._missing_weights)
         )
         self.came_back = self.upstreams.came_back if self.upstreams else asyncio.Event()
         self._settings = settings
+        self._fetcher = fetcher or Fetcher()
         if self.upstreams is not None:
             metrics.watch_upstreams(self.upstreams.servers)
         if isinstance(self.faces, LocalFaces):
@@ -101,6 +107,7 @@ class Forwarder:
             return
         if missing := self._missing_weights():
             log.warning("faces cannot be answered", reason=missing)
+            self._tell_of_weights(asyncio.get_running_loop())
         yield
         if isinstance(self.faces, LocalFaces):
             self.faces.close()
@@ -124,7 +131,19 @@ class Forwarder:
             ]
         }
 
+    def _tell_of_weights(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Set `came_back` once they have come."""
+
+        def look() -> None:
+            if not self._fetcher.missing("faces"):
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self.came_back.set)
+
+        self._fetcher.watch(look)
+
     def _missing_weights(self) -> str:
+        if missing := self._fetcher.missing("faces"):
+            return missing
         try:
             face_weights.find(self._settings.face_model, self._settings.face_download_root)
         except WeightsError as error:
@@ -132,8 +151,10 @@ class Forwarder:
         return ""
 
 
-def _local(settings: Settings) -> LocalFaces:
+def _local(settings: Settings, missing: Callable[[], str]) -> LocalFaces:
     def load() -> Any:
+        if reason := missing():
+            raise WeightsError(reason)
         from indexer.models.device import resolve_device  # torch takes seconds to import
 
         return load_faces(settings.face_model, settings.face_download_root, device=resolve_device(settings.device))

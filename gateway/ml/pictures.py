@@ -3,22 +3,26 @@
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
-from gateway.errors import MissingInputError, TooLargeError, UnavailableError, UnsupportedError
+from gateway.errors import MissingInputError, ModelAwayError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
 from gateway.library import AwayError, Library, OccupiedError, Stored, Vector, check_width
 from gateway.metrics import Metrics
+from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
+from indexer.models.engine import Engine
 from indexer.models.inference import Inference
 from indexer.photos.lines import StoredLine, visible_text
 from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
+
+_WEIGHTS = 60  # seconds until weights that are missing may have come
 
 
 class Pictures:
@@ -27,8 +31,11 @@ class Pictures:
     Args:
         library: what the indexer has written.
         metrics: where to count.
-        clip_model: name of the CLIP model that the indexer uses, as stored with its vectors.
+        clip_model: tells the name of the CLIP model that the indexer uses, as stored with its vectors; None while
+            that is not known.
         ocr_model: name of its OCR engine, as stored with its lines.
+        tasks: clip, ocr, or both.
+        missing: tells what is missing of CLIP's weights, in a sentence; empty: nothing.
         load: loads the models, which takes a while, when a picture comes that the indexer does not know.
         queue: pictures that may wait at once.
         wait: seconds to wait for an indexer that may be at work on the picture.
@@ -40,19 +47,23 @@ class Pictures:
         library: Library,
         metrics: Metrics,
         *,
-        clip_model: str | None,
+        clip_model: Callable[[], str | None],
         ocr_model: str | None,
+        tasks: Collection[str],
         load: Callable[[], Inference],
         queue: int,
         wait: float,
         max_pixels: int,
+        missing: Callable[[], str] = lambda: "",
     ) -> None:
         self.gate = Gate("pictures", queue, retry_after=5)
         self._library = library
         self._metrics = metrics
         self._clip_model = clip_model
         self._ocr_model = ocr_model
+        self._tasks = frozenset(tasks)
         self._load = load
+        self._missing = missing
         self._wait = wait
         self._max_pixels = max_pixels
         self._inference: Inference | None = None
@@ -62,6 +73,12 @@ class Pictures:
     def loaded(self) -> bool:
         """Whether the models are."""
         return self._inference is not None
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Those of its models, by task; none before they are needed."""
+        inference = self._inference
+        return {} if inference is None else engines_of(clip=inference.clip, ocr=inference.ocr)
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"clip": vector, "ocr": lines, "imageWidth": pixels, "imageHeight": pixels}`. Raises GatewayError."""
@@ -109,17 +126,18 @@ class Pictures:
         Raises:
             BusyError: too many pictures are waiting.
             MissingInputError: the picture cannot be decoded.
-            UnavailableError: the models cannot be loaded.
+            UnavailableError: the models cannot be loaded, or are away.
             UnsupportedError: TASKS leaves it out.
         """
-        have = {"clip": self._clip_model, "ocr": self._ocr_model}
-        if missing := [task for task in wanted if have[task] is None]:
+        if missing := sorted(wanted - self._tasks):
             raise UnsupportedError(f"there is no {missing[0]} here: TASKS leaves it out")
         with self.gate():
             return await self._read(data, wanted)
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end the models."""
+        for engine in self.engines.values():
+            engine.close()
         if self._inference is not None:
             self._inference.close()
 
@@ -131,7 +149,8 @@ class Pictures:
         clip, ocr = "clip" in wanted and found.vector is None, "ocr" in wanted and found.lines is None
         inference = await self._models()
         try:
-            vector, lines = await inference.read(data, clip=clip, ocr=ocr)
+            with asked():
+                vector, lines = await inference.read(data, clip=clip, ocr=ocr)
         except PictureError as error:
             raise MissingInputError(str(error)) from error
         # Somebody may have been faster. What is stored counts, so that everybody gets the same.
@@ -151,6 +170,8 @@ class Pictures:
         if found.has(wanted):
             self._metrics.pictures.labels("stored").inc()
             return found
+        if "clip" in wanted and found.vector is None and (missing := self._missing()):
+            raise ModelAwayError(missing, _WEIGHTS)  # the indexer waits for them too
         loop = asyncio.get_running_loop()
         until, pause, coming = loop.time() + self._wait, 0.02, None
         while True:
@@ -173,7 +194,7 @@ class Pictures:
     async def _stored(self, digest: bytes) -> Stored:
         """What is committed; nothing while the database is away or busy."""
         try:
-            return await self._library.stored(digest, self._clip_model, self._ocr_model)
+            return await self._library.stored(digest, self._clip_model(), self._ocr_model)
         except AwayError:
             return Stored()
 

@@ -12,8 +12,10 @@ from gateway.gate import Gate
 from gateway.library import Library, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.ml.batcher import Batcher
+from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, vector_answer
 from gateway.ml.words import Words
+from indexer.models.hosted import name_of
 from indexer.photos import lexical
 from indexer.photos.vectors import as_query
 
@@ -24,8 +26,13 @@ BATCH = 32  # texts in one call of the model: more gain nothing
 class TextModel(Protocol):
     """What is needed of a CLIP model; `indexer.models.clip.Clip` is one."""
 
-    name: str
-    dimensions: int
+    @property
+    def name(self) -> str:
+        """As it is stored with the vectors of photos."""
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
 
     def encode_texts(self, texts: Sequence[str]) -> Vector:
         """(n, dimensions) float32, L2-normalised."""
@@ -61,31 +68,30 @@ class Texts:
         self._word_weight = np.float32(word_weight)
         self._size = cache
         self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self.engines = engines_of(text=model)
+        for engine in self.engines.values():
+            engine.when_lost(self._forget)
         # One call at a time, on all processors: a second one would only make both late.
         self._batcher: Batcher[str, Vector] = Batcher(self._encode, BATCH)
 
     @property
-    def has_model(self) -> bool:
-        """Whether there is CLIP here."""
-        return self._model is not None
-
-    @property
     def model_name(self) -> str | None:
-        """The model's; None where there is no CLIP here."""
-        return None if self._model is None else self._model.name
+        """The model's; None where there is no CLIP here, or its name is not known yet."""
+        return name_of(self._model)
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"clip": vector}`. Raises GatewayError."""
         request.entry("clip", "textual")
         text = request.need_text()
         words = lexical.words_only(text)
-        question = await (self._of_both(text) if words is None else self._of_words(words, text))
+        with asked():
+            question = await (self._of_both(text) if words is None else self._of_words(words, text))
         return {"clip": vector_answer(question)}
 
     async def warm(self) -> None:
         """Get to know the library, so that the first search is as good as the later ones."""
         if self._model is not None:
-            with contextlib.suppress(UnavailableError):
+            with contextlib.suppress(UnavailableError), asked():
                 await self._words.learn(await self._library.width(), self._model.dimensions)
 
     async def _of_both(self, text: str) -> Vector:
@@ -104,7 +110,7 @@ class Texts:
         """By words alone, if there are any; by meaning where that is all that can be asked."""
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        dimensions = self._model.dimensions
+        dimensions = self._model.dimensions  # known without its weights, most of the time
         width = await self._width(dimensions)
         question = await self._words.only(words, width, dimensions)
         return as_query(await self.embed(words.strip() or text), width) if question is None else question
@@ -119,26 +125,36 @@ class Texts:
 
         Raises:
             BusyError: too many texts are waiting.
+            MissingInputError: the model cannot take it.
+            ModelAwayError: the model is away.
             UnsupportedError: there is no CLIP here.
         """
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        key = self._model.name, text
-        known = self._cache.get(key)
-        if known is not None:
-            self._cache.move_to_end(key)
-            self._metrics.cache.labels("hit").inc()
-            return known
-        self._metrics.cache.labels("miss").inc()
-        with self.gate():
-            vector = await self._batcher(text)
-        self._cache[key] = vector
-        while len(self._cache) > self._size:
-            self._cache.popitem(last=False)
+        cache = self._cache  # another one, as soon as the model is found to be sick
+        with asked():
+            key = self._model.name, text
+            known = cache.get(key)
+            if known is not None:
+                cache.move_to_end(key)
+                self._metrics.cache.labels("hit").inc()
+                return known
+            self._metrics.cache.labels("miss").inc()
+            with self.gate():
+                vector = await self._batcher(text)
+        cache[key] = vector
+        while len(cache) > self._size:
+            cache.popitem(last=False)
         return vector
 
+    def _forget(self, _proven: float) -> None:
+        """Part of it may be wrong. May be called from any thread."""
+        self._cache = OrderedDict()
+
     def close(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end the model."""
+        for engine in self.engines.values():
+            engine.close()
         self._words.close()
         self._batcher.close()
 

@@ -83,7 +83,11 @@ class Words:
             return None
         sample = await self._sampler.current(width, dimensions)
         if not sample.places:  # Immich would keep the answer for when there are photos
-            raise UnavailableError("no photo has been read yet: search for words once some have been", 30)
+            raise UnavailableError(
+                "no photo has a vector yet, and Immich shows none without: search for words once some have one, or now "
+                "in the gateway's console",
+                30,
+            )
         matches = await self._matches(query, sample, _PATIENCE)
         question = await asyncio.to_thread(_sharpened, query, sample, matches)
         length = float(np.linalg.norm(question))

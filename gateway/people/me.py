@@ -1,5 +1,6 @@
 """`GET /api/me`: who is asking, and what they may do here."""
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -46,12 +47,12 @@ class Me:
 
     Args:
         immich: address of Immich's pages, for links.
-        clip_model: the name of the model that searches by meaning; None: there is none.
+        clip_model: tells the name of the model that searches by meaning; None: there is none, or it is not known yet.
     """
 
-    def __init__(self, immich: str, clip_model: str | None) -> None:
+    def __init__(self, immich: str, clip_model: Callable[[], str | None]) -> None:
         self._immich = immich
-        self._demo_model = clip_model if names.is_demo(clip_model) else None
+        self._clip_model = clip_model
 
     def endpoints(self) -> list[Endpoint[Parameters, None]]:
         """To be added to the API."""
@@ -59,6 +60,7 @@ class Me:
 
     async def _me(self, asked: Asked[Parameters, None]) -> web.Response:
         account, may = asked.person.account, asked.person.may
+        clip_model = self._clip_model()
         answer = MeAnswer(
             id=account.id,
             name=account.name,
@@ -67,7 +69,7 @@ class Me:
             permissions=None if asked.person.permissions is None else sorted(asked.person.permissions),
             may=Rights(search=may("asset.read"), thumbnails=may("asset.view"), reprocess=may("asset.update")),
             immich_url=self._immich,
-            demo_model=self._demo_model,
+            demo_model=clip_model if names.is_demo(clip_model) else None,
             version=indexer.__version__,
         )
         return as_json(answer.as_json)

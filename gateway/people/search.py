@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from gateway.answers import as_json
-from gateway.errors import UnsupportedError
+from gateway.errors import ModelAwayError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import Library
+from gateway.library import Library, Vector
 from gateway.metrics import Metrics
 from gateway.ml.text import Texts
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
@@ -95,6 +95,9 @@ class SearchAnswer(Shape):
     items: list[FoundPhoto]
     next: Annotated[int | None, Field(description="The offset of the next page; null: there is none.")]
     text_matches: Annotated[int, Field(description=f"Photos that hold the words, up to {hybrid.WORDS}.")]
+    without_meaning: Annotated[
+        bool, Field(description="Found by words alone, though meaning was asked for too: the model is not there.")
+    ]
     notes: Annotated[list[str], Field(description="What was not searched, and why.")]
 
 
@@ -137,34 +140,39 @@ class Search:
         given = asked.parameters
         wanted = given.wanted
         with self.gate(), self._metrics.timed(f"search.{wanted.mode}"):
-            page, notes = await self._find(asked.person.account.id, wanted, given.limit, given.offset)
+            page, missing = await self._find(asked.person.account.id, wanted, given.limit, given.offset)
         end = given.offset + given.limit
         answer = SearchAnswer(
             mode=wanted.mode,
             items=[_item(found) for found in page.items],
             next=end if page.more and end < _DEEPEST else None,
             text_matches=page.matches,
-            notes=notes,
+            without_meaning=bool(missing),
+            notes=[f"{missing}: found by words alone"] if missing else [],
         )
         return as_json(answer.as_json)
 
-    async def _find(self, user: UUID, wanted: SearchRequest, limit: int, offset: int) -> tuple[Page, list[str]]:
-        vector, notes = None, []
-        if wanted.by_meaning:
-            if self._texts.has_model or wanted.mode == "clip":
-                vector = asyncio.ensure_future(self._texts.embed(wanted.text))
-            else:
-                notes.append("there is no CLIP here (TASKS leaves it out): found by words alone")
+    async def _find(self, user: UUID, wanted: SearchRequest, limit: int, offset: int) -> tuple[Page, str]:
+        """A page, and why nothing was found by meaning that should have been; empty where it was, or need not be."""
 
-        async def question(pool: Pool) -> Page:
-            eyes = await viewer(pool, user)
-            return await hybrid.search(pool, wanted, eyes, vector, weight=self._weight, limit=limit, offset=offset)
+        async def find(vector: asyncio.Future[Vector] | None) -> Page:
+            async def question(pool: Pool) -> Page:
+                eyes = await viewer(pool, user)
+                return await hybrid.search(pool, wanted, eyes, vector, weight=self._weight, limit=limit, offset=offset)
 
+            return await self._library.need(question, patience=self._deadline)
+
+        if not wanted.by_meaning:
+            return await find(None), ""
+        vector = asyncio.ensure_future(self._texts.embed(wanted.text))
         try:
-            return await self._library.need(question, patience=self._deadline), notes
+            return await find(vector), ""
+        except (ModelAwayError, UnsupportedError) as error:
+            if wanted.mode == "clip":
+                raise
+            return await find(None), str(error)
         finally:
-            if vector is not None:
-                vector.cancel()
+            vector.cancel()
 
 
 def _item(found: Found) -> FoundPhoto:

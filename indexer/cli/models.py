@@ -3,9 +3,11 @@
 import asyncio
 
 import click
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from indexer.cli.command import command, err, out
+from indexer.errors import WeightsError
+from indexer.models import weights
 from indexer.settings import Settings
 
 
@@ -19,36 +21,30 @@ def models() -> None:
 @click.option("--faces", is_flag=True, help="Those of FACE_MODEL instead, into FACE_DOWNLOAD_ROOT.")
 @command
 async def models_fetch(settings: Settings, model: str | None, faces: bool) -> None:
-    """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT."""
-    from indexer.models import face_weights, weights
+    """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT. `run` does so by itself."""
+    from indexer.models import model_files
+    from indexer.models.download import download
 
-    wanted = model or settings.clip_model
-
+    wanted = (
+        model_files.face_files(settings) if faces else model_files.clip_files(settings, model or settings.clip_model)
+    )
+    for own in wanted.own:
+        if not own.is_file():
+            raise WeightsError(
+                f"there is no file {own}: put it there; only published models can be fetched, which are "
+                f"{', '.join(weights.FILES)}"
+            )
     with Progress(console=err) as progress:
-        task = progress.add_task(settings.face_model if faces else wanted, total=None)
+        for file in wanted.files:
+            task = progress.add_task(file.path.name, total=file.size)
 
-        def show(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
+            def show(host: str, done: int, task: TaskID = task, name: str = file.path.name) -> None:
+                progress.update(task, completed=done, description=f"{name} from {host}")
 
-        if faces:
-            for path in await asyncio.to_thread(
-                face_weights.fetch,
-                settings.face_model,
-                settings.face_download_root,
-                progress=show,
-                host=settings.hf_endpoint,
-            ):
-                out.print(f"{path} is there", highlight=False)
-            return
-        path = await asyncio.to_thread(
-            weights.fetch,
-            wanted,
-            settings.clip_download_root,
-            source=settings.weights_source,
-            progress=show,
-            host=settings.hf_endpoint if settings.weights_source == "huggingface" else settings.modelscope_endpoint,
-        )
-    out.print(f"{path} is there", highlight=False)
+            await asyncio.to_thread(download, file, show)
+            progress.update(task, completed=file.size)
+    for path in (*wanted.own, *(file.path for file in wanted.files)):
+        out.print(f"{path} is there", highlight=False)
 
 
 @models.command("check")
@@ -61,8 +57,11 @@ async def models_check(settings: Settings, model: str | None, faces: bool) -> No
     from indexer.models.checkpoint import open_checkpoint
 
     if faces:
-        for report in await asyncio.to_thread(face_weights.check, settings.face_model, settings.face_download_root):
-            out.print(str(report), highlight=False)
+        reports = await asyncio.to_thread(face_weights.check, settings.face_model, settings.face_download_root)
+        for report in reports:
+            out.print(str(report), highlight=False, soft_wrap=True)
+        if not all(report.genuine for report in reports):
+            raise WeightsError("fetch them again:  immich-indexer models fetch --faces")
         return
     checkpoint = await asyncio.to_thread(open_checkpoint, model or settings.clip_model, settings.clip_download_root)
     said = f"a {checkpoint.note}" if checkpoint.note else "as it should be"

@@ -16,8 +16,7 @@ from indexer.errors import IndexerError, RequestError
 from indexer.queue import backlog, requests
 from indexer.queue.selection import Selection
 from indexer.settings import Settings
-from indexer.work import verdicts
-from indexer.work.verdicts import Verdict
+from indexer.work import mistakes
 
 
 @click.command()
@@ -31,8 +30,7 @@ async def retry(settings: Settings, assets: tuple[UUID, ...], machine: bool) -> 
         await schema.require(connection)
         chosen = list(assets) or None
         if machine:
-            reasons = await backlog.given_up(connection, chosen)
-            chosen = [asset for asset, reason in reasons.items() if verdicts.of_reason(reason) is Verdict.MACHINE]
+            chosen = await mistakes.find(connection, chosen)
         revived = await requests.retry(connection, chosen)
     finally:
         await connection.close()

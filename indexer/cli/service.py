@@ -27,13 +27,15 @@ def run() -> None:
 @command
 async def _serve(settings: Settings) -> None:
     from indexer.models import memory
+    from indexer.models.fetcher import Fetcher
     from indexer.work import crashes
     from indexer.work.worker import load_models, serve
 
-    need = await asyncio.to_thread(memory.needed, settings, ("image",), ocr=True)
+    need = memory.needed(settings, ("image",), ocr=True)
     memory.warn(need)
     async with crashes.marked(settings.dsn, need):
-        await serve(settings, await asyncio.to_thread(load_models, settings))
+        fetcher = await asyncio.to_thread(Fetcher.of, settings)
+        await serve(settings, await asyncio.to_thread(load_models, settings, fetcher), fetcher)
 
 
 @click.command()

@@ -10,6 +10,7 @@ from indexer.cli.command import command, out
 from indexer.database.pool import connect_to_immich
 from indexer.errors import SettingsError
 from indexer.models import names
+from indexer.queue.backlog import EngineState
 from indexer.settings import Settings
 from indexer.views import status as status_module
 from indexer.work import doctor as doctor_module
@@ -51,10 +52,15 @@ async def status(settings: Settings, as_json: bool) -> None:
             f"indexer {worker.name} on {worker.device}: {worker.photos} photos, "
             f"seen {worker.seen_seconds:.0f} s ago{polling}"
         )
+    for away in state.engines:
+        engine = EngineState(away.state, away.since, away.reason, away.next_try)
+        out.print(engine.sentence(away.engine, away.worker, away.photos), highlight=False, markup=False, soft_wrap=True)
     if not state.alive:
         out.print("no indexer is running: start `immich-indexer run`")
     for advice in state.advice:
         out.print(advice, highlight=False)
+    for download in state.weights:
+        out.print(download.sentence, highlight=False, markup=False, soft_wrap=True)
     for waiting in state.waiting:
         photos = "1 photo waits" if waiting.photos == 1 else f"{waiting.photos} photos wait"
         line = f"{photos} since {waiting.since.astimezone():%d %B %H:%M}, through no fault of theirs: {waiting.reason}"

@@ -137,6 +137,7 @@ async def _show(
         finally:
             worker.stop()
             await task
+            models.close()
     return 0 if report["indexed"] == report["photos"] else 1
 
 

@@ -1,6 +1,5 @@
 """A Chinese-CLIP checkpoint on disk: its weights and the shape of the model they belong to."""
 
-import json
 import pickle
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +10,7 @@ import torch
 
 from indexer.errors import WeightsError, words_of
 from indexer.models import names, weights
-from indexer.models.torchvision_compat import ensure_torchvision
-
-Config = dict[str, Any]
-"""The arguments of `cn_clip.clip.model.CLIP`: the keys of one vision and one text file of cn_clip's `model_configs`,
-in one mapping."""
+from indexer.models.shapes import Config, configuration
 
 
 @dataclass(frozen=True)
@@ -78,59 +73,16 @@ def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
     """
     if model in weights.FILES:
         path = weights.find(model, download_root or Path.home() / ".cache" / "clip")  # cn_clip's own default
-        label, config = model, packaged_config(model)
+        label = model
     elif model.endswith(".pt"):
         path, label = Path(model), Path(model).stem
         if not path.is_file():
             raise WeightsError(f"the CLIP checkpoint {path} does not exist")
-        config = _beside(path)
     else:
         weights.file_of(model)  # raises, naming the models there are
         raise AssertionError(model)
+    config = configuration(model)
     report = weights.check(path)
     if not report.genuine:
-        raise WeightsError(
-            f"{path} is damaged or not what was published: SHA-256 {report.sha256}, expected {report.expected}\n"
-            f"delete it and run:  immich-indexer models fetch {model}"
-        )
+        raise WeightsError(f"{report}; it is fetched again by itself, or by `immich-indexer models fetch {model}`")
     return Checkpoint(label, path, config, report.sha256)
-
-
-def configuration(model: str) -> Config:
-    """The shape of a model, by its name or the path of its checkpoint; the weights need not be there.
-
-    Raises:
-        WeightsError: no such model, or the JSON of a checkpoint is missing or unusable.
-    """
-    if model.endswith(".pt"):
-        return _beside(Path(model))
-    weights.file_of(model)
-    return packaged_config(model)
-
-
-def _beside(path: Path) -> Config:
-    config_path = path.with_suffix(".json")
-    try:
-        config = json.loads(config_path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{path} needs its configuration beside it: {config_path}") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{config_path} is not readable JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise WeightsError(f"{config_path} is not a JSON object")
-    return config
-
-
-def packaged_config(model: str) -> Config:
-    """The shape of a named model, from the files inside cn_clip."""
-    ensure_torchvision()
-    from cn_clip.clip import utils
-
-    vision, text = utils._MODEL_INFO[model]["struct"].split("@")
-    folder = Path(utils.__file__).parent / "model_configs"
-    config: Config = {}
-    for part in (vision, text):
-        config |= json.loads((folder / f"{part}.json").read_text("utf-8"))
-    if isinstance(config["vision_layers"], str):  # cn_clip writes the ResNet's as "[3,4,6,3]" and evaluates it
-        config["vision_layers"] = json.loads(config["vision_layers"])
-    return config

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from indexer.errors import IndexerError
 from indexer.images import Picture
+from indexer.models import pixels
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.device import fastest_format
 from indexer.models.torchvision_compat import ensure_torchvision
@@ -21,10 +21,6 @@ from indexer.models.towers import Tower, load_tower, narrow, pack
 Precision = Literal["fp32", "bf16", "fp16"]
 
 log = logging.getLogger(__name__)
-
-# cn_clip's (and OpenAI's) mean and standard deviation of the training pictures, per channel, of values 0..1.
-_MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None, None]
-_STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
 _TEXTS_AT_ONCE = 32
 _NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -41,6 +37,7 @@ class Clip:
         name: identity of the weights, stored with every result.
         dimensions: width of the vectors.
         resolution: side of the square picture that the image tower sees, in pixels.
+        device: `cpu` or `cuda`, where it computes.
         precision: the numbers each loaded half computes in; results agree across them to a cosine of 0.9999.
     """
 
@@ -59,16 +56,12 @@ class Clip:
         self.resolution = resolution
         self.precision = precision
         self._towers = towers
-        self._device = device
+        self.device = device
         self._threads = threads
 
     def prepare(self, picture: Picture) -> np.ndarray:
-        """What the image tower sees: (3, resolution, resolution) float32, equal to cn_clip's `image_transform`.
-
-        Like cn_clip it squashes the whole picture into the square; nothing is cropped away.
-        """
-        square = Image.fromarray(picture.rgb).resize((self.resolution, self.resolution), Image.Resampling.BICUBIC)
-        return np.ascontiguousarray(normalised_pixels(np.asarray(square).transpose(2, 0, 1)))
+        """What the image tower sees, see `pixels.prepare`."""
+        return pixels.prepare(picture, self.resolution)
 
     def encode_images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """Vectors of prepared pictures: (n, dimensions) float32, each of length 1.
@@ -107,7 +100,7 @@ class Clip:
         # torch keeps this number for each calling thread, so two models of one process can differ in it.
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        vectors = _halving(lambda part: _forward(self._towers[tower], part, precision, self._device), batch)
+        vectors = _halving(lambda part: _forward(self._towers[tower], part, precision, self.device), batch)
         if not np.isfinite(vectors).all():
             raise IndexerError(f"{self.name} computed a vector that is not finite ({tower}, {precision})")
         return vectors
@@ -137,15 +130,6 @@ def _halving(forward: Callable[[torch.Tensor], np.ndarray], batch: torch.Tensor)
     torch.cuda.empty_cache()
     middle = len(batch) // 2
     return np.concatenate([_halving(forward, batch[:middle]), _halving(forward, batch[middle:])])
-
-
-def normalised_pixels(pixels: np.ndarray) -> np.ndarray:
-    """Channels of 0 to 255, (..., 3, height, width), as the image tower was trained on them: float32."""
-    normalised = pixels.astype(np.float32)
-    normalised /= 255
-    normalised -= _MEAN
-    normalised /= _STD
-    return normalised
 
 
 def tokenize(texts: Sequence[str]) -> torch.Tensor:
@@ -238,4 +222,4 @@ def _probe(tower: Tower, resolution: int) -> torch.Tensor:
     smooth = nn.functional.interpolate(coarse, (resolution, resolution), mode="bicubic").clamp(0, 1)
     grained = (smooth + 0.1 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
     page = (torch.rand((1, 1, resolution, resolution), generator=generator) > 0.1).expand(1, 3, -1, -1).float()
-    return (torch.cat([smooth[:1], grained[1:], page]) - torch.from_numpy(_MEAN)) / torch.from_numpy(_STD)
+    return (torch.cat([smooth[:1], grained[1:], page]) - torch.from_numpy(pixels.MEAN)) / torch.from_numpy(pixels.STD)

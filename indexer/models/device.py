@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 from functools import cache
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from indexer.errors import SettingsError
+from indexer.models import gpu
+
+if TYPE_CHECKING:  # it takes seconds to import: only who computes with it waits
+    import torch
 
 Device = Literal["cpu", "cuda"]
 Format = Literal["fp32", "bf16", "fp16"]
@@ -16,21 +18,34 @@ _LAYERS = 8  # so many matrices do not stay in a cache, no more than a model's d
 
 
 def resolve_device(wanted: str) -> Device:
-    """What `auto`, `cpu` or `cuda` means on this machine.
+    """What `auto`, `cpu` or `cuda` means on this machine. Raises as `choose_device`."""
+    return choose_device(wanted)[0]
+
+
+def choose_device(
+    wanted: str, needs: int = 0, *, driver: gpu.Driver | None = None, build: gpu.Build | None = None
+) -> tuple[Device, str]:
+    """Where to compute on this machine, and a sentence why not on the GPU that it has; empty where it has none.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
+        needs: bytes that the models take on a GPU.
+        driver: of the GPU; this machine's where it is not given.
+        build: what torch was built for; the one installed where it is not given.
 
     Raises:
-        SettingsError: the name is unknown, or `cuda` was asked for and torch finds no usable GPU.
+        SettingsError: the name is unknown, or `cuda` was asked for and cannot be; the text says what would help.
     """
     if wanted not in ("auto", "cpu", "cuda"):
         raise SettingsError(f"unknown device {wanted!r}: use auto, cpu or cuda")
-    if wanted == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
+    driver = driver or gpu.NvidiaDriver()
+    if wanted == "cpu" or (wanted == "auto" and not driver.cards()):
+        return "cpu", ""
+    if not (trouble := gpu.trouble(driver, build or gpu.torch_build(), needs)):
+        return "cuda", ""
     if wanted == "cuda":
-        build = "is a CPU-only build" if torch.version.cuda is None else "finds no GPU (driver or container setup)"
-        raise SettingsError(f"device 'cuda' was asked for, but torch {torch.__version__} {build}; use auto or cpu")
-    return "cpu"
+        raise SettingsError(f"device 'cuda' was asked for, but {trouble}; or use DEVICE=auto or cpu")
+    return "cpu", f"the processor is used and not the GPU: {trouble}"
 
 
 @cache
@@ -41,6 +56,8 @@ def fastest_format(rows: int) -> Format:
     with AVX-512 alone twice as much, and fp16 gains where few rows leave the reading of the matrix to wait for. Another
     format than fp32 has to be clearly faster.
     """
+    import torch
+
     has = torch.cpu.get_capabilities()
     dtypes: dict[Format, torch.dtype] = {"fp32": torch.float32}
     if has.get("avx512_bf16") or has.get("amx_bf16"):
@@ -58,9 +75,11 @@ def fastest_format(rows: int) -> Format:
     return best if min(times[best]) < 0.8 * min(times["fp32"]) else "fp32"
 
 
-@torch.inference_mode()
-def _seconds(rows: torch.Tensor, layers: Sequence[torch.Tensor]) -> float:
-    start = time.perf_counter()
-    for layer in layers:
-        torch.nn.functional.linear(rows, layer)
-    return time.perf_counter() - start
+def _seconds(rows: "torch.Tensor", layers: "Sequence[torch.Tensor]") -> float:
+    import torch
+
+    with torch.inference_mode():
+        start = time.perf_counter()
+        for layer in layers:
+            torch.nn.functional.linear(rows, layer)
+        return time.perf_counter() - start

@@ -1,11 +1,11 @@
 """The face models' weight files: where they lie, where they come from, and whether they are genuine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import WeightsError
-from indexer.models.weights import HUGGING_FACE, Progress, Report, download, sha256_of
+from indexer.models.published import PublishedFile, Report, Source, report
 
 
 @dataclass(frozen=True)
@@ -64,25 +64,43 @@ def files_of(model: str) -> FaceFiles:
         raise WeightsError(f"unknown FACE_MODEL {model!r}: use {' or '.join(FILES)}") from None
 
 
+def published(model: str, download_root: Path, sources: Sequence[Source] = ()) -> tuple[PublishedFile, ...]:
+    """The model's files in `download_root`/<model>, to be had from those of `sources` that have them.
+
+    Raises:
+        WeightsError: no such model.
+    """
+    hosts = [source.host for source in sources if source.kind == "huggingface"]
+    return tuple(
+        PublishedFile(
+            download_root / model / file.name,
+            file.size,
+            file.sha256,
+            tuple(f"{host}/immich-app/{model}/resolve/main/{file.path}" for host in hosts),
+        )
+        for file in files_of(model)
+    )
+
+
 def find(model: str, download_root: Path) -> tuple[Path, Path]:
     """The model's files in `download_root`/<model>: for detection, for recognition.
 
     Raises:
         WeightsError: one is not there; the text says which file to put where, and which command fetches it.
     """
-    files = files_of(model)
-    for file in files:
-        path = download_root / model / file.name
-        if not path.is_file():
+    detection, recognition = published(model, download_root, Source.all())
+    for file in (detection, recognition):
+        if not file.path.is_file():
             raise WeightsError(
-                f"weights of the face model {model} are missing: {path}\n"
-                f"fetch them:  immich-indexer models fetch --faces   (HF_ENDPOINT=... names a mirror of Hugging Face)\n"
-                f"or offline:  download {address(model, file)}\n"
+                f"weights of the face model {model} are missing: {file.path}\n"
+                "`immich-indexer run` fetches them by itself where IMMICH_ML_URL names no server; to see it done:\n"
+                "             immich-indexer models fetch --faces   (HF_ENDPOINT=... names a mirror of Hugging Face)\n"
+                f"or offline:  download {file.addresses[0]}\n"
                 f"             and put the file ({file.size} bytes) there, or unpack InsightFace's own\n"
-                f"             {_RELEASE}/{model}.zip in {path.parent}\n"
+                f"             {_RELEASE}/{model}.zip in {file.path.parent}\n"
                 "or let Immich's own server see to faces: IMMICH_ML_URL=http://immich-machine-learning:3003"
             )
-    return download_root / model / files.detection.name, download_root / model / files.recognition.name
+    return detection.path, recognition.path
 
 
 def check(model: str, download_root: Path) -> list[Report]:
@@ -92,31 +110,4 @@ def check(model: str, download_root: Path) -> list[Report]:
         WeightsError: one is not there or cannot be read.
     """
     find(model, download_root)
-    return [_report(download_root / model / file.name, file) for file in files_of(model)]
-
-
-def address(model: str, file: FaceFile, host: str | None = None) -> str:
-    """The download address, at Hugging Face or at the mirror `host`."""
-    return f"{host or HUGGING_FACE}/immich-app/{model}/resolve/main/{file.path}"
-
-
-def fetch(model: str, download_root: Path, progress: Progress | None = None, host: str | None = None) -> list[Path]:
-    """Download what is missing or not genuine into `download_root`/<model>; see `weights.fetch`.
-
-    Raises:
-        WeightsError: as `weights.fetch`.
-    """
-    paths = []
-    for file in files_of(model):
-        path = download_root / model / file.name
-        if not (path.is_file() and _report(path, file).genuine):
-            download(address(model, file, host), path, file.size, file.sha256, progress)
-        paths.append(path)
-    return paths
-
-
-def _report(path: Path, file: FaceFile) -> Report:
-    try:
-        return Report(path, path.stat().st_size, sha256_of(path), file.sha256)
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    return [report(file.path, file.sha256) for file in published(model, download_root)]

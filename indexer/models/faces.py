@@ -101,9 +101,12 @@ def load_faces(model: str, download_root: Path, *, device: str = "cpu", threads:
     """The face model of that name, from its files in `download_root`/<model>.
 
     Raises:
-        WeightsError: the name is unknown, or a file is missing or broken.
+        WeightsError: the name is unknown, or a file is missing, or damaged, or not what was published.
         SettingsError: the package insightface is not installed.
     """
+    for report in face_weights.check(model, download_root):
+        if not report.genuine:
+            raise WeightsError(f"{report}; it is fetched again by itself, or by `immich-indexer models fetch --faces`")
     return Faces(*face_weights.find(model, download_root), device=device, threads=threads)
 
 

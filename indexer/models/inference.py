@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import images
-from indexer.errors import ModelError
 from indexer.images import Picture
+from indexer.models.hosted import Hosted
 from indexer.models.ocr import Detection, Line
 from indexer.models.scheduler import Scheduler, Stage, Ticket
 
@@ -26,8 +26,13 @@ T = TypeVar("T")
 class ClipModel(Protocol):
     """What is needed of a CLIP model; `indexer.models.clip.Clip` is one."""
 
-    name: str
-    dimensions: int
+    @property
+    def name(self) -> str:
+        """As it is stored with what it made."""
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
 
     def prepare(self, picture: Picture) -> Vector:
         """Pixels as the model wants them."""
@@ -37,10 +42,15 @@ class ClipModel(Protocol):
 
 
 class OcrModel(Protocol):
-    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one. `alphabet` None: it knows every character."""
+    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one."""
 
-    name: str
-    alphabet: frozenset[str] | None
+    @property
+    def name(self) -> str:
+        """As it is stored with what it read."""
+
+    @property
+    def alphabet(self) -> frozenset[str] | None:
+        """The characters that it knows; None: all."""
 
     def detect(self, picture: Picture) -> Detection:
         """Where the lines are."""
@@ -51,11 +61,15 @@ class OcrModel(Protocol):
 
 @dataclass(frozen=True)
 class Made:
-    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why."""
+    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why.
+
+    `replaced`: how often the engine of each part had been replaced, before it was asked.
+    """
 
     vector: Vector | None = None
     lines: list[Line] | None = None
     failed: Mapping[str, Exception] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 class Budget:
@@ -104,12 +118,9 @@ class Inference:
         clip: the CLIP model, or None where no vectors are wanted.
         ocr: the OCR engine, or None where no text is wanted.
         threads: threads to share; each model call is to keep one busy.
-        clip_batch: pictures in one call of the CLIP model.
-        ocr_batch: pictures whose lines are read in one call.
         max_pixels: larger pictures are refused.
         pixels_in_flight: pixels of decoded pictures held at once, which bounds memory.
-        gpu: the models share one device, which does one call after the other; what the processor does for text, before
-            and after, goes on side by side.
+        gpu: where models are that have no engine, which knows where it is.
         background: leave the processors to whoever else in this process wants them.
     """
 
@@ -119,8 +130,6 @@ class Inference:
         ocr: OcrModel | None,
         *,
         threads: int,
-        clip_batch: int = 4,
-        ocr_batch: int = 4,
         max_pixels: int = 64_000_000,
         pixels_in_flight: int = 48_000_000,
         gpu: bool = False,
@@ -130,15 +139,13 @@ class Inference:
         self.ocr = ocr
         self._max_pixels = max_pixels
         self._budget = Budget(pixels_in_flight)
-        # On a GPU the recogniser answers with up to 200 MB, 18,000 kinds of characters a step: a few of those at once.
-        lone, few = (1, min(4, threads)) if gpu else (threads, threads)
+        self._threads = threads
+        self._gpu = gpu
         self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
         self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
         self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=threads)
-        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all, size=clip_batch, limit=lone)
-        self._recognise: Stage[Detection, list[Line]] = Stage(
-            "recognise", self._recognise_all, size=ocr_batch, limit=few
-        )
+        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all)
+        self._recognise: Stage[Detection, list[Line]] = Stage("recognise", self._recognise_all)
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
         self._schedule = Scheduler(threads, stages, background=background)
 
@@ -149,8 +156,9 @@ class Inference:
 
         Raises:
             PictureError: it cannot be decoded.
-            ModelError: a model answered with something that cannot be.
-            Exception: whatever a model raises.
+            EngineAwayError: an engine that is needed is not ready.
+            GuiltError: an engine that is well cannot take this picture.
+            Exception: whatever else a model raises.
         """
         made = await self.read_each(data, clip=clip, ocr=ocr, interactive=interactive)
         for error in made.failed.values():
@@ -164,6 +172,9 @@ class Inference:
             PictureError: it cannot be decoded.
             Exception: no memory, no thread: nothing is wrong with the picture.
         """
+        self._suit()
+        models: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
+        replaced = {part: model.engine.replaced for part, model in models.items() if isinstance(model, Hosted)}
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height, interactive=interactive):
             with self._schedule.ticket() if interactive else nullcontext() as ticket:
@@ -172,7 +183,7 @@ class Inference:
                 async with asyncio.TaskGroup() as group:
                     vector = group.create_task(_kept(failed, "clip", self._vector(picture, ticket))) if clip else None
                     lines = group.create_task(_kept(failed, "ocr", self._lines(picture, ticket))) if ocr else None
-        return Made(vector.result() if vector else None, lines.result() if lines else None, failed)
+        return Made(vector.result() if vector else None, lines.result() if lines else None, failed, replaced)
 
     def close(self) -> None:
         """Start nothing more."""
@@ -180,22 +191,33 @@ class Inference:
 
     async def _vector(self, picture: Picture, ticket: Ticket | None) -> Vector:
         prepared = await self._schedule(self._prepare, picture, ticket)
-        vector = await self._schedule(self._encode, prepared, ticket)
-        assert self.clip is not None  # noqa: S101 - as in _prepare_all
-        if np.shape(vector) != (self.clip.dimensions,):
-            raise ModelError(
-                f"the CLIP model answered with {np.size(vector)} numbers, where {self.clip.dimensions} are right"
-            )
-        if not np.isfinite(vector).all():  # Immich's search would fall over it, and PostgreSQL refuses it
-            raise ModelError("the CLIP model answered with something that is no number")
-        return vector
+        return await self._schedule(self._encode, prepared, ticket)
 
     async def _lines(self, picture: Picture, ticket: Ticket | None) -> list[Line]:
         detection = await self._schedule(self._detect, picture, ticket)
-        lines = await self._schedule(self._recognise, detection, ticket)
-        if not np.isfinite([(*line.corners, line.box_score, line.text_score) for line in lines]).all():
-            raise ModelError("the OCR engine answered with something that is no number")
-        return lines
+        return await self._schedule(self._recognise, detection, ticket)
+
+    def _suit(self) -> None:
+        """Batches as the devices want them now: an engine may have gone to the processor, or lack memory.
+
+        A GPU does one call after the other, and large ones best; what the processor does for text, before and after,
+        goes on side by side. There the recogniser answers with up to 200 MB, 18,000 kinds of characters a step: a few
+        of those at once.
+        """
+        threads = self._threads
+        on_gpu, most = self._place(self.clip)
+        self._encode.size, self._encode.limit = (64, 1) if on_gpu else (4, threads)
+        self._encode.size = min(self._encode.size, most)
+        on_gpu, most = self._place(self.ocr)
+        self._recognise.size, self._recognise.limit = (16, min(4, threads)) if on_gpu else (4, threads)
+        self._recognise.size = min(self._recognise.size, most)
+
+    def _place(self, model: object) -> tuple[bool, int]:
+        """Whether it is on a GPU, and how many it takes at once."""
+        if not isinstance(model, Hosted):
+            return self._gpu, 64
+        facts = model.engine.facts
+        return facts is not None and facts.device == "cuda", model.engine.most or 64
 
     def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
         return [images.decode(data, max_pixels=self._max_pixels) for data in items]

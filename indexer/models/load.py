@@ -1,12 +1,22 @@
-"""Loads the models that the settings ask for, and puts them to work."""
+"""Starts the engines that the settings ask for, and puts them to work."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from indexer.models import names
+from indexer.errors import WeightsError
+from indexer.models import names, shapes, weights
+from indexer.models.device import resolve_device
+from indexer.models.engine import Engine
+from indexer.models.fetcher import Fetcher
+from indexer.models.host import Facts, Host, Opened, Setup
+from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
+from indexer.models.openers import ClipHalf, OcrEngine
+from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
+from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
@@ -14,62 +24,88 @@ if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
 
 log = structlog.get_logger()
 
+_BACK = 5  # how far what reads pictures steps back for those who search
+
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one process; None where a task is off."""
+    """The models of one process; None where a task is off. `device` is that of those that have no engine."""
 
     clip: ClipModel | None
     ocr: OcrModel | None
-    device: str
+    device: str = "cpu"
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """By task, of those that have one."""
+        named: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
+        return {task: model.engine for task, model in named.items() if isinstance(model, Hosted)}
+
+    @property
+    def where(self) -> str:
+        """`cuda` if one of them is there, else `cpu`."""
+        engines = self.engines.values()
+        return "cuda" if any(engine.facts and engine.facts.device == "cuda" for engine in engines) else self.device
+
+    def close(self) -> None:
+        """End the engines."""
+        for engine in self.engines.values():
+            engine.close()
 
 
 def model_names(settings: Settings) -> tuple[str | None, str | None]:
     """The names of the CLIP model and the OCR engine that the settings ask for, None where a task is off.
 
     Raises:
-        WeightsError: weights are missing or damaged; the text says which file to put where.
+        WeightsError: the CLIP model is unknown, or one's own, and missing or damaged.
     """
-    from indexer.models.checkpoint import open_checkpoint
+    clip = None
+    if "clip" in settings.tasks and (clip := _published_name(settings.clip_model)) is None:
+        from indexer.models.checkpoint import open_checkpoint
 
-    clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name if "clip" in settings.tasks else None
-    ocr = _load_ocr(settings, "cpu").name if "ocr" in settings.tasks else None
+        clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name
+    ocr = _ocr_opener(settings)("cpu").model.name if "ocr" in settings.tasks else None
     return clip, ocr
 
 
-def load_models(settings: Settings) -> Models:
-    """Load what the settings ask for.
+def load_models(
+    settings: Settings, fetcher: Fetcher | None = None, *, background: bool = False, pace: Pace | None = None
+) -> Models:
+    """Start what the settings ask for, and wait until each is ready, or is known not to be.
+
+    Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again; one whose weights
+    the `fetcher` lacks, as soon as they are there. `background` gives way to whoever else needs the processor.
+    """
+    nice = _BACK if background else 0
+    clip: HostedClip | None = None
+    ocr: HostedOcr | None = None
+    if "clip" in settings.tasks:
+        opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
+        clip = HostedClip(
+            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher),
+            _expected(settings.clip_model),
+        )
+    if "ocr" in settings.tasks:
+        ocr = HostedOcr(
+            _engine("the OCR engine", _ocr_opener(settings), LinesProbe(), settings, settings.threads, nice, pace)
+        )
+    models = Models(clip, ocr)
+    for engine in models.engines.values():
+        engine.start()
+    for engine in models.engines.values():
+        engine.settle()
+    _warn_of(name_of(clip))
+    return models
+
+
+def load_text_tower(settings: Settings) -> "Clip":
+    """Load what makes vectors of texts into this process, for somebody who asks a few questions; blocks for seconds.
 
     Raises:
         WeightsError: weights are missing or damaged; the text says which file to put where.
         SettingsError: the device is not there.
     """
     from indexer.models.clip import load_clip
-    from indexer.models.device import resolve_device
-
-    device = resolve_device(settings.device)
-    clip = (
-        load_clip(
-            settings.clip_model,
-            device=device,
-            download_root=settings.clip_download_root,
-            precision=settings.clip_precision,
-            threads=1,  # the scheduler keeps every thread busy with calls of its own
-            towers=("image",),
-        )
-        if "clip" in settings.tasks
-        else None
-    )
-    if clip is not None:
-        _warn_of(clip)
-    ocr = _load_ocr(settings, device) if "ocr" in settings.tasks else None
-    return Models(clip, ocr, device)
-
-
-def load_text_tower(settings: Settings) -> "Clip":
-    """Load what makes vectors of texts; blocks for seconds, errors as `load_models`."""
-    from indexer.models.clip import load_clip
-    from indexer.models.device import resolve_device
 
     clip = load_clip(
         settings.clip_model,
@@ -79,39 +115,81 @@ def load_text_tower(settings: Settings) -> "Clip":
         threads=settings.threads,
         towers=("text",),
     )
-    _warn_of(clip)
+    _warn_of(clip.name)
     return clip
 
 
-def _warn_of(clip: ClipModel) -> None:
-    if advice := names.advice(clip.name):
+def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedText:
+    """Start what makes vectors of texts; as `load_models`."""
+    opener = _clip_opener(settings, "text", settings.threads)
+    # One call at a time, on all processors: a second one would only make both late.
+    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
+    text = HostedText(engine, _expected(settings.clip_model))
+    text.engine.start()
+    text.engine.settle()
+    _warn_of(name_of(text))
+    return text
+
+
+def _published_name(model: str) -> str | None:
+    """Of a published model, whose weights need not be there: they are what was published, or not loaded."""
+    file = weights.FILES.get(model)
+    return None if file is None else names.name_of(model, file.sha256, demo=False)
+
+
+def _expected(model: str) -> Facts | None:
+    """What is known of a CLIP model whose weights may be missing."""
+    try:
+        return Facts(_published_name(model) or "", "cpu", dimensions=shapes.dimensions(model))
+    except WeightsError:  # one's own, which nobody has put there yet; or there is no such model, which the engine says
+        return None
+
+
+def _engine(
+    name: str,
+    opener: Callable[[str], Opened],
+    probe: Probe,
+    settings: Settings,
+    lanes: int,
+    nice: int,
+    pace: Pace | None,
+    fetcher: Fetcher | None = None,
+) -> Engine:
+    pace = pace or Pace()
+
+    def open_on(device: str) -> Runner:
+        return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
+
+    if fetcher is None:
+        return Engine(name, open_on, probe, device=settings.device, pace=pace)
+    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=lambda: fetcher.missing("clip"))
+    fetcher.watch(engine.wake)
+    return engine
+
+
+def _warn_of(name: str | None) -> None:
+    if advice := names.advice(name):
         log.warning("demo model", advice=advice)
 
 
-def _load_ocr(settings: Settings, device: str) -> OcrModel:
-    from indexer.models.ocr import load_ocr
+def _clip_opener(settings: Settings, tower: str, threads: int) -> ClipHalf:
+    return ClipHalf(tower, settings.clip_model, settings.clip_download_root, settings.clip_precision, threads)
 
-    return load_ocr(
-        settings.ocr_engine,
-        device=device,
-        threads=1,
-        min_box_score=settings.ocr_min_box_score,
-        min_text_score=settings.ocr_min_text_score,
-        detect_side=settings.ocr_detect_side,
+
+def _ocr_opener(settings: Settings) -> OcrEngine:
+    return OcrEngine(
+        settings.ocr_engine, settings.ocr_min_box_score, settings.ocr_min_text_score, settings.ocr_detect_side
     )
 
 
 def start_inference(settings: Settings, models: Models, *, background: bool = False) -> Inference:
     """The models at work as the settings say; `background` gives way to whoever else needs the processor."""
-    gpu = models.device != "cpu"
     return Inference(
         models.clip,
         models.ocr,
         threads=settings.threads,
-        clip_batch=64 if gpu else 4,
-        ocr_batch=16 if gpu else 4,
         max_pixels=settings.max_megapixels * 1_000_000,
         pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
-        gpu=gpu,
+        gpu=models.device != "cpu",
         background=background,
     )

@@ -1,39 +1,49 @@
-"""How much memory the models of a process need, and a word before they are loaded into a container that has less.
+"""How much memory the models need, and a word before they are loaded into a container that has less.
 
-Measured with cgroup 1 on two processors: the least limit under which a process loaded its models and read 12 pages, or
-made vectors of 41 texts, and was not killed. It is what Python, torch and the OCR models take, and four bytes for each
-number of a loaded half of CLIP.
+Measured as proportional set size (PSS) of each process after it read 12 pages: the process that asks the models, one
+that holds CLIP, one that holds OCR. A half of CLIP takes four bytes for each of its numbers.
 """
+
+from typing import Literal
 
 import structlog
 
 from indexer import limits
-from indexer.errors import WeightsError
-from indexer.models.checkpoint import configuration
-from indexer.models.torchvision_compat import ensure_torchvision
-from indexer.models.towers import Tower
 from indexer.settings import Settings
 
 log = structlog.get_logger()
 
+Tower = Literal["image", "text"]
+
 _MB = 1 << 20
-_PYTHON = 400 * _MB  # with torch, and all of ours
-_OCR = 300 * _MB  # its three models, and the pictures and lines they are at
+_OURS = 200 * _MB  # the process that asks the models
+_CLIP = 150 * _MB  # Python and torch, in a process of their own
+_OCR = 400 * _MB  # its three models in a process of their own, and the pictures and lines they are at
+
+# How many numbers each half has. Counted: importing torch here would take as much memory as it is to save.
+NUMBERS: dict[str, dict[Tower, int]] = {
+    "RN50": {"image": 38_316_896, "text": 37_886_208},
+    "ViT-B-16": {"image": 86_192_640, "text": 101_677_056},
+    "ViT-L-14": {"image": 303_966_208, "text": 101_677_056},
+    "ViT-L-14-336": {"image": 304_293_888, "text": 101_677_056},
+    "ViT-H-14": {"image": 632_076_800, "text": 324_472_832},
+}
 
 
 def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
     """Bytes for those halves of the CLIP model that the settings name, and for OCR, where TASKS has them.
 
-    A model of which nothing is known counts for nothing: whoever loads it says what is wrong.
+    A file of one's own counts as nothing beyond its process: nobody has counted its numbers.
     """
-    bytes_ = _PYTHON + (_OCR if ocr and "ocr" in settings.tasks else 0)
+    bytes_ = _OURS + (_OCR if ocr and "ocr" in settings.tasks else 0)
     if "clip" in settings.tasks:
-        bytes_ += 4 * sum(_numbers(settings.clip_model, tower) for tower in towers)
+        numbers = NUMBERS.get(settings.clip_model, {})
+        bytes_ += _CLIP + 4 * sum(numbers.get(tower, 0) for tower in towers)
     return bytes_
 
 
 def warn(need: int) -> None:
-    """Say it in the log where the container's limit is below: the kernel will end the process, without a word."""
+    """Say it in the log where the container's limit is below: the kernel will end a process, without a word."""
     limit = limits.read().memory
     if limit is not None and limit < need:
         log.warning(
@@ -41,18 +51,3 @@ def warn(need: int) -> None:
             "kernel ends such a process without another word. Raise the limit (mem_limit in the compose file), or "
             "set a smaller CLIP_MODEL, such as RN50, or TASKS=ocr"
         )
-
-
-def _numbers(model: str, tower: Tower) -> int:
-    import torch
-
-    ensure_torchvision()
-    from cn_clip.clip.model import CLIP
-
-    try:
-        with torch.device("meta"):  # nothing is allocated
-            whole = CLIP(**configuration(model))
-    except (WeightsError, TypeError, ValueError, KeyError, ZeroDivisionError):
-        return 0
-    part = whole.visual if tower == "image" else whole.bert
-    return sum(parameter.numel() for parameter in part.parameters())

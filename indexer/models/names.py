@@ -25,6 +25,6 @@ def advice(name: str | None) -> str | None:
         return None
     return (
         f"{name} is only for the demo and for tests and knows nothing of photographs: searches by what a photo shows "
-        "find the wrong ones. Set CLIP_MODEL=ViT-B-16, run `immich-indexer models fetch` and restart: the photos are "
-        "then read again by themselves"
+        "find the wrong ones. Set CLIP_MODEL=ViT-B-16 and restart: its weights are then fetched, and the photos read "
+        "again, by themselves"
     )

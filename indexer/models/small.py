@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from indexer.models.checkpoint import Config
+from indexer.models.shapes import Config
 from indexer.models.torchvision_compat import ensure_torchvision
 
 NOTE = "model of random weights: its vectors mean nothing"

@@ -1,7 +1,8 @@
 """What is in the queue: how much, what failed and why, what waits, and who is at work."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -58,8 +59,26 @@ class JobState:
 
 
 @dataclass(frozen=True)
+class EngineState:
+    """How a model of a worker is, as it said last: `loading`, `ready`, `sick` or `waiting for weights`, and why."""
+
+    state: str
+    since: datetime
+    reason: str
+    next_try: datetime | None = None
+
+    def sentence(self, part: str, worker: str, photos: int) -> str:
+        """For a person: the engine that makes `part` for `worker`, and how many photos wait for it."""
+        name = {"clip": "the CLIP model", "ocr": "the OCR engine"}.get(part, part)
+        again = f", tried again at {self.next_try.astimezone():%H:%M:%S}" if self.next_try else ""
+        waits = "1 photo waits" if photos == 1 else f"{photos} photos wait"
+        since = f"{self.since.astimezone():%d %B %H:%M}"
+        return f"{name} of {worker} is {self.state} since {since}{again}; {waits} for it: {self.reason}"
+
+
+@dataclass(frozen=True)
 class WorkerState:
-    """A worker as the others see it."""
+    """A worker as the others see it; `engines` by what they make: clip, ocr."""
 
     name: str
     version: str
@@ -68,6 +87,7 @@ class WorkerState:
     photos_per_minute: float
     polling: bool
     seen_seconds: float
+    engines: dict[str, EngineState] = field(default_factory=dict)
 
 
 async def given_up(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> dict[UUID, str]:
@@ -94,7 +114,30 @@ async def failures(connection: Connection | Pool, limit: int = 50, owner: UUID |
 
 async def workers(connection: Connection | Pool) -> list[WorkerState]:
     """Who is at work."""
-    return [WorkerState(**dict(row)) for row in await connection.fetch(_SQL["workers"])]
+    rows = await connection.fetch(_SQL["workers"])
+    return [WorkerState(**{**dict(row), "engines": _engines(row["engines"])}) for row in rows]
+
+
+async def wanting(connection: Connection | Pool) -> dict[str, int]:
+    """How many photos each part is to be made of: clip, ocr."""
+    row = await connection.fetchrow(_SQL["wanting"])
+    return dict(row) if row else {}
+
+
+def _engines(told: str) -> dict[str, EngineState]:
+    """What a worker has told; another version of us may tell more, or other things."""
+    found = {}
+    for name, how in json.loads(told).items():
+        try:
+            found[name] = EngineState(
+                how["state"],
+                datetime.fromisoformat(how["since"]),
+                how["reason"],
+                datetime.fromisoformat(how["next_try"]) if "next_try" in how else None,
+            )
+        except (KeyError, TypeError, ValueError):
+            continue
+    return found
 
 
 async def pending(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UUID, Failure | None]:

@@ -33,10 +33,16 @@ class Queue:
     async def register(self, name: str, version: str, device: str) -> None:
         """Make this worker known; its lease starts."""
         await self._pool.execute(_SQL["register"], self.worker, name, version, device)
+        await self._pool.execute(_SQL["forget_engines"])
 
     async def unregister(self) -> None:
         """Forget this worker, which holds nothing any more."""
         await self._pool.execute(_SQL["unregister"], self.worker)
+        await self._pool.execute(_SQL["forget_engines"])
+
+    async def tell_engines(self, engines: str) -> None:
+        """Write down how this worker's engines are, as JSON."""
+        await self._pool.execute(_SQL["engines"], self.worker, engines)
 
     async def heartbeat(self, photos: int, photos_per_minute: float, polling: bool) -> bool:
         """Renew the lease. False: the lease was lost, and the jobs with it; register again."""

@@ -33,6 +33,18 @@ class WaitingFor(Shape):
     since: Moment
 
 
+class WeightsFigures(Shape):
+    """A model's weights that an indexer has not got yet. It fetches them by itself, and goes on without them."""
+
+    use: Annotated[Literal["clip", "faces"], Field(description="`clip`: for the search by meaning.")]
+    model: str
+    arrived: Annotated[int, Field(description="Bytes that are there.")]
+    size: Annotated[int, Field(description="Bytes of all; 0: a model of one's own, which a person puts there.")]
+    host: Annotated[str, Field(description="Who delivers now; empty: nobody does.")]
+    reason: Annotated[str, Field(description="What is missing, and why it cannot be had for now, in a sentence.")]
+    next_try: Annotated[Moment | None, Field(description="When all hosts are asked again.")]
+
+
 class ModelFigures(Shape):
     """How many photos were read by two models."""
 
@@ -61,6 +73,18 @@ class WorkerFigures(Shape):
     seen_seconds: Annotated[float, Field(description="Seconds since it was last seen.")]
 
 
+class EngineFigures(Shape):
+    """A model of an indexer at work that is not ready."""
+
+    engine: Annotated[str, Field(description="What it makes: clip, ocr.")]
+    worker: Annotated[str, Field(description="The indexer's name.")]
+    state: Annotated[str, Field(description="`loading`, `sick` or `waiting for weights`.")]
+    since: Moment
+    reason: str
+    next_try: Annotated[Moment | None, Field(description="When a sick one is replaced; null: that is not known.")]
+    photos: Annotated[int, Field(description="How many photos wait for it, of everybody's.")]
+
+
 class Figures(Shape):
     """How far the indexing is."""
 
@@ -78,8 +102,10 @@ class Figures(Shape):
     models: list[ModelFigures]
     failures: Annotated[list[FailedPhoto], Field(description="The last 20.")]
     waiting_for: Annotated[list[WaitingFor], Field(description="What photos wait for, through no fault of theirs.")]
+    weights: Annotated[list[WeightsFigures], Field(description="Those that are missing.")]
     demo_model: Annotated[str | None, Field(description="The demo model that made the vectors; null: another did.")]
     vector: VectorFigures
+    engines: Annotated[list[EngineFigures], Field(description="Models that are not ready; empty while all is well.")]
     workers_alive: int
     workers: Annotated[list[WorkerFigures], Field(description="Empty but where the scope is `all`.")]
     advice: Annotated[list[str], Field(description="What to do. Empty but where the scope is `all`.")]

@@ -11,11 +11,22 @@ from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.immich import forgotten
 from indexer.models import names
+from indexer.models.model_files import DownloadState
 from indexer.photos import width
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
-from indexer.views.figures import FailedPhoto, Figures, ModelFigures, Reason, VectorFigures, WaitingFor, WorkerFigures
-from indexer.work import crashes
+from indexer.views.figures import (
+    EngineFigures,
+    FailedPhoto,
+    Figures,
+    ModelFigures,
+    Reason,
+    VectorFigures,
+    WaitingFor,
+    WeightsFigures,
+    WorkerFigures,
+)
+from indexer.work import crashes, downloads
 
 _SQL = queries("status")
 
@@ -33,7 +44,8 @@ class InUse:
 class Status:
     """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
 
-    `failures` are photos that failed, `waiting` those that wait through no fault of theirs. `photos_per_minute` and
+    `failures` are photos that failed, `waiting` those that wait through no fault of theirs, `weights` those that an
+    indexer has not got yet. `photos_per_minute` and
     `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
     """
 
@@ -50,9 +62,11 @@ class Status:
     alive: int
     failures: list[Failure]
     waiting: list[Waiting]
+    weights: list[DownloadState]
     models: list[dict[str, Any]]
     photos_per_minute: float
     advice: list[str]
+    engines: list[EngineFigures]
 
     @property
     def left(self) -> int:
@@ -103,13 +117,48 @@ class Status:
                 WaitingFor(reason=waiting.reason, photos=waiting.photos, since=waiting.since)
                 for waiting in self.waiting
             ],
+            weights=[
+                WeightsFigures(
+                    use=download.use,
+                    model=download.model,
+                    arrived=download.arrived,
+                    size=download.size,
+                    host=download.host,
+                    reason=download.sentence,
+                    next_try=download.next_try,
+                )
+                for download in self.weights
+            ],
             demo_model=self.clip_model if names.is_demo(self.clip_model) else None,
             vector=VectorFigures(width=self.vector_width, dimensions=self.vector_dimensions, advice=self.vector_advice),
             workers_alive=self.alive,
-            workers=[WorkerFigures(**asdict(worker)) for worker in self.workers] if whole else [],
+            engines=self.engines,
+            workers=[_worker(worker) for worker in self.workers] if whole else [],
             advice=self.advice,
             schema_version=self.schema_version,
         )
+
+
+async def _away(connection: Connection, workers: list[WorkerState]) -> list[EngineFigures]:
+    """The engines of `workers` that are not ready, those sick for the longest first."""
+    away = [
+        (worker.name, name, engine)
+        for worker in workers
+        for name, engine in worker.engines.items()
+        if engine.state != "ready"
+    ]
+    wanting = await backlog.wanting(connection) if away else {}
+    found = [
+        EngineFigures(engine=name, worker=worker, photos=wanting.get(name, 0), **asdict(engine))
+        for worker, name, engine in away
+    ]
+    return sorted(found, key=lambda engine: engine.since)
+
+
+def _worker(worker: WorkerState) -> WorkerFigures:
+    told = asdict(worker)
+    del told["engines"]
+    return WorkerFigures(**told)
 
 
 def reason(failure: Failure) -> Reason:
@@ -161,7 +210,9 @@ async def look(
         alive=len(alive),
         failures=await backlog.failures(connection, failures, owner),
         waiting=await backlog.waiting(connection, owner=owner),
+        weights=await downloads.told(connection),
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
+        engines=await _away(connection, alive),
         advice=[*await crashes.look(connection), *(await forgotten.look(connection)).advice] if owner is None else [],
     )

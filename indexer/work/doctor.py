@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 import asyncpg
@@ -15,6 +15,9 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
+from indexer.models import model_files, shapes
+from indexer.models.model_files import DownloadState
+from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
 from indexer.photos.results import MODEL_NAMES
@@ -23,6 +26,9 @@ from indexer.queue import backlog
 from indexer.settings import Settings
 from indexer.work import reconcile
 from indexer.work.media import ForbiddenError, Media, MediaError
+
+if TYPE_CHECKING:
+    from indexer.models.gpu import Build, Driver
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
@@ -40,7 +46,7 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """All findings, in an order in which to mend them. Never raises for what is wrong with the installation."""
-    findings = [await asyncio.to_thread(_device, settings)]
+    findings = [await asyncio.to_thread(device_finding, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
     findings.append(await _faces(settings))
@@ -68,6 +74,7 @@ async def examine(settings: Settings) -> list[Finding]:
             ("other models' vectors", _foreign),
             ("database settings", _settings),
             ("media", _media),
+            ("models at work", _engines),
         ]
         for name, check in checks:
             try:
@@ -79,24 +86,49 @@ async def examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _device(settings: Settings) -> Finding:
-    from indexer.models.device import resolve_device
+def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
+    """Where the models run, and why not on the GPU that is there; `driver` and `build` are this machine's."""
+    from indexer.models.device import choose_device
     from indexer.models.ocr_engines import engine_gpu_trouble
 
     try:
-        device = resolve_device(settings.device)
+        device, trouble = choose_device(settings.device, driver=driver, build=build)
     except SettingsError as error:
         return Finding("device", "fails", str(error))
     if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
         return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
+    if trouble:
+        return Finding("device", "advice", trouble)
     threads = f", {settings.threads} threads" if device == "cpu" else ""
     return Finding("device", "ok", f"{device}{threads}")
+
+
+async def _engines(connection: Connection, _: Settings) -> Finding:
+    """What the indexers say of their models."""
+    away = [
+        (worker, part, engine)
+        for worker in await backlog.workers(connection)
+        for part, engine in worker.engines.items()
+        if engine.state != "ready"
+    ]
+    if not away:
+        return Finding("models at work", "ok", "none is sick")
+    wanting = await backlog.wanting(connection)
+    said = "; ".join(engine.sentence(part, worker.name, wanting.get(part, 0)) for worker, part, engine in away)
+    waits = all(engine.state == Phase.WAITING for *_, engine in away)
+    return Finding(
+        "models at work", "advice" if waits else "fails", f"{said}. Nothing is lost: it is tried again by itself"
+    )
 
 
 def _weights(settings: Settings) -> Finding:
     from indexer.models.checkpoint import open_checkpoint
 
     try:
+        download = model_files.state_of(model_files.clip_files(settings, settings.clip_model))
+        if download.missing:
+            verdict, text = _on_their_way(settings, download, "immich-indexer models fetch")
+            return Finding("weights", verdict, text)
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
     except (WeightsError, OSError) as error:  # the latter where its folder may not be looked into
@@ -105,7 +137,7 @@ def _weights(settings: Settings) -> Finding:
         return Finding(
             "weights",
             "fails",
-            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16 and run `immich-indexer models fetch`",
+            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16",
         )
     return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
 
@@ -130,23 +162,28 @@ async def _faces(settings: Settings) -> Finding:
 
 
 def _local_faces(settings: Settings) -> Finding:
-    from indexer.models import face_weights
-
     model, root = settings.face_model, settings.face_download_root
-    fetch = "`immich-indexer models fetch --faces`"
-    if not all((root / model / file.name).is_file() for file in face_weights.files_of(model)):
+    download = model_files.state_of(model_files.face_files(settings))
+    if download.missing:
+        _, text = _on_their_way(settings, download, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
-            "advice",
-            f"IMMICH_ML_URL names no server, and the weights of {model} are not here: the gateway cannot answer for "
-            f"faces. If Immich asks the gateway, set IMMICH_ML_URL=http://immich-machine-learning:3003 or run {fetch}",
+            "advice",  # Immich may ask somebody else for faces
+            "IMMICH_ML_URL names no server, so the gateway cannot answer for faces yet. If Immich asks it, set "
+            f"IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: {text}",
         )
-    damaged = [str(report.path) for report in face_weights.check(model, root) if not report.genuine]
-    if damaged:
-        return Finding("faces", "fails", f"{', '.join(damaged)}: not what was published; run {fetch}")
     if importlib.util.find_spec("insightface") is None:
         return Finding("faces", "fails", "the package insightface is missing: pip install 'immich-indexer[faces]'")
     return Finding("faces", "ok", f"{model}, {root / model}")
+
+
+def _on_their_way(settings: Settings, download: DownloadState, command: str) -> tuple[Verdict, str]:
+    """What to do about weights that are missing: nothing, most of the time."""
+    if not download.size:
+        return "fails", download.sentence
+    if settings.weights_source == "none":
+        return "fails", f"{download.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
+    return "advice", f"{download.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
 
 
 async def _immich(settings: Settings) -> Finding:
@@ -226,13 +263,11 @@ async def _zhparser(connection: Connection, _: Settings) -> Finding:
 
 
 async def _width(connection: Connection, settings: Settings) -> Finding:
-    from indexer.models.checkpoint import configuration
-
     width = await schema.vector_width(connection)
     named = MODEL_NAMES.get(width, "none that we know")
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
-    needed = int((await asyncio.to_thread(configuration, settings.clip_model))["embed_dim"])
+    needed = shapes.dimensions(settings.clip_model)
     advice = widths.advice(width, needed)
     if advice is None:
         words = f"{room(width, needed)} hold the photos' words"

@@ -125,4 +125,9 @@ class Health:
 
     def pause(self, photo: UUID) -> float:
         """Seconds after which `photo`, which it failed on, may come again: others before it."""
-        return float(max(self.wait, min(_FIRST * 2.0 ** min(self._suspects.failures(photo), 30), _LONGEST)))
+        return max(self.wait, pause_after(self._suspects.failures(photo)))
+
+
+def pause_after(failures: int) -> float:
+    """Seconds after which a photo may come again that something failed on so often, through no fault of its own."""
+    return float(min(_FIRST * 2.0 ** min(failures, 30), _LONGEST))

@@ -19,6 +19,7 @@ async def trouble(settings: Settings, host: str) -> str | None:
         connection = await connect(settings.dsn)
         try:
             ours = [worker for worker in await backlog.workers(connection) if worker.name.rpartition(":")[0] == host]
+            wanting = await backlog.wanting(connection)
         finally:
             await connection.close()
     except TROUBLE as error:
@@ -28,6 +29,11 @@ async def trouble(settings: Settings, host: str) -> str | None:
     silence = min(worker.seen_seconds for worker in ours)
     if silence > _LEASES * settings.lease_seconds:
         return f"the indexer of {host} was last seen {silence:.0f} s ago"
+    for worker in ours:
+        for name, engine in worker.engines.items():
+            if engine.state == "sick":
+                said = engine.sentence(name, worker.name, wanting.get(name, 0))
+                return f"{said}. It is replaced by itself; `immich-indexer doctor` may say what helps"
     return None
 
 

@@ -4,24 +4,28 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 
 from indexer.database.backoff import Backoff
 from indexer.database.pool import Pool, within
 from indexer.database.trouble import explain
-from indexer.errors import ModelError, PictureError, words_of
+from indexer.models.hosted import alphabet_of, name_of
 from indexer.models.inference import Inference, Made
 from indexer.outage import Outage
 from indexer.photos import photo as photos
 from indexer.photos.photo import Photo
 from indexer.photos.results import Reading
 from indexer.queue.claims import Queue
-from indexer.queue.jobs import Choice, Job
-from indexer.queue.tasks import PARTS, forced, parts, tasks_of
+from indexer.queue.jobs import Choice, Job, Priority
+from indexer.queue.requests import enqueue
+from indexer.queue.tasks import PARTS, Part, forced, parts, tasks_of
 from indexer.text.normalise import clean
 from indexer.work import verdicts
+from indexer.work.engines import Engines, reason_of
 from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
 from indexer.work.verdicts import Verdict
@@ -48,7 +52,7 @@ class Pipeline:
         outage: who says that the database is waited for.
 
     Attributes:
-        engines: how each model is that there is (clip, ocr), and what files are read and decoded with (reading).
+        reading: how what files are read and decoded with is.
     """
 
     def __init__(
@@ -62,11 +66,8 @@ class Pipeline:
         patience: float,
         outage: Outage | None = None,
     ) -> None:
-        self.engines = {"reading": Health("the previews", tasks_of("clip") | tasks_of("ocr"))}
-        if inference.clip is not None:
-            self.engines["clip"] = Health("the CLIP model", tasks_of("clip"))
-        if inference.ocr is not None:
-            self.engines["ocr"] = Health("the OCR engine", tasks_of("ocr"))
+        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"))
+        self._engines = Engines(inference)
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -74,9 +75,8 @@ class Pipeline:
         self._batch = batch
         self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._traced: dict[str, str] = {}  # the reason that was logged last, by the engine
         self._outage = outage or Outage("the database")
-        alphabet = None if inference.ocr is None else inference.ocr.alphabet
+        alphabet = alphabet_of(inference.ocr)
         self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
@@ -84,11 +84,16 @@ class Pipeline:
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         """Work until `stop`. `notified`: there may be something to do. Otherwise we look every `idle()` seconds."""
-        async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
-            self._loops = [
-                self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
-                self._tasks.create_task(self._writer.run(), name="writer"),
-            ]
+        with self._engines.watched(notified.set, self._read_again):
+            async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
+                self._loops = [
+                    self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
+                    self._tasks.create_task(self._writer.run(), name="writer"),
+                ]
+
+    def _read_again(self, part: Part, assets: Sequence[UUID]) -> None:
+        again = partial(enqueue, self._pool, assets, (f"{part}!",), Priority.BULK)
+        self._tasks.create_task(self._writer.insist(again))
 
     async def stop(self, grace: float) -> None:
         """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
@@ -113,10 +118,6 @@ class Pipeline:
     @property
     def _load(self) -> int:
         return len(self._under_way) + len(self._writer.unwritten)
-
-    @property
-    def _doubtful(self) -> list[Health]:
-        return [engine for engine in self.engines.values() if not engine.well]
 
     async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
         """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
@@ -145,10 +146,9 @@ class Pipeline:
             backoff.after(None)
             self._outage.ends("claims")
             if not claimed:
-                doubtful = self._doubtful
-                if not self._load and not doubtful:
+                if not self._load and self.reading.well and self._engines.ready == self._engines.parts:
                     self._writer.progress.caught_up()
-                await self._wait(notified, min([idle(), *(engine.wait for engine in doubtful if engine.wait)]))
+                await self._wait(notified, min(idle(), self.reading.wait or idle()))
 
     async def _claim(self, notified: asyncio.Event, idle: Callable[[], float]) -> bool:
         """Claim and start what there is room for. False: there is nothing to do, or no room."""
@@ -156,32 +156,31 @@ class Pipeline:
         if self._load >= self._batch:
             await self._claim_requests()
             return False
-        for engine in self._doubtful:
-            if engine.due and (jobs := await self._answer(self._queue.claim(1, Choice(wanting=engine.tasks)))):
-                await self._start(jobs, notified, idle, tries=engine)
-                return True
+        if self.reading.due and (jobs := await self._answer(self._queue.claim(1))):
+            await self._start(jobs, notified, idle, tries=True)
+            return True
         jobs = await self._answer(self._queue.claim(self._batch, self._choice))
         await self._start(jobs, notified, idle)
         return bool(jobs)
 
     @property
     def _choice(self) -> Choice:
-        """Jobs that something can be done for now: an engine in doubt is only given those that try it."""
-        well = [name for name in PARTS if name in self.engines and self.engines[name].well]
-        if not self._doubtful:
+        """Jobs that something can be done for now."""
+        ready = self._engines.ready
+        if not ready or not self.reading.well:
+            return Choice(self.reading.tasks, strictly=True)
+        if ready == self._engines.parts:
             return Choice()
-        if not well or not self.engines["reading"].well:
-            return Choice(self.engines["reading"].tasks, strictly=True)
-        return Choice(frozenset(task for name in PARTS if name not in well for task in tasks_of(name)))
+        return Choice(frozenset(task for part in PARTS if part not in ready for task in tasks_of(part)))
 
     async def _start(
-        self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], tries: Health | None = None
+        self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], *, tries: bool = False
     ) -> None:
         """Start what was claimed; one that has to be alone when nothing else is under way."""
         alone = any(job.alone for job in jobs)
         if alone:
             await self._clear(notified, idle)
-        await self._start_all(jobs, tries)
+        await self._start_all(jobs, tries=tries)
         if alone:
             await self._clear(notified, idle)
 
@@ -210,14 +209,14 @@ class Pipeline:
         if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
             await self._start_all(await self._answer(self._queue.promote(stopped)))
 
-    async def _start_all(self, jobs: Sequence[Job], tries: Health | None = None) -> None:
-        """Start `jobs`; it is one where it `tries` an engine that is in doubt."""
+    async def _start_all(self, jobs: Sequence[Job], *, tries: bool = False) -> None:
+        """Start `jobs`; it is one where it `tries` whether files can be read again."""
         if not jobs:
             return
         known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
         for job in jobs:
-            if tries is not None:
-                tries.begin(job.asset_id)
+            if tries:
+                self.reading.begin(job.asset_id)
             task = self._tasks.create_task(self._one(job, known.get(job.asset_id)))
             self._under_way[task] = job
             task.add_done_callback(self._ended)
@@ -225,8 +224,7 @@ class Pipeline:
     def _ended(self, task: asyncio.Task[None]) -> None:
         job = self._under_way.pop(task, None)
         if job is not None:
-            for engine in self.engines.values():
-                engine.end(job.asset_id)
+            self.reading.end(job.asset_id)
         self._room.set()
 
     async def _clear(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
@@ -264,11 +262,13 @@ class Pipeline:
             if isinstance(error, MediaError) and not isinstance(error, UnreadableError):  # of this file, for now
                 log.error("cannot reach a preview", error=str(error))
                 await self._writer.release(job, str(error))
-            elif (reason := self._blame("reading", job, error)) is not None:
-                await self._writer.fail(job, reason)
+            elif verdicts.of(error) is Verdict.PHOTO:
+                await self._writer.fail(job, clean(reason_of(error)))
+            elif self.reading.failed(job.asset_id, clean(reason_of(error))):
+                await self._writer.fail(job, clean(f"{reason_of(error)}, {verdicts.PROVEN}"))
             else:
-                engine = self.engines["reading"]
-                await self._writer.release(job, engine.error, engine.pause(job.asset_id))
+                self._engines.trace("reading", job.asset_id, error)
+                await self._writer.release(job, self.reading.error, self.reading.pause(job.asset_id))
             return
         if reading.whole or reading.done or reading.vector is not None or reading.lines is not None:
             self._writer.put(reading)
@@ -276,19 +276,6 @@ class Pipeline:
             await self._writer.release(job, reading.reason, reading.pause)
         else:
             await self._writer.fail(job, reading.reason)
-
-    def _blame(self, name: str, job: Job, error: Exception) -> str | None:
-        """Why an engine failed, where that is the photo's fault; None where it is the machine's until proven."""
-        reason = clean(_reason(error))
-        if verdicts.of(error) is Verdict.PHOTO:
-            return reason
-        engine = self.engines[name]
-        if engine.failed(job.asset_id, reason):
-            return f"{reason}, {verdicts.PROVEN}"
-        if reason != self._traced.get(name):  # the same trace for each photo tells nobody anything
-            self._traced[name] = reason
-            log.error("cannot read a photo for now", part=name, asset=str(job.asset_id), exc_info=error)
-        return None
 
     async def _read(self, job: Job, photo: Photo | None) -> Reading:
         wanted, again = parts(job.tasks), forced(job.tasks)
@@ -299,48 +286,27 @@ class Pipeline:
         clip, ocr = self._inference.clip, self._inference.ocr
         # The same picture, read by the same model, reads the same: only who asks for it has it read again regardless.
         stale = digest != photo.digest
-        wants = {
-            "clip": clip is not None and (stale or "clip" in again or photo.clip_model != clip.name),
-            "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != ocr.name),
+        wants: dict[Part, bool] = {
+            "clip": clip is not None and (stale or "clip" in again or photo.clip_model != name_of(clip)),
+            "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != name_of(ocr)),
         }
-        reads = {part: self.engines[part].admits(job.asset_id) for part in wants if wants[part]}
+        reads = {part: self._engines.is_ready(part) for part in wants if wants[part]}
         made = Made()
         if any(reads.values()):
             made = await self._inference.read_each(
                 data, clip=reads.get("clip", False), ocr=reads.get("ocr", False), interactive=job.interactive
             )
-            self.engines["reading"].succeeded(job.asset_id)
-        failed: dict[str, str] = {}
-        waiting: dict[str, str] = {}
-        pause = 0.0
-        for part, read in reads.items():
-            engine = self.engines[part]
-            if part not in made.failed:
-                if read:
-                    engine.succeeded(job.asset_id)
-                else:
-                    waiting[part] = engine.error
-            elif (reason := self._blame(part, job, made.failed[part])) is not None:
-                failed[part] = reason
-            else:
-                waiting[part] = engine.error
-                pause = max(pause, engine.pause(job.asset_id))
+            self.reading.succeeded(job.asset_id)
+        outcome = self._engines.outcome(job.asset_id, reads, made)
         return Reading(
             job,
             photo,
             digest,
-            clip_model=clip.name if clip is not None and made.vector is not None else None,
+            clip_model=name_of(clip) if clip is not None and made.vector is not None else None,
             vector=made.vector,
-            ocr_model=ocr.name if ocr is not None and made.lines is not None else None,
+            ocr_model=name_of(ocr) if ocr is not None and made.lines is not None else None,
             lines=made.lines,
-            failed=failed,
-            waiting=waiting,
-            pause=pause,
+            failed=outcome.failed,
+            waiting=outcome.waiting,
+            pause=outcome.pause,
         )
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong with a photo, for a person."""
-    if isinstance(error, PictureError | ModelError | MediaError):
-        return str(error)
-    return f"{type(error).__name__}: {words_of(error)}"

@@ -1,8 +1,8 @@
 """Whose fault an error is: the photo's, the machine's or Immich's. Nowhere else is that decided.
 
 The machine is guilty until the photo is proven to be. So the list below is of what is not the machine's: whatever is
-not on it, and whatever nobody has heard of, is. Proof against a photo is `health`'s: a model fails on it twice,
-and did well on others meanwhile.
+not on it, and whatever nobody has heard of, is. Proof against a photo is `models.engine`'s: a model fails on it again
+and again, alone, and answers a known question rightly in between.
 """
 
 import re
@@ -14,6 +14,8 @@ from asyncpg import exceptions
 from indexer.database.refusal import RefusedError
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
+from indexer.models import states
+from indexer.models.states import GuiltError
 
 
 class Verdict(Enum):
@@ -24,7 +26,7 @@ class Verdict(Enum):
     IMMICH = "immich"  # the photo is gone, or another by now: look again
 
 
-PROVEN = "while other photos went well"  # ends the reason of a photo that a model or the database could not take
+PROVEN = "while other photos went well"  # ends the reason of a photo that could not be written or decoded
 
 # By SQLSTATE or its class, the longest first. The database refuses the very data of a photo (22, 23), or the photo is
 # gone by now (23503). Immich may be changing its columns at this moment: whoever writes looks again before it counts.
@@ -45,7 +47,7 @@ _LASTING = (
 
 def of(error: BaseException) -> Verdict:
     """The verdict on what reading a photo, or writing its results alone, has raised."""
-    if isinstance(error, PictureError):
+    if isinstance(error, PictureError | GuiltError):
         return Verdict.PHOTO
     state = _sqlstate(error)
     for prefix, verdict in _REFUSED.items():
@@ -84,12 +86,13 @@ def _is_unfit(error: BaseException) -> bool:
 _REFUSALS = "|".join(
     name for name, kind in vars(exceptions).items() if str(getattr(kind, "sqlstate", "")).startswith(("22", "23"))
 )
+_PROOF = f"{re.escape(PROVEN)}|{re.escape(states.PROVEN)}"
 _PHOTOS_REASON = re.compile(
     rf"""(no\ vector\ was\ made:\ |the\ text\ was\ not\ read:\ )?
     ( preview\ (missing|empty|too\ large)
     | preview\ unreadable:\ .*:\ (Is\ a\ directory|Not\ a\ directory|File\ name\ too\ long|Too\ many\ levels.*)$
     | picture\ (too\ large|without\ pixels) | not\ a\ readable\ picture | empty\ file | refused\ path
-    | the\ indexer\ died\ while | cannot\ write\ the\ results:\ ({_REFUSALS}): | .*{re.escape(PROVEN)} )""",
+    | the\ indexer\ died\ while | cannot\ write\ the\ results:\ ({_REFUSALS}): | .*({_PROOF}) )""",
     re.VERBOSE | re.DOTALL,
 )
 _MACHINES_REASON = re.compile(r"out of memory|MemoryError|cannot allocate|too many open files", re.IGNORECASE)
@@ -97,5 +100,5 @@ _MACHINES_REASON = re.compile(r"out of memory|MemoryError|cannot allocate|too ma
 
 def of_reason(reason: str) -> Verdict:
     """The verdict on a photo that was given up, by the reason that was kept with it."""
-    is_the_photos = _PHOTOS_REASON.match(reason) and (PROVEN in reason or not _MACHINES_REASON.search(reason))
+    is_the_photos = _PHOTOS_REASON.match(reason) and (re.search(_PROOF, reason) or not _MACHINES_REASON.search(reason))
     return Verdict.PHOTO if is_the_photos else Verdict.MACHINE

@@ -21,7 +21,8 @@ from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connec
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, IndexerError
 from indexer.immich.api import Immich
-from indexer.models.inference import ClipModel
+from indexer.models.fetcher import Fetcher
+from indexer.models.hosted import alphabet_of, dimensions_of, name_of
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
@@ -32,7 +33,8 @@ from indexer.queue.jobs import Policy
 from indexer.queue.listener import Listener
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
-from indexer.work import verdicts
+from indexer.work import downloads, mistakes, verdicts
+from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.media import Media
 from indexer.work.pipeline import Pipeline
 from indexer.work.reconcile import Reconciler
@@ -53,12 +55,15 @@ class SilenceError(IndexerError):
     """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
 
 
-async def serve(settings: Settings, models: Models) -> None:
-    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with."""
-    worker = Worker(settings, models)
+async def serve(settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
+    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with. Ends `models`."""
+    worker = Worker(settings, models, fetcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-    await worker.run()
+    try:
+        await worker.run()
+    finally:
+        models.close()
 
 
 def leave(status: int) -> NoReturn:
@@ -69,11 +74,18 @@ def leave(status: int) -> NoReturn:
 
 
 class Worker:
-    """One indexer process. `run` returns when `stop` was called, or raises what it cannot live with."""
+    """One indexer process. `run` returns when `stop` was called, or raises what it cannot live with.
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    Args:
+        settings: of this process.
+        models: at work, or waiting for their weights.
+        fetcher: brings those, from `run` on; None: nothing is to be brought.
+    """
+
+    def __init__(self, settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
         self._settings = settings
         self._models = models
+        self._fetcher = fetcher or Fetcher()
         self._id = uuid4()
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
@@ -94,6 +106,7 @@ class Worker:
             SchemaError: the database is not one that can be worked on; what to do is in the text.
         """
         stopped = asyncio.create_task(self._stop.wait())
+        fetching = asyncio.create_task(self._fetcher.run(), name="weights")  # needs no database
         try:
             while (pool := await self._until_stopped(self._open(), stopped)) is not None:
                 try:
@@ -101,10 +114,13 @@ class Worker:
                     return
                 except SilenceError as error:
                     log.warning("connecting anew", error=str(error))
+                except OtherModelsError as error:
+                    log.info("beginning anew", reason=str(error))
                 finally:
                     pool.terminate()
         finally:
             stopped.cancel()
+            fetching.cancel()
             if self._immich is not None:
                 await self._immich.close()
 
@@ -135,8 +151,8 @@ class Worker:
         connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
         try:
             change = await within(INSTALLING, schema.install(connection))
-            if self._models.clip is not None:
-                await within(PATIENCE, _check_width(connection, self._models.clip))
+            if self._models.clip is not None and (dimensions := dimensions_of(self._models.clip)):
+                await within(PATIENCE, _check_width(connection, dimensions))
         finally:
             await hang_up(connection)
         if change:
@@ -146,6 +162,8 @@ class Worker:
         pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
         try:
             await self._register(self._queue(pool))
+            if photos := await within(PATIENCE, mistakes.undo(pool)):
+                log.info("trying photos again that an earlier version gave up by mistake", photos=photos)
         except BaseException:
             pool.terminate()
             raise
@@ -153,33 +171,36 @@ class Worker:
 
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
-        gpu = models.device != "cpu"
         queue = self._queue(pool)
+        engines = EngineWatch(queue, models, self._patience)
+        changed = asyncio.create_task(engines.run(), name="engines")
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool,
             queue,
             inference,
             Media.of(settings),
-            batch=settings.batch_size or (64 if gpu else 8),
+            batch=settings.batch_size or (8 if models.where == "cpu" else 64),
             patience=self._patience,
             outage=self._outage,
         )
         self._done.clear()
         log.info(
             "indexing",
-            clip=models.clip.name if models.clip else None,
-            ocr=models.ocr.name if models.ocr else None,
-            device=models.device,
+            clip=name_of(models.clip),
+            ocr=name_of(models.ocr),
+            device=models.where,
             threads=settings.threads,
         )
         beating = asyncio.create_task(self._beat(queue), name="heartbeat")
         side = [
             beating,
+            changed,
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
-            asyncio.create_task(self._reconcile(pool), name="reconciler"),
+            asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
+            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher), name="downloads"),
         ]
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))
@@ -190,7 +211,7 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(_GRACE if stop.done() else 0)
+            await pipeline.stop(_GRACE if stop.done() or changed.done() else 0)
             if not _is_silent(beating):  # else we go on under the same id, and this might come late
                 await within(1, queue.unregister())
         except _TROUBLE as error:
@@ -217,7 +238,7 @@ class Worker:
 
     async def _register(self, queue: Queue) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
-        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.device))
+        await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.where))
 
     async def _beat(self, queue: Queue) -> None:
         """Keep the lease, often enough that one lost beat does not cost it.
@@ -263,10 +284,8 @@ class Worker:
                 trouble = error
             await asyncio.sleep(backoff.after(trouble))
 
-    async def _reconcile(self, pool: Pool) -> None:
-        clip, ocr = self._models.clip, self._models.ocr
-        names = clip.name if clip else None, ocr.name if ocr else None
-        reconciler = Reconciler(pool, self._settings.dsn, *names, ocr.alphabet if ocr else None)
+    async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
+        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr))
         rounds, said = 0, ""
         backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
         while True:
@@ -307,10 +326,10 @@ def _is_silent(beating: "asyncio.Task[None]") -> bool:
     return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
 
 
-async def _check_width(connection: Connection, clip: ClipModel) -> None:
+async def _check_width(connection: Connection, dimensions: int) -> None:
     """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
     from indexer.photos.results import width_advice
 
     width = await schema.vector_width(connection)
-    if width < clip.dimensions:
-        raise ColumnWidthError(width, clip.dimensions, width_advice(clip.dimensions))
+    if width < dimensions:
+        raise ColumnWidthError(width, dimensions, width_advice(dimensions))

@@ -80,12 +80,12 @@ class Writer:
 
     async def fail(self, job: Job, reason: str) -> None:
         """An attempt of `job` failed through the photo's own fault."""
-        self._tell(job, reason, await self._insist(lambda: self._queue.fail(job, clean(reason))))
+        self._tell(job, reason, await self.insist(lambda: self._queue.fail(job, clean(reason))))
 
     async def release(self, job: Job, reason: str, pause: float | None = None) -> None:
         """`job` waits for at least `pause` seconds, for a reason that is no fault of the photo's."""
         seconds = _SYSTEMIC_PAUSE if pause is None else pause
-        await self._insist(lambda: self._queue.release(job, clean(reason), seconds))
+        await self.insist(lambda: self._queue.release(job, clean(reason), seconds))
 
     def _more(self, most: int) -> Iterator[Reading]:
         for _ in range(min(most, self._readings.qsize())):
@@ -154,7 +154,7 @@ class Writer:
         self._end([reading])
         return True
 
-    async def _insist(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def insist(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What `work` comes to in the end, however long the database cannot do it."""
         who = object()
         try:

@@ -196,6 +196,16 @@ ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp();
 -- name: unregister
 DELETE FROM immich_indexer.worker WHERE id = $1;
 
+-- name: engines
+-- Worker $1 tells how its engines are: $2.
+INSERT INTO immich_indexer.state (key, value) VALUES ('engines ' || $1::uuid, $2)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: forget_engines
+-- Of workers that are gone.
+DELETE FROM immich_indexer.state s
+WHERE s.key LIKE 'engines %' AND NOT EXISTS (SELECT FROM immich_indexer.worker w WHERE s.key = 'engines ' || w.id);
+
 -- name: others
 -- The other workers, and when each was last seen.
 SELECT id, seen_at FROM immich_indexer.worker WHERE id <> $1;
@@ -310,8 +320,18 @@ LEFT JOIN immich_indexer.job j ON j.asset_id = $1
 WHERE i.requested OR j.asset_id IS NOT NULL;
 
 -- name: workers
-SELECT name, version, device, photos, photos_per_minute, polling, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds
-FROM immich_indexer.worker ORDER BY name;
+SELECT name, version, device, photos, photos_per_minute, polling, extract(epoch FROM clock_timestamp() - seen_at)::float AS seen_seconds,
+       coalesce(s.value, '{}')::text AS engines
+FROM immich_indexer.worker w LEFT JOIN immich_indexer.state s ON s.key = 'engines ' || w.id ORDER BY name;
+
+-- name: wanting
+-- How many photos something is to be made of, not those given up: their vector, their text.
+SELECT count(*) FILTER (WHERE tasks && '{clip,clip!}') AS clip, count(*) FILTER (WHERE tasks && '{ocr,ocr!}') AS ocr
+FROM immich_indexer.job WHERE NOT dead;
+
+-- name: judge
+-- Has what was given up been judged by the rules of this version? No row: it has, or somebody does it now.
+INSERT INTO immich_indexer.state (key, value) VALUES ('judged', '1') ON CONFLICT (key) DO NOTHING RETURNING key;
 
 -- name: pending
 -- Which of $1 still have something to be done, with what is known of their last failure.

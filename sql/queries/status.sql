@@ -8,16 +8,19 @@ ORDER BY indexed_at DESC LIMIT 1;
 
 -- name: progress
 -- Photos to be indexed, by what they were made with: `photos` of them were read, `indexed` by the models $2 and $3
--- (null: any, the task is off), `with_text`, in the `last_minute`.
+-- (null: any where nothing is waited for: the task is off, or no photo was read by its model yet), `with_text`, in the
+-- `last_minute`.
 SELECT p.clip_model, p.ocr_model, count(*) AS total, count(p.asset_id) AS photos,
        count(*) FILTER (WHERE p.asset_id IS NOT NULL
-                          AND ($2::text IS NULL OR p.clip IS NOT NULL AND p.clip_model = $2)
-                          AND ($3::text IS NULL OR p.lines IS NOT NULL AND p.ocr_model = $3)) AS indexed,
+                          AND CASE WHEN $2::text IS NULL THEN j.asset_id IS NULL ELSE p.clip IS NOT NULL AND p.clip_model = $2 END
+                          AND CASE WHEN $3::text IS NULL THEN j.asset_id IS NULL ELSE p.lines IS NOT NULL AND p.ocr_model = $3 END
+                      ) AS indexed,
        count(*) FILTER (WHERE p.text <> '') AS with_text,
        count(*) FILTER (WHERE p.indexed_at > now() - interval '1 minute') AS last_minute
 FROM public.asset a
 JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
+LEFT JOIN immich_indexer.job j ON j.asset_id = a.id AND j.error LIKE 'waits for the machine: %'
 WHERE eligible(a)
   AND ($1::uuid IS NULL OR a."ownerId" = $1 AND a.visibility <> 'locked')
 GROUP BY 1, 2 ORDER BY photos DESC;

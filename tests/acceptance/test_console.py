@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -12,13 +14,18 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from indexer.demo.immich import StandIn
+from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.model_files import ModelFiles
 from indexer.models.names import name_of
 from indexer.models.ocr import Ocr, load_ocr
+from indexer.models.published import PublishedFile
 from indexer.work.worker import Models
 from tests.support import console
 from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
 from tests.support.gateways import StubText, stub_models
+from tests.support.hosts import hosted_clip, hosted_text
 from tests.support.installs import install
+from tests.support.sources import host as serve
 from tests.support.stubs import StubClip
 from tests.support.workers import eventually, idle, settings_for, working
 
@@ -471,6 +478,78 @@ async def test_a_demo_model_is_told_of_on_every_page(browser, settings, immich, 
         for path in ("/console", "/console/status", f"/console/photo/{asset}"):
             await reader.open(path)
             await expect(reader.page.locator("#demo")).to_contain_text(said)
+
+
+@pytest.mark.parametrize(
+    ("language", "missing", "coming", "said", "refused"),
+    [
+        (
+            "en-GB",
+            "ViT-B-16, which searches by meaning, is not here yet",
+            "of 2 MB fetched, now from",
+            "alone",
+            "cannot",
+        ),
+        ("zh-CN", "按画面搜索的模型 ViT-B-16 还没有到位", "已下载 2 MB 中的", "只按文字找到", "目前无法回答"),
+    ],
+)
+async def test_weights_on_their_way(
+    browser,
+    settings,
+    ocr,
+    immich,
+    owner,
+    key,
+    connection,
+    tmp_path,
+    monkeypatch,
+    language,
+    missing,
+    coming,
+    said,
+    refused,
+):
+    monkeypatch.setattr("indexer.models.download._SILENCE", 120)
+    content = b"weights " * 250_000
+    with serve({"/small.pt": content}) as host:
+        host.hold.clear()  # half of it comes
+        file = PublishedFile(
+            tmp_path / "small.pt", len(content), hashlib.sha256(content).hexdigest(), (f"{host.address}/small.pt",)
+        )
+        fetcher = Fetcher([ModelFiles("clip", "ViT-B-16", (file,))], pace=Pace(look=0.05))
+        text = hosted_text(StubText(), wanting=lambda: fetcher.missing("clip"))
+        clip = hosted_clip(StubClip(), wanting=lambda: fetcher.missing("clip"))
+        for model in (text, clip):
+            fetcher.watch(model.engine.wake)
+        text.engine.start()
+        async with (
+            working(settings, Models(clip, ocr), fetcher),
+            console_of(immich, settings, replace(stub_models()[0], text=text)) as url,
+            signed_in(browser, url, key, language=language) as reader,
+        ):
+            page = reader.page
+            await immich.upload(drawn(*INVOICE)[0], owner=owner)
+            await eventually(lambda: connection.fetchval("SELECT count(*) FROM immich_indexer.photo WHERE text <> ''"))
+            await reader.open("/console/status")
+            await expect(page.locator("#weights")).to_contain_text(missing)
+            await expect(page.locator("#weights")).to_contain_text(coming)
+            await expect(page.locator("#engines")).to_be_hidden()  # nothing is sick
+            await expect(page.locator("#indexed")).to_have_text("0")
+            await reader.open("/console")
+            await reader.search("发票")
+            await expect(page.locator("#results > li")).to_have_count(1)
+            await expect(page.locator("#summary")).to_contain_text(said)
+            reader.refused.add(503)
+            await page.click("label:has([value=clip])")
+            await expect(page.locator("#problem")).to_contain_text(refused)
+            host.hold.set()
+            await reader.open("/console/status")
+            await expect(page.locator("#weights")).to_be_empty()
+            await expect(page.locator("#indexed")).to_have_text("1")
+            await reader.open("/console")
+            await reader.search("发票")
+            await expect(page.locator("#results > li")).to_have_count(1)
+            await expect(page.locator("#summary")).not_to_contain_text(said)
 
 
 async def test_no_other_model_is_called_one(browser, url, key):

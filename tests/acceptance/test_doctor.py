@@ -8,7 +8,6 @@ from pathlib import Path
 import asyncpg
 import onnxruntime
 import pytest
-import torch
 from aiohttp.test_utils import TestServer
 
 from indexer import images
@@ -16,11 +15,13 @@ from indexer.database import owners
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.models.gpu import Card
 from indexer.queue import requests
 from indexer.work import doctor
 from indexer.work.doctor import Finding
 from tests.conftest import IMMICH_ROLE
 from tests.support.installs import install, make_role
+from tests.support.stubs import CUDA_13, RTX_4090, StubDriver
 from tests.support.upstreams import MlServer, ml_servers
 from tests.support.workers import settings_for
 
@@ -39,12 +40,22 @@ def of_faces(tmp_path):
 
 
 @pytest.mark.parametrize(("tasks", "verdict"), [("clip,ocr", "advice"), ("clip", "ok")])
-async def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    found, *_ = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto"))
+    settings = settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto")
+    found = doctor.device_finding(settings, StubDriver((13, 0), [RTX_4090]), CUDA_13)
     assert (found.check, found.verdict) == ("device", verdict)
     assert ("onnxruntime-gpu" in found.text) == (verdict == "advice")
+
+
+def test_a_gpu_that_torch_cannot_use(tmp_path):
+    driver = StubDriver((13, 0), [Card("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)])
+    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="auto"), driver, CUDA_13)
+    assert found.verdict == "advice"
+    assert "GTX 1080 has compute capability 6.1" in found.text
+    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
+    assert found.verdict == "fails"
+    assert "GTX 1080 has compute capability 6.1" in found.text
 
 
 async def test_servers_that_answer(of_faces):
@@ -94,14 +105,36 @@ async def test_weights_here(of_faces, tmp_path, monkeypatch):
     assert await of_faces(face_model="tiny") == Finding("faces", "ok", f"tiny, {folder}")
     (folder / "r.onnx").write_bytes(b"another")
     found = await of_faces(face_model="tiny")
-    assert found.verdict == "fails"
-    assert "r.onnx" in found.text
+    assert found.verdict == "advice"
+    assert "r.onnx is damaged or not what was published" in found.text
     assert "models fetch --faces" in found.text
     (folder / "r.onnx").write_bytes(content)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = await of_faces(face_model="tiny")
     assert found.verdict == "fails"
     assert "immich-indexer[faces]" in found.text
+
+
+async def test_weights_of_clip(tmp_path, monkeypatch):
+    async def examine(**settings) -> Finding:
+        settings = {"clip_download_root": tmp_path, "immich_ml_url": "http://127.0.0.1:1"} | settings
+        findings = await doctor.examine(settings_for(NO_DATABASE, tmp_path, tasks="clip", **settings))
+        (found,) = [finding for finding in findings if finding.check == "weights"]
+        return found
+
+    monkeypatch.setenv("WEIGHTS_SOURCE", "auto")
+    missing = await examine(clip_model="RN50")
+    assert missing.verdict == "advice"
+    assert f"{tmp_path / 'clip_cn_rn50.pt'} (308316425 bytes) is missing" in missing.text
+    assert "`immich-indexer run` fetches them by itself" in missing.text
+    (tmp_path / "clip_cn_rn50.pt.part").write_bytes(b"!" * 3_100_000)
+    assert "1 % of 308 MB fetched" in (await examine(clip_model="RN50")).text
+    assert (await examine(clip_model="RN50", weights_source="none")).verdict == "fails"
+    (tmp_path / "clip_cn_rn50.pt").write_bytes(b"damaged")
+    assert "is damaged or not what was published" in (await examine(clip_model="RN50")).text
+    own = await examine(clip_model=str(tmp_path / "own.pt"))
+    assert own.verdict == "fails"
+    assert f"put {tmp_path / 'own.pt'} and {tmp_path / 'own.json'} there" in own.text
 
 
 async def test_a_model_that_nobody_knows(of_faces):

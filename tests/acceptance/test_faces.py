@@ -4,15 +4,19 @@ import asyncio
 import hashlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from indexer.models import model_files
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.models.fetcher import Fetcher, Pace
 from tests.support import stubs
 from tests.support.face_models import detector, recogniser
-from tests.support.gateways import CLIP, FACES, OCR, form, request, serving
+from tests.support.gateways import CLIP, FACES, OCR, form, request, serving, stub_models
+from tests.support.sources import host as serve
 from tests.support.upstreams import FACES as FOUND
 from tests.support.upstreams import ml_servers, until
 from tests.support.workers import eventually, settings_for
@@ -25,10 +29,10 @@ NEWER = {"bird-song": {"detection": {"modelName": "birdnet", "options": {}}}}
 def gateway(database, tmp_path):
     """Serves a gateway whose settings are those of a test, with changes."""
 
-    def start(**changes):
+    def start(models=None, **changes):
         quick = {"gateway_wait_seconds": 0, "immich_ml_wait_seconds": 1, "immich_ml_check_seconds": 0.1}
         settings = settings_for(database, tmp_path / "media", **(quick | changes))
-        return serving(settings, forward=None)
+        return serving(settings, models, forward=None)
 
     return start
 
@@ -184,7 +188,7 @@ def model(tmp_path, monkeypatch) -> dict[str, object]:
     """Settings for a face model of two tiny networks."""
     root = tmp_path / "weights"
     files = detector(root / "tiny" / "det.onnx"), recogniser(root / "tiny" / "rec.onnx")
-    entries = [FaceFile(f.name, "", f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+    entries = [FaceFile(f.name, f.name, f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
     monkeypatch.setitem(FILES, "tiny", FaceFiles(*entries))
     return {"face_model": "tiny", "face_download_root": root, "immich_ml_url": ""}
 
@@ -268,8 +272,42 @@ async def test_weights_that_are_missing_are_named(gateway, tmp_path):
     async with gateway(face_download_root=tmp_path / "empty", immich_ml_url="") as immich:
         answer = await immich.ask(FACES, PHOTO)
         assert (answer.status, answer.json["error"]) == (503, "unavailable")
-        assert "models fetch --faces" in answer.json["message"]
+        assert "det_10g.onnx" in answer.json["message"]
         assert (await immich.get("/ping")).status == 200
+
+
+@pytest.mark.parametrize("before", ["missing", "damaged"])
+async def test_weights_that_come_later_are_taken_up(gateway, model, before):
+    folder = model["face_download_root"] / "tiny"
+    published = {f"/immich-app/tiny/resolve/main/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    for path in folder.iterdir():
+        path.unlink() if before == "missing" else path.write_bytes(b"!" * path.stat().st_size)
+    with serve(published) as host:
+        host.status = 503
+        settings = settings_for("postgresql://", folder, hf_endpoint=host.address, **model)
+        wanted = model_files.face_files(settings)
+        only_here = tuple(replace(file, addresses=file.addresses[:1]) for file in wanted.files)
+        fetcher = Fetcher([replace(wanted, files=only_here)], pace=Pace(look=0.02, first=0.05, longest=0.1, copying=0))
+        async with gateway(replace(stub_models()[0], fetcher=fetcher), **model) as immich:
+            answer = await immich.ask(entries(), photo())
+            assert (answer.status, answer.json["error"]) == (503, "unavailable")
+            assert {"missing": "det.onnx", "damaged": "is damaged or not what was"}[before] in answer.json["message"]
+            assert (await immich.get("/ping")).status == 200
+
+            async def weights() -> dict[str, object]:
+                [told] = (await immich.get("/health")).json["weights"]
+                return told
+
+            assert (await weights())["use"] == "faces"
+            assert b'immich_gateway_weights_ready{model="tiny",use="faces"} 0.0' in (await immich.get("/metrics")).body
+            host.status = 200
+
+            async def there() -> bool:
+                return not (await weights())["missing"]
+
+            await eventually(there)
+            answer = await immich.ask(entries(), photo())
+            assert len(answer.json["facial-recognition"]) == 2
 
 
 async def test_many_at_once(gateway, model):

@@ -72,9 +72,37 @@ async def test_where_it_cannot_listen_it_says_so(environment, host):
     assert b"Traceback" not in error
 
 
-async def test_without_weights_it_says_which_file_to_put_where(environment):
+async def test_without_weights_it_says_which_file_to_put_where_and_waits(environment):
     process = await start(environment | {"CLIP_MODEL": "ViT-B-16", "CLIP_DOWNLOAD_ROOT": "/nowhere"})
+    immich = Client(int(environment["GATEWAY_PORT"]))
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            said = b""
+            while b'"answering"' not in said:
+                said += await process.stderr.readline()
+            assert b"/nowhere" in said
+            while True:
+                try:
+                    answer = await immich.ask(TEXT, text="发票")
+                    break
+                except ConnectionError:
+                    await asyncio.sleep(0.05)
+        assert answer.status == 503
+        assert "/nowhere" in answer.json["message"]
+        process.send_signal(signal.SIGTERM)
+        _, rest = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in said + rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_model_that_nobody_knows_is_said_so(environment):
+    process = await start(environment | {"CLIP_MODEL": "ViT-X"})
     _, error = await process.communicate()
     assert process.returncode == 1
-    assert b"/nowhere" in error
+    assert b"error: unknown CLIP model 'ViT-X': use one of ViT-B-16" in error
     assert b"Traceback" not in error

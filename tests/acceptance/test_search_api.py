@@ -114,7 +114,7 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     other = await photo("别的")
     answer = await gateway.ask("发票")
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
-    assert answer.json.keys() == {"mode", "items", "next", "textMatches", "notes"}
+    assert answer.json.keys() == {"mode", "items", "next", "textMatches", "withoutMeaning", "notes"}
     assert (answer.json["mode"], answer.json["next"], answer.json["textMatches"]) == ("hybrid", None, 2)
     items = answer.json["items"]
     assert [item["assetId"] for item in items] == [str(both), str(text), str(meaning), str(other)]
@@ -414,7 +414,9 @@ async def test_without_clip_words_are_found(database, own, immich: StandIn, owne
     ) as gateway:
         answer = await gateway.ask("发票")
         assert [item["assetId"] for item in answer.json["items"]] == [str(invoice)]
-        assert "words alone" in answer.json["notes"][0]
+        assert "TASKS leaves it out: found by words alone" in answer.json["notes"][0]
+        assert answer.json["withoutMeaning"] is True
+        assert (await gateway.ask("ocr:发票")).json["withoutMeaning"] is False
         assert (await gateway.ask("发票", mode="clip")).status == 501
 
 

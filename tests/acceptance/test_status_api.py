@@ -44,6 +44,8 @@ FIGURES = {
     "failures",
     "vector",
     "waitingFor",
+    "weights",
+    "engines",
     "workersAlive",
     "workers",
     "advice",

@@ -20,11 +20,13 @@ from structlog.testing import capture_logs
 from indexer import images
 from indexer.cli.main import main
 from indexer.demo.immich import StandIn
+from indexer.models.states import PROVEN, Phase
 from indexer.queue import backlog
 from indexer.views import status
 from indexer.work import verdicts
 from indexer.work.worker import Models
 from tests.support import stubs
+from tests.support.hosts import hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, failures, idle, is_indexed, settings_for, working
@@ -81,8 +83,13 @@ class Ocr(StubOcr):
         return super().recognise(detections)
 
 
+def hosted(clip: StubClip, ocr: StubOcr) -> Models:
+    """Both looked after, in this process."""
+    return Models(hosted_clip(clip), hosted_ocr(ocr))
+
+
 def engine(kind: str, fault: Fault) -> Models:
-    return Models(*((Clip(fault), StubOcr()) if kind == "clip" else (StubClip(), Ocr(fault))), "cpu")
+    return hosted(*((Clip(fault), StubOcr()) if kind == "clip" else (StubClip(), Ocr(fault))))
 
 
 def from_the_ninth_on(call: int, _: bytes) -> None:
@@ -136,7 +143,9 @@ async def test_an_engine_that_fails_for_all(database, immich, connection, owner,
     fault = Fault(from_the_ninth_on)
     other = MADE["ocr" if kind == "clip" else "clip"]
     assets = await uploaded(immich, owner)
-    async with working(settings_for(database, immich.media.directory, max_attempts=1), engine(kind, fault)) as worker:
+    models = engine(kind, fault)
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with working(settings, models):
         made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {other}"
         await eventually(lambda: connection.fetchval(made))
         calls = fault.calls
@@ -145,37 +154,13 @@ async def test_an_engine_that_fails_for_all(database, immich, connection, owner,
         waiting = (await status.look(connection)).waiting
         assert sum(one.photos for one in waiting) >= PHOTOS - 16, "all but those read before it broke"
         assert "illegal memory access" in waiting[0].reason
-        health = worker.pipeline.engines[kind]
-        assert not health.well
-        assert "illegal memory access" in health.error
-        assert health.since is not None
-        in_use = worker.pipeline.engines["ocr" if kind == "clip" else "clip"]
-        assert in_use.well
+        state = models.engines[kind].state
+        assert state.phase is Phase.SICK
+        assert "illegal memory access" in state.reason
+        assert models.engines["ocr" if kind == "clip" else "clip"].state.is_ready
         fault.broken = False
         await all_read(connection, assets)
-        assert worker.pipeline.engines[kind].well
-
-
-async def test_one_photo_at_a_time_tries_an_engine_in_doubt(database, immich, connection, owner, monkeypatch):
-    largest: list[int] = []
-
-    class Watched(Clip):
-        def encode_images(self, prepared):
-            largest.append(len(prepared))
-            return super().encode_images(prepared)
-
-    fault = Fault(lambda *_: (_ for _ in ()).throw(RuntimeError("CUDA error: unspecified launch failure")))
-    assets = await uploaded(immich, owner)
-    settings = settings_for(database, immich.media.directory, max_attempts=1)
-    async with working(settings, Models(Watched(fault), StubOcr(), "cpu")):
-        made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {MADE['ocr']}"
-        await eventually(lambda: connection.fetchval(made))
-        before = len(largest)
-        await eventually(lambda: asyncio.sleep(0, len(largest) >= before + 5))
-        assert set(largest[before:]) == {1}
-        assert before < PHOTOS, "most were never given to it"
-        fault.broken = False
-        await all_read(connection, assets)
+        assert models.engines[kind].state.is_ready
 
 
 @pytest.mark.parametrize("kind", ["clip", "ocr"])
@@ -201,7 +186,7 @@ async def test_answers_that_cannot_be(database, immich, connection, owner, answe
 
     assets = await uploaded(immich, owner, 12)
     settings = settings_for(database, immich.media.directory, max_attempts=1)
-    async with working(settings, Models(Rubbish(), StubOcr(), "cpu")):
+    async with working(settings, hosted(Rubbish(), StubOcr())):
         await eventually(lambda: connection.fetchval("SELECT count(*) = 12 FROM immich_indexer.photo"))
         await eventually(lambda: waits(connection, "the CLIP model answered with"))
         assert await connection.fetchval("SELECT count(*) FROM smart_search") == 0
@@ -222,7 +207,7 @@ async def test_lines_that_are_nowhere_are_no_photos_fault(database, immich, conn
 
     assets = await uploaded(immich, owner, 6)
     settings = settings_for(database, immich.media.directory, max_attempts=1)
-    async with working(settings, Models(StubClip(), Nowhere(), "cpu")):
+    async with working(settings, hosted(StubClip(), Nowhere())):
         await eventually(lambda: waits(connection, "the OCR engine answered with something that is no number"))
         assert await nothing_counted(connection)
         broken = False
@@ -298,18 +283,13 @@ async def test_poison_is_given_up_alone(database, immich, connection, owner, kin
             )
             return sum(failure.dead for failure in (await failures(connection)).values()) == 2
 
-        for number in itertools.count(PHOTOS):  # others come in a home, too, and show that the engine is well
-            assets.append(await immich.upload(stubs.picture(number), owner=owner))
-            if await both_dead():
-                break
-            await asyncio.sleep(0.05)
-            assert number < 400
+        await eventually(both_dead)
         await idle(connection)
     assert set(attempts) == {0}
     found = await failures(connection)
     assert set(found) == {assets[20], torn}
     assert "a shape that it cannot take" in found[assets[20]].error
-    assert found[assets[20]].error.endswith(verdicts.PROVEN)
+    assert found[assets[20]].error.endswith(PROVEN)
     assert "not a readable picture" in found[torn].error
     for number, asset in enumerate(assets):
         if number != 20:

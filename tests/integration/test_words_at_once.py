@@ -148,7 +148,7 @@ async def test_asked_at_once_after_the_first_upload_and_after_each_change_of_wid
     database, immich, connection, owner, words, photos
 ):
     await resize(immich, connection, 512)
-    with pytest.raises(UnavailableError, match="no photo has been read yet"):  # and nothing of this is remembered
+    with pytest.raises(UnavailableError, match="no photo has a vector yet"):  # and nothing of this is remembered
         await words.only("发票", 512, DIMENSIONS)
     said = texts(photos)
     assets = await write(database, owner, said)

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import hashlib
 import json
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +18,8 @@ from gateway.models import LazyModels
 from gateway.server import Runner
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
-from tests.support.stubs import DIMENSIONS, StubClip, StubOcr
+from tests.support.stubs import StubClip, StubOcr, StubText
+from tests.support.stubs import text_vector as text_vector
 
 BOUNDARY = b"----formdata-undici-012345678901"
 CLIP = {"clip": {"visual": {"modelName": "ViT-B-32__openai"}}}
@@ -43,28 +42,6 @@ TEXT_ZH = {"clip": {"textual": {"modelName": "ViT-B-32__openai", "options": {"la
 async def unsupported(request: PredictRequest) -> dict[str, object]:
     """Where nobody answers what the gateway itself does not."""
     raise UnsupportedError(", ".join(request.entries))
-
-
-class StubText:
-    """A text tower whose vectors follow from the text; `hold` keeps it at work for as long as it is clear."""
-
-    def __init__(self, name: str = "stub clip", dimensions: int = DIMENSIONS) -> None:
-        self.name = name
-        self.dimensions = dimensions
-        self.batches: list[int] = []
-        self.hold = threading.Event()
-        self.hold.set()
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        self.batches.append(len(texts))
-        self.hold.wait(30)
-        return np.stack([text_vector(text, self.dimensions) for text in texts])
-
-
-def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-    vector = np.random.default_rng(seed).standard_normal(dimensions)
-    return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 def stub_models(

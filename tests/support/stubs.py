@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.images import Picture
+from indexer.models import gpu
 from indexer.models.ocr import Detection, Line
 
 DIMENSIONS = 512
@@ -95,6 +97,48 @@ class StubOcr:
             ]
             for detection in detections
         ]
+
+
+class StubText:
+    """A text tower whose vectors follow from the text; `hold` keeps it at work for as long as it is clear."""
+
+    def __init__(self, name: str = "stub clip", dimensions: int = DIMENSIONS) -> None:
+        self.name = name
+        self.dimensions = dimensions
+        self.batches: list[int] = []
+        self.hold = threading.Event()
+        self.hold.set()
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        self.batches.append(len(texts))
+        self.hold.wait(30)
+        return np.stack([text_vector(text, self.dimensions) for text in texts])
+
+
+def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(dimensions)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class StubDriver:
+    """A driver that serves that CUDA, with these cards."""
+
+    def __init__(self, serves: gpu.Version | None, cards: Sequence[gpu.Card] = ()) -> None:
+        self._serves = serves
+        self._cards = list(cards)
+
+    def version(self) -> gpu.Version | None:
+        return self._serves
+
+    def cards(self) -> list[gpu.Card]:
+        return self._cards
+
+
+RTX_4090 = gpu.Card("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
+CUDA_13 = gpu.Build(
+    "torch 2.13.0+cu130", (13, 0), frozenset(["sm_75", "sm_80", "sm_86", "sm_90a", "sm_100", "sm_120", "compute_120"])
+)
 
 
 def kill_myself() -> None:

@@ -14,6 +14,7 @@ from pgvector import Vector
 
 from indexer import images
 from indexer.immich import tokens as immich
+from indexer.models.fetcher import Fetcher
 from indexer.queue.backlog import Failure
 from indexer.settings import Settings
 from indexer.views import status
@@ -39,9 +40,16 @@ def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, models: Models | None = None) -> AsyncIterator[Worker]:
+async def working(
+    settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None
+) -> AsyncIterator[Worker]:
     """A worker at work, stopped at the end; its failure is the test's."""
-    worker = Worker(settings, models or Models(StubClip(), StubOcr(), "cpu"))
+    models = models or Models(StubClip(), StubOcr(), "cpu")
+    for engine in models.engines.values():
+        engine.start()
+    for engine in models.engines.values():
+        await asyncio.to_thread(engine.settle, 30)
+    worker = Worker(settings, models, fetcher)
     task = asyncio.create_task(worker.run())
     try:
         listening = asyncio.create_task(worker.listener.listening.wait())
@@ -53,6 +61,7 @@ async def working(settings: Settings, models: Models | None = None) -> AsyncIter
     finally:
         worker.stop()
         await task
+        models.close()
 
 
 async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:

@@ -62,7 +62,7 @@ async function show(image, address) {
   }
 }
 
-const wanted = () => requestOf(new URLSearchParams(location.search));
+const inAddress = () => requestOf(new URLSearchParams(location.search));
 
 /** @returns {NodeListOf<HTMLInputElement>} */
 const choices = () => document.querySelectorAll("[name=mode]");
@@ -89,7 +89,7 @@ function clear() {
 
 /** Searches for what stands in the address; or shows once more what was found, for somebody who comes `back` to it. */
 async function run(back = false) {
-  const wanted = wanted();
+  const wanted = inAddress();
   $("q").value = wanted.q;
   chosen = wanted.mode;
   showMode();
@@ -179,7 +179,8 @@ function append(items, wanted) {
 function summarise({ answer, items, wanted: { q } }) {
   if (answer === null) return;
   /** @type {(Node | string)[]} */
-  const notes = answer.notes.map((note) => make("span", { lang: "en" }, note));
+  const notes = answer.withoutMeaning ? [t("search.without_meaning")] : [];
+  notes.push(...answer.notes.map((note) => make("span", { lang: "en", class: "small" }, note)));
   if (!me.may.thumbnails) notes.push(t("search.no_thumbnails"));
   const { mode, textMatches } = answer;
   const words = bare(q);
@@ -302,9 +303,9 @@ await start(async (who) => {
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());
   window.addEventListener("pageshow", (event) => {
-    const kept = event.persisted ? Found.kept(wanted()) : null;
+    const kept = event.persisted ? Found.kept(inAddress()) : null;
     if (kept && found) comeBack(kept);
   });
   await run(returning());
-  if (!wanted().q) $("q").focus();
+  if (!inAddress().q) $("q").focus();
 });

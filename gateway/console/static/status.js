@@ -75,6 +75,7 @@ function show(status) {
   $("percent").textContent = total ? t("status.percent", { percent: percent(share) }) : t("status.empty");
   $("eta").textContent = remaining(status);
   $("asleep").hidden = status.workersAlive !== 0;
+  engines(status.engines.filter(({ engine, state }) => state !== "waiting for weights" || status.weights.every(({ use }) => use !== engine)));
   for (const name of /** @type {const} */ (["waiting", "running", "retrying", "failed", "withText"])) {
     $(`tile-${name}`).textContent = number(status[name]);
   }
@@ -83,6 +84,7 @@ function show(status) {
   $("demo").hidden = !(me.demoModel || status.demoModel);
   if (total) say(indexed === total ? t("status.done") : t("status.progress_said", { indexed, total }), indexed === total);
   failures(status.failures);
+  weights(status.weights);
   models(status.models);
   vector(status.vector);
   workers(status.workers);
@@ -193,6 +195,14 @@ function failureRow(id, first) {
 /** @param {string} text */
 const figure = (text) => make("td", { class: "number" }, text);
 
+/** @param {WeightsFigures[]} list */
+function weights(list) {
+  $("weights").replaceChildren(...list.map(({ use, model, arrived, size, host, reason }) => make("div", { class: "notice" },
+    make("p", {}, t(use === "clip" ? "status.weights_clip" : "status.weights_faces", { model })),
+    size ? make("p", {}, t(host ? "status.weights_coming" : "status.weights_arrived", { percent: percent(arrived / size), size: number(size / 1e6), host })) : null,
+    make("p", { class: "small", lang: "en" }, reason))));
+}
+
 /** @param {ModelFigures[]} list */
 function models(list) {
   const table = $("models");
@@ -213,6 +223,18 @@ function vector({ width, dimensions, advice }) {
   } else {
     place.textContent = dimensions && width > dimensions ? t("status.vector_fine") : "";
   }
+}
+
+/**
+ * What no photo can be read with at the moment, since when, and how many wait for it.
+ *
+ * @param {EngineFigures[]} list
+ */
+function engines(list) {
+  $("engines").hidden = !list.length;
+  $("engines").querySelector("ul")?.replaceChildren(...list.map(({ engine, state, since, photos, reason }) => make("li", {},
+    t(`status.engine_${state.replaceAll(" ", "_")}`, { engine: t(`status.engine_${engine}`), since: ago(new Date(since)), n: photos }),
+    reason ? make("span", { class: "small", lang: "en" }, ` ${reason}`) : null)));
 }
 
 /** @param {WorkerFigures[]} list */

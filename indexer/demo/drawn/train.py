@@ -37,8 +37,9 @@ from indexer.demo.drawn import NOTE, WEIGHTS
 from indexer.demo.drawn.captions import Caption, caption, name
 from indexer.demo.drawn.scenes import Scene, draw, encoded, invent, twin
 from indexer.images import decode
-from indexer.models.checkpoint import Config
-from indexer.models.clip import Clip, load_clip, normalised_pixels, tokenize
+from indexer.models.clip import Clip, load_clip, tokenize
+from indexer.models.pixels import normalised
+from indexer.models.shapes import Config
 from indexer.models.torchvision_compat import ensure_torchvision
 
 POOL = 200
@@ -240,7 +241,7 @@ def _pixels(pictures: npt.NDArray[np.uint8], chance: Random) -> torch.Tensor:
         [np.roll(picture, (chance.randint(-2, 2), chance.randint(-2, 2)), (0, 1)) for picture in pictures]
     )
     light = np.array([chance.uniform(0.9, 1.1) for _ in pictures], np.float32)[:, None, None, None]
-    pixels = normalised_pixels((shifted * light).clip(0, 255).transpose(0, 3, 1, 2))
+    pixels = normalised((shifted * light).clip(0, 255).transpose(0, 3, 1, 2))
     return torch.from_numpy(pixels).to(memory_format=torch.channels_last)
 
 

@@ -30,7 +30,7 @@ TOGETHER = (
     ("compose.yaml", "compose.juicefs.yaml"),
     ("compose.existing.yaml", "compose.cuda.yaml", "compose.juicefs.yaml"),
 )
-OURS = ("indexer", "gateway", "weights")
+OURS = ("indexer", "gateway")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 # Settings that stand in a file.
 FILES = {f"DB_{part}_FILE" for part in ("URL", "HOSTNAME", "USERNAME", "PASSWORD", "DATABASE_NAME")}

@@ -73,7 +73,9 @@ def test_every_text_is_used_and_every_used_text_is_there():
     used = set(re.findall(r'"((?:page|signin|search|photo|compare|status|error)\.[a-z_]+)"', written))
     used |= set(re.findall(r"texts\.([a-z]+\.[a-z_]+)", written))
     # Put together from what the gateway says, and in loops of the templates.
-    made = re.compile(r"error\.\w+|photo\.state_\w+|page\.(search|photo|status)_title|search\.(hybrid|ocr|clip)")
+    made = re.compile(
+        r"error\.\w+|photo\.state_\w+|page\.(search|photo|status)_title|status\.engine_\w+|search\.(hybrid|ocr|clip)"
+    )
     made_status = {f"status.{name}" for name in ("waiting", "running", "retrying", "failed", "with_text", "rate")}
     assert used <= known, used - known
     unused = {name for name in known - used - made_status if not made.fullmatch(name)}

@@ -36,6 +36,7 @@ def pictures(library: BusyLibrary, load: Callable[[], Inference]) -> Pictures:
     return Pictures(
         library,  # type: ignore[arg-type] # all that is asked of it
         Metrics(),
+        tasks=("ocr",),
         clip_model=None,
         ocr_model="ocr",
         load=load,

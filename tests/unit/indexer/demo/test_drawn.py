@@ -135,13 +135,13 @@ async def test_nobody_takes_it_for_a_model_of_photographs(tmp_path):
     (found,) = [finding for finding in findings if finding.check == "weights"]
     assert found.verdict == "fails"
     assert NOTE in found.text
-    assert "models fetch" in found.text
+    assert "CLIP_MODEL=ViT-B-16" in found.text
     with capture_logs() as logs:
         clip = load_text_tower(settings)
     assert is_demo(clip.name)
     [warning] = [entry for entry in logs if entry["log_level"] == "warning"]
     assert clip.name in warning["advice"]
-    assert "models fetch" in warning["advice"]
+    assert "CLIP_MODEL=ViT-B-16" in warning["advice"]
 
 
 async def test_not_under_another_name_either(tmp_path):

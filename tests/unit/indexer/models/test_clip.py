@@ -345,7 +345,7 @@ class TestCheckpoint:
         ensure_torchvision()
         from cn_clip.clip.model import CLIP
 
-        from indexer.models.checkpoint import packaged_config
+        from indexer.models.shapes import packaged_config
         from indexer.models.weights import FILES
 
         for model in FILES:
@@ -354,13 +354,10 @@ class TestCheckpoint:
 
 
 class TestDevice:
-    def test_resolve(self, monkeypatch):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    def test_resolve(self):
         assert resolve_device("auto") == resolve_device("cpu") == "cpu"
         with pytest.raises(SettingsError, match="'cuda' was asked for"):
             resolve_device("cuda")
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        assert resolve_device("auto") == resolve_device("cuda") == "cuda"
 
     def test_unknown(self):
         with pytest.raises(SettingsError, match="unknown device 'gpu'"):

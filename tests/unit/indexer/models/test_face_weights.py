@@ -1,15 +1,16 @@
-"""Fetching and checking the face models' files."""
+"""The face models' files: fetched, checked, missing."""
 
 import hashlib
-import http.server
-import threading
-from collections.abc import Iterator
 
 import pytest
 
 from indexer.errors import WeightsError
 from indexer.models import face_weights
+from indexer.models.download import download
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.models.faces import load_faces
+from indexer.models.published import Source
+from tests.support.sources import host as serve
 
 PARTS = {"detection/model.onnx": bytes(range(256)) * 1000, "recognition/model.onnx": bytes(range(255, -1, -1)) * 2000}
 
@@ -19,49 +20,33 @@ def file(name: str, path: str) -> FaceFile:
 
 
 @pytest.fixture
-def asked(monkeypatch) -> Iterator[list[str]]:
-    """A stand-in for Hugging Face, with a model called `test`."""
-    paths: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            paths.append(self.path)
-            content = PARTS[self.path.removeprefix("/immich-app/test/resolve/main/")]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setattr(face_weights, "HUGGING_FACE", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setitem(
-        FILES, "test", FaceFiles(file("det.onnx", "detection/model.onnx"), file("rec.onnx", "recognition/model.onnx"))
-    )
-    yield paths
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def known(monkeypatch) -> None:
+    """A model called `test`."""
+    files = FaceFiles(file("det.onnx", "detection/model.onnx"), file("rec.onnx", "recognition/model.onnx"))
+    monkeypatch.setitem(FILES, "test", files)
 
 
-def test_fetch(asked, tmp_path):
-    paths = face_weights.fetch("test", tmp_path)
-    assert (
-        tuple(paths) == face_weights.find("test", tmp_path) == (tmp_path / "test/det.onnx", tmp_path / "test/rec.onnx")
-    )
+def test_fetch_and_check(known, tmp_path):
+    with serve({f"/immich-app/test/resolve/main/{path}": content for path, content in PARTS.items()}) as host:
+        # ModelScope has no copy.
+        wanted = face_weights.published("test", tmp_path, [Source("huggingface", host.address), Source.all()[-1]])
+        assert all(len(file.addresses) == 1 for file in wanted)
+        for one in wanted:
+            download(one)
+    paths = face_weights.find("test", tmp_path)
+    assert paths == (tmp_path / "test/det.onnx", tmp_path / "test/rec.onnx")
     assert [path.read_bytes() for path in paths] == list(PARTS.values())
-    assert len(asked) == 2
-    face_weights.fetch("test", tmp_path)
-    assert len(asked) == 2, "what is there and genuine is not fetched again"
+    assert all(report.genuine for report in face_weights.check("test", tmp_path))
     paths[1].write_bytes(b"damaged")
     assert [report.genuine for report in face_weights.check("test", tmp_path)] == [True, False]
-    face_weights.fetch("test", tmp_path)
-    assert len(asked) == 3
-    assert all(report.genuine for report in face_weights.check("test", tmp_path))
+
+
+def test_what_is_not_what_was_published_is_never_loaded(known, tmp_path):
+    (tmp_path / "test").mkdir()
+    for one, content in zip(FILES["test"], PARTS.values(), strict=True):
+        (tmp_path / "test" / one.name).write_bytes(content[:-1] + b"!")
+    with pytest.raises(WeightsError, match=r"det\.onnx: SHA-256 .* damaged or not what was.*fetched again by itself"):
+        load_faces("test", tmp_path)
 
 
 def test_missing_files_are_named_with_what_to_do(tmp_path):

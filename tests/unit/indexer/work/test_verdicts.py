@@ -19,6 +19,8 @@ from PIL import Image
 from indexer import images
 from indexer.database.refusal import RefusedError
 from indexer.errors import ModelError, PictureError, SchemaError
+from indexer.models.host import CallError, GoneError
+from indexer.models.states import PROVEN, EngineAwayError, GuiltError, Phase, State
 from indexer.work import verdicts
 from indexer.work.media import Media, MediaError, UnreadableError
 from indexer.work.verdicts import Verdict
@@ -130,6 +132,11 @@ MODELS = {
 OTHERS = {
     PictureError("not a readable picture: it is cut short"): PHOTO,
     ModelError("the CLIP model answered with something that is no number"): MACHINE,
+    GuiltError("RuntimeError: a shape that it cannot take"): PHOTO,  # whatever a model raised, once it is proven
+    EngineAwayError("the CLIP model", State(Phase.SICK, reason="CUDA error: unknown error")): MACHINE,
+    CallError("RuntimeError: CUDA error: unknown error"): MACHINE,
+    CallError("MemoryError: ", lacks_memory=True): MACHINE,
+    GoneError("its process ended with a SIGSEGV"): MACHINE,
     MediaError("/data/thumbs is not there"): MACHINE,
     UnreadableError("preview unreadable: Permission denied"): MACHINE,
     SchemaError("smart_search.embedding has no width"): MACHINE,
@@ -304,6 +311,7 @@ def test_what_a_process_waits_for_at_its_start(error, passes):
         ("the text was not read: error: OpenCV(4.13) Insufficient memory", MACHINE),
         (f"the text was not read: RuntimeError: no memory, {verdicts.PROVEN}", PHOTO),
         (f"the text was not read: MemoryError: , {verdicts.PROVEN}", PHOTO),
+        (f"no vector was made: RuntimeError: a shape that it cannot take, {PROVEN}", PHOTO),
         ("cannot write the results: ReadOnlySQLTransactionError: cannot execute UPDATE", MACHINE),
         ("cannot write the results: UntranslatableCharacterError: unsupported Unicode", PHOTO),
         ("cannot write the results: InternalServerError: corrupted page", MACHINE),

@@ -1,0 +1,81 @@
+"""`python -m indexer.models.child`: the process of one model; `host` starts it and says what to load.
+
+Its arguments are its parent's number and the sockets to it: the first tells by its end that the parent is gone.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+from indexer.models import wire
+from indexer.models.host import Facts, Opened, Setup, as_answer
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve until the parent ends, or ends us."""
+    parent, *numbers = map(int, sys.argv[1:])
+    _end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too, and is the parent's to answer
+    life, *lanes = [socket.socket(fileno=number) for number in numbers]
+    threading.Thread(target=_leave_at_the_end_of, args=(life,), daemon=True).start()
+    setup: Setup = wire.receive(lanes[0])
+    os.nice(setup.nice)
+    try:
+        opened = setup.open(setup.device)
+    except Exception as error:
+        wire.send(lanes[0], as_answer(error))
+        return
+    wire.send(lanes[0], _facts(opened))
+    for lane in lanes[1:]:
+        threading.Thread(target=_serve, args=(opened.model, lane), daemon=True).start()
+    _serve(opened.model, lanes[0])
+    threading.Event().wait()  # the others end with the parent
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end us with the parent's thread that started us, even where a call holds up all of Python."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before that
+        os._exit(0)
+
+
+def _leave_at_the_end_of(life: socket.socket) -> None:
+    with suppress(OSError):
+        life.recv(1)
+    os._exit(0)
+
+
+def _serve(model: Any, lane: socket.socket) -> None:
+    with suppress(EOFError, OSError):
+        while True:
+            method, argument = wire.receive(lane)
+            try:
+                answer = getattr(model, method)(argument)
+            except Exception as error:
+                answer = as_answer(error)
+            wire.send(lane, answer)
+            del argument, answer  # not held while nothing is asked
+
+
+def _facts(opened: Opened) -> Facts:
+    model = opened.model
+    return Facts(
+        name=model.name,
+        device=opened.device,
+        note=opened.note,
+        dimensions=getattr(model, "dimensions", None),
+        resolution=getattr(model, "resolution", None),
+        alphabet=getattr(model, "alphabet", None),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Brings one published file here: from the first host that delivers it, going on where an earlier try stopped.
+
+Its digest is known, so every host will do, and one may go on where another stopped. The bytes go to `<name>.part`, are
+checked, and only then get the file's name: what has that name is whole.
+"""
+
+import errno
+import fcntl
+import http.client
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+from urllib.parse import urlsplit
+
+from indexer.errors import WeightsError
+from indexer.models.published import PublishedFile, megabytes, sha256_of
+
+Progress = Callable[[str, int], None]
+"""Called with the host that delivers and the bytes present so far. What it raises ends the download."""
+
+_CHUNK = 1 << 20
+_SILENCE = 10.0  # seconds to connect, and without a byte, after which a host is given up
+_WINDOW = 30.0  # seconds over which a host's speed is looked at
+_LEAST = 4096  # bytes a second: from one that is slower the next takes over
+_OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+
+
+class TakenError(WeightsError):
+    """Another process is fetching this very file."""
+
+
+class _HostError(Exception):
+    """A host does not deliver; the text says why. Another one may."""
+
+
+def download(file: PublishedFile, progress: Progress | None = None) -> None:
+    """Fetch `file`, asking one of its addresses after the other. Blocks. Nothing happens where it is there already.
+
+    Raises:
+        TakenError: another process is at it.
+        WeightsError: no host delivers it, each with its reason; or it cannot be written here.
+    """
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(file) as part:
+            if not file.is_genuine():
+                _from_any(file, part, progress or (lambda host, done: None))
+                file.part.replace(file.path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {file.part}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _locked(file: PublishedFile) -> Iterator[IO[bytes]]:
+    """The file that takes the bytes, for us alone."""
+    while True:
+        with file.part.open("ab+") as part:
+            try:
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TakenError(f"another process is fetching {file.path}") from None
+            except OSError:  # a file system without locks
+                pass
+            # Whoever had the lock may have finished meanwhile, and this be the whole file under its own name.
+            if not file.part.exists() or not os.path.samestat(os.fstat(part.fileno()), file.part.stat()):
+                continue
+            try:
+                yield part
+            finally:
+                if file.part.exists() and not file.part.stat().st_size:
+                    file.part.unlink()
+            return
+
+
+def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress) -> None:
+    """Make `part` the whole file."""
+    troubles = []
+    for address in file.addresses:
+        host = urlsplit(address).netloc
+        try:
+            _from(address, host, file, part, progress)
+        except _HostError as error:
+            troubles.append(f"{host}: {error}")
+            continue
+        found = sha256_of(file.part)
+        if found == file.sha256:
+            return
+        part.truncate(0)
+        troubles.append(f"{host}: what arrived is not what was published (SHA-256 {found}), and was deleted")
+    raise WeightsError(f"{file.path.name} cannot be had for now: {'; '.join(troubles)}")
+
+
+def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progress: Progress) -> None:
+    """Bring `part` to its full size, going on where it ends."""
+    done = os.fstat(part.fileno()).st_size
+    if done > file.size:
+        part.truncate(0)
+        done = 0
+    if done == file.size:
+        return
+    free = shutil.disk_usage(file.path.parent).free
+    if free < file.size - done:
+        raise WeightsError(
+            f"{file.path.parent} has room for {megabytes(free)}, {file.path.name} needs {megabytes(file.size - done)}"
+        )
+    headers = {"User-Agent": "immich-indexer"} | ({"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - of a host named by us or the operator
+    try:
+        with urllib.request.urlopen(request, timeout=_SILENCE) as response:  # noqa: S310
+            start = _start(response, done, file.size)
+            if start != done:
+                part.truncate(0)
+            progress(host, start)
+            _copy(response, part, start, file.size, lambda done: progress(host, done))
+    except urllib.error.HTTPError as error:
+        raise _HostError(f"answered {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(error, OSError) and error.errno in _OUR_DISK and not isinstance(error, urllib.error.URLError):
+            raise
+        raise _HostError(_short(reason)) from error
+
+
+def _start(response: http.client.HTTPResponse, done: int, size: int) -> int:
+    """At which byte what it sends begins, being what we want."""
+    start = 0  # without ranges it begins at the beginning
+    if response.status == 206:
+        given = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+        start = int(given) if given.isdecimal() else done
+        if start != done:
+            raise _HostError(f"sends from byte {start} where {done} was asked for")
+    promised = start + int(response.headers.get("Content-Length") or size - start)
+    if promised != size:  # a login page, most likely; not worth writing down
+        raise _HostError(f"delivers {promised} bytes, the published file has {size}")
+    return start
+
+
+def _copy(
+    response: http.client.HTTPResponse, part: IO[bytes], done: int, size: int, progress: Callable[[int], None]
+) -> None:
+    since, before = time.monotonic(), done
+    try:
+        while chunk := response.read1(_CHUNK):
+            part.write(chunk)
+            done += len(chunk)
+            progress(done)
+            if (seconds := time.monotonic() - since) > _WINDOW:
+                if done - before < _LEAST * seconds and done < size:
+                    raise _HostError(f"too slow, {(done - before) / seconds:.0f} bytes a second")
+                since, before = time.monotonic(), done
+    finally:
+        part.flush()  # the next host goes on from here
+    os.fsync(part.fileno())
+    if done < size:
+        raise _HostError(f"broke off after {done} of {size} bytes")
+
+
+def _short(reason: object) -> str:
+    if isinstance(reason, TimeoutError):
+        return f"no answer for {_SILENCE:.0f} s"
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid ({reason.verify_message})"
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    return str(reason) or type(reason).__name__

@@ -1,0 +1,142 @@
+"""The models as those see them who call them, each looked after by its `Engine`. Errors as those of `Engine.call`."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.images import Picture
+from indexer.models import pixels
+from indexer.models.answers import check_lines, check_vectors
+from indexer.models.engine import Engine
+from indexer.models.host import Facts
+from indexer.models.ocr import Detection, Line
+
+Vector = npt.NDArray[np.float32]
+
+
+class Named(Protocol):
+    """Any model, hosted or not."""
+
+    @property
+    def name(self) -> str:
+        """As it is stored with its results."""
+
+
+class Reads(Protocol):
+    """Any OCR engine, hosted or not."""
+
+    @property
+    def alphabet(self) -> frozenset[str] | None:
+        """The characters that it knows; None: all."""
+
+
+class HasDimensions(Protocol):
+    """Any CLIP model, hosted or not."""
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors."""
+
+
+class Hosted:
+    """A model by its `engine`; `expected`: what is known of it before it was opened for the first time, if anything."""
+
+    def __init__(self, engine: Engine, expected: Facts | None = None) -> None:
+        self.engine = engine
+        self._expected = expected
+
+    @property
+    def facts(self) -> Facts:
+        """Of the model at work. Raises EngineAwayError where it was never opened."""
+        facts = self.engine.facts
+        if facts is None:
+            raise self.engine.away()
+        return facts
+
+    @property
+    def known(self) -> Facts | None:
+        """Of the model, opened or not; None where nothing is known yet."""
+        return self.engine.facts or self._expected
+
+    @property
+    def name(self) -> str:
+        """The model's, as stored with its results. Raises EngineAwayError where it is not known yet."""
+        return name_of(self) or self.facts.name
+
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors. Errors as `name`."""
+        return dimensions_of(self) or self.facts.dimensions or 0
+
+
+class HostedClip(Hosted):
+    """The image half of CLIP."""
+
+    def prepare(self, picture: Picture) -> Vector:
+        """Pixels as the model wants them."""
+        return pixels.prepare(picture, self.facts.resolution)
+
+    def encode_images(self, prepared: Sequence[Vector]) -> Vector:
+        """(n, dimensions) float32, L2-normalised."""
+        vectors: Vector = self.engine.call(
+            "encode_images", list(prepared), prepared, lambda made: check_vectors(made, len(prepared), self.dimensions)
+        )
+        return vectors
+
+
+class HostedText(Hosted):
+    """The text half of CLIP."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Vector:
+        """(n, dimensions) float32, L2-normalised."""
+        vectors: Vector = self.engine.call(
+            "encode_texts", list(texts), texts, lambda made: check_vectors(made, len(texts), self.dimensions)
+        )
+        return vectors
+
+
+class HostedOcr(Hosted):
+    """The OCR engine."""
+
+    @property
+    def alphabet(self) -> frozenset[str] | None:
+        """The characters that it knows; None: all. Errors as `facts`."""
+        return self.facts.alphabet
+
+    def detect(self, picture: Picture) -> Detection:
+        """Where the lines are."""
+        detection: Detection = self.engine.call("detect", picture, [picture], _anything)
+        return detection
+
+    def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
+        """What they say, a list a picture."""
+        lines: list[list[Line]] = self.engine.call(
+            "recognise", list(detections), detections, partial(check_lines, count=len(detections))
+        )
+        return lines
+
+
+def name_of(model: Named | None) -> str | None:
+    """The model's name; None where there is none, or it is not known yet."""
+    if isinstance(model, Hosted):
+        return model.known.name or None if model.known else None
+    return None if model is None else model.name
+
+
+def dimensions_of(model: HasDimensions) -> int | None:
+    """Of the model's vectors; None where that is not known yet."""
+    if isinstance(model, Hosted):
+        return model.known.dimensions if model.known else None
+    return model.dimensions
+
+
+def alphabet_of(model: Reads | None) -> frozenset[str] | None:
+    """The characters that it knows; None where that is all, or not known yet."""
+    return None if model is None or (isinstance(model, Hosted) and model.engine.facts is None) else model.alphabet
+
+
+def _anything(_: object) -> None:
+    """Whatever it is: what is wrong with it is seen when it is read."""

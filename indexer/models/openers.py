@@ -1,0 +1,65 @@
+"""Opens each model in the process that is its own; `Host` calls these there, so their arguments can be pickled."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.models.device import choose_device
+from indexer.models.host import Opened
+from indexer.models.ocr_engines import EngineName, engine_gpu_trouble
+
+_BESIDE_WEIGHTS = 1 << 30  # bytes of a GPU that CUDA and a batch of pictures take
+
+
+@dataclass(frozen=True)
+class ClipHalf:
+    """One half of CLIP; arguments as those of `load_clip`. Errors as there, and of `choose_device`."""
+
+    tower: str
+    model: str
+    download_root: Path
+    precision: str
+    threads: int
+
+    def __call__(self, device: str) -> Opened:
+        """Load it."""
+        from indexer.models.checkpoint import open_checkpoint
+        from indexer.models.clip import load_clip
+
+        checkpoint = open_checkpoint(self.model, self.download_root)
+        where, note = choose_device(device, checkpoint.path.stat().st_size + _BESIDE_WEIGHTS)
+        clip = load_clip(
+            self.model,
+            device=where,
+            download_root=self.download_root,
+            precision=self.precision,  # type: ignore[arg-type]  # the settings know what it may be
+            threads=self.threads,
+            towers=(self.tower,),  # type: ignore[arg-type]
+        )
+        return Opened(clip, where, note)
+
+
+@dataclass(frozen=True)
+class OcrEngine:
+    """An OCR engine; arguments as those of `load_ocr`. Errors as there, and of `choose_device`."""
+
+    engine: EngineName
+    min_box_score: float
+    min_text_score: float
+    detect_side: int
+
+    def __call__(self, device: str) -> Opened:
+        """Load it. One that cannot use a GPU that CLIP can stays on the processor, whatever was asked for."""
+        from indexer.models.ocr import load_ocr
+
+        where, note = choose_device(device)
+        if where == "cuda" and (trouble := engine_gpu_trouble(self.engine)):
+            where, note = "cpu", trouble
+        ocr = load_ocr(
+            self.engine,
+            device=where,
+            threads=1,
+            min_box_score=self.min_box_score,
+            min_text_score=self.min_text_score,
+            detect_side=self.detect_side,
+        )
+        return Opened(ocr, where, note)

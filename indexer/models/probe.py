@@ -1,0 +1,88 @@
+"""What an engine is asked to see whether it is well: the answer is known, and so are the errors it may have.
+
+The answer is the processor's, of the very model in use, which may be anybody's.
+"""
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, Protocol
+
+import numpy as np
+
+from indexer import images
+from indexer.images import Picture
+from indexer.models import pixels
+from indexer.models.answers import check_lines, check_vectors
+from indexer.models.host import Facts
+
+_ALIKE = 0.99
+"""Least cosine between a GPU's vector and the processor's: number formats differ by 0.0001, rubbish by all."""
+
+TEXT = "Immich 照片 2026"
+"""What is written in the picture, and what the text half of CLIP is asked."""
+
+Ask = Callable[[str, Any], Any]
+"""A model's method and its argument to what it answers; raises what it raises."""
+
+
+class Probe(Protocol):
+    """One question to one kind of model."""
+
+    def answer(self, ask: Ask, facts: Facts) -> Any:
+        """What the model says. Raises ModelError where that cannot be."""
+
+    def differs(self, answer: Any, right: Any) -> str:
+        """In which way `answer` is wrong; empty where it is right."""
+
+
+def picture() -> Picture:
+    """The picture that is packed with us: a line of text on a ground of colours."""
+    data = resources.files("indexer.models").joinpath("probe.png").read_bytes()
+    return images.decode(data, max_pixels=1_000_000)
+
+
+class ImageProbe:
+    """The vector of the picture."""
+
+    def answer(self, ask: Ask, facts: Facts) -> Any:
+        """(1, dimensions) float32."""
+        vectors = ask("encode_images", [pixels.prepare(picture(), facts.resolution)])
+        check_vectors(vectors, 1, facts.dimensions)
+        return vectors
+
+    def differs(self, answer: Any, right: Any) -> str:
+        """By the angle between them."""
+        return _apart(answer, right)
+
+
+class TextProbe:
+    """The vector of a short text."""
+
+    def answer(self, ask: Ask, facts: Facts) -> Any:
+        """(1, dimensions) float32."""
+        vectors = ask("encode_texts", [TEXT])
+        check_vectors(vectors, 1, facts.dimensions)
+        return vectors
+
+    def differs(self, answer: Any, right: Any) -> str:
+        """By the angle between them."""
+        return _apart(answer, right)
+
+
+class LinesProbe:
+    """What the picture says."""
+
+    def answer(self, ask: Ask, facts: Facts) -> Any:
+        """The text of each line."""
+        (lines,) = ask("recognise", [ask("detect", picture())])
+        check_lines([lines], 1)
+        return [line.text for line in lines]
+
+    def differs(self, answer: Any, right: Any) -> str:
+        """In any character."""
+        return "" if answer == right else f"it reads {answer} where {right} is written"
+
+
+def _apart(answer: Any, right: Any) -> str:
+    cosine = float(np.sum(answer * right))
+    return "" if cosine >= _ALIKE else f"its vector of a known input is wrong (cosine {cosine:.3f} to the right one)"

@@ -1,0 +1,58 @@
+"""The shapes of CLIP models, which are known before their weights are there, and without torch."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from indexer.errors import WeightsError
+from indexer.models import weights
+
+Config = dict[str, Any]
+"""The arguments of `cn_clip.clip.model.CLIP`: the keys of one vision and one text file of cn_clip's `model_configs`,
+in one mapping."""
+
+
+def configuration(model: str) -> Config:
+    """The shape of a model, by its name or the path of its checkpoint; the weights need not be there.
+
+    Raises:
+        WeightsError: no such model, or the JSON of a checkpoint is missing or unusable.
+    """
+    if model.endswith(".pt"):
+        return _beside(Path(model))
+    return packaged_config(model)
+
+
+def dimensions(model: str) -> int:
+    """Of the model's vectors. Errors as `configuration`."""
+    try:
+        return int(configuration(model)["embed_dim"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the configuration of {model} has no embed_dim that is a number") from error
+
+
+def packaged_config(model: str) -> Config:
+    """The shape of a named model, from the files inside cn_clip. Raises WeightsError: no such model."""
+    found = importlib.util.find_spec("cn_clip")  # to import it would import torch
+    assert found is not None  # noqa: S101 - we depend on it
+    folder = Path((found.submodule_search_locations or [""])[0]) / "clip" / "model_configs"
+    config: Config = {}
+    for part in weights.file_of(model).shape:
+        config |= json.loads((folder / f"{part}.json").read_text("utf-8"))
+    if isinstance(config.get("vision_layers"), str):  # cn_clip writes the ResNet's as "[3,4,6,3]" and evaluates it
+        config["vision_layers"] = json.loads(config["vision_layers"])
+    return config
+
+
+def _beside(path: Path) -> Config:
+    config_path = path.with_suffix(".json")
+    try:
+        config = json.loads(config_path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path} needs its configuration beside it: {config_path}") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{config_path} is not readable JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{config_path} is not a JSON object")
+    return config

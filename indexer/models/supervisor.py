@@ -1,0 +1,156 @@
+"""Opens the model of an engine, has it probed now and then, and replaces it where it is sick; a thread of its own.
+
+On a GPU it is right where it answers as the processor does. Where any device will do and it falls sick again and again,
+it goes to the processor, and the GPU is tried now and then.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from indexer.errors import WeightsError
+from indexer.models.host import CallError
+from indexer.models.probe import Probe
+from indexer.models.standing import Pace, Runner, Standing
+
+log = structlog.get_logger()
+
+_GIVE_UP_GPU = 3  # failures in a row, after which an engine that may goes to the processor
+_RARELY = 24  # times `Pace.gpu` at most between two tries of a sick GPU
+
+
+class Supervisor:
+    """Of one engine.
+
+    Args:
+        standing: the engine's.
+        open_on: opens the model on a device: `auto`, `cpu` or `cuda`.
+        probe: what it is asked.
+        device: where it is to run.
+        pace: how patient to be.
+        wanting: what is missing for it to be opened, in a sentence; empty where nothing is.
+        look: probes the runner at work, and ends it where it is sick.
+    """
+
+    def __init__(
+        self,
+        standing: Standing,
+        open_on: Callable[[str], Runner],
+        probe: Probe,
+        device: str,
+        pace: Pace,
+        wanting: Callable[[], str],
+        look: Callable[[Runner], None],
+    ) -> None:
+        self._standing = standing
+        self._open_on = open_on
+        self._probe = probe
+        self._device = device
+        self._pace = pace
+        self._wanting = wanting
+        self._look = look
+        self._right: dict[str, Any] = {}  # the processor's answer to the probe, by the model's name
+        self._gpu_pause = pace.gpu
+        self._gpu_at = 0.0
+
+    def right(self, runner: Runner) -> Any:
+        """The right answer to the probe, of the model that `runner` has."""
+        return self._right[runner.facts.name]
+
+    def run(self) -> None:
+        """Look after it until it is to end. Whatever goes wrong here is one more failure: this thread must not end."""
+        while not self._standing.closing:
+            try:
+                self._round()
+            except Exception as error:
+                log.exception("cannot look after an engine", engine=self._standing.name)
+                self._standing.fails(error)
+                self._standing.sleep(self._standing.pause)
+
+    def _round(self) -> None:
+        """Open it and have it at work until it ends, or find out why that cannot be; then pause."""
+        standing = self._standing
+        if missing := self._wanting():
+            standing.waits(missing)
+            standing.sleep(self._pace.weights)
+            return
+        instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
+        reason = standing.state.reason
+        try:
+            runner = self._open("cpu" if instead else self._device)
+        except WeightsError as error:
+            standing.waits(str(error))
+            standing.sleep(self._pace.weights)
+            return
+        except Exception as error:
+            standing.fails(error)
+        else:
+            self._attend(runner, f"on the processor for now, as it failed again and again: {reason}" * instead)
+        standing.sleep(standing.pause)
+
+    def _open(self, device: str) -> Runner:
+        """A runner that answers the probe as the processor does."""
+        runner = self._open_on(device)
+        try:
+            name = runner.facts.name
+            if name not in self._right:
+                self._right[name] = self._processors_answer(runner)
+            if wrong := self._probe.differs(self._answer(runner), self._right[name]):
+                raise CallError(f"on {runner.facts.device} {wrong}")
+        except BaseException:
+            runner.close()
+            raise
+        return runner
+
+    def _processors_answer(self, runner: Runner) -> Any:
+        if runner.facts.device == "cpu":
+            return self._answer(runner)
+        other = self._open_on("cpu")
+        try:
+            return self._answer(other)
+        finally:
+            other.close()
+
+    def _answer(self, runner: Runner) -> Any:
+        """To the probe, of one that was just opened: its first calls may take as long as loading it."""
+        return self._probe.answer(lambda method, argument: runner.call(method, argument, self._pace.load), runner.facts)
+
+    def _attend(self, runner: Runner, instead: str) -> None:
+        """Have `runner` at work until it is ended; `instead` of one on the GPU, for that reason."""
+        self._begin(runner, instead or runner.facts.note)
+        probe = time.monotonic() + self._pace.probe
+        if instead:
+            self._gpu_at = time.monotonic() + self._gpu_pause
+        while self._standing.has(runner):
+            now = time.monotonic()
+            if now >= probe:
+                self._look(runner)
+                probe = time.monotonic() + self._pace.probe
+            elif instead and now >= self._gpu_at:
+                if (better := self._on_gpu()) is not None:
+                    self._look(runner)  # before it goes: what it has answered is proven, or is not
+                    runner, instead = better, ""
+                    self._begin(runner, runner.facts.note)
+            else:
+                due = min(probe, self._gpu_at) if instead else probe
+                self._standing.until_not(runner, due - now)
+
+    def _begin(self, runner: Runner, note: str) -> None:
+        self._standing.begins(runner, note)
+        runner.when_it_ends(lambda reason: self._standing.ends(runner, reason))
+
+    def _on_gpu(self) -> Runner | None:
+        """One on the GPU, where that is well again."""
+        try:
+            runner = self._open(self._device)
+        except Exception as error:
+            self._gpu_pause = min(2 * self._gpu_pause, _RARELY * self._pace.gpu)
+            self._gpu_at = time.monotonic() + self._gpu_pause
+            log.info(
+                "the GPU is still sick", engine=self._standing.name, error=str(error), seconds=round(self._gpu_pause)
+            )
+            return None
+        self._standing.failures, self._gpu_pause = 0, self._pace.gpu
+        return runner

@@ -1,0 +1,53 @@
+"""Tells everybody, through the database, how far the weights are that an indexer waits for."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from indexer.database.pool import PATIENCE, Connection, Pool, within
+from indexer.database.statements import queries
+from indexer.database.trouble import TROUBLE, explain
+from indexer.models.fetcher import Fetcher
+from indexer.models.model_files import DownloadState
+
+log = structlog.get_logger()
+
+_SQL = queries("downloads")
+_PAUSE = 2.0  # seconds between two looks
+
+
+async def tell(pool: Pool, worker: UUID, fetcher: Fetcher) -> None:
+    """Keep what `worker` tells of its downloads up to date, for ever."""
+    told: str | None = None
+    while True:
+        now = _written([download for download in fetcher.downloads if download.missing])
+        if now != told:
+            try:
+                await within(PATIENCE, pool.execute(_SQL["tell"], str(worker), now))
+                told = now
+            except TROUBLE as error:  # the others say that there is no database
+                log.debug("cannot tell of the weights", error=explain(error))
+        await asyncio.sleep(_PAUSE)
+
+
+async def told(connection: Connection | Pool) -> list[DownloadState]:
+    """What living workers wait for."""
+    return [_read(row["one"]) for row in await connection.fetch(_SQL["told"])]
+
+
+def _written(downloads: Sequence[DownloadState]) -> str:
+    return json.dumps([download.as_json for download in downloads])
+
+
+def _read(text: str) -> DownloadState:
+    """Also one that another version wrote."""
+    known = {field.name for field in fields(DownloadState)}
+    given = {name: value for name, value in json.loads(text).items() if name in known}
+    if given.get("next_try"):
+        given["next_try"] = datetime.fromisoformat(given["next_try"])
+    return DownloadState(**given)

@@ -1,0 +1,65 @@
+"""Writes down for all to see how this worker's engines are, and notices when one has another model."""
+
+import asyncio
+import contextlib
+import json
+
+import structlog
+
+from indexer.database.backoff import Backoff
+from indexer.database.pool import within
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import IndexerError
+from indexer.models.hosted import name_of
+from indexer.models.load import Models
+from indexer.queue.claims import Queue
+
+log = structlog.get_logger()
+
+
+class OtherModelsError(IndexerError):
+    """An engine has a model that was not there when work began: all is to begin anew, with that."""
+
+
+class EngineWatch:
+    """Of one worker; `patience`: seconds to wait for an answer of the database."""
+
+    def __init__(self, queue: Queue, models: Models, patience: float) -> None:
+        self._queue = queue
+        self._models = models
+        self._patience = patience
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """Of the models; None where the task is off, or its model is not known yet."""
+        return name_of(self._models.clip), name_of(self._models.ocr)
+
+    @property
+    def _opened(self) -> list[str | None]:
+        """The names of those that were opened."""
+        return [engine.facts.name if engine.facts else None for engine in self._models.engines.values()]
+
+    async def run(self) -> None:
+        """Write down each change, until one has another model: raises OtherModelsError then."""
+        loop, changed, opened = asyncio.get_running_loop(), asyncio.Event(), self._opened
+
+        def ring() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(changed.set)
+
+        engines = self._models.engines
+        with contextlib.ExitStack() as stack:
+            for engine in engines.values():
+                stack.callback(engine.watch(ring))
+            backoff = Backoff(1)
+            while self._opened == opened:
+                changed.clear()
+                told = {task: engine.state.as_json for task, engine in engines.items()}
+                try:
+                    await within(self._patience, self._queue.tell_engines(json.dumps(told)))
+                    backoff.after(None)
+                    await changed.wait()
+                except TROUBLE as error:
+                    log.debug("cannot tell how the engines are", error=explain(error))
+                    await asyncio.sleep(backoff.after(error))
+        raise OtherModelsError(f"the models are {' and '.join(name for name in self.names if name)} now")

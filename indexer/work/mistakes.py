@@ -1,0 +1,27 @@
+"""What was given up though the photo was not to blame: by versions that charged photos with whatever happened."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.queue import backlog, requests
+from indexer.work import verdicts
+from indexer.work.verdicts import Verdict
+
+_SQL = queries("queue")
+
+
+async def find(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:
+    """Which of those given up, all or those of `assets`, the machine was to blame for."""
+    reasons = await backlog.given_up(connection, assets)
+    return [asset for asset, reason in reasons.items() if verdicts.of_reason(reason) is Verdict.MACHINE]
+
+
+async def undo(pool: Pool) -> int:
+    """Try those again, once in the life of an installation. Returns how many there were."""
+    async with pool.acquire() as connection, connection.transaction():
+        if await connection.fetchval(_SQL["judge"]) is None:
+            return 0
+        found = await find(connection)
+        return len(await requests.retry(connection, found)) if found else 0

@@ -1,0 +1,158 @@
+"""A model in a process of its own: what it is asked and answers, and how that process ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import PictureError, WeightsError
+from indexer.models import wire
+from indexer.models.host import CallError, GoneError, Host, Setup
+from tests.support import stub_hosted
+
+PATIENCE = 20
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host(Setup(stub_hosted.crude, "cpu"), lanes=2, patience=PATIENCE)
+    yield host
+    host.close()
+
+
+def is_alive(process: int) -> bool:
+    """Not gone, and no zombie either."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_end(process: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while is_alive(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_arrays_come_back_as_they_went(host):
+    for shape in [(3, 4), (0, 5), (), (1080, 1440, 3)]:
+        values = np.arange(int(np.prod(shape)), dtype=np.float32).reshape(shape)
+        found = host.call("double", values, PATIENCE)
+        assert np.array_equal(found, values * 2)
+    turned = np.arange(12).reshape(3, 4).T  # lies otherwise in memory
+    assert np.array_equal(host.call("double", turned, PATIENCE), turned * 2)
+    assert (host.facts.name, host.facts.device, host.facts.note, host.facts.dimensions) == ("crude", "cpu", "a note", 3)
+
+
+def test_a_message_of_many_parts_goes_through_whole():
+    one, other = socket.socketpair()
+    arrays = [np.full(number % 7, number) for number in range(3000)]
+    thread = threading.Thread(target=wire.send, args=(one, arrays))
+    thread.start()
+    found = wire.receive(other)
+    thread.join()
+    assert all(map(np.array_equal, arrays, found))
+    one.close()
+    with pytest.raises(EOFError):
+        wire.receive(other)
+    other.close()
+
+
+def test_it_is_another_process_and_its_errors_are_told(host):
+    assert host.call("process", None, PATIENCE) != os.getpid()
+    with pytest.raises(CallError, match=r"^ValueError: odd$") as caught:
+        host.call("fail", ValueError("odd"), PATIENCE)
+    assert "in fail" in caught.value.trace
+    assert not caught.value.lacks_memory
+    with pytest.raises(CallError) as caught:
+        host.call("fail", MemoryError(), PATIENCE)
+    assert caught.value.lacks_memory
+    with pytest.raises(PictureError, match="torn"):
+        host.call("fail", PictureError("torn"), PATIENCE)
+
+
+def test_calls_go_side_by_side(host):
+    threads = [threading.Thread(target=host.call, args=("hang", 0.2, PATIENCE)) for _ in range(2)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 10  # of the test itself; side by side is what does not hang here
+
+
+def test_one_that_does_not_answer_can_be_ended(host):
+    process = host.call("process", None, PATIENCE)
+    with pytest.raises(GoneError, match=r"no answer within 0.1 s"):
+        host.call("hang", 3600, 0.1)
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            host.call("hang", 3600, PATIENCE)
+        except GoneError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    host.close()
+    thread.join(PATIENCE)
+    assert failed[0].replaced
+    wait_for_end(process)
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "killed"), [(signal.SIGSEGV, "SIGSEGV", False), (signal.SIGKILL, "memory is short", True)]
+)
+def test_its_end_is_told(host, number, text, killed):
+    told: list[str] = []
+    ended = threading.Event()
+    host.when_it_ends(lambda reason: (told.append(reason), ended.set()))
+    with pytest.raises(GoneError, match=text) as caught:
+        host.call("end", number, PATIENCE)
+    assert (caught.value.killed, caught.value.replaced) == (killed, False)
+    assert ended.wait(PATIENCE)
+    assert text in told[0]
+
+
+@pytest.mark.parametrize(
+    ("open_it", "error", "text", "patience"),
+    [
+        (stub_hosted.missing, WeightsError, "no weights for cpu", PATIENCE),
+        (stub_hosted.ending, GoneError, "status 3", PATIENCE),
+        (stub_hosted.endless, GoneError, "no answer within 0.1 s", 0.1),
+    ],
+)
+def test_one_that_cannot_be_opened(open_it, error, text, patience):
+    with pytest.raises(error, match=text):
+        Host(Setup(open_it, "cpu"), lanes=1, patience=patience)
+
+
+PARENT = """
+import sys, time
+from indexer.models.host import Host, Setup
+from tests.support import stub_hosted
+host = Host(Setup(stub_hosted.crude, "cpu"), lanes=1, patience=20)
+print(host.call("process", None, 20), flush=True)
+host.call("hang", 3600, 3600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_its_parent(number):
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=Path.cwd()) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_alive(child)
+        parent.send_signal(number)
+        parent.wait(PATIENCE)
+        wait_for_end(child)
