@@ -161,6 +161,11 @@ class Pictures:
             found.lines if found.lines is not None or lines is None else [StoredLine.of(line) for line in lines],
         )
 
+    def _is_ready(self, task: str) -> bool:
+        """Whether its model was loaded, and is at work."""
+        engine = self.engines.get(task)
+        return engine is not None and engine.state.is_ready
+
     async def _from_indexer(self, digest: bytes, wanted: frozenset[str]) -> Stored:
         """What the indexer has committed, waiting for it while it may be reading this very picture.
 
@@ -170,7 +175,7 @@ class Pictures:
         if found.has(wanted):
             self._metrics.pictures.labels("stored").inc()
             return found
-        if "clip" in wanted and found.vector is None and (missing := self._missing()):
+        if "clip" in wanted and found.vector is None and not self._is_ready("clip") and (missing := self._missing()):
             raise ModelAwayError(missing, _WEIGHTS)  # the indexer waits for them too
         loop = asyncio.get_running_loop()
         until, pause, coming = loop.time() + self._wait, 0.02, None

@@ -165,6 +165,7 @@ class Search:
         if not wanted.by_meaning:
             return await find(None), ""
         vector = asyncio.ensure_future(self._texts.embed(wanted.text))
+        vector.add_done_callback(lambda made: made.cancelled() or made.exception())  # seen by somebody
         try:
             return await find(vector), ""
         except (ModelAwayError, UnsupportedError) as error:

@@ -76,7 +76,7 @@ class Fetcher:
         wanted: Sequence[ModelFiles] = (),
         *,
         fetches: bool = True,
-        bringer: str = "the indexer fetches it, or a person puts it there",
+        bringer: str = "we may not write there: an indexer that may fetches it, or a person puts it there",
         pace: Pace | None = None,
     ) -> None:
         self._fetches = fetches

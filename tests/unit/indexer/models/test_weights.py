@@ -3,11 +3,14 @@
 import hashlib
 
 import pytest
+from click.testing import CliRunner
 
+from indexer.cli.main import main
 from indexer.errors import WeightsError
 from indexer.models import weights
 from indexer.models.published import HUGGING_FACE, MIRROR, MODELSCOPE, Source
 from indexer.models.weights import FILES, WeightFile, check, find, published
+from tests.support.sources import host as serve
 
 CONTENT = bytes(range(256)) * 16
 FILE = WeightFile("chinese-clip-test", "clip_cn_test.pt", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), ("", ""))
@@ -66,6 +69,31 @@ def test_check(tmp_path, monkeypatch):
     assert check(own).expected is None
     with pytest.raises(WeightsError, match="cannot read"):
         check(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("source", ["none", "modelscope"])
+def test_the_command_fetches_what_is_missing(tmp_path, monkeypatch, source):
+    monkeypatch.setitem(FILES, "test", FILE)
+    paths = {
+        "none": f"/OFA-Sys/{FILE.repository}/resolve/main/{FILE.name}",
+        "modelscope": f"/models/AI-ModelScope/{FILE.repository}/resolve/master/{FILE.name}",
+    }
+    with serve({paths[source]: CONTENT}) as host:
+        environment = {
+            "CLIP_DOWNLOAD_ROOT": str(tmp_path),
+            "WEIGHTS_SOURCE": source,
+            "HF_ENDPOINT": host.address,
+            "MODELSCOPE_ENDPOINT": host.address,
+        }
+        for _ in range(2):
+            done = CliRunner(env=environment).invoke(main, ["models", "fetch", "test"])
+            assert done.exit_code == 0, done.output
+            assert f"{tmp_path / FILE.name} is there" in done.output.replace("\n", "")
+        assert [path for path, _ in host.asked] == [paths[source]], "once, and of the one that is named first"
+    assert (tmp_path / FILE.name).read_bytes() == CONTENT
+    own = CliRunner(env=environment).invoke(main, ["models", "fetch", str(tmp_path / "own.pt")])
+    assert own.exit_code == 1
+    assert "only published models can be fetched" in own.output
 
 
 def test_files_are_cn_clips():
