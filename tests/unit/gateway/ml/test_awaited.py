@@ -37,7 +37,7 @@ def pictures(library: BusyLibrary, load: Callable[[], Inference]) -> Pictures:
         library,  # type: ignore[arg-type] # all that is asked of it
         Metrics(),
         tasks=("ocr",),
-        clip_model=None,
+        clip_model=lambda: None,
         ocr_model="ocr",
         load=load,
         queue=1,
