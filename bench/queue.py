@@ -18,9 +18,10 @@ from indexer.database.pool import connect_to_immich, open_pool
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.queue.claims import Queue
-from indexer.queue.jobs import Policy, Priority
+from indexer.queue.jobs import Priority
 from indexer.queue.listener import Listener
 from indexer.queue.requests import enqueue
+from indexer.queue.retries import Policy
 
 NAME = "queue"
 DESCRIPTION = "jobs a second claimed and completed by 2 workers with a no-op model; notifications to claim"

@@ -18,8 +18,8 @@ from indexer.database.pool import Connection, Pool, open_pool, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, SchemaError
-from indexer.photos import results
 from indexer.photos.lines import StoredLine, parse_lines
+from indexer.photos.width import width_advice
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, WorkerState
 
@@ -79,7 +79,7 @@ def check_width(width: int, dimensions: int) -> None:
     """
     if width < dimensions:
         raise UnavailableError(
-            f"Immich's vectors have {width} dimensions, our model's {dimensions}: {results.width_advice(dimensions)}",
+            f"Immich's vectors have {width} dimensions, our model's {dimensions}: {width_advice(dimensions)}",
             retry_after=60,
         )
 

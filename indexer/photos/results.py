@@ -26,6 +26,7 @@ from indexer.photos.foreign_lines import merge
 from indexer.photos.lines import StoredLine, dump_lines, parse_lines, visible_text
 from indexer.photos.photo import Photo
 from indexer.photos.vectors import as_column, fingerprint, received
+from indexer.photos.width import width_advice
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Job
 from indexer.queue.tasks import parts
@@ -35,16 +36,6 @@ from indexer.text.normalise import normalise
 _SQL = queries("results")
 
 _PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
-
-# Widths that Immich's own CLIP model names give, with one name each, to advise with.
-MODEL_NAMES = {
-    512: "ViT-B-32__openai",
-    640: "ViT-B-16-plus-240__laion400m_e31",
-    768: "ViT-L-14__openai",
-    1024: "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k",
-    1152: "ViT-SO400M-16-SigLIP2-384__webli",
-    1536: "ViT-gopt-16-SigLIP2-384__webli",
-}
 
 
 @dataclass(frozen=True)
@@ -164,14 +155,6 @@ async def apply(
     unread = set(assets) - {row["asset_id"] for row in read_rows}
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
-
-
-def width_advice(needed: int) -> str:
-    """What to choose in Immich so that vectors of `needed` dimensions fit."""
-    names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
-    return (
-        f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
-    )
 
 
 async def _store(connection: Connection, readings: Sequence[Reading], alphabet: frozenset[str] | None) -> None:

@@ -1,9 +1,26 @@
 """What the width of Immich's vector column means for the words of photos, in words for a person."""
 
-from indexer.photos.results import MODEL_NAMES, width_advice
 from indexer.photos.vectors import room
 
+# Widths that Immich's own CLIP model names give, with one name each, to advise with.
+MODEL_NAMES = {
+    512: "ViT-B-32__openai",
+    640: "ViT-B-16-plus-240__laion400m_e31",
+    768: "ViT-L-14__openai",
+    1024: "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k",
+    1152: "ViT-SO400M-16-SigLIP2-384__webli",
+    1536: "ViT-gopt-16-SigLIP2-384__webli",
+}
+
 _ROOMY = 500  # dimensions for words with which `ocr:` finds what it should
+
+
+def width_advice(needed: int) -> str:
+    """What to choose in Immich so that vectors of `needed` dimensions fit."""
+    names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
+    return (
+        f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
+    )
 
 
 def known(width: int, dimensions: int) -> str:

@@ -11,7 +11,8 @@ import asyncpg
 
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
-from indexer.queue.jobs import Choice, Job, Policy
+from indexer.queue.jobs import Choice, Job
+from indexer.queue.retries import Policy
 
 _SQL = queries("queue")
 _REFRESHED = 20  # photos of one run of refreshed thumbnails that are read again

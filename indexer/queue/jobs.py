@@ -1,4 +1,4 @@
-"""What a job is, which ones to claim, and when one that failed comes again."""
+"""What a job is, its priority, and which ones to claim."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -36,20 +36,6 @@ class Job:
     def interactive(self) -> bool:
         """Whether a person waits for it."""
         return self.priority <= Priority.REQUEST
-
-
-@dataclass(frozen=True)
-class Policy:
-    """When a failed job is tried again, and when it is given up. Times in seconds."""
-
-    max_attempts: int
-    retry_seconds: float
-    lease_seconds: float
-    longest_pause: float = 3600
-
-    def pause(self, attempts: int) -> float:
-        """Seconds before the next attempt: doubling, up to `longest_pause`."""
-        return float(min(self.retry_seconds * 2 ** min(attempts - 1, 30), self.longest_pause))
 
 
 @dataclass(frozen=True)

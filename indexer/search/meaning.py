@@ -12,8 +12,8 @@ from indexer.database.pool import Pool
 from indexer.database.schema import vector_width
 from indexer.database.statements import queries
 from indexer.errors import ColumnWidthError, SchemaError
-from indexer.photos.results import width_advice
 from indexer.photos.vectors import as_column
+from indexer.photos.width import width_advice
 from indexer.search.viewer import Viewer
 from indexer.search.words import Scope
 

@@ -20,8 +20,8 @@ from indexer.models.model_files import DownloadState
 from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
-from indexer.photos.results import MODEL_NAMES
 from indexer.photos.vectors import room
+from indexer.photos.width import MODEL_NAMES
 from indexer.queue import backlog
 from indexer.settings import Settings
 from indexer.work import reconcile

@@ -29,8 +29,8 @@ from indexer.models.load import start_inference
 from indexer.outage import Outage
 from indexer.queue import requests
 from indexer.queue.claims import LOOKS, Queue
-from indexer.queue.jobs import Policy
 from indexer.queue.listener import Listener
+from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
 from indexer.work import downloads, mistakes, verdicts
@@ -328,7 +328,7 @@ def _is_silent(beating: "asyncio.Task[None]") -> bool:
 
 async def _check_width(connection: Connection, dimensions: int) -> None:
     """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
-    from indexer.photos.results import width_advice
+    from indexer.photos.width import width_advice
 
     width = await schema.vector_width(connection)
     if width < dimensions:

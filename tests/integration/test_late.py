@@ -12,7 +12,8 @@ import pytest
 from indexer.database.pool import open_pool
 from indexer.models.inference import Inference
 from indexer.queue.claims import Queue
-from indexer.queue.jobs import Choice, Job, Policy
+from indexer.queue.jobs import Choice, Job
+from indexer.queue.retries import Policy
 from indexer.work.media import Media
 from indexer.work.pipeline import Pipeline
 from tests.support import stubs

@@ -13,7 +13,8 @@ from indexer.database.pool import Pool, connect_to_immich, open_pool
 from indexer.database.statements import queries
 from indexer.queue import backlog, claims, requests
 from indexer.queue.claims import LOOKS, Queue
-from indexer.queue.jobs import Choice, Job, Policy, Priority
+from indexer.queue.jobs import Choice, Job, Priority
+from indexer.queue.retries import Policy
 
 TASKS = ("clip", "ocr")
 

@@ -17,7 +17,7 @@ from indexer.errors import RequestError
 from indexer.photos.lines import StoredLine, dump_lines
 from indexer.queue import requests
 from indexer.queue.claims import Queue
-from indexer.queue.jobs import Policy
+from indexer.queue.retries import Policy
 from indexer.queue.selection import Selection
 from tests.support import stubs
 from tests.support.installs import install

@@ -17,7 +17,8 @@ from indexer.errors import IndexerError, SettingsError
 from indexer.immich.api import Immich
 from indexer.queue import tags
 from indexer.queue.claims import Queue
-from indexer.queue.jobs import Policy, Priority
+from indexer.queue.jobs import Priority
+from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.work.worker import Models
 from tests.conftest import every_version
