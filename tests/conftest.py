@@ -1,6 +1,7 @@
 """Databases to test against: `TEST_DATABASE_URL` where it is set, otherwise a server of our own."""
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from indexer.demo.immich import NEWEST, VERSIONS, StandIn, Version
@@ -22,6 +24,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process of several: torch's threa
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 os.environ["WEIGHTS_SOURCE"] = "none"  # no test asks a host of the world
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a command of ours sets up, run in this process, would write into a stream that pytest has closed."""
+    yield
+    for handler in logging.getLogger().handlers[:]:
+        if type(handler).__module__ == "indexer.logs":
+            logging.getLogger().removeHandler(handler)
+    structlog.reset_defaults()
+
 
 IMMICH_ROLE = "stand_in"  # as long as `postgres`, the name in most installations: on that a restore depends
 IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name

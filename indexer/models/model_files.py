@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from indexer.errors import words_of
 from indexer.models import face_weights, weights
 from indexer.models.published import Kind, PublishedFile, Source, megabytes
 from indexer.settings import Settings
@@ -95,7 +96,7 @@ class LocalFiles:
         for file in wanted.files:
             signature = _signature(file.path)
             if signature is None:
-                lacking.append(f"{file.path} ({file.size} bytes) is missing")
+                lacking.append(f"{file.path} ({file.size} bytes) {_why_not(file.path)}")
             elif not self.has(file):
                 if self._wrong.get(file.path) != signature and file.is_genuine():
                     self._genuine[file.path] = signature
@@ -160,6 +161,27 @@ def face_files(settings: Settings) -> ModelFiles:
 def _sources(settings: Settings) -> Sequence[Source]:
     first: Kind = "modelscope" if settings.weights_source == "modelscope" else "huggingface"
     return Source.all(first, settings.hf_endpoint, settings.modelscope_endpoint)
+
+
+def _why_not(path: Path) -> str:
+    """Why a file cannot be looked at: its folder may belong to somebody else."""
+    trouble = _trouble(path)
+    if trouble is None or isinstance(trouble, FileNotFoundError):
+        return "is missing"
+    return f"cannot be looked at: {words_of(trouble)}"
+
+
+def is_closed(wanted: ModelFiles) -> bool:
+    """Whether its folder exists and may not be looked into: then no file comes by itself."""
+    return any(not isinstance(error, FileNotFoundError) for file in wanted.files if (error := _trouble(file.path)))
+
+
+def _trouble(path: Path) -> OSError | None:
+    try:
+        path.stat()
+    except OSError as error:
+        return error
+    return None
 
 
 def _signature(path: Path) -> Signature | None:

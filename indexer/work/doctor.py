@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,7 @@ from indexer.errors import IndexerError, PictureError, SettingsError, WeightsErr
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
 from indexer.models import model_files, shapes
-from indexer.models.model_files import DownloadState
+from indexer.models.model_files import DownloadState, ModelFiles
 from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
@@ -125,9 +126,10 @@ def _weights(settings: Settings) -> Finding:
     from indexer.models.checkpoint import open_checkpoint
 
     try:
-        download = model_files.state_of(model_files.clip_files(settings, settings.clip_model))
+        wanted = model_files.clip_files(settings, settings.clip_model)
+        download = model_files.state_of(wanted)
         if download.missing:
-            verdict, text = _on_their_way(settings, download, "immich-indexer models fetch")
+            verdict, text = _on_their_way(settings, wanted, download, "immich-indexer models fetch")
             return Finding("weights", verdict, text)
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
@@ -163,9 +165,10 @@ async def _faces(settings: Settings) -> Finding:
 
 def _local_faces(settings: Settings) -> Finding:
     model, root = settings.face_model, settings.face_download_root
-    download = model_files.state_of(model_files.face_files(settings))
+    wanted = model_files.face_files(settings)
+    download = model_files.state_of(wanted)
     if download.missing:
-        _, text = _on_their_way(settings, download, "immich-indexer models fetch --faces")
+        _, text = _on_their_way(settings, wanted, download, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
             "advice",  # Immich may ask somebody else for faces
@@ -177,10 +180,12 @@ def _local_faces(settings: Settings) -> Finding:
     return Finding("faces", "ok", f"{model}, {root / model}")
 
 
-def _on_their_way(settings: Settings, download: DownloadState, command: str) -> tuple[Verdict, str]:
+def _on_their_way(settings: Settings, wanted: ModelFiles, download: DownloadState, command: str) -> tuple[Verdict, str]:
     """What to do about weights that are missing: nothing, most of the time."""
     if not download.size:
         return "fails", download.sentence
+    if model_files.is_closed(wanted):
+        return "fails", f"{download.sentence}: let user {os.getuid()} read and write that folder"
     if settings.weights_source == "none":
         return "fails", f"{download.sentence}; WEIGHTS_SOURCE=none: put them there, or run `{command}`"
     return "advice", f"{download.sentence}; `immich-indexer run` fetches them by itself, or run `{command}`"
