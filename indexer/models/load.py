@@ -64,8 +64,7 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
         from indexer.models.checkpoint import open_checkpoint
 
         clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name
-    ocr = _ocr_opener(settings)("cpu").model.name if "ocr" in settings.tasks else None
-    return clip, ocr
+    return clip, _ocr_name(settings) if "ocr" in settings.tasks else None
 
 
 def load_models(
@@ -174,6 +173,17 @@ def _warn_of(name: str | None) -> None:
 
 def _clip_opener(settings: Settings, tower: str, threads: int) -> ClipHalf:
     return ClipHalf(tower, settings.clip_model, settings.clip_download_root, settings.clip_precision, threads)
+
+
+def _ocr_name(settings: Settings) -> str:
+    from indexer.models.ocr import ocr_name
+
+    return ocr_name(
+        settings.ocr_engine,
+        min_box_score=settings.ocr_min_box_score,
+        min_text_score=settings.ocr_min_text_score,
+        detect_side=settings.ocr_detect_side,
+    )
 
 
 def _ocr_opener(settings: Settings) -> OcrEngine:

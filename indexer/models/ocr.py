@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.images import Picture
 from indexer.models.ocr_crops import LineCrop, Way, cut, from_top_left, pieces, turned_page
-from indexer.models.ocr_engines import Engine, EngineName, open_engine
+from indexer.models.ocr_engines import Engine, EngineName, engine_name, open_engine
 
 Corners = tuple[float, float, float, float, float, float, float, float]
 
@@ -106,7 +106,7 @@ class Ocr:
     """
 
     def __init__(self, engine: Engine, *, min_box_score: float, min_text_score: float, detect_side: int) -> None:
-        self.name = f"{engine.name} side={detect_side} box>={min_box_score:g} text>={min_text_score:g}"
+        self.name = _name(engine.name, min_box_score, min_text_score, detect_side)
         self.alphabet: frozenset[str] | None = engine.alphabet
         self._engine = engine
         self._min_box_score = min_box_score
@@ -263,6 +263,15 @@ def _corners(box: np.ndarray, picture: Picture) -> Corners:
 
 def _clean(text: str) -> str:
     return _UNWRITABLE.sub("", text).strip()
+
+
+def ocr_name(engine: EngineName, *, min_box_score: float, min_text_score: float, detect_side: int) -> str:
+    """What `load_ocr` would call itself, without loading anything. Raises as `load_ocr`."""
+    return _name(engine_name(engine), min_box_score, min_text_score, detect_side)
+
+
+def _name(engine: str, min_box_score: float, min_text_score: float, detect_side: int) -> str:
+    return f"{engine} side={detect_side} box>={min_box_score:g} text>={min_text_score:g}"
 
 
 def load_ocr(

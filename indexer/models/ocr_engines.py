@@ -63,11 +63,14 @@ def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
         WeightsError: the wheel lacks a model file.
         ValueError: no such engine.
     """
-    if engine not in _MODELS:
-        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
     files = _files(engine)
     opened = _rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime
     return opened(files, usable_device(device, files[1]), threads)
+
+
+def engine_name(engine: EngineName) -> str:
+    """What `open_engine` would call it, without loading it. Raises as `open_engine`."""
+    return _name(engine, _files(engine))
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:
@@ -231,6 +234,8 @@ def _upside_down(
 
 def _files(engine: EngineName) -> list[Path]:
     """The model files inside an installed package: detector, classifier and recogniser."""
+    if engine not in _MODELS:
+        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
     spec = importlib.util.find_spec(engine.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise WeightsError(f"the Python package {engine!r} is not installed: pip install {engine}")

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer.errors import WeightsError
 from indexer.images import Picture
 from indexer.models import ocr_engines, onnx
-from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr
+from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr, ocr_name
 from indexer.models.ocr_crops import cut, from_top_left, pieces
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
@@ -454,6 +454,11 @@ class TestLoad:
     def test_unknown_engine(self):
         with pytest.raises(ValueError, match="unknown OCR engine 'tesseract'"):
             load_ocr("tesseract")
+
+    @pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
+    def test_its_name_is_known_without_loading_it(self, engine):
+        settings = {"min_box_score": 0.6, "min_text_score": 0.7, "detect_side": 640}
+        assert ocr_name(engine, **settings) == load_ocr(engine, **settings).name
 
     def test_useless_settings(self):
         with pytest.raises(ValueError, match="detect_side"):
