@@ -213,6 +213,8 @@ class Worker:
                 log.info("stopping")
             await pipeline.stop(_GRACE if stop.done() or changed.done() else 0)
             if not _is_silent(beating):  # else we go on under the same id, and this might come late
+                beating.cancel()  # it would find the lease lost, and register again
+                await asyncio.wait({beating}, timeout=1)
                 await within(1, queue.unregister())
         except _TROUBLE as error:
             log.warning("could not say goodbye: the lease will end by itself", error=explain(error))

@@ -10,6 +10,7 @@ from indexer.demo.immich import StandIn
 from indexer.errors import ColumnWidthError
 from indexer.immich import tokens as immich_text
 from indexer.photos.vectors import as_column
+from indexer.queue.claims import Queue
 from indexer.views import status
 from indexer.work.worker import Models
 from tests.support import stubs
@@ -242,3 +243,19 @@ async def test_a_narrower_column_is_refused_with_advice(database, immich, connec
             settings_for(database, immich.media.directory), Models(StubClip(dimensions=768), None, "cpu")
         ):
             pass
+
+
+async def test_who_has_said_goodbye_does_not_come_back(database, tmp_path, connection, monkeypatch):
+    """A heartbeat after it would find no lease, and register again: for 20 s nobody could uninstall."""
+    unregister = Queue.unregister
+
+    async def slowly(queue: Queue) -> None:
+        await unregister(queue)
+        for _ in range(60):  # a heartbeat comes every 200 ms
+            await connection.fetchval("SELECT pg_sleep(0.01)")
+
+    monkeypatch.setattr(Queue, "unregister", slowly)
+    await install(database)
+    async with working(settings_for(database, tmp_path, lease_seconds=1)):
+        pass
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.worker") == 0
