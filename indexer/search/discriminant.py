@@ -31,6 +31,7 @@ _SLACK = 0.02  # how far from each it may stay
 _GAP = 0.6  # a photo that comes nearer than so far below the matches is pushed away, to
 _FAR = 0.1
 _BATCH = 128  # photos pushed away in one round, the nearest first
+_MODEL = np.float32(1.5)  # how much the model's part counts: less leads worse through an HNSW index
 _ENOUGH = 4  # rounds, if all matches then come before all others
 _ROUNDS = 10  # if they do not
 
@@ -95,7 +96,7 @@ class Background:
             if named.any():
                 common = self.scaled(start, matches, owners)
                 start = np.float32(0.5) * (common + named)
-                start[:dimensions] = common[:dimensions]
+                start[:dimensions] = _MODEL * common[:dimensions]
         if others is not None:
             start = self._apart(start, found, share, others)
         return self.scaled(start, matches, owners)
