@@ -8,6 +8,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -193,6 +194,39 @@ async def test_answers_that_cannot_be(database, immich, connection, owner, answe
         assert await nothing_counted(connection)
         broken = False
         await all_read(connection, assets)
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+async def test_nothing_is_written_of_an_engine_found_sick_after_it_answered(database, immich, connection, owner, kind):
+    """It answers wrongly, and that is found while the other engine is still at the same photo."""
+    broken, late = threading.Event(), threading.Event()
+
+    class Clip(StubClip):
+        def encode_images(self, prepared):
+            vectors = super().encode_images(prepared)
+            if kind == "ocr" and prepared[0].shape == (8, 8, 3):  # a photo, not the probe
+                assert late.wait(20)
+            return np.roll(vectors, 7, axis=1) if kind == "clip" and broken.is_set() else vectors
+
+    class Ocr(StubOcr):
+        def recognise(self, detections):
+            if kind == "clip" and detections[0].crops[0].shape == (8, 8, 3):
+                assert late.wait(20)
+            lines = super().recognise(detections)
+            wrong = kind == "ocr" and broken.is_set()
+            return [[replace(line, text="口") for line in each] for each in lines] if wrong else lines
+
+    models = hosted(Clip(), Ocr())
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with working(settings, models):
+        broken.set()
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: asyncio.sleep(0, models.engines[kind].replaced))
+        broken.clear()
+        late.set()
+        await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
+        await idle(connection)
+        assert await is_indexed(connection, asset, stubs.picture(1))
 
 
 async def test_lines_that_are_nowhere_are_no_photos_fault(database, immich, connection, owner):
