@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -43,6 +43,7 @@ from indexer import logs
 from indexer.errors import IndexerError
 from indexer.immich import forgotten
 from indexer.immich.api import Immich
+from indexer.models.engine import Engine
 from indexer.queue.completions import Completions
 from indexer.settings import Settings
 
@@ -88,8 +89,13 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
     app = web.Application(middlewares=[guard.__call__])
     app.on_response_prepare.append(guard.on_prepare)
     states: dict[str, Callable[[], Any]] = {"weights": lambda: [one.as_json for one in models.fetcher.downloads]}
-    health = Health(models.text, pictures, texts.engines, library, states)
-    metrics.watch_engines(lambda: texts.engines | pictures.engines)
+    sources: list[Callable[[], Mapping[str, Engine]]] = [lambda: texts.engines, lambda: pictures.engines]
+
+    def engines() -> dict[str, Engine]:
+        return dict(chain.from_iterable(source().items() for source in sources))
+
+    health = Health(models.text, pictures, engines, library, states)
+    metrics.watch_engines(engines)
     metrics.watch_weights(models.fetcher)
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
@@ -113,6 +119,7 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
         forwarder = forward = Forwarder(settings, metrics, models.fetcher)
         recovery = _recovery(settings, library, forwarder, immich)
         app.cleanup_ctx.extend([forwarder.running, recovery.running])
+        sources.append(lambda: forwarder.engines)
         states |= {"forwarder": forwarder.state, "forgotten": recovery.state}
         if settings.mt_photos_api_key is not None:
             app.add_routes(_mt_photos(settings, texts, pictures, forwarder).routes(guard.prefix))

@@ -13,29 +13,25 @@ from indexer.models.states import Phase
 
 
 class Health:
-    """The state of a gateway; `others` are named functions that tell the state of more, such as upstream servers."""
+    """The state of a gateway: of the `engines` that were needed so far, and of what the functions in `others` tell."""
 
     def __init__(
         self,
         text: TextModel | None,
         pictures: Pictures,
-        texts: Mapping[str, Engine],
+        engines: Callable[[], Mapping[str, Engine]],
         library: Library,
         others: Mapping[str, Callable[[], object]],
     ) -> None:
         self._text = text
         self._pictures = pictures
-        self._texts = texts
+        self._engines = engines
         self._library = library
         self._others = others
 
-    @property
-    def _engines(self) -> dict[str, Engine]:
-        return {**self._texts, **self._pictures.engines}
-
     async def ready(self) -> bool:
         """Whether a search would be answered: the models are well, and the width that its vector must have is known."""
-        if not all(engine.state.is_ready for engine in self._engines.values()):
+        if not all(engine.state.is_ready for engine in self._engines().values()):
             return False
         if self._text is None:
             return True
@@ -47,7 +43,7 @@ class Health:
     @property
     def waits_for_weights(self) -> bool:
         """Whether a model is away, and its weights are all that it waits for: to start anew would not help."""
-        away = [state for engine in self._engines.values() if not (state := engine.state).is_ready]
+        away = [state for engine in self._engines().values() if not (state := engine.state).is_ready]
         return bool(away) and all(state.phase is Phase.WAITING for state in away)
 
     async def look(self) -> dict[str, Any]:
@@ -56,7 +52,7 @@ class Health:
         return {
             "ready": ready,
             "text": self._text and {"model": name_of(self._text), "dimensions": dimensions_of(self._text)},
-            "engines": {name: engine.state.as_json for name, engine in self._engines.items()},
+            "engines": {name: engine.state.as_json for name, engine in self._engines().items()},
             "pictures": {"loaded": self._pictures.loaded},
             "database": {"trouble": self._library.trouble, "vector_width": self._library.last_width},
         } | {name: state() for name, state in self._others.items()}

@@ -3,31 +3,27 @@
 import asyncio
 import json
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from gateway.errors import GatewayError, MissingInputError, TooLargeError, UnavailableError, UnsupportedError
+from gateway.errors import MissingInputError, TooLargeError, UnsupportedError
 from gateway.gate import Gate
+from gateway.ml.engines import asked
 from gateway.ml.protocol import PredictRequest, vector_answer
 from indexer import images
-from indexer.errors import PictureError, SettingsError, WeightsError
+from indexer.errors import PictureError
 from indexer.images import Picture
+from indexer.models.engine import Engine
 from indexer.models.faces import Face
+from indexer.models.hosted import HostedFaces
 
 TASK = "facial-recognition"
 _MIN_SCORE = 0.7  # Immich's, where a request names none
+_LOADING = 60.0  # seconds that a request waits for the model to be loaded
 _EDGES = ("x1", "y1", "x2", "y2")
-
-
-class FaceModel(Protocol):
-    """What is needed of a face model; `indexer.models.faces.Faces` is one."""
-
-    def find(self, picture: Picture, min_score: float) -> list[Face]:
-        """The faces that it is at least `min_score` sure of, the surest first."""
 
 
 class LocalFaces:
@@ -35,25 +31,23 @@ class LocalFaces:
 
     Args:
         name: what Immich calls the model.
-        load: loads it, which takes a while, when the first picture comes.
+        model: started when the first picture comes.
         threads: pictures looked at, and so held decoded, at once.
         queue: pictures that may wait at once.
         max_pixels: larger pictures are refused.
     """
 
-    def __init__(self, name: str, load: Callable[[], FaceModel], *, threads: int, queue: int, max_pixels: int) -> None:
+    def __init__(self, name: str, model: HostedFaces, *, threads: int, queue: int, max_pixels: int) -> None:
         self.name = name
         self.gate = Gate("faces", queue, retry_after=5)
-        self._load = load
+        self._model = model
         self._max_pixels = max_pixels
-        self._model: FaceModel | None = None
-        self._loading = threading.Lock()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="faces")
 
     @property
-    def loaded(self) -> bool:
-        """Whether the model is."""
-        return self._model is not None
+    def engine(self) -> Engine:
+        """The model's."""
+        return self._model.engine
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"facial-recognition": faces, "imageWidth": pixels, "imageHeight": pixels}`. Raises GatewayError."""
@@ -71,7 +65,8 @@ class LocalFaces:
         return faces
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end the model."""
+        self.engine.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, request: PredictRequest) -> None:
@@ -89,20 +84,15 @@ class LocalFaces:
                 )
 
     async def _look(self, image: bytes, min_score: float) -> tuple[list[Face], Picture]:
-        with self.gate():
+        with self.gate(), asked():
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, image, min_score)
             except PictureError as error:
                 raise MissingInputError(str(error)) from error
-            except (WeightsError, SettingsError) as error:
-                raise UnavailableError(str(error), retry_after=60) from error
-            except ValueError as error:
-                raise GatewayError(str(error)) from error
 
     def _work(self, image: bytes, min_score: float) -> tuple[list[Face], Picture]:
-        with self._loading:
-            if self._model is None:
-                self._model = self._load()
+        self.engine.start()
+        self.engine.settle(_LOADING)
         width, height = images.dimensions(image, max_pixels=sys.maxsize)
         if width * height > self._max_pixels:
             raise TooLargeError(f"the picture has {width} x {height} pixels, at most {self._max_pixels} are taken")

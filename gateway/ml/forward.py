@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +16,12 @@ from gateway.ml.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.ml.protocol import PredictRequest, form
 from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
-from indexer.errors import WeightsError
 from indexer.models import face_weights
-from indexer.models.faces import Face, load_faces
+from indexer.models.engine import Engine
+from indexer.models.faces import Face
 from indexer.models.fetcher import Fetcher
+from indexer.models.load import make_faces
+from indexer.models.states import Phase
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -82,14 +84,12 @@ class Forwarder:
             if urls
             else None
         )
+        self._fetcher = fetcher or Fetcher()
         self.faces: Forwarded | LocalFaces = (
-            Forwarded(self.upstreams, settings.face_model)
-            if self.upstreams
-            else _local(settings, self._missing_weights)
+            Forwarded(self.upstreams, settings.face_model) if self.upstreams else _local(settings, self._fetcher)
         )
         self.came_back = self.upstreams.came_back if self.upstreams else asyncio.Event()
         self._settings = settings
-        self._fetcher = fetcher or Fetcher()
         if self.upstreams is not None:
             metrics.watch_upstreams(self.upstreams.servers)
         if isinstance(self.faces, LocalFaces):
@@ -117,12 +117,20 @@ class Forwarder:
         """Whether anybody would answer now for faces."""
         return self.upstreams.well if self.upstreams is not None else not self._missing_weights()
 
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """That of the face model here, once it was needed; nobody has to wait for it while its weights are missing."""
+        if not isinstance(self.faces, LocalFaces):
+            return {}
+        engine = self.faces.engine
+        return {"faces": engine} if engine.facts is not None or engine.state.phase is Phase.SICK else {}
+
     def state(self) -> dict[str, Any]:
         """For `health`: the servers and how they are, or the model here."""
         if self.upstreams is None:
             return {
                 "model": self._settings.face_model,
-                "loaded": isinstance(self.faces, LocalFaces) and self.faces.loaded,
+                "loaded": isinstance(self.faces, LocalFaces) and self.faces.engine.state.is_ready,
             }
         return {
             "upstreams": [
@@ -142,26 +150,15 @@ class Forwarder:
         self._fetcher.watch(look)
 
     def _missing_weights(self) -> str:
-        if missing := self._fetcher.missing("faces"):
-            return missing
-        try:
-            face_weights.find(self._settings.face_model, self._settings.face_download_root)
-        except WeightsError as error:
-            return str(error)
-        return ""
+        return self._fetcher.missing("faces") or face_weights.missing(
+            self._settings.face_model, self._settings.face_download_root
+        )
 
 
-def _local(settings: Settings, missing: Callable[[], str]) -> LocalFaces:
-    def load() -> Any:
-        if reason := missing():
-            raise WeightsError(reason)
-        from indexer.models.device import resolve_device  # torch takes seconds to import
-
-        return load_faces(settings.face_model, settings.face_download_root, device=resolve_device(settings.device))
-
+def _local(settings: Settings, fetcher: Fetcher) -> LocalFaces:
     return LocalFaces(
         settings.face_model,
-        load,
+        make_faces(settings, fetcher),
         threads=settings.threads,
         queue=settings.gateway_picture_queue,
         max_pixels=settings.max_megapixels * 1_000_000,

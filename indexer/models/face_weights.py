@@ -103,6 +103,16 @@ def find(model: str, download_root: Path) -> tuple[Path, Path]:
     return detection.path, recognition.path
 
 
+def missing(model: str, download_root: Path) -> str:
+    """What is missing of the model, in a sentence; empty where nothing is. Raises WeightsError: no such model."""
+    files_of(model)
+    try:
+        find(model, download_root)
+    except WeightsError as error:
+        return str(error)
+    return ""
+
+
 def check(model: str, download_root: Path) -> list[Report]:
     """Read both files and compare them with what was published.
 

@@ -1,17 +1,19 @@
 """The faces in a picture: where each is and who it resembles, with InsightFace's networks and own code around them."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import SettingsError, WeightsError, words_of
 from indexer.images import Picture
-from indexer.models import face_weights
 from indexer.models.onnx import Shape, open_session, usable_device
+from indexer.models.published import PublishedFile, report
 
 _SIDE = 640  # of the square in which faces are looked for, as Immich does it
 _CROP = 112  # side of the upright face that the second network is shown
@@ -88,6 +90,20 @@ class Faces:
             for box, embedding in zip(boxes, self._embeddings(crops), strict=True)
         ]
 
+    def outputs(self, picture: Picture) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What the two networks answer for `picture`, scaled to their size: all numbers of each, (n,) and (512,).
+
+        Who asks for this compares it with what is known to be right: a sick detector finds no faces, which is no error.
+        """
+        bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
+        detector = self._detector
+        blob = cv2.dnn.blobFromImage(
+            cv2.resize(bgr, (_SIDE, _SIDE)), 1 / detector.input_std, mean=(detector.input_mean,) * 3, swapRB=True
+        )
+        found = detector.session.run(detector.output_names, {detector.input_name: blob})
+        (embedding,) = self._recogniser.get_feat([cv2.resize(bgr, (_CROP, _CROP))])
+        return np.concatenate([part.ravel() for part in found]), embedding
+
     def _embeddings(self, crops: list[np.ndarray]) -> list[npt.NDArray[np.float32]]:
         found: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(crops), self._at_once):
@@ -97,17 +113,18 @@ class Faces:
         return found
 
 
-def load_faces(model: str, download_root: Path, *, device: str = "cpu", threads: int = 1) -> Faces:
-    """The face model of that name, from its files in `download_root`/<model>.
+def load_faces(files: Sequence[PublishedFile], *, device: str = "cpu", threads: int = 1) -> Faces:
+    """The face model of these two files, as `face_weights.published` names them.
 
     Raises:
-        WeightsError: the name is unknown, or a file is missing, or damaged, or not what was published.
+        WeightsError: a file is missing, or damaged, or not what was published.
         SettingsError: the package insightface is not installed.
     """
-    for report in face_weights.check(model, download_root):
-        if not report.genuine:
-            raise WeightsError(f"{report}; it is fetched again by itself, or by `immich-indexer models fetch --faces`")
-    return Faces(*face_weights.find(model, download_root), device=device, threads=threads)
+    for file in files:
+        if not (found := report(file.path, file.sha256)).genuine:
+            raise WeightsError(f"{found}; it is fetched again by itself, or by `immich-indexer models fetch --faces`")
+    detection, recognition = files
+    return Faces(detection.path, recognition.path, device=device, threads=threads)
 
 
 def _batch(shape: Shape) -> Shape:

@@ -11,6 +11,7 @@ from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.answers import check_lines, check_vectors
 from indexer.models.engine import Engine
+from indexer.models.faces import Face
 from indexer.models.host import Facts
 from indexer.models.ocr import Detection, Line
 
@@ -117,6 +118,15 @@ class HostedOcr(Hosted):
             "recognise", list(detections), detections, partial(check_lines, count=len(detections))
         )
         return lines
+
+
+class HostedFaces(Hosted):
+    """A face model."""
+
+    def find(self, picture: Picture, min_score: float) -> list[Face]:
+        """The faces that it is at least `min_score` sure of, the surest first."""
+        faces: list[Face] = self.engine.call("find", (picture, min_score), [picture], _anything)
+        return faces
 
 
 def name_of(model: Named | None) -> str | None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from indexer.errors import WeightsError
-from indexer.models import names, shapes, weights
+from indexer.models import face_weights, names, shapes, weights
 from indexer.models.device import resolve_device
 from indexer.models.engine import Engine
 from indexer.models.fetcher import Fetcher
 from indexer.models.host import Facts, Host, Opened, Setup
-from indexer.models.hosted import Hosted, HostedClip, HostedOcr, HostedText, name_of
+from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
-from indexer.models.openers import ClipHalf, OcrEngine
-from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
+from indexer.models.openers import ClipHalf, FaceNetworks, OcrEngine
+from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
 
@@ -130,6 +130,23 @@ def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace
     return text
 
 
+def make_faces(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedFaces:
+    """The face model, not started: whoever brings the first picture does that, and there may never be one.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+    name, root = settings.face_model, settings.face_download_root
+    opener = FaceNetworks(name, face_weights.published(name, root))
+
+    def wanting() -> str:
+        return (fetcher.missing("faces") if fetcher else "") or face_weights.missing(name, root)
+
+    return HostedFaces(
+        _engine("the face model", opener, FacesProbe(), settings, settings.threads, 0, pace, fetcher, wanting)
+    )
+
+
 def _published_name(model: str) -> str | None:
     """Of a published model, whose weights need not be there: they are what was published, or not loaded."""
     file = weights.FILES.get(model)
@@ -153,15 +170,18 @@ def _engine(
     nice: int,
     pace: Pace | None,
     fetcher: Fetcher | None = None,
+    wanting: Callable[[], str] | None = None,
 ) -> Engine:
+    """An engine that waits for what is `wanting`: by default for the weights of CLIP that the `fetcher` lacks."""
     pace = pace or Pace()
 
     def open_on(device: str) -> Runner:
         return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
 
     if fetcher is None:
-        return Engine(name, open_on, probe, device=settings.device, pace=pace)
-    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=lambda: fetcher.missing("clip"))
+        return Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=wanting or (lambda: ""))
+    wanting = wanting or (lambda: fetcher.missing("clip"))
+    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=wanting)
     fetcher.watch(engine.wake)
     return engine
 

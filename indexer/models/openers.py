@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from indexer.models.device import choose_device
 from indexer.models.host import Opened
 from indexer.models.ocr_engines import EngineName, engine_gpu_trouble
+from indexer.models.published import PublishedFile
+
+if TYPE_CHECKING:  # they take seconds to import: only the child needs them
+    import numpy as np
+
+    from indexer.images import Picture
+    from indexer.models.faces import Face, Faces
 
 _BESIDE_WEIGHTS = 1 << 30  # bytes of a GPU that CUDA and a batch of pictures take
 
@@ -63,3 +71,34 @@ class OcrEngine:
             detect_side=self.detect_side,
         )
         return Opened(ocr, where, note)
+
+
+@dataclass(frozen=True)
+class FaceNetworks:
+    """A face model of that name, of two files; errors as those of `load_faces` and `choose_device`."""
+
+    name: str
+    files: tuple[PublishedFile, ...]
+
+    def __call__(self, device: str) -> Opened:
+        """Load it."""
+        from indexer.models.faces import load_faces
+
+        where, note = choose_device(device, sum(file.size for file in self.files) + _BESIDE_WEIGHTS)
+        return Opened(_FacesInChild(self.name, load_faces(self.files, device=where)), where, note)
+
+
+class _FacesInChild:
+    """A face model whose methods take one argument, as a call from another process has."""
+
+    def __init__(self, name: str, faces: "Faces") -> None:
+        self.name = name
+        self._faces = faces
+
+    def find(self, asked: "tuple[Picture, float]") -> "list[Face]":
+        """Faces; `asked`: in which picture, and how sure the detector has to be."""
+        return self._faces.find(*asked)
+
+    def outputs(self, picture: "Picture") -> "tuple[np.ndarray, np.ndarray]":
+        """As `Faces.outputs`."""
+        return self._faces.outputs(picture)

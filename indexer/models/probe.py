@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from indexer import images
+from indexer.errors import ModelError
 from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.answers import check_lines, check_vectors
@@ -81,6 +82,21 @@ class LinesProbe:
     def differs(self, answer: Any, right: Any) -> str:
         """In any character."""
         return "" if answer == right else f"it reads {answer} where {right} is written"
+
+
+class FacesProbe:
+    """What both networks of a face model make of the picture."""
+
+    def answer(self, ask: Ask, facts: Facts) -> Any:
+        """All numbers of each: (n,) and (512,) float32."""
+        outputs = ask("outputs", picture())
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise ModelError("the face model answered with something that is no number")
+        return [output / (np.linalg.norm(output) or 1.0) for output in outputs]
+
+    def differs(self, answer: Any, right: Any) -> str:
+        """By the angle between what each network answers."""
+        return next(filter(None, map(_apart, answer, right)), "")
 
 
 def _apart(answer: Any, right: Any) -> str:

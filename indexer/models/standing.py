@@ -182,6 +182,15 @@ class Standing:
             self._changed.notify_all()
         self._tell()
 
+    def loads(self) -> None:
+        """What it waited for has come, and it is opened. One that was sick stays that until it is well."""
+        with self._changed:
+            if self.state.phase is not Phase.WAITING:
+                return
+            self.state = State(Phase.LOADING)
+            self._changed.notify_all()
+        self._tell()
+
     def until(self, done: Callable[[], bool], seconds: float | None) -> None:
         """Wait until it is `done`, which is looked at after each change, or is to end, but no longer than that."""
         with self._changed:

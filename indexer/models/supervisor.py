@@ -76,6 +76,7 @@ class Supervisor:
             standing.waits(missing)
             standing.sleep(self._pace.weights)
             return
+        standing.loads()
         instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
         reason = standing.state.reason
         try:

@@ -4,7 +4,10 @@ import asyncio
 import hashlib
 import io
 import json
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,8 +309,47 @@ async def test_weights_that_come_later_are_taken_up(gateway, model, before):
                 return not (await weights())["missing"]
 
             await eventually(there)
-            answer = await immich.ask(entries(), photo())
-            assert len(answer.json["facial-recognition"]) == 2
+
+            async def found() -> bool:
+                answer = await immich.ask(entries(), photo())
+                assert answer.status in (200, 503), answer.body
+                return answer.status == 200 and len(answer.json["facial-recognition"]) == 2
+
+            await eventually(found)
+
+
+def _children() -> list[int]:
+    """The processes of models that this one has started."""
+    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    children = [int(number) for path in listed for number in path.read_text().split()]
+    return [child for child in children if b"indexer.models.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize("ends", [signal.SIGSEGV, signal.SIGKILL], ids=["crashes", "is killed"])
+async def test_a_face_model_that_ends_is_replaced_and_the_gateway_lives(gateway, model, ends):
+    async with gateway(**model) as immich:
+        assert (await immich.get("/health")).json["engines"] == {}, "there may never be a picture"
+        right = (await immich.ask(entries(0.5), photo())).json
+        (child,) = _children()
+        os.kill(child, ends)
+
+        async def is_replaced() -> bool:
+            lines = await figures(immich)
+            return 'immich_gateway_engine_replacements_total{engine="faces"} 1.0' in lines
+
+        await eventually(is_replaced)
+        answer = await immich.ask(entries(0.5), photo())
+        assert (answer.status, answer.json["error"]) == (503, "unavailable"), answer.body
+        assert int(answer.headers["retry-after"]) >= 1
+        assert ends.name in answer.json["message"] or "was killed" in answer.json["message"]
+        health = await immich.get("/health")
+        assert (health.status, health.json["engines"]["faces"]["state"]) == (503, "sick")
+
+        async def is_well() -> bool:
+            return (await immich.get("/health")).status == 200
+
+        await eventually(is_well)
+        assert (await immich.ask(entries(0.5), photo())).json == right
 
 
 async def test_many_at_once(gateway, model):

@@ -46,7 +46,7 @@ def test_what_is_not_what_was_published_is_never_loaded(known, tmp_path):
     for one, content in zip(FILES["test"], PARTS.values(), strict=True):
         (tmp_path / "test" / one.name).write_bytes(content[:-1] + b"!")
     with pytest.raises(WeightsError, match=r"det\.onnx: SHA-256 .* damaged or not what was.*fetched again by itself"):
-        load_faces("test", tmp_path)
+        load_faces(face_weights.published("test", tmp_path))
 
 
 def test_missing_files_are_named_with_what_to_do(tmp_path):

@@ -15,6 +15,8 @@ from indexer.images import Picture
 from indexer.models import face_weights
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.faces import Faces, load_faces
+from indexer.models.host import Facts
+from indexer.models.probe import FacesProbe
 from tests.support.face_models import detector, embedding, recogniser
 
 
@@ -156,11 +158,29 @@ def test_files_that_are_no_models(files, tmp_path):
         Faces(files[1], files[0])
 
 
-def test_loaded_by_name(files, tmp_path, monkeypatch):
+def test_loaded_from_its_files(files, tmp_path, monkeypatch):
     entries = [FaceFile(f.name, "", f.stat().st_size, hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
     monkeypatch.setitem(FILES, "test", FaceFiles(*entries))
-    with pytest.raises(WeightsError, match="missing"):
-        load_faces("test", tmp_path)
+    published = face_weights.published("test", tmp_path)
+    assert "are missing" in face_weights.missing("test", tmp_path)
+    with pytest.raises(WeightsError, match=r"det\.onnx"):
+        load_faces(published)
     (tmp_path / "test").symlink_to(files[0].parent)
-    assert isinstance(load_faces("test", tmp_path), Faces)
+    assert face_weights.missing("test", tmp_path) == ""
+    assert isinstance(load_faces(published), Faces)
     assert all(report.genuine for report in face_weights.check("test", tmp_path))
+
+
+def test_a_probe_tells_a_sick_network_from_a_well_one(files, tmp_path):
+    """The detector first: where it is sick it finds no faces, and nobody would know."""
+
+    def answer(faces: Faces) -> object:
+        return probe.answer(lambda method, argument: getattr(faces, method)(argument), Facts("tiny", "cpu"))
+
+    probe = FacesProbe()
+    right = answer(Faces(*files))
+    assert probe.differs(answer(Faces(*files)), right) == ""
+    turned = Faces(detector(tmp_path / "turned.onnx", turned=True), files[1])
+    assert "is wrong" in probe.differs(answer(turned), right)
+    other = Faces(files[0], recogniser(tmp_path / "other.onnx", seed=8))
+    assert "is wrong" in probe.differs(answer(other), right)
