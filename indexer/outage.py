@@ -7,7 +7,6 @@ import structlog
 
 log = structlog.get_logger()
 
-_SOON = 10.0  # seconds without a word: most trouble has passed by then
 _MORE = 3.0  # times as long as until the line before
 _RARELY = 1800.0  # seconds between two lines at most
 
@@ -17,11 +16,13 @@ class Outage:
 
     Args:
         what: its name in the log.
+        soon: seconds until the first line. Most trouble is over before.
         now: a clock in seconds.
     """
 
-    def __init__(self, what: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, what: str, *, soon: float = 10, now: Callable[[], float] = time.monotonic) -> None:
         self._what = what
+        self._soon = soon
         self._now = now
         self._waiting: set[object] = set()
         self._since = 0.0
@@ -32,7 +33,7 @@ class Outage:
         """`who` asked for it in vain. To be called at each try."""
         now = self._now()
         if not self._waiting:
-            self._since, self._next, self._told = now, now + _SOON, False
+            self._since, self._next, self._told = now, now + self._soon, False
         self._waiting.add(who)
         if now >= self._next:
             waited = now - self._since

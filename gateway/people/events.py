@@ -14,15 +14,12 @@ from gateway.gate import Gate
 from gateway.people.identity import Identity
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.overview import Overview, ScopeParameters, owner_of
+from gateway.people.pace import USUAL, ApiPace
 from indexer.views.figures import Figures
 from indexer.views.shapes import Shape
 
-_STREAMS = 64  # open at once,
-_OF_ONE = 8  # and of one person
-_PERIOD = 1.0  # seconds between two looks at the figures
-_HEARTBEAT = 15.0  # seconds without a word after which there is one, for proxies that hang up on silence
-_CHECK = 30.0  # seconds between two looks at whether the key is still good
-_SLOW = 30.0  # seconds that a client may take to read on
+STREAMS_OF_ONE = 8  # that one person may have open at once
+_STREAMS = 64  # that all together may have open at once
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "X-Accel-Buffering": "no",  # nginx would keep them until it has many
@@ -52,12 +49,14 @@ class Events:
     Args:
         identity: tells whether whoever asked may still know.
         overview: makes the figures.
+        pace: how often to look, and how long to wait for a client.
     """
 
-    def __init__(self, identity: Identity, overview: Overview) -> None:
+    def __init__(self, identity: Identity, overview: Overview, pace: ApiPace = USUAL) -> None:
         self.gate = Gate("event streams", _STREAMS, retry_after=15)
         self._identity = identity
         self._overview = overview
+        self._pace = pace
         self._open: Counter[UUID] = Counter()
         self._closing = asyncio.Event()
 
@@ -92,27 +91,34 @@ class Events:
         told: Figures | None = None
         while not self._closing.is_set():
             try:
-                if loop.time() - checked >= _CHECK:
+                if loop.time() - checked >= self._pace.check:
                     person, checked = await self._identity(asked.request), loop.time()
                     EVENTS.admit(person)
                 found = (await self._overview(owner_of(asked.parameters, person))).figures(person.account.id)
             except GatewayError as error:  # the key was revoked, Immich or the database is away
-                await _say(response, "error", error.as_answer)
+                await self._say(response, "error", error.as_answer)
                 return
             if (lasting := _lasting(found)) != told:
-                await _say(response, "status", found)
+                await self._say(response, "status", found)
                 told, spoke = lasting, loop.time()
-            elif loop.time() - spoke >= _HEARTBEAT:
-                await _write(response, ":\n\n")
+            elif loop.time() - spoke >= self._pace.heartbeat:
+                await self._write(response, ":\n\n")
                 spoke = loop.time()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PERIOD):
+                async with asyncio.timeout(self._pace.look):
                     await self._closing.wait()
+
+    async def _say(self, response: web.StreamResponse, event: str, content: Shape) -> None:
+        await self._write(response, f"event: {event}\ndata: {json.dumps(content.as_json, ensure_ascii=False)}\n\n")
+
+    async def _write(self, response: web.StreamResponse, text: str) -> None:
+        async with asyncio.timeout(self._pace.slow):
+            await response.write(text.encode())
 
     @contextlib.contextmanager
     def _one_of(self, user: UUID) -> Iterator[None]:
-        if self._open[user] >= _OF_ONE:
-            raise BusyError(f"you have {_OF_ONE} event streams open: close one", 15)
+        if self._open[user] >= STREAMS_OF_ONE:
+            raise BusyError(f"you have {STREAMS_OF_ONE} event streams open: close one", 15)
         self._open[user] += 1
         try:
             yield
@@ -126,12 +132,3 @@ def _lasting(found: Figures) -> Figures:
     """Without what changes though nothing happens."""
     workers = [worker.model_copy(update={"seen_seconds": 0}) for worker in found.workers]
     return found.model_copy(update={"oldest_seconds": None, "workers": workers})
-
-
-async def _say(response: web.StreamResponse, event: str, content: Shape) -> None:
-    await _write(response, f"event: {event}\ndata: {json.dumps(content.as_json, ensure_ascii=False)}\n\n")
-
-
-async def _write(response: web.StreamResponse, text: str) -> None:
-    async with asyncio.timeout(_SLOW):
-        await response.write(text.encode())

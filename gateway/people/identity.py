@@ -19,6 +19,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.gate import Gate
+from gateway.people.pace import USUAL, ApiPace
 from indexer.immich.api import (
     Account,
     Credential,
@@ -63,14 +64,14 @@ class Identity:
 
     Args:
         immich: to ask; None where IMMICH_URL is not set.
-        seconds: for how long an answer of Immich's is good: a key that is revoked opens nothing after that.
+        pace: how long an answer of Immich's is good for.
         queue: checks that may wait for Immich at once.
     """
 
-    def __init__(self, immich: Immich | None, *, seconds: float = 10, queue: int = 64) -> None:
+    def __init__(self, immich: Immich | None, pace: ApiPace = USUAL, *, queue: int = 64) -> None:
         self.gate = Gate("identity checks", queue)
         self._immich = immich
-        self._seconds = seconds
+        self._pace = pace
         self._known: OrderedDict[bytes, tuple[float, asyncio.Task[Person]]] = OrderedDict()
 
     async def __call__(self, request: web.Request) -> Person:
@@ -94,7 +95,7 @@ class Identity:
         if check is None or now > until:
             check = asyncio.create_task(self._check(immich, credential))
             check.add_done_callback(lambda task: self._forget_failure(key, task))
-            self._known[key] = now + self._seconds, check
+            self._known[key] = now + self._pace.known, check
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return await asyncio.shield(check)  # others may be waiting for it, too

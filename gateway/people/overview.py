@@ -14,13 +14,12 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.identity import Person
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.pace import USUAL, ApiPace
 from gateway.people.parameters import Parameters
 from indexer.views import status
 from indexer.views.figures import Figures
 from indexer.views.status import Status
 
-_FRESH = 0.9  # seconds that figures are good for, and
-_SHARE = 10  # times as long as they took to make: they cost a tenth of one connection's time at most
 _PATIENCE = 30.0  # seconds that they may take, in a large library
 _AT_ONCE = 32
 _KEPT = 1000  # persons
@@ -52,13 +51,15 @@ class Overview:
         library: Immich's database, used by nobody who is in more of a hurry.
         metrics: where to count.
         lease: seconds after which an indexer that was not seen is taken for dead.
+        pace: how long figures are good for.
     """
 
-    def __init__(self, library: Library, metrics: Metrics, *, lease: float) -> None:
+    def __init__(self, library: Library, metrics: Metrics, *, lease: float, pace: ApiPace = USUAL) -> None:
         self.gate = Gate("figures", _AT_ONCE)
         self._library = library
         self._metrics = metrics
         self._lease = lease
+        self._pace = pace
         self._made: dict[UUID | None, asyncio.Task[Status]] = {}
         self._until: dict[UUID | None, float] = {}
 
@@ -92,7 +93,7 @@ class Overview:
                 lambda pool: status.look(pool, owner=owner, lease=self._lease), patience=_PATIENCE
             )
         end = loop.time()
-        self._until[owner] = end + max(_FRESH, _SHARE * (end - start))
+        self._until[owner] = end + max(self._pace.fresh, self._pace.share * (end - start))
         return found
 
     def close(self) -> None:

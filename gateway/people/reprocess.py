@@ -16,6 +16,7 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.assets import ReadingAnswer, reading, require_photo
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.pace import USUAL, ApiPace
 from gateway.people.parameters import Content, MustBe, PhotoParameters
 from indexer.database.pool import Pool
 from indexer.errors import RequestError
@@ -32,7 +33,6 @@ Task = Literal["ocr", "clip"]
 
 _TASKS = get_args(Task)
 _AT_ONCE = 64
-_POLL = 2.0  # seconds between two looks at a photo nobody told anything of
 
 
 class ReprocessContent(Content):
@@ -114,13 +114,15 @@ class Reprocess:
         library: Immich's database.
         completions: tells when an indexer is done with a photo.
         metrics: where to count.
+        pace: how often to look at a photo that is waited for.
     """
 
-    def __init__(self, library: Library, completions: Completions, metrics: Metrics) -> None:
+    def __init__(self, library: Library, completions: Completions, metrics: Metrics, pace: ApiPace = USUAL) -> None:
         self.gate = Gate("photos to be read again", _AT_ONCE)
         self._library = library
         self._completions = completions
         self._metrics = metrics
+        self._pace = pace
 
     def endpoints(self) -> list[Endpoint[PhotoParameters, ReprocessContent] | Endpoint[PhotoParameters, RetryContent]]:
         """To be added to the API."""
@@ -176,7 +178,7 @@ class Reprocess:
                         if state.failure is not None and state.failure.failed_at != known:
                             return Outcome("failed", state.failure)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL):
+                        async with asyncio.timeout(self._pace.poll):
                             await event.wait()
         return Outcome("waiting")
 

@@ -18,11 +18,10 @@ from indexer.models.model_files import DownloadState
 log = structlog.get_logger()
 
 _SQL = queries("downloads")
-_PAUSE = 2.0  # seconds between two looks
 
 
-async def tell(pool: Pool, worker: UUID, fetcher: Fetcher) -> None:
-    """Keep what `worker` tells of its downloads up to date, for ever."""
+async def tell(pool: Pool, worker: UUID, fetcher: Fetcher, interval: float) -> None:
+    """Keep what `worker` tells of its downloads up to date, looking every `interval` seconds, for ever."""
     told: str | None = None
     while True:
         now = _written([download for download in fetcher.downloads if download.missing])
@@ -32,7 +31,7 @@ async def tell(pool: Pool, worker: UUID, fetcher: Fetcher) -> None:
                 told = now
             except TROUBLE as error:  # the others say that there is no database
                 log.debug("cannot tell of the weights", error=explain(error))
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(interval)
 
 
 async def told(connection: Connection | Pool) -> list[DownloadState]:

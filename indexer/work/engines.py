@@ -22,6 +22,7 @@ from indexer.queue.tasks import Part
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Suspects, pause_after
+from indexer.work.pace import WorkerPace
 from indexer.work.verdicts import Verdict
 
 log = structlog.get_logger()
@@ -45,7 +46,8 @@ class Engines:
         parts: what there is a model for.
     """
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Inference, pace: WorkerPace) -> None:
+        self._pace = pace
         models: dict[Part, object] = {"clip": inference.clip, "ocr": inference.ocr}
         self.parts = [part for part, model in models.items() if model is not None]
         self._engines = {part: model.engine for part, model in models.items() if isinstance(model, Hosted)}
@@ -106,7 +108,7 @@ class Engines:
                 if not isinstance(error, EngineAwayError):  # which says by itself when it is there again
                     self.trace(part, asset, error)
                     self._failures[part].failed(asset)
-                    outcome.pause = max(outcome.pause, pause_after(self._failures[part].failures(asset)))
+                    outcome.pause = max(outcome.pause, pause_after(self._failures[part].failures(asset), self._pace))
         return outcome
 
     def trace(self, part: str, asset: UUID, error: Exception) -> None:

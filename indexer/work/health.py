@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from indexer.outage import Outage
+from indexer.work.pace import USUAL, WorkerPace
 
-_FIRST = 1.0  # seconds until another photo tries an engine in doubt; twice as long after each that fails
-_LONGEST = 300.0
 _MOST = 10_000  # suspects remembered
 
 
@@ -61,15 +60,24 @@ class Health:
     Args:
         name: what the log calls it.
         tasks: the tasks of a job that need it.
+        pace: how long to wait before it is tried again.
         now: a clock in seconds.
     """
 
-    def __init__(self, name: str, tasks: Iterable[str], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        tasks: Iterable[str],
+        pace: WorkerPace = USUAL,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.tasks = frozenset(tasks)
         self.since: datetime | None = None
         self.error = ""
+        self._pace = pace
         self._now = now
-        self._outage = Outage(name, now)
+        self._outage = Outage(name, soon=self._pace.outage, now=now)
         self._suspects = Suspects()
         self._trial: UUID | None = None
         self._pause = 0.0
@@ -114,10 +122,10 @@ class Health:
         if self._suspects.failed(photo, well=self.well):
             return True
         if self.well:
-            self.since, self._pause = datetime.now(UTC), _FIRST
+            self.since, self._pause = datetime.now(UTC), self._pace.doubt
             self._next = self._now() + self._pause
         elif self._trial == photo:  # not what was under way already when the doubt arose
-            self._pause = min(2 * self._pause, _LONGEST)
+            self._pause = min(2 * self._pause, self._pace.doubt_longest)
             self._next = self._now() + self._pause
         self.error = reason
         self._outage.goes_on(self, reason)
@@ -125,9 +133,9 @@ class Health:
 
     def pause(self, photo: UUID) -> float:
         """Seconds after which `photo`, which it failed on, may come again: others before it."""
-        return max(self.wait, pause_after(self._suspects.failures(photo)))
+        return max(self.wait, pause_after(self._suspects.failures(photo), self._pace))
 
 
-def pause_after(failures: int) -> float:
+def pause_after(failures: int, pace: WorkerPace) -> float:
     """Seconds after which a photo may come again that something failed on so often, through no fault of its own."""
-    return float(min(_FIRST * 2.0 ** min(failures, 30), _LONGEST))
+    return float(min(pace.doubt * 2.0 ** min(failures, 30), pace.doubt_longest))

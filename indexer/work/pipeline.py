@@ -28,6 +28,7 @@ from indexer.work import verdicts
 from indexer.work.engines import Engines, reason_of
 from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
+from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.verdicts import Verdict
 from indexer.work.writer import Writer
 
@@ -35,7 +36,6 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _REQUESTS = 8  # photos that persons wait for, under way beyond all others
-_COMPARE = 5.0  # seconds between two looks whether the database holds for us exactly the jobs that we know of
 
 
 class Pipeline:
@@ -50,6 +50,7 @@ class Pipeline:
         patience: seconds to wait for an answer of the database before asking again over another connection: a single
             one may be dead while all others, the heartbeat's too, are well.
         outage: who says that the database is waited for.
+        pace: how often to look, and how long to wait.
 
     Attributes:
         reading: how what files are read and decoded with is.
@@ -65,9 +66,11 @@ class Pipeline:
         batch: int = 8,
         patience: float,
         outage: Outage | None = None,
+        pace: WorkerPace = USUAL,
     ) -> None:
-        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"))
-        self._engines = Engines(inference)
+        self._pace = pace
+        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"), self._pace)
+        self._engines = Engines(inference, self._pace)
         self._pool = pool
         self._queue = queue
         self._inference = inference
@@ -75,9 +78,9 @@ class Pipeline:
         self._batch = batch
         self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._outage = outage or Outage("the database")
+        self._outage = outage or Outage("the database", soon=self._pace.outage)
         alphabet = alphabet_of(inference.ocr)
-        self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
+        self._writer = Writer(pool, queue, alphabet, self._outage, self._pace, patience=patience)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -135,7 +138,7 @@ class Pipeline:
                     await self._answer(
                         self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
                     )
-                    compare = loop.time() + _COMPARE
+                    compare = loop.time() + self._pace.compare
                 claimed = await self._claim(notified, idle)
             except Exception as error:  # whatever it is, no photo is concerned yet
                 self._outage.goes_on("claims", explain(error))

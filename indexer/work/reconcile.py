@@ -23,14 +23,13 @@ from indexer.photos import lexical, results
 from indexer.queue import tags
 from indexer.text import tokens
 from indexer.work import verdicts
+from indexer.work.pace import USUAL, WorkerPace
 
 log = structlog.get_logger()
 
 PAGE = 5_000  # ids looked at in one statement
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
 _ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
-_BEAT = 15.0  # seconds between two signs of life of whoever reconciles
-_FROZEN = "60s"  # without one, after which another takes its turn: that process is frozen, or its line dead
 _START = UUID(int=0)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 _RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
@@ -67,6 +66,7 @@ class Reconciler:
         dsn: the database, for a connection of its own when the schema has to be repaired.
         clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
         alphabet: the characters that the OCR model knows, None where it knows all.
+        pace: how often to give signs of life.
     """
 
     def __init__(
@@ -76,11 +76,13 @@ class Reconciler:
         clip_model: str | None,
         ocr_model: str | None,
         alphabet: frozenset[str] | None = None,
+        pace: WorkerPace = USUAL,
     ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._models = (clip_model, ocr_model)
         self._alphabet = alphabet
+        self._pace = pace
 
     async def round(self, *, thorough: bool) -> Repairs | None:
         """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
@@ -106,10 +108,10 @@ class Reconciler:
         guard = await connect(self._dsn)
         beating = None
         try:
-            await self._answer(guard.execute(f"SET idle_session_timeout = '{_FROZEN}'"))
+            await self._answer(guard.execute(f"SET idle_session_timeout = {round(1000 * self._pace.turn_lost)}"))
             ours = bool(await self._answer(guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
             if ours:
-                beating = asyncio.create_task(_beat(guard))
+                beating = asyncio.create_task(_beat(guard, self._pace.turn_beat))
             yield ours
         finally:
             if beating is not None:
@@ -189,11 +191,11 @@ class Reconciler:
         return 0
 
 
-async def _beat(guard: Connection) -> None:
-    """Signs of life, until the session is gone."""
+async def _beat(guard: Connection, interval: float) -> None:
+    """Give a sign of life every `interval` seconds, until the session is gone."""
     with contextlib.suppress(*TROUBLE):
         while True:
-            await asyncio.sleep(_BEAT)
+            await asyncio.sleep(interval)
             await guard.execute("SELECT 1")
 
 

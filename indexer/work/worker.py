@@ -36,17 +36,12 @@ from indexer.settings import Settings
 from indexer.work import downloads, mistakes, verdicts
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.media import Media
+from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.pipeline import Pipeline
 from indexer.work.reconcile import Reconciler
 
 log = structlog.get_logger()
 
-_GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
-_IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
-_PATIENCE = 5.0  # seconds at least to wait for an answer of the database, three leases if that is more
-_UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
-_MEND = 5.0  # seconds after which to reconcile again that failed: a restored backup is found in the middle of it
-_WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
 
@@ -80,17 +75,21 @@ class Worker:
         settings: of this process.
         models: at work, or waiting for their weights.
         fetcher: brings those, from `run` on; None: nothing is to be brought.
+        pace: how often to look, and how long to wait.
     """
 
-    def __init__(self, settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
+    def __init__(
+        self, settings: Settings, models: Models, fetcher: Fetcher | None = None, pace: WorkerPace = USUAL
+    ) -> None:
         self._settings = settings
         self._models = models
         self._fetcher = fetcher or Fetcher()
+        self._pace = pace
         self._id = uuid4()
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
         self._immich = Immich(url, key.get_secret_value()) if url and key else None
-        self._outage = Outage("the database")
+        self._outage = Outage("the database", soon=self._pace.outage)
         self.listener = Listener(settings.dsn)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
@@ -183,6 +182,7 @@ class Worker:
             batch=settings.batch_size or (8 if models.where == "cpu" else 64),
             patience=self._patience,
             outage=self._outage,
+            pace=self._pace,
         )
         self._done.clear()
         log.info(
@@ -200,10 +200,10 @@ class Worker:
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
-            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher), name="downloads"),
+            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]
         if self._immich is not None:
-            side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))
+            side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         # A failure of any of them is a failure of all: better to be restarted than to limp.
@@ -211,7 +211,7 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(_GRACE if stop.done() or changed.done() else 0)
+            await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
             if not _is_silent(beating):  # else we go on under the same id, and this might come late
                 beating.cancel()  # it would find the lease lost, and register again
                 await asyncio.wait({beating}, timeout=1)
@@ -233,10 +233,10 @@ class Worker:
 
     @property
     def _patience(self) -> float:
-        return max(_PATIENCE, 3 * self._settings.lease_seconds)
+        return max(self._pace.patience, 3 * self._settings.lease_seconds)
 
     def _idle(self) -> float:
-        return self._settings.poll_seconds if self.listener.polling else _IDLE
+        return self._settings.poll_seconds if self.listener.polling else self._pace.idle
 
     async def _register(self, queue: Queue) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
@@ -287,9 +287,9 @@ class Worker:
             await asyncio.sleep(backoff.after(trouble))
 
     async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
-        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr))
+        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr), self._pace)
         rounds, said = 0, ""
-        backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
+        backoff = Backoff(min(self._settings.reconcile_seconds, self._pace.reconcile_again))
         while True:
             pause, file = self._settings.reconcile_seconds, None
             self.listener.came_back.clear()
@@ -316,7 +316,7 @@ class Worker:
         """
         while not self.listener.came_back.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH):
+                async with asyncio.timeout(self._pace.vectors):
                     await self.listener.came_back.wait()
             with contextlib.suppress(*_TROUBLE):
                 if await reconciler.vectors_file() != file:

@@ -21,6 +21,7 @@ from indexer.queue.jobs import Job
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Suspects
+from indexer.work.pace import WorkerPace
 from indexer.work.progress import Progress
 from indexer.work.verdicts import Verdict
 
@@ -29,9 +30,6 @@ T = TypeVar("T")
 
 BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
 _TRIES = 8  # of a write before its photos are parted; and where Immich changes its columns at that moment
-_PAUSE = 3.0  # seconds between two such tries at most
-_LONGEST = 30.0  # seconds between two tries of what cannot be written, at most
-_SYSTEMIC_PAUSE = 30.0  # seconds until photos come again after trouble that is not theirs
 
 
 class Writer:
@@ -42,11 +40,19 @@ class Writer:
         queue: this worker's view of the queue.
         alphabet: the characters that the OCR model knows, None where it knows all.
         outage: who says that the database is waited for.
+        pace: how long to wait between tries.
         patience: seconds to wait for an answer of the database.
     """
 
     def __init__(
-        self, pool: Pool, queue: Queue, alphabet: frozenset[str] | None, outage: Outage, *, patience: float
+        self,
+        pool: Pool,
+        queue: Queue,
+        alphabet: frozenset[str] | None,
+        outage: Outage,
+        pace: WorkerPace,
+        *,
+        patience: float,
     ) -> None:
         self.photos = 0  # read and written since the start
         self.progress = Progress()
@@ -56,6 +62,7 @@ class Writer:
         self._queue = queue
         self._alphabet = alphabet
         self._outage = outage
+        self._pace = pace
         self._patience = patience
         self._suspects = Suspects()
         self._readings: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
@@ -84,7 +91,7 @@ class Writer:
 
     async def release(self, job: Job, reason: str, pause: float | None = None) -> None:
         """`job` waits for at least `pause` seconds, for a reason that is no fault of the photo's."""
-        seconds = _SYSTEMIC_PAUSE if pause is None else pause
+        seconds = self._pace.release if pause is None else pause
         await self.insist(lambda: self._queue.release(job, clean(reason), seconds))
 
     def _more(self, most: int) -> Iterator[Reading]:
@@ -101,7 +108,7 @@ class Writer:
         looks = AsyncRetrying(
             retry=retry_if_exception(_is_error),
             stop=lambda state: state.attempt_number >= (tries if _is_the_machines(state) else _TRIES),
-            wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+            wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=self._pace.write)),
             before_sleep=self._say(self),
             reraise=True,
         )
@@ -118,7 +125,7 @@ class Writer:
 
     async def _write_each(self, batch: Sequence[Reading]) -> None:
         """Write each by itself until all are settled; new ones join in, which may show whose fault it is."""
-        left, pause = list(batch), _PAUSE
+        left, pause = list(batch), self._pace.write
         while left:
             reading = left.pop(0)
             try:
@@ -131,12 +138,12 @@ class Writer:
                 with contextlib.suppress(Exception):
                     await within(self._patience, self._queue.note([one.job for one in left], clean(explain(error))))
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST)
+                pause = min(2 * pause, self._pace.write_longest)
                 left += self._more(BATCH - len(left))
             else:
                 self._suspects.succeeded(reading.job.asset_id)
                 self._end([reading])
-                pause = _PAUSE
+                pause = self._pace.write
 
     async def _is_settled(self, reading: Reading, error: Exception) -> bool:
         """Whether `reading`, which could not be written alone, is dealt with: not while the machine is to blame."""
@@ -160,7 +167,7 @@ class Writer:
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(lambda error: isinstance(error, Exception)),
-                wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+                wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=self._pace.write)),
                 before_sleep=self._say(who),
             ):
                 with attempt:
