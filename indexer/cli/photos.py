@@ -90,14 +90,15 @@ async def _reprocess_chosen(
         out.print("there is no such photo: nothing to do")
         return
     if not yes:
-        if not _is_there_somebody():
+        if not is_interactive():
             raise RequestError(f"this would read {count} again: say --yes, since there is nobody to ask")
         click.confirm(f"Read {count} again?", abort=True)
     queued = await requests.request(connection, photos, tasks)
     out.print(f"queued {queued} of {count}: `immich-indexer status` shows how far they are")
 
 
-def _is_there_somebody() -> bool:
+def is_interactive() -> bool:
+    """Whether a person can be asked."""
     return sys.stdin.isatty()
 
 

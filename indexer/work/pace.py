@@ -17,6 +17,7 @@ class WorkerPace:
         release: until a photo is tried again after trouble that is not the photo's fault.
         doubt: until another photo tries an engine that is in doubt. Twice as long after each failure.
         doubt_longest: such a pause at most.
+        listener: that a probe of the notifications may take, until they count as lost and the worker polls.
         outage: until the log says that something is waited for. Most trouble is over before.
         untag: between two looks for photos that were read and still have the tag `reindex`.
         downloads: between two looks at the progress of downloads.
@@ -35,6 +36,7 @@ class WorkerPace:
     release: float = 30
     doubt: float = 1
     doubt_longest: float = 300
+    listener: float = 5
     outage: float = 10
     untag: float = 5
     downloads: float = 2

@@ -90,7 +90,7 @@ class Worker:
         url, key = settings.immich_url, settings.immich_api_key
         self._immich = Immich(url, key.get_secret_value()) if url and key else None
         self._outage = Outage("the database", soon=self._pace.outage)
-        self.listener = Listener(settings.dsn)
+        self.listener = Listener(settings.dsn, patience_seconds=pace.listener)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
 
