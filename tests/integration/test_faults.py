@@ -391,7 +391,7 @@ async def test_a_database_in_recovery(own_immich, private_server):
         await connection.execute("SELECT immich_indexer.reprocess_all(ARRAY(SELECT id FROM asset))")
         await connection.close()
         await asyncio.to_thread(private_server.stop)
-        (private_server._data / "standby.signal").touch(mode=0o666)
+        (private_server.data / "standby.signal").touch(mode=0o666)
         await asyncio.to_thread(private_server.start)
         connection = await asyncpg.connect(url)
         assert await connection.fetchval("SELECT pg_is_in_recovery()")

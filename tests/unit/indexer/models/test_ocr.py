@@ -4,10 +4,10 @@ import logging
 import random
 import socket
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pylopdf_fonts_zh_cn
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer.errors import WeightsError
 from indexer.images import Picture
 from indexer.models import ocr_engines, onnx
-from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr, ocr_name
+from indexer.models.ocr import Detection, Line, Ocr, load_ocr, ocr_name
 from indexer.models.ocr_crops import cut, from_top_left, pieces
 from indexer.models.ocr_engines import open_engine
 
@@ -158,6 +158,9 @@ class Scripted:
         (left, top), (right, bottom) = box[0].astype(int), box[2].astype(int)
         return picture[top:bottom, left:right]
 
+    def reading_order(self, boxes: np.ndarray) -> np.ndarray:
+        return boxes
+
     def upside_down(self, crops: list[np.ndarray]) -> np.ndarray:
         return np.array([self.heads[int(crop[0, 0, 0])] for crop in crops])
 
@@ -182,7 +185,9 @@ def test_upright_is_the_default_that_is_outweighed():
             boxes.append(np.float32([[0, top], [100, top], [100, top + 40], [0, top + 40]]))
         engine = Scripted(heads, texts)
         ocr = Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
-        return "".join(reading.text for reading in ocr._read_crops(cut(engine, rgb, boxes)))
+        places = tuple((0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0) for _ in boxes)
+        detection = Detection(places, (1.0,) * len(boxes), tuple(cut(engine, rgb, boxes)), (100, len(rgb)))
+        return "".join(line.text for line in ocr.recognise([detection])[0])
 
     assert read((0.6, 1.0, 1.0)) == read((0.9999, 1.0, 1.0)) == "u"  # a number that is one both ways
     assert read((0.6, 0.5, 1.0)) == read((0.9999, 0.85, 1.0)) == "t"  # only upside down it is a text
@@ -363,6 +368,12 @@ def test_each_picture_gets_its_own_lines(ocr):
     assert together[1] == []
 
 
+def usual(**changes: Any) -> Ocr:
+    """The usual engine with some of its steps replaced."""
+    engine = replace(open_engine("rapidocr", device="cpu", threads=1), **changes)
+    return Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
+
+
 def test_long_pictures_keep_their_small_text(default):
     image = Image.new("RGB", (1000, 5000), "white")
     for number in range(12):
@@ -384,7 +395,14 @@ def test_long_pictures_keep_their_small_text(default):
     ],
 )
 def test_detection_size(width, height, expected):
-    assert _detection_size(width, height, 960) == expected
+    seen = []
+
+    def boxes(copy, size):
+        seen.append((copy.shape[1], copy.shape[0]))
+        return np.empty((0, 4, 2), np.float32), np.empty(0, np.float32)
+
+    usual(boxes=boxes).detect(Picture(np.zeros((height, width, 3), np.uint8)))
+    assert seen == [expected]
 
 
 def test_thresholds_drop_boxes_and_lines():
@@ -393,30 +411,19 @@ def test_thresholds_drop_boxes_and_lines():
     assert load_ocr(min_box_score=1.01).detect(picture(image)).crops == ()
 
 
-def test_clean_text():
-    assert _clean(" a\x00b\x1f\ud800\x7f\x85c \n") == "abc"
-    assert _clean("\x00 ") == ""
-    assert _clean("发票 ①😀") == "发票 ①😀"
-
-
-def reading(texts: Callable[[list], list[tuple[str, float]]]) -> Ocr:
-    """The usual engine, but for its recogniser, which reads `texts` in its crops."""
-    engine = replace(open_engine("rapidocr", device="cpu", threads=1), texts=texts)
-    return Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
-
-
-def test_empty_and_unwritable_lines_are_dropped():
-    ocr = reading(lambda crops: list(zip(["\x00", "  ", "好\x00的"], [0.99] * 3, strict=True)))
+def test_empty_lines_are_dropped_and_what_cannot_be_written():
+    texts = ["\x00 ", "  ", "好\x00的", " a\x00b\x1f\ud800\x7f\x85c \n", "发票 ①😀"]
+    ocr = usual(texts=lambda crops: [(text, 0.99) for text in texts])
     detection = ocr.detect(picture(page(9)[0]))
-    three = type(detection)(detection.corners[:3], detection.box_scores[:3], detection.crops[:3], detection.size)
-    assert [line.text for line in ocr.recognise([three])[0]] == ["好的"]
+    five = Detection(detection.corners[:5], detection.box_scores[:5], detection.crops[:5], detection.size)
+    assert [line.text for line in ocr.recognise([five])[0]] == ["好的", "abc", "发票 ①😀"]
 
 
 def test_a_lone_character_has_to_be_surer():
     scripted = [("8", 0.85), ("88", 0.85), ("8", 0.9), ("口", 0.87)]
-    ocr = reading(lambda crops: scripted[: len(crops)])
+    ocr = usual(texts=lambda crops: scripted[: len(crops)])
     detection = ocr.detect(picture(page(9)[0]))
-    four = type(detection)(detection.corners[:4], detection.box_scores[:4], detection.crops[:4], detection.size)
+    four = Detection(detection.corners[:4], detection.box_scores[:4], detection.crops[:4], detection.size)
     assert [(line.text, line.text_score) for line in ocr.recognise([four])[0]] == [("88", 0.85), ("8", 0.9)]
 
 
