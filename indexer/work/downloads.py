@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from indexer.database.pool import PATIENCE, Connection, Pool, within
+from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.models.fetcher import Fetcher
@@ -27,7 +27,7 @@ async def tell(pool: Pool, worker: UUID, fetcher: Fetcher, interval: float) -> N
         now = _written([download for download in fetcher.downloads if download.missing])
         if now != told:
             try:
-                await within(PATIENCE, pool.execute(_SQL["tell"], str(worker), now))
+                await pool.execute(_SQL["tell"], str(worker), now)
                 told = now
             except TROUBLE as error:  # the others say that there is no database
                 log.debug("cannot tell of the weights", error=explain(error))

@@ -7,7 +7,6 @@ import json
 import structlog
 
 from indexer.database.backoff import Backoff
-from indexer.database.pool import within
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.models.hosted import name_of
@@ -22,12 +21,11 @@ class OtherModelsError(IndexerError):
 
 
 class EngineWatch:
-    """Of one worker; `patience`: seconds to wait for an answer of the database."""
+    """Of one worker."""
 
-    def __init__(self, queue: Queue, models: Models, patience: float) -> None:
+    def __init__(self, queue: Queue, models: Models) -> None:
         self._queue = queue
         self._models = models
-        self._patience = patience
 
     @property
     def names(self) -> tuple[str | None, str | None]:
@@ -56,7 +54,7 @@ class EngineWatch:
                 changed.clear()
                 told = {task: engine.state.as_json for task, engine in engines.items()}
                 try:
-                    await within(self._patience, self._queue.tell_engines(json.dumps(told)))
+                    await self._queue.tell_engines(json.dumps(told))
                     backoff.after(None)
                     await changed.wait()
                 except TROUBLE as error:

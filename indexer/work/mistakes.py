@@ -20,8 +20,11 @@ async def find(connection: Connection | Pool, assets: Sequence[UUID] | None = No
 
 async def undo(pool: Pool) -> int:
     """Try those again, once in the life of an installation. Returns how many there were."""
-    async with pool.acquire() as connection, connection.transaction():
-        if await connection.fetchval(_SQL["judge"]) is None:
-            return 0
-        found = await find(connection)
-        return len(await requests.retry(connection, found)) if found else 0
+    return await pool.transact(_undo)
+
+
+async def _undo(connection: Connection) -> int:
+    if await connection.fetchval(_SQL["judge"]) is None:
+        return 0
+    found = await find(connection)
+    return len(await requests.retry(connection, found)) if found else 0

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -33,7 +32,6 @@ from indexer.work.verdicts import Verdict
 from indexer.work.writer import Writer
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
 _REQUESTS = 8  # photos that persons wait for, under way beyond all others
 
@@ -42,13 +40,12 @@ class Pipeline:
     """Works on the queue until told to stop.
 
     Args:
-        pool: connections to the database.
+        pool: connections to the database. Its patience is short, to ask again over another connection soon: a single
+            one may be dead while all others, the heartbeat's too, are well.
         queue: this worker's view of the queue.
         inference: the models.
         media: where previews are.
         batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
-        patience: seconds to wait for an answer of the database before asking again over another connection: a single
-            one may be dead while all others, the heartbeat's too, are well.
         outage: who says that the database is waited for.
         pace: how often to look, and how long to wait.
 
@@ -64,7 +61,6 @@ class Pipeline:
         media: Media,
         *,
         batch: int = 8,
-        patience: float,
         outage: Outage | None = None,
         pace: WorkerPace = USUAL,
     ) -> None:
@@ -76,11 +72,10 @@ class Pipeline:
         self._inference = inference
         self._media = media
         self._batch = batch
-        self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._outage = outage or Outage("the database", soon=self._pace.outage)
         alphabet = alphabet_of(inference.ocr)
-        self._writer = Writer(pool, queue, alphabet, self._outage, self._pace, patience=patience)
+        self._writer = Writer(pool, queue, alphabet, self._outage, self._pace)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -122,10 +117,6 @@ class Pipeline:
     def _load(self) -> int:
         return len(self._under_way) + len(self._writer.unwritten)
 
-    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
-        return await within(self._patience, work)
-
     async def _claim_all(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
         compare = loop.time()  # when to see next whether the database holds for us exactly the jobs that we know of
@@ -135,9 +126,7 @@ class Pipeline:
                 # An answer may have been lost with its connection. And a claim that was given up may come late: its
                 # server process was frozen, or its line.
                 if loop.time() >= compare:
-                    await self._answer(
-                        self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
-                    )
+                    await self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
                     compare = loop.time() + self._pace.compare
                 claimed = await self._claim(notified, idle)
             except Exception as error:  # whatever it is, no photo is concerned yet
@@ -159,10 +148,10 @@ class Pipeline:
         if self._load >= self._batch:
             await self._claim_requests()
             return False
-        if self.reading.due and (jobs := await self._answer(self._queue.claim(1))):
+        if self.reading.due and (jobs := await self._queue.claim(1)):
             await self._start(jobs, notified, idle, tries=True)
             return True
-        jobs = await self._answer(self._queue.claim(self._batch, self._choice))
+        jobs = await self._queue.claim(self._batch, self._choice)
         await self._start(jobs, notified, idle)
         return bool(jobs)
 
@@ -193,7 +182,7 @@ class Pipeline:
         notified.clear()  # before looking: what comes, or ends, while we look rings again
         self._room.clear()
         if heard or self._load < self._batch:
-            while await self._answer(self._queue.drain()) >= 10_000:
+            while await self._queue.drain() >= 10_000:
                 pass
         if heard:
             await self._promote()
@@ -201,22 +190,22 @@ class Pipeline:
     async def _claim_requests(self) -> None:
         """Start what persons wait for, whether there is room or not."""
         room = _REQUESTS - sum(job.interactive for job in self._under_way.values())
-        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room, self._choice))):
+        if room > 0 and (jobs := await self._queue.claim_requests(room, self._choice)):
             await self._start_all(jobs)
 
     async def _promote(self) -> None:
         """Begin anew, before all others, what waits its turn here and a person asks for now."""
         ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.interactive}
-        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else {}
+        asked = await self._queue.asked_meanwhile(list(ahead)) if ahead else {}
         # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
         if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
-            await self._start_all(await self._answer(self._queue.promote(stopped)))
+            await self._start_all(await self._queue.promote(stopped))
 
     async def _start_all(self, jobs: Sequence[Job], *, tries: bool = False) -> None:
         """Start `jobs`; it is one where it `tries` whether files can be read again."""
         if not jobs:
             return
-        known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
+        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
         for job in jobs:
             if tries:
                 self.reading.begin(job.asset_id)

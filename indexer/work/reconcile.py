@@ -6,7 +6,7 @@ import made while nothing listened, all heal here, without anybody having to not
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from indexer.database import rights, schema
-from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connect, connect_to_immich, hang_up, within
+from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
 from indexer.photos import lexical, results
@@ -96,11 +96,8 @@ class Reconciler:
 
     async def vectors_file(self) -> int | None:
         """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
-        number: int | None = await self._answer(self._pool.fetchval(_SQL["vectors_file"]))
+        number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
         return number
-
-    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
-        return await within(PATIENCE, work)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
@@ -108,8 +105,9 @@ class Reconciler:
         guard = await connect(self._dsn)
         beating = None
         try:
-            await self._answer(guard.execute(f"SET idle_session_timeout = {round(1000 * self._pace.turn_lost)}"))
-            ours = bool(await self._answer(guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
+            patience, lost = self._pool.patience, round(1000 * self._pace.turn_lost)
+            await within(patience, guard.execute(f"SET idle_session_timeout = {lost}"))
+            ours = bool(await within(patience, guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
             if ours:
                 beating = asyncio.create_task(_beat(guard, self._pace.turn_beat))
             yield ours
@@ -120,37 +118,25 @@ class Reconciler:
 
     async def _mend_schema(self) -> None:
         """After Immich restored a backup its tables are new, and our triggers gone."""
-        if await self._answer(self._is_current()):
-            await self._answer(self._check_rights())
+        if await self._pool.run(schema.is_current):
+            await self._pool.run(rights.require)
             return
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
-        own = await self._answer(connect_to_immich(self._dsn))
+        own = await connect_to_immich(self._dsn)
         try:
             change = await within(INSTALLING, schema.install(own))
         finally:
             await hang_up(own)
         log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
 
-    async def _check_rights(self) -> None:
-        async with self._pool.acquire() as connection:
-            await rights.require(connection)
-
-    async def _is_current(self) -> bool:
-        async with self._pool.acquire() as connection:
-            return await schema.is_current(connection)
-
-    async def _width(self) -> int:
-        async with self._pool.acquire() as connection:
-            return await schema.vector_width(connection)
-
     async def _compare(self, *, thorough: bool) -> Repairs:
         found = Repairs()
-        found.forgotten = int((await self._answer(self._pool.execute(_SQL["orphans"]))).split()[-1])
+        found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
         found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
-        width = await self._answer(self._width())
+        width = await self._pool.run(schema.vector_width)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
-        found.queued = await self.enqueue_missing() + await self._answer(tags.catch_up(self._pool))
+        found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
         if found:
             log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
         return found
@@ -159,20 +145,20 @@ class Reconciler:
         """Queue every photo that has no results of the models in use. Returns how many."""
         last, queued = _START, 0
         while True:
-            row = await self._answer(self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models))
+            row = await self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models)
             if row is None or row["last"] is None:
                 break
             last = row["last"]
             queued += row["found"]
             if row["found"]:
-                await self._answer(self._pool.execute("SELECT pg_notify('immich_indexer', '')"))
+                await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
         return queued
 
     async def _heal(self, query: str, *arguments: Any) -> int:
         """Make Immich's columns follow our table for the photos that `query` names, page by page."""
         last, healed = _START, 0
         while True:
-            row = await self._answer(self._pool.fetchrow(_SQL[query], last, PAGE, *arguments))
+            row = await self._pool.fetchrow(_SQL[query], last, PAGE, *arguments)
             if row is None or row["last"] is None:
                 return healed
             last = row["last"]
@@ -187,7 +173,7 @@ class Reconciler:
             reraise=True,
         ):
             with attempt:
-                return await self._answer(results.restore(self._pool, assets, self._alphabet))
+                return await results.restore(self._pool, assets, self._alphabet)
         return 0
 
 

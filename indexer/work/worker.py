@@ -147,7 +147,7 @@ class Worker:
         return pool
 
     async def _try_to_open(self) -> Pool:
-        connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
+        connection = await connect_to_immich(self._settings.dsn)
         try:
             change = await within(INSTALLING, schema.install(connection))
             if self._models.clip is not None and (dimensions := dimensions_of(self._models.clip)):
@@ -158,10 +158,10 @@ class Worker:
             log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
         for note in change.notes:
             log.info("note", note=note)
-        pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
+        pool = await open_pool(self._settings.dsn, durable=False)
         try:
             await self._register(self._queue(pool))
-            if photos := await within(PATIENCE, mistakes.undo(pool)):
+            if photos := await mistakes.undo(pool):
                 log.info("trying photos again that an earlier version gave up by mistake", photos=photos)
         except BaseException:
             pool.terminate()
@@ -171,16 +171,15 @@ class Worker:
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
         queue = self._queue(pool)
-        engines = EngineWatch(queue, models, self._patience)
+        engines = EngineWatch(queue, models)
         changed = asyncio.create_task(engines.run(), name="engines")
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
-            pool,
+            pool.patient(self._patience),
             queue,
             inference,
             Media.of(settings),
             batch=settings.batch_size or (8 if models.where == "cpu" else 64),
-            patience=self._patience,
             outage=self._outage,
             pace=self._pace,
         )
@@ -229,7 +228,8 @@ class Worker:
 
     def _queue(self, pool: Pool) -> Queue:
         settings = self._settings
-        return Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+        policy = Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds)
+        return Queue(pool.patient(self._patience), self._id, policy)
 
     @property
     def _patience(self) -> float:
@@ -277,7 +277,7 @@ class Worker:
         while True:
             trouble: Exception | None = None
             try:
-                reaped = await within(self._patience, queue.reap())
+                reaped = await queue.reap()
                 if reaped:
                     log.warning("took over from a dead indexer", photos=len(reaped))
                     self.listener.notified.set()

@@ -10,7 +10,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from indexer.database.backoff import at_least
-from indexer.database.pool import Pool, within
+from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import SchemaError
 from indexer.outage import Outage
@@ -41,7 +41,6 @@ class Writer:
         alphabet: the characters that the OCR model knows, None where it knows all.
         outage: who says that the database is waited for.
         pace: how long to wait between tries.
-        patience: seconds to wait for an answer of the database.
     """
 
     def __init__(
@@ -51,8 +50,6 @@ class Writer:
         alphabet: frozenset[str] | None,
         outage: Outage,
         pace: WorkerPace,
-        *,
-        patience: float,
     ) -> None:
         self.photos = 0  # read and written since the start
         self.progress = Progress()
@@ -63,7 +60,6 @@ class Writer:
         self._alphabet = alphabet
         self._outage = outage
         self._pace = pace
-        self._patience = patience
         self._suspects = Suspects()
         self._readings: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -114,7 +110,7 @@ class Writer:
         )
         async for attempt in looks:
             with attempt:
-                failed = await within(self._patience, results.write(self._pool, self._queue, batch, self._alphabet))
+                failed = await results.write(self._pool, self._queue, batch, self._alphabet)
         self._outage.ends(self)
         for reading in batch:
             if reading.job in failed:
@@ -136,7 +132,7 @@ class Writer:
                 self._outage.goes_on(self, explain(error))
                 left.append(reading)  # the others first
                 with contextlib.suppress(Exception):
-                    await within(self._patience, self._queue.note([one.job for one in left], clean(explain(error))))
+                    await self._queue.note([one.job for one in left], clean(explain(error)))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self._pace.write_longest)
                 left += self._more(BATCH - len(left))
@@ -171,7 +167,7 @@ class Writer:
                 before_sleep=self._say(who),
             ):
                 with attempt:
-                    return await within(self._patience, work())
+                    return await work()
             raise AssertionError("unreachable: the retrying above has no end")
         finally:
             self._outage.ends(who)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from indexer import images
 from indexer.database import schema
-from indexer.database.pool import Pool, open_pool
+from indexer.database.pool import PATIENCE, Pool, open_pool
 from indexer.demo.immich import OcrLine
 from indexer.immich import tokens as immich_text
 from indexer.models.states import PROVEN
@@ -633,8 +633,8 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
 
 
 @contextlib.asynccontextmanager
-async def pool_of(url: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(url)
+async def pool_of(url: str, patience: float = PATIENCE) -> AsyncIterator[Pool]:
+    pool = await open_pool(url, patience=patience)
     try:
         yield pool
     finally:
@@ -675,10 +675,9 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
         await asyncio.wait([slow])
 
 
-async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich, monkeypatch):
-    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
+async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich):
     await install(database)
-    async with Proxy(database) as proxy, pool_of(proxy.url) as pool:
+    async with Proxy(database) as proxy, pool_of(proxy.url, patience=0.3) as pool:
         reconciler = Reconciler(pool, database, None, None)
         assert await reconciler.round(thorough=True) is not None
         proxy.freeze()
@@ -689,7 +688,6 @@ async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immi
 
 @pytest.mark.parametrize("call", ["execute", "fetchval"])
 async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database, monkeypatch, call):
-    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
     await install(database)
     connect = reconcile.connect
 
@@ -701,7 +699,7 @@ async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database,
         return connection
 
     monkeypatch.setattr(reconcile, "connect", dying)
-    async with Proxy(database) as proxy, pool_of(database) as pool:
+    async with Proxy(database) as proxy, pool_of(database, patience=0.3) as pool:
         with pytest.raises(TimeoutError):
             await Reconciler(pool, proxy.url, None, None).round(thorough=True)
 

@@ -43,7 +43,7 @@ def freeze() -> Iterator[Callable[[int], None]]:
 async def test_photos_of_a_claim_that_comes_late_are_read(database, immich, connection, owner, freeze):
     """The claim was given up; when its process goes on, the photos are ours, and nobody was told which."""
     await install(database)
-    pool = await open_pool(database)
+    pool = await open_pool(database, patience=0.5)
     given_up, thawed = asyncio.Event(), asyncio.Event()
 
     class Late(Queue):
@@ -70,9 +70,7 @@ async def test_photos_of_a_claim_that_comes_late_are_read(database, immich, conn
     await queue.register("test", "0", "cpu")
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(3)]
     media = Media.of(settings_for(database, immich.media.directory))
-    pipeline = Pipeline(
-        pool, queue, Inference(StubClip(), StubOcr(), threads=1), media, patience=0.5, pace=WorkerPace(compare=0.1)
-    )
+    pipeline = Pipeline(pool, queue, Inference(StubClip(), StubOcr(), threads=1), media, pace=WorkerPace(compare=0.1))
     running = asyncio.create_task(pipeline.run(asyncio.Event(), lambda: 0.05))
     try:
         await asyncio.wait_for(given_up.wait(), 10)
