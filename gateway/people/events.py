@@ -1,4 +1,4 @@
-"""`GET /api/status/events`: the figures as server-sent events, whenever they change."""
+"""`GET /api/status/events`: sends the figures as server-sent events when they change."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ EVENTS = Operation[ScopeParameters, None](
     ScopeParameters,
     {
         200: Answer(
-            "An event `status` at once and whenever something changes; one `error` tells why the stream ends.",
+            "An event `status` at once, and one after each change. An event `error` says why the stream ends.",
             types=("text/event-stream",),
             events={"status": Figures, "error": ErrorAnswer},
         )
@@ -44,10 +44,10 @@ EVENTS = Operation[ScopeParameters, None](
 
 
 class Events:
-    """Streams, each going at its own client's pace: what a slow one has missed is left out.
+    """The streams. Each is as fast as its client reads: figures that a slow client would get too late are left out.
 
     Args:
-        identity: tells whether whoever asked may still know.
+        identity: checks again and again who has opened a stream.
         overview: makes the figures.
         pace: how often to look, and how long to wait for a client.
     """
@@ -65,14 +65,14 @@ class Events:
         return [Endpoint(EVENTS, self._events)]
 
     async def close(self, _app: web.Application) -> None:
-        """A signal of the application: it is about to stop, and would wait for every stream to end."""
+        """End all streams. The application calls this when it stops: it waits until they have ended."""
         self._closing.set()
 
     async def _events(self, asked: Asked[ScopeParameters, None]) -> web.StreamResponse:
         request = asked.request
         owner = owner_of(asked.parameters, asked.person)
         with self.gate(), self._one_of(asked.person.account.id):
-            await self._overview(owner)  # what is wrong at the beginning is told with a status of its own
+            await self._overview(owner)  # an error at the beginning gets its own HTTP status
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             try:
@@ -80,11 +80,11 @@ class Events:
             except TimeoutError:
                 if request.transport is not None:
                     request.transport.abort()
-                raise ConnectionError("the client reads nothing any more") from None
+                raise ConnectionError("the client has stopped reading") from None
             return response
 
     async def _tell(self, asked: Asked[ScopeParameters, None], response: web.StreamResponse) -> None:
-        """Until the application stops, the client goes, or there is nothing more to be told."""
+        """Send events until the application stops, the client closes the connection, or an error ends the stream."""
         loop = asyncio.get_running_loop()
         checked = spoke = loop.time()
         person = asked.person
@@ -95,7 +95,7 @@ class Events:
                     person, checked = await self._identity(asked.request), loop.time()
                     EVENTS.admit(person)
                 found = (await self._overview(owner_of(asked.parameters, person))).figures(person.account.id)
-            except GatewayError as error:  # the key was revoked, Immich or the database is away
+            except GatewayError as error:  # the key was revoked, or Immich or the database is away
                 await self._say(response, "error", error.as_answer)
                 return
             if (lasting := _lasting(found)) != told:
@@ -129,6 +129,6 @@ class Events:
 
 
 def _lasting(found: Figures) -> Figures:
-    """Without what changes though nothing happens."""
+    """The figures without those that change by themselves, such as ages."""
     workers = [worker.model_copy(update={"seen_seconds": 0}) for worker in found.workers]
     return found.model_copy(update={"oldest_seconds": None, "workers": workers})

@@ -1,22 +1,22 @@
-"""How often the API for people looks, and how long it waits. Nobody has to set it; tests are in more of a hurry."""
+"""How often the API for people looks, and how long it waits. These are no settings: only tests use other values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ApiPace:
-    """Intervals of those who ask, of the figures, of their streams, and of a photo that is waited for, in seconds.
+    """The intervals of the API for people, in seconds.
 
     Attributes:
-        known: that Immich's answer is good for when it was asked who has a key. A revoked key opens nothing after that.
-        fresh: that figures are good for, at least.
-        share: the same, as a multiple of the time that it took to make the figures. With 10 they cost a tenth
-            of one connection's time at most.
+        known: for which Immich's answer about a key or a session is kept. A revoked key works no longer than that.
+        fresh: for which figures are kept, at least.
+        share: times the time that making the figures took: they are kept at least so long. With 10, making figures
+            takes no more than a tenth of one connection's time.
         look: between two looks of a stream at the figures.
         heartbeat: without an event, until a stream sends a comment: proxies close silent connections.
-        check: between two looks whether the key of whoever opened a stream is still good.
-        slow: that a client may take to read on, until its stream is ended.
-        poll: between two looks at a photo that is waited for, where no notification tells of it.
+        check: between two checks that the key or session that opened a stream is still valid.
+        slow: for which a client may read nothing, until its stream is ended.
+        poll: between two looks at a photo that a request waits for, in case no notification arrives.
     """
 
     known: float = 10

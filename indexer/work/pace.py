@@ -1,30 +1,30 @@
-"""How often a worker looks, and how long it waits. Nobody has to set it; tests are in more of a hurry."""
+"""How often a worker looks, and how long it waits. These are no settings: only tests use other values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class WorkerPace:
-    """Intervals of one worker and of all that it starts, in seconds.
+    """The intervals of one worker and of everything that it starts, in seconds.
 
     Attributes:
-        idle: between two looks into the queue while no notification arrives: a retry may have come due.
-        compare: between two looks whether the database holds, for this worker, exactly the jobs that it works on.
-        patience: for an answer of the database, at least. It is three leases where those are longer.
-        grace: to finish what is under way after a stop. With the time to give the rest back it is 10 at most.
+        idle: between two looks into the queue while no notification arrives. A retry may have become due.
+        compare: between two checks that the jobs claimed in the database are the jobs that this worker works on.
+        patience: to wait for an answer of the database. Three leases are waited where those are longer.
+        grace: to finish the jobs under way after `stop`. Releasing the others takes up to 5 more.
         write: between two tries to write a batch, at most.
-        write_longest: between two tries to write a photo that cannot be written by itself either, at most.
-        release: until a photo is tried again after trouble that is not the photo's fault.
-        doubt: until another photo tries an engine that is in doubt. Twice as long after each failure.
-        doubt_longest: such a pause at most.
+        write_longest: between two tries to write a single photo, at most.
+        release: until a photo is tried again after an error that is not the photo's fault.
+        doubt: until another photo tries an engine that has failed. Twice as long after each further failure.
+        doubt_longest: the longest such pause.
         listener: that a probe of the notifications may take, until they count as lost and the worker polls.
-        outage: until the log says that something is waited for. Most trouble is over before.
-        untag: between two looks for photos that were read and still have the tag `reindex`.
+        outage: until the log says that something is waited for. Most trouble is over before then.
+        untag: between two looks for photos that were read and still bear the tag `reindex`.
         downloads: between two looks at the progress of downloads.
-        reconcile_again: between two tries to reconcile. A restored backup may be found while it is being restored.
-        vectors: between two looks whether Immich has emptied its vectors. No search finds anything until they are back.
-        turn_beat: between two signs of life of the worker that reconciles.
-        turn_lost: without such a sign, until another worker may reconcile: that process is frozen, or its line dead.
+        reconcile_again: between two tries to reconcile. One fails where it meets a backup that is being restored.
+        vectors: between two checks whether Immich has emptied its vectors. Searches find nothing until they are back.
+        turn_beat: between two heartbeats of the worker that reconciles.
+        turn_lost: without a heartbeat, until another worker may reconcile: the first is frozen, or its line is dead.
     """
 
     idle: float = 5

@@ -1,7 +1,7 @@
-"""Finds what every event missed, and puts it right: on start, every few minutes, and on demand.
+"""Finds photos of which no event told, and puts them right: at the start, every few minutes, and when asked.
 
-Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an
-import made while nothing listened, all heal here, without anybody having to notice.
+It compares what Immich's tables hold with what they should hold. So they become right again after a crash, a restored
+backup, a change of model, an import while our triggers were missing, and after Immich has emptied its vectors.
 """
 
 import asyncio
@@ -27,19 +27,19 @@ from indexer.work.pace import USUAL, WorkerPace
 
 log = structlog.get_logger()
 
-PAGE = 5_000  # ids looked at in one statement
+PAGE = 5_000  # ids that one statement looks at
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
-_ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
+_ADVISORY = 0x1DE8E6  # the advisory lock of the one indexer that reconciles
 _START = UUID(int=0)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
-_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
+_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload take much less
 _SQL = queries("reconcile")
 T = TypeVar("T")
 
 
 @dataclass
 class Repairs:
-    """What one round found: photos queued for inference, photos put right from our own copy, photos forgotten."""
+    """What one round did: photos queued to be read, photos restored from our own copy, photos forgotten."""
 
     queued: int = 0
     restored: int = 0
@@ -51,7 +51,7 @@ class Repairs:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Photos with a vector of another model: in the queue, given up, or neither (`backfill` queues those)."""
+    """How many photos have a vector of another model: queued, given up, or missed (`backfill` queues these)."""
 
     missed: int
     queued: int
@@ -59,14 +59,14 @@ class Foreign:
 
 
 class Reconciler:
-    """Compares and heals.
+    """Finds and repairs what is missing or wrong.
 
     Args:
         pool: connections to the database.
-        dsn: the database, for a connection of its own when the schema has to be repaired.
+        dsn: the database. The lock, and a repair of the schema, need connections of their own.
         clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
         alphabet: the characters that the OCR model knows, None where it knows all.
-        pace: how often to give signs of life.
+        pace: how often to send a heartbeat.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Reconciler:
         self._pace = pace
 
     async def round(self, *, thorough: bool) -> Repairs | None:
-        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
+        """Run one round. None: another indexer is reconciling. `thorough` compares all vectors, not only recent ones.
 
         Raises:
             TimeoutError: the database did not answer, or not over this connection.
@@ -95,13 +95,13 @@ class Reconciler:
             return await self._compare(thorough=thorough) if ours else None
 
     async def vectors_file(self) -> int | None:
-        """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
+        """The number of the file with Immich's vectors. It changes when Immich empties them, and queues nothing."""
         number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
         return number
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
-        """Whether it is our turn, for as long as the block lasts and this process gives signs of life."""
+        """Whether this indexer may reconcile. It may until the block ends, or its heartbeat stops."""
         guard = await connect(self._dsn)
         beating = None
         try:
@@ -114,10 +114,10 @@ class Reconciler:
         finally:
             if beating is not None:
                 beating.cancel()
-            await hang_up(guard)  # also where this is cancelled meanwhile, though not politely then
+            await hang_up(guard)  # also where this is cancelled, which only aborts the connection
 
     async def _mend_schema(self) -> None:
-        """After Immich restored a backup its tables are new, and our triggers gone."""
+        """Install our schema again where it is not whole. When Immich restores a backup, our triggers are lost."""
         if await self._pool.run(schema.is_current):
             await self._pool.run(rights.require)
             return
@@ -142,7 +142,7 @@ class Reconciler:
         return found
 
     async def enqueue_missing(self) -> int:
-        """Queue every photo that has no results of the models in use. Returns how many."""
+        """Queue each photo that has no results of the models in use. Returns how many."""
         last, queued = _START, 0
         while True:
             row = await self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models)
@@ -178,7 +178,7 @@ class Reconciler:
 
 
 async def _beat(guard: Connection, interval: float) -> None:
-    """Give a sign of life every `interval` seconds, until the session is gone."""
+    """Send a statement every `interval` seconds, until the session ends: the server closes it when it is idle."""
     with contextlib.suppress(*TROUBLE):
         while True:
             await asyncio.sleep(interval)
@@ -186,7 +186,7 @@ async def _beat(guard: Connection, interval: float) -> None:
 
 
 async def foreign_vectors(connection: Connection | Pool) -> Foreign:
-    """How many photos that we should read have a vector in Immich's column that is not of our making."""
+    """How many eligible photos have a vector in Immich's column that we did not write."""
     row = await connection.fetchrow(_SQL["foreign_vectors"])
     assert row is not None  # noqa: S101 - it counts
     return Foreign(**row)

@@ -367,12 +367,15 @@ async def test_ours_are_the_locks_that_give_way(database: str, asset: UUID):
     """Immich's restore holds every lock there is: a deadlock with us must not be what it fails of."""
     await install(database)
     pool = await open_pool(database)
-    async with looking(database) as connection, pool:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE asset IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await photos.describe(pool, [asset])
-        assert await connection.fetchval(
-            "SELECT $1::interval < current_setting('deadlock_timeout')::interval",
-            await pool.fetchval("SELECT current_setting('lock_timeout')::interval"),
-        )
+    try:
+        async with looking(database) as connection:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE asset IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await photos.describe(pool, [asset])
+            assert await connection.fetchval(
+                "SELECT $1::interval < current_setting('deadlock_timeout')::interval",
+                await pool.fetchval("SELECT current_setting('lock_timeout')::interval"),
+            )
+    finally:
+        pool.terminate()
