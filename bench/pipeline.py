@@ -20,6 +20,7 @@ import asyncpg
 from bench.models_raw import Models as RawModels
 from bench.models_raw import load_models, raw_images_per_second, raw_seconds_per_photo
 from bench.queue import on_database
+from indexer.database.pool import Pool
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
 from indexer.models.device import Device, resolve_device
@@ -113,7 +114,7 @@ def _alone(previews: list[bytes], raw: RawModels) -> float:
 async def _piped(pool: "asyncpg.Pool[asyncpg.Record]", assets: list[UUID]) -> float:
     """Photos a second: a person asks for all of them again, so that nothing is taken from what is known."""
     start = time.perf_counter()
-    await enqueue(pool, assets, ("clip!", "ocr!"), Priority.BACKFILL)
+    await enqueue(Pool(pool), assets, ("clip!", "ocr!"), Priority.BACKFILL)
     await _idle(pool)
     return len(assets) / (time.perf_counter() - start)
 

@@ -33,6 +33,7 @@ from gateway.people.events import Events
 from gateway.people.identity import Identity
 from gateway.people.me import Me
 from gateway.people.overview import Overview, StatusEndpoint
+from gateway.people.pace import USUAL, ApiPace
 from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
 from gateway.people.thumbnails import Thumbnails
@@ -53,13 +54,16 @@ _PERSONS = 10.0  # seconds that a database under load may take to answer somebod
 _SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
 
 
-def create_app(settings: Settings, models: LazyModels, *, forward: Task | None = None) -> web.Application:
+def create_app(
+    settings: Settings, models: LazyModels, *, forward: Task | None = None, pace: ApiPace = USUAL
+) -> web.Application:
     """The application; it starts and stops everything it needs.
 
     Args:
         settings: of this process.
         models: loaded.
         forward: answers what is not answered here; whoever the settings name where it is not given.
+        pace: of the API for people.
     """
     metrics = Metrics()
     library = Library(settings.dsn, lease=settings.lease_seconds)
@@ -114,7 +118,7 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
     immich = _immich(settings)
     if immich is not None:
         app.on_cleanup.append(lambda _app: immich.close())
-    _serve_people(app, settings, immich, texts, metrics)
+    _serve_people(app, settings, immich, texts, metrics, pace)
     if forward is None:
         forwarder = forward = Forwarder(settings, metrics, models.fetcher)
         recovery = _recovery(settings, library, forwarder, immich)
@@ -133,10 +137,10 @@ def create_app(settings: Settings, models: LazyModels, *, forward: Task | None =
 
 
 def _serve_people(
-    app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics
+    app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics, pace: ApiPace
 ) -> None:
     """Adds the routes of those who say who they are: no token in them."""
-    identity = Identity(immich)
+    identity = Identity(immich, pace)
     # Others than Immich's requests use, so that nobody takes their connections; persons are patient.
     library = Library(settings.dsn, patience=_PERSONS)
     figures = Library(settings.dsn)
@@ -149,10 +153,10 @@ def _serve_people(
     )
     assets = Assets(library, metrics, settings.immich_pages)
     thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
-    reprocess = Reprocess(library, Completions(settings.dsn), metrics)
+    reprocess = Reprocess(library, Completions(settings.dsn), metrics, pace)
     webhooks = Webhooks(library, metrics)
-    overview = Overview(figures, metrics, lease=settings.lease_seconds)
-    events = Events(identity, overview)
+    overview = Overview(figures, metrics, lease=settings.lease_seconds, pace=pace)
+    events = Events(identity, overview, pace)
     for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
     me = Me(settings.immich_pages, lambda: texts.model_name)

@@ -271,7 +271,9 @@ class Library:
     async def _connect(self) -> Pool:
         async with self._connecting:
             if self._pool is None:
-                self._pool = await open_pool(self._dsn, size=_CONNECTIONS, timeout=self._patience, lent=_note)
+                self._pool = await open_pool(
+                    self._dsn, size=_CONNECTIONS, timeout=self._patience, patience=None, lent=_note
+                )
         return self._pool
 
     async def _drop(self, silent: list[Connection]) -> None:
@@ -280,7 +282,7 @@ class Library:
             with contextlib.suppress(asyncpg.InterfaceError):  # it has come back to the pool
                 connection.terminate()
         if self._pool is not None:
-            await self._pool.expire_connections()
+            await self._pool.expire()
 
 
 async def _note(connection: Connection) -> None:

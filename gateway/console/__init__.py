@@ -1,1 +1,1 @@
-"""The web page: a shell in the reader's language, filled from the gateway's own API by a little JavaScript."""
+"""The web pages. They are served empty, in the reader's language, and JavaScript fills them from the gateway's API."""

@@ -1,4 +1,4 @@
-"""The languages of the console, one file of texts each, and the choice between them."""
+"""The languages of the console, each with a file of texts, and which of them a reader gets."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Language:
-    """One language: `tag` as browsers name it, its `name` in itself, and all its texts by section and name.
+    """A language: its `tag` as in browsers, its `name` in the language itself, and its texts by section and name.
 
-    A text has `{places}` to be filled; one that counts something is a table by plural category (`one`, `other`).
+    A text may have `{places}` to be filled. A text with a number is a table by plural category (`one`, `other`).
     """
 
     tag: str
@@ -24,22 +24,22 @@ def _load(tag: str, name: str) -> Language:
 
 
 LANGUAGES = (_load("en", "English"), _load("zh-CN", "简体中文"))
-"""All of them; the first for those who read none."""
+"""All languages. Who reads none of them gets the first."""
 
 
 def chosen(wanted: str | None, remembered: str | None, accepted: str) -> Language:
     """The language to answer in.
 
     Args:
-        wanted: the tag that somebody chose in the address.
-        remembered: the one that they chose before.
-        accepted: the header Accept-Language of their browser (RFC 9110, 12.5.4).
+        wanted: the tag in the address, which the reader chose now.
+        remembered: the tag that the reader chose before.
+        accepted: the header Accept-Language of the reader's browser (RFC 9110, 12.5.4).
     """
     by_tag = {language.tag: language for language in LANGUAGES}
     for tag in (wanted, remembered):
         if tag in by_tag:
             return by_tag[tag]
-    # A region or script is not asked for: whoever reads any Chinese reads ours more easily than English.
+    # Regions and scripts are ignored: who reads any kind of Chinese reads ours more easily than English.
     by_primary = {language.tag.partition("-")[0]: language for language in LANGUAGES}
     for tag in _ranked(accepted):
         if found := by_primary.get(tag.partition("-")[0].lower()):
@@ -48,7 +48,7 @@ def chosen(wanted: str | None, remembered: str | None, accepted: str) -> Languag
 
 
 def _ranked(accepted: str) -> list[str]:
-    """The tags of an Accept-Language, the most wanted first. What is malformed is passed over."""
+    """The tags of an Accept-Language, the most wanted first. Malformed parts are ignored."""
     weights: dict[str, float] = {}
     for part in accepted[:1000].split(","):
         tag, *parameters = (piece.strip() for piece in part.split(";"))

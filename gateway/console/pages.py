@@ -1,4 +1,4 @@
-"""The console's pages and files. No photo's data is in them, and so nobody has to say who they are to get them."""
+"""Serves the console's pages and files. They hold no data of photos, so everybody may have them."""
 
 import hashlib
 from importlib.resources import files
@@ -24,7 +24,7 @@ _SECURITY = {
             "frame-ancestors 'none'",
         )
     ),
-    "Referrer-Policy": "same-origin",  # what was searched for stands in the address
+    "Referrer-Policy": "same-origin",  # an address holds what was searched for
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 _COOKIE = "console_lang"
@@ -37,7 +37,7 @@ class _File(NamedTuple):
 
 
 class Console:
-    """Serves `/console`. No token in its addresses, as in those of the API that it asks."""
+    """Serves `/console`. Like the API for people it has no token in its addresses."""
 
     def __init__(self) -> None:
         self._files = {
@@ -45,7 +45,8 @@ class Console:
             for file in _PACKAGE.joinpath("static").iterdir()
             if file.is_file()
         }
-        # One name for all of them together, so that modules may name each other relatively and be kept for ever.
+        # One digest of all files is in their address, so that browsers may keep them for ever. Modules import each
+        # other by relative addresses, so the digest has to be the same for all.
         whole = hashlib.sha256(
             b"\0".join(name.encode() + b"\0" + self._files[name].content for name in sorted(self._files))
         )
@@ -92,7 +93,7 @@ class Console:
         )
 
     def _page(self, request: web.Request, name: str) -> web.Response:
-        """A page's shell. A language that the address names is kept for the pages after it."""
+        """A page. If the address names a language, later pages are in that language, too."""
         wanted = request.query.get("lang")
         language = chosen(wanted, request.cookies.get(_COOKIE), request.headers.get("Accept-Language", ""))
         html = self._templates.get_template(f"{name}.html").render(

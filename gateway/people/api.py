@@ -1,4 +1,4 @@
-"""The API for people: every operation behind the proof of who asks, and the description of them all."""
+"""The API for people: finds out who asks, checks the request, and runs the operation. It also describes itself."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,7 +23,7 @@ DESCRIPTION = Operation[Parameters, None](
 
 
 class Api:
-    """Serves `endpoints`, and at `/api/openapi.json` their description.
+    """Serves `endpoints`, and their description at `/api/openapi.json`.
 
     Args:
         identity: tells who is asking.
@@ -37,7 +37,7 @@ class Api:
         self._description = json.dumps(describe([*operations, DESCRIPTION]), ensure_ascii=False)
 
     def routes(self) -> list[web.RouteDef]:
-        """To be added to an application. No token in them: whoever asks says who they are."""
+        """To be added to an application. No token is in their paths: each request says who asks."""
         return [
             *(_route(endpoint.operation, self._checked(endpoint)) for endpoint in self._endpoints),
             _route(DESCRIPTION, self._describe),

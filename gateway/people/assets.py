@@ -1,4 +1,4 @@
-"""`GET /api/assets/{id}`: what was read of one photo, and how things stand with it."""
+"""`GET /api/assets/{id}`: what was read of one photo, and its state."""
 
 import asyncio
 from typing import Annotated
@@ -30,7 +30,7 @@ _AT_ONCE = 64
 
 
 class AssetParameters(PhotoParameters):
-    """Which photo, and what is looked for in it."""
+    """Which photo, and what to look for in it."""
 
     q: str = Field("", max_length=_LONGEST, description="As in a search: the answer names the lines that match.")
 
@@ -60,16 +60,16 @@ class Line(Shape):
 
 
 class ReadingAnswer(Shape):
-    """What was read of a photo, and by which models; all empty where it was not read."""
+    """What was read of a photo, and by which models. All is empty if it was not read."""
 
-    lines: Annotated[list[Line], Field(description="Those that no edit has cut away.")]
+    lines: Annotated[list[Line], Field(description="Without those that an edit has cut away.")]
     ocr_model: str | None
     clip_model: str | None
     indexed_at: Moment | None
 
 
 class AssetAnswer(ReadingAnswer):
-    """A photo, and how things stand with it."""
+    """A photo, what was read of it, and its state."""
 
     asset_id: UUID
     file_name: str
@@ -80,7 +80,7 @@ class AssetAnswer(ReadingAnswer):
     current: Annotated[bool, Field(description="Read from the preview there is, by the models in use.")]
     state: Annotated[State, Field(description="`missing`: not read, and nothing is queued.")]
     failure: Annotated[Reason | None, Field(description="Of the last attempt.")]
-    immich: Annotated[str | None, Field(description="Its page in Immich; null: nobody has said where that is.")]
+    immich: Annotated[str | None, Field(description="Its page in Immich; null: IMMICH_URL is not set.")]
     matched: Annotated[
         list[int] | SkipJsonSchema[None],
         Field(
@@ -125,7 +125,7 @@ class Assets:
         query = _query(asked.parameters.q)
         with self.gate(), self._metrics.timed("asset"):
             photo = await require_photo(self._library, asked.person.account.id, asked.parameters.id)
-        # A page may hold much text: not on the event loop.
+        # In a thread: a photo may hold much text, and the event loop must not wait.
         matched = None if query is None else await asyncio.to_thread(_matched, query, photo)
         return as_json(self._told(photo, matched).as_json)
 
@@ -147,7 +147,7 @@ class Assets:
 
 
 def reading(found: ShownResult) -> ReadingAnswer:
-    """What was read, as people are told."""
+    """What was read, as the API shows it."""
     return ReadingAnswer(
         lines=[Line(text=line.text, box=line.box, score=line.score) for line in found.lines],
         ocr_model=found.ocr_model,
@@ -157,10 +157,10 @@ def reading(found: ShownResult) -> ReadingAnswer:
 
 
 async def require_photo(library: Library, user: UUID, asset: UUID, *, own: bool = False) -> Shown:
-    """A photo as one is shown it; `own`: only if it is theirs.
+    """A photo as Immich shows it to `user`. `own`: only if it belongs to them.
 
     Raises:
-        NotFoundError: they are shown none of that id, whether there is any or not.
+        NotFoundError: Immich shows them no photo of that id, whether it exists or not.
         UnavailableError: the database does not answer.
     """
 
@@ -175,11 +175,11 @@ async def require_photo(library: Library, user: UUID, asset: UUID, *, own: bool 
 
 
 def _query(text: str) -> Query | None:
-    """None of blanks. Raises QueryError."""
+    """The query in `text`. None: there is none, but blanks. Raises QueryError."""
     return SearchRequest.parse(text, "hybrid").words if text.strip() else None
 
 
 def _matched(query: Query, photo: Shown) -> list[int]:
-    """Which lines; with one character misread, if none matches literally."""
+    """The numbers of the lines that match. If none matches, of those that match with one character misread."""
     texts = [line.text for line in photo.reading.lines]
     return query.lines(texts) or query.lines(texts, forgiven=True)

@@ -1,6 +1,6 @@
-"""Who is asking: proven to us as to Immich, with one of its API keys or sessions, and checked with Immich itself.
+"""Finds out who is asking. They prove it with an API key or a session of Immich, and Immich itself is asked about it.
 
-What one is shown, and may do, is what Immich shows and allows them.
+So everybody sees, and may do, what Immich shows and allows them.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.gate import Gate
+from gateway.people.pace import USUAL, ApiPace
 from indexer.immich.api import (
     Account,
     Credential,
@@ -33,7 +34,7 @@ KEY_HEADER = "x-api-key"
 SESSION_HEADERS = ("x-immich-user-token", "x-immich-session-token")  # beside Authorization: Bearer
 COOKIE = "immich_access_token"
 USER_READ = "user.read"
-"""The permission that every key needs, or it may not say whose it is."""
+"""The permission that every key needs: without it Immich does not say whose key it is."""
 
 _SECRET = re.compile(r"[\x21-\x7e]{1,512}")
 _MISSING = re.compile(r"Missing required permission: ([\w.]+)")
@@ -42,62 +43,62 @@ _REMEMBERED = 1000  # credentials
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody whom Immich knows. `permissions` are those of their key; None, for a session, is everything."""
+    """Somebody whom Immich knows. `permissions`: those of their key. None: a session, which may do everything."""
 
     account: Account
     permissions: frozenset[str] | None
     credential: Credential
 
     def may(self, permission: str) -> bool:
-        """Whether Immich allows them that, named as in Immich: `asset.read`."""
+        """Whether Immich allows them that. Permissions are named as in Immich: `asset.read`."""
         return self.permissions is None or not self.permissions.isdisjoint(("all", permission))
 
     def need(self, permission: str) -> None:
-        """Raises ForbiddenError unless they may."""
+        """Raise ForbiddenError unless Immich allows them that."""
         if not self.may(permission):
             raise _lacking(permission)
 
 
 class Identity:
-    """Tells who is asking.
+    """Finds out who is asking.
 
     Args:
-        immich: to ask; None where IMMICH_URL is not set.
-        seconds: for how long an answer of Immich's is good: a key that is revoked opens nothing after that.
-        queue: checks that may wait for Immich at once.
+        immich: Immich's API. None: IMMICH_URL is not set.
+        pace: how long an answer of Immich's is kept.
+        queue: how many checks may wait for Immich at once.
     """
 
-    def __init__(self, immich: Immich | None, *, seconds: float = 10, queue: int = 64) -> None:
+    def __init__(self, immich: Immich | None, pace: ApiPace = USUAL, *, queue: int = 64) -> None:
         self.gate = Gate("identity checks", queue)
         self._immich = immich
-        self._seconds = seconds
+        self._pace = pace
         self._known: OrderedDict[bytes, tuple[float, asyncio.Task[Person]]] = OrderedDict()
 
     async def __call__(self, request: web.Request) -> Person:
-        """Whose request this is.
+        """Who sent this request.
 
         Raises:
-            UnauthorizedError: nobody's.
-            ForbiddenError: it comes with a cookie from another site's page, or with a key that may not say whose it is.
+            UnauthorizedError: it has no valid key or session.
+            ForbiddenError: a page of another site sent it, with a cookie; or its key lacks the permission `user.read`.
             UnavailableError: Immich cannot be asked.
-            UpstreamError: what answers at IMMICH_URL is no Immich.
+            UpstreamError: the server at IMMICH_URL is not Immich.
         """
         credential = credential_of(request)
         if self._immich is None:
-            raise UnavailableError("IMMICH_URL is not set: without Immich nobody can be told from anybody", 60)
+            raise UnavailableError("IMMICH_URL is not set: only Immich can tell who is asking", 60)
         return await self._person(self._immich, credential)
 
     async def _person(self, immich: Immich, credential: Credential) -> Person:
-        """One question to Immich for all who come with the same credential at the same time, and soon after."""
+        """Ask Immich once for all requests with the same credential that come at the same time or soon after."""
         key, now = credential.digest, asyncio.get_running_loop().time()
         until, check = self._known.get(key, (0.0, None))
         if check is None or now > until:
             check = asyncio.create_task(self._check(immich, credential))
             check.add_done_callback(lambda task: self._forget_failure(key, task))
-            self._known[key] = now + self._seconds, check
+            self._known[key] = now + self._pace.known, check
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        return await asyncio.shield(check)  # others may be waiting for it, too
+        return await asyncio.shield(check)  # other requests may wait for it, too
 
     async def _check(self, immich: Immich, credential: Credential) -> Person:
         with self.gate():
@@ -109,14 +110,14 @@ class Identity:
 
 
 def credential_of(request: web.Request) -> Credential:
-    """What a request brings to prove whose it is.
+    """The key or session in a request.
 
-    What was given on purpose, a header, comes before what a browser adds by itself, the cookie; and a key, which may be
-    limited, before a session. Immich's `?apiKey=` is not taken: addresses end up in logs. Nor are shared links.
+    A header comes before the cookie, which a browser adds by itself. A key comes before a session, because it may be
+    limited. Immich's `?apiKey=` is not accepted, because addresses are written to logs; nor are shared links.
 
     Raises:
-        UnauthorizedError: nothing, or nothing of the kind that Immich hands out.
-        ForbiddenError: only a cookie, which another site's page had the browser send.
+        UnauthorizedError: there is none, or none of the form that Immich uses.
+        ForbiddenError: there is only a cookie, and a page of another site had the browser send it.
     """
     headers = request.headers
     kind, _, token = headers.get("Authorization", "").partition(" ")
@@ -136,9 +137,9 @@ def credential_of(request: web.Request) -> Credential:
 
 
 def _from_elsewhere(request: web.Request) -> bool:
-    """Whether a browser sent this for a page that is not ours.
+    """Whether a browser sent this for a page of another site.
 
-    A neighbour on the same host, Immich itself included, counts as elsewhere: cookies know no ports.
+    A page at another port of the same host counts as another site, even Immich's: it gets the same cookies.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -158,7 +159,7 @@ async def _ask(immich: Immich, credential: Credential) -> Person:
 
 
 def as_gateway_error(error: ImmichError, credential: Credential) -> GatewayError:
-    """What Immich answered to somebody's credential, as we tell them."""
+    """The error to answer with, made of the error that Immich answered to somebody's key or session."""
     if isinstance(error, ImmichRefusalError):
         if error.status == 401:
             what = "API key" if credential.is_key else "session"

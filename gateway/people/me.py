@@ -32,8 +32,10 @@ class MeAnswer(Shape):
     is_admin: bool
     permissions: Annotated[list[str] | None, Field(description="The key's; null: a session, which may do everything.")]
     may: Rights
-    immich_url: Annotated[str, Field(description="Where Immich's pages are; empty: nobody has said.")]
-    demo_model: Annotated[str | None, Field(description="The demo model that searches use; null: they use another.")]
+    immich_url: Annotated[str, Field(description="Where Immich's pages are; empty: IMMICH_URL is not set.")]
+    demo_model: Annotated[
+        str | None, Field(description="The demo model, if searches use it; null: they use another model.")
+    ]
     version: Annotated[str, Field(description="The gateway's.")]
 
 
@@ -43,11 +45,11 @@ ME = Operation[Parameters, None](
 
 
 class Me:
-    """Tells people who they are.
+    """Answers who is asking.
 
     Args:
         immich: address of Immich's pages, for links.
-        clip_model: tells the name of the model that searches by meaning; None: there is none, or it is not known yet.
+        clip_model: returns the name of the model for searches by meaning. None: there is none, or it is not known yet.
     """
 
     def __init__(self, immich: str, clip_model: Callable[[], str | None]) -> None:

@@ -1,4 +1,4 @@
-"""The API's description, OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), made from its operations."""
+"""Makes the API's description, OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), from its operations."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ from indexer.views.shapes import Shape
 
 _SCHEMAS = "#/components/schemas/"
 _TEXT = """\
-What immich-indexer knows of the photos of an Immich. Everybody is shown what Immich itself shows them. What Immich does
-not show them is 404, as if it did not exist. A parameter that is not described here is refused.
+What immich-indexer knows about the photos in Immich. Everybody sees only what Immich itself shows them. For a photo
+that Immich does not show them the answer is 404, as if it did not exist. Parameters not described here are refused.
 """
 _ROLES = "Permissions of an API key: {}."
 _SECURITY: Mapping[str, dict[str, str]] = {
@@ -37,7 +37,7 @@ _SECURITY: Mapping[str, dict[str, str]] = {
 
 
 class _Schemas(GenerateJsonSchema):
-    """Without titles of fields, which only say their names again, and without null for what may be left out."""
+    """Leaves out titles, which repeat the names of fields, and the default null of optional fields."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -90,7 +90,7 @@ def _operation(operation: Operation[Any, Any], responses: dict[str, Any]) -> dic
         "summary": operation.summary,
         "description": " ".join(filter(None, text)),
         "parameters": _parameters(operation),
-        # Of a scheme that is no OAuth the list names what is needed: Immich's permissions, which only keys have.
+        # For schemes other than OAuth the list names roles. Here: Immich's permissions, which only keys have.
         "security": [] if operation.public else [{name: permissions if name == "apiKey" else []} for name in _SECURITY],
         "responses": responses,
     }
@@ -137,7 +137,7 @@ def _name(alike: Iterable[type[GatewayError]]) -> str:
 
 
 def _error(alike: Sequence[type[GatewayError]]) -> dict[str, Any]:
-    """What errors of one status have in common."""
+    """The description of all errors with one status."""
     schema = {
         "allOf": [{"$ref": _SCHEMAS + ErrorAnswer.__name__}],
         "properties": {"error": {"enum": [error.code for error in alike]}},
@@ -154,7 +154,7 @@ def _error(alike: Sequence[type[GatewayError]]) -> dict[str, Any]:
 
 
 def _schemas(operations: Iterable[Operation[Any, Any]]) -> dict[str, Any]:
-    """Every body and every answer, by the name of its class."""
+    """The schema of each body and each answer, by the name of its class."""
     taken = {operation.content for operation in operations if operation.content is not None}
     answered: set[type[Shape]] = {ErrorAnswer}
     for operation in operations:

@@ -1,4 +1,4 @@
-"""One operation of the API: what it takes, answers and refuses. It is checked by this, and described by it."""
+"""One operation of the API: its parameters, answers and errors. Requests are checked, and described, by it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,14 +33,14 @@ _OF_BODIES = (SlowClientError, TooLargeError)
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back when all is well.
+    """A successful answer.
 
     Attributes:
-        text: when it comes.
-        shape: its JSON; None: it is not JSON.
-        types: its media types; none: it is empty.
-        events: of a stream, what its events are by name.
-        headers: those that a client may want, with what they say.
+        text: what it is, or when it is given.
+        shape: its JSON. None: it is not JSON.
+        types: its media types. Empty: it has no body.
+        events: of a stream, its events by name.
+        headers: headers that a client may need, and what each says.
     """
 
     text: str
@@ -52,23 +52,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation(Generic[P, C]):
-    """An operation.
+    """An operation of the API.
 
     Attributes:
         method: of HTTP.
         path: with the names of parameters in braces.
-        name: for programs that are made from the description.
-        summary: what it does, in a line.
-        parameters: in the address.
-        answers: by status.
-        text: what else there is to say.
-        headers: those it looks at, and what for. One that it makes nothing of is passed over.
-        content: in the body; None: the body is not read.
-        longest: bytes that the body may have.
+        name: the name in programs that are generated from the description.
+        summary: what it does, in one line.
+        parameters: those in the address.
+        answers: its answers by status.
+        text: more about it.
+        headers: the request headers that it uses, and what for. A value that it does not understand is ignored.
+        content: the body. None: the body is not read.
+        longest: the largest body, in bytes.
         permissions: those that an API key needs besides `user.read`.
-        errors: those that not every operation may answer with.
-        public: whether nobody is asked who they are.
-        allow_head: whether HEAD answers, too.
+        errors: its errors, without those that every operation may have.
+        public: whether anybody may ask, without a key or a session.
+        allow_head: whether it also answers HEAD.
     """
 
     method: Literal["GET", "POST"]
@@ -88,19 +88,19 @@ class Operation(Generic[P, C]):
 
     @property
     def all_errors(self) -> tuple[type[GatewayError], ...]:
-        """All that it may answer with."""
+        """All errors that it may answer with."""
         of_persons = () if self.public else _OF_PERSONS
         return (*_ALWAYS, *of_persons, *(_OF_BODIES if self.content else ()), *self.errors)
 
     def admit(self, person: Person) -> None:
-        """Raises ForbiddenError unless their key has the permissions."""
+        """Raise ForbiddenError unless their key has the permissions."""
         for permission in self.permissions:
             person.need(permission)
 
 
 @dataclass(frozen=True)
 class Asked(Generic[P, C]):
-    """One request, of somebody who may ask it, with nothing wrong in it. `content`: None where no body is read."""
+    """A request that was checked, of somebody who may send it. `content`: None where no body is read."""
 
     request: web.Request
     person: Person
@@ -110,7 +110,7 @@ class Asked(Generic[P, C]):
 
 @dataclass(frozen=True)
 class Endpoint(Generic[P, C]):
-    """An operation and what does it."""
+    """An operation, and the function that carries it out."""
 
     operation: Operation[P, C]
     handler: Callable[[Asked[P, C]], Awaitable[web.StreamResponse]]

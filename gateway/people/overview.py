@@ -1,4 +1,4 @@
-"""`GET /api/status`: how far the indexing is, of one's own photos; of everybody's for an administrator of Immich."""
+"""`GET /api/status`: how far the indexing of one's own photos is. Administrators of Immich may ask about all photos."""
 
 import asyncio
 from typing import Literal
@@ -14,16 +14,15 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.identity import Person
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.pace import USUAL, ApiPace
 from gateway.people.parameters import Parameters
 from indexer.views import status
 from indexer.views.figures import Figures
 from indexer.views.status import Status
 
-_FRESH = 0.9  # seconds that figures are good for, and
-_SHARE = 10  # times as long as they took to make: they cost a tenth of one connection's time at most
-_PATIENCE = 30.0  # seconds that they may take, in a large library
+_PATIENCE = 30.0  # seconds that making the figures may take, in a large library
 _AT_ONCE = 32
-_KEPT = 1000  # persons
+_KEPT = 1000  # persons whose figures are kept
 
 
 class ScopeParameters(Parameters):
@@ -46,27 +45,29 @@ STATUS = Operation[ScopeParameters, None](
 
 
 class Overview:
-    """Makes the figures, once for all who ask for the same ones at the same time and soon after.
+    """Makes the figures, once for all who ask for the same ones at the same time or soon after.
 
     Args:
-        library: Immich's database, used by nobody who is in more of a hurry.
+        library: Immich's database, with connections that no urgent request needs.
         metrics: where to count.
-        lease: seconds after which an indexer that was not seen is taken for dead.
+        lease: seconds without a heartbeat, after which an indexer counts as dead.
+        pace: how long figures are kept.
     """
 
-    def __init__(self, library: Library, metrics: Metrics, *, lease: float) -> None:
+    def __init__(self, library: Library, metrics: Metrics, *, lease: float, pace: ApiPace = USUAL) -> None:
         self.gate = Gate("figures", _AT_ONCE)
         self._library = library
         self._metrics = metrics
         self._lease = lease
+        self._pace = pace
         self._made: dict[UUID | None, asyncio.Task[Status]] = {}
         self._until: dict[UUID | None, float] = {}
 
     async def __call__(self, owner: UUID | None) -> Status:
-        """The figures of one person's photos, or (None) of all.
+        """The figures of the photos of `owner`. None: of all photos.
 
         Raises:
-            BusyError: too many are being made.
+            BusyError: too many figures are being made.
             UnavailableError: the database does not answer.
         """
         made = self._made.get(owner)
@@ -77,7 +78,9 @@ class Overview:
                 self._until.pop(oldest, None)
             self._made.pop(owner, None)
             made = self._made[owner] = asyncio.create_task(self._make(owner))
-            made.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, whoever is still there
+            made.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # marks the error as seen: all who asked may be gone
         return await asyncio.shield(made)
 
     def _is_good(self, owner: UUID | None, made: asyncio.Task[Status]) -> bool:
@@ -92,17 +95,17 @@ class Overview:
                 lambda pool: status.look(pool, owner=owner, lease=self._lease), patience=_PATIENCE
             )
         end = loop.time()
-        self._until[owner] = end + max(_FRESH, _SHARE * (end - start))
+        self._until[owner] = end + max(self._pace.fresh, self._pace.share * (end - start))
         return found
 
     def close(self) -> None:
-        """Make nothing more."""
+        """Stop making figures."""
         for made in self._made.values():
             made.cancel()
 
 
 class StatusEndpoint:
-    """Answers with the figures."""
+    """Answers `GET /api/status`."""
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
@@ -117,10 +120,10 @@ class StatusEndpoint:
 
 
 def owner_of(parameters: ScopeParameters, person: Person) -> UUID | None:
-    """Whose photos the figures are to be of; None: everybody's.
+    """Whose photos are asked about. None: everybody's.
 
     Raises:
-        ForbiddenError: everybody's, and they are no administrator.
+        ForbiddenError: they ask about everybody's, and are no administrator.
     """
     if parameters.scope == "own":
         return person.account.id

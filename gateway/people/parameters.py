@@ -1,4 +1,4 @@
-"""What is asked for in an address and in a body: models, and the sentences that tell what is wrong."""
+"""Parameters in addresses and bodies: their models, and the sentences that say what is wrong with a value."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from gateway.guard import BODY
 
 M = TypeVar("M", bound=BaseModel)
 
-_REFUSED = "refused"  # the type of an error that brings its own sentence
+_REFUSED = "refused"  # the type of an error with its own sentence
 
 
 class Parameters(BaseModel):
-    """The parameters of an address: those that its path names, and those after the question mark, each at most once."""
+    """The parameters of an address: those in its path, and those after the question mark. Each may occur once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re")
 
@@ -36,9 +36,9 @@ class Content(BaseModel):
 
 @dataclass(frozen=True)
 class MustBe:
-    """What a field must be, as whoever sent something else is told. `{ge}` and such are the field's own limits.
+    """What a field must be, for the error about another value. `{ge}` and `{le}` stand for the field's limits.
 
-    `named`: whether the field's name is put in front.
+    `named`: whether the error begins with the field's name.
     """
 
     text: str
@@ -46,7 +46,7 @@ class MustBe:
 
 
 def refuse(text: str) -> NoReturn:
-    """For validators: refuse a value with a sentence of their own."""
+    """For validators: refuse a value, with this sentence."""
     raise PydanticCustomError(_REFUSED, "{text}", {"text": text})
 
 
@@ -95,11 +95,11 @@ DateOrTime = Annotated[
     | SkipJsonSchema[None],
     MustBe("a date or time like 2024-05-01 or 2024-05-01T18:30:00Z (a + in an address is written %2B)"),
 ]
-"""A date, which is its first moment, or a time, in UTC where no zone is given; None where there is none."""
+"""A date, which means its first moment, or a time. Without a zone it is in UTC. None: it was not given."""
 
 
 class PhotoParameters(Parameters):
-    """Those of an address that names a photo."""
+    """The parameters of an address that names a photo."""
 
     id: Annotated[
         Id, MustBe("the address must name a photo by its id, as in /api/assets/0d6c8f3e-...", named=False)
@@ -110,7 +110,7 @@ def parameters_of(request: web.Request, model: type[M]) -> M:
     """The parameters of an address.
 
     Raises:
-        ParameterError: one is wrong, missing, unknown or there twice.
+        ParameterError: one is wrong, missing or unknown, or occurs twice.
     """
     named = request.match_info
     known = [name for name in model.model_fields if name not in named]
@@ -125,7 +125,7 @@ def parameters_of(request: web.Request, model: type[M]) -> M:
 
 
 async def content_of(request: web.Request, model: type[M], *, longest: int) -> M:
-    """The JSON object in the body; without a body an empty one.
+    """The JSON object in the body. Without a body: an empty one.
 
     Raises:
         ParameterError: it is something else.
@@ -152,7 +152,7 @@ async def content_of(request: web.Request, model: type[M], *, longest: int) -> M
 
 
 def validated(model: type[M], given: Mapping[str, Any]) -> M:
-    """What was given as a model has it. Raises ParameterError."""
+    """The values given, as a model. Raises ParameterError."""
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -161,8 +161,8 @@ def validated(model: type[M], given: Mapping[str, Any]) -> M:
 
 
 def _sentence(model: type[BaseModel], kind: str, place: tuple[int | str, ...], context: Mapping[str, Any]) -> str:
-    """What is wrong, and how it would be right."""
-    if not place:  # told by a validator of the whole
+    """What is wrong, and what would be right."""
+    if not place:  # a validator of the whole model refused it
         return str(context["text"])
     name = str(place[0])
     if kind == _REFUSED:

@@ -1,4 +1,4 @@
-"""`POST /api/assets/{id}/reprocess` and `/retry`: one's own photo is read again, and may be waited for."""
+"""`POST /api/assets/{id}/reprocess` and `/retry`: have one's own photo read again, and wait for it if wanted."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from gateway.library import Library
 from gateway.metrics import Metrics
 from gateway.people.assets import ReadingAnswer, reading, require_photo
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
+from gateway.people.pace import USUAL, ApiPace
 from gateway.people.parameters import Content, MustBe, PhotoParameters
 from indexer.database.pool import Pool
 from indexer.errors import RequestError
@@ -32,11 +33,10 @@ Task = Literal["ocr", "clip"]
 
 _TASKS = get_args(Task)
 _AT_ONCE = 64
-_POLL = 2.0  # seconds between two looks at a photo nobody told anything of
 
 
 class ReprocessContent(Content):
-    """What is to be read again."""
+    """What to read again."""
 
     tasks: Annotated[Annotated[list[Task], Field(min_length=1)] | None, MustBe('a list of "ocr", "clip" or both')] = (
         Field(None, description="Text (`ocr`), vector (`clip`), or both; null: both.")
@@ -51,29 +51,32 @@ class RetryContent(Content):
 
 
 class QueuedAnswer(Shape):
-    """It will be read."""
+    """The photo is queued."""
 
     state: Literal["waiting"]
 
 
 class VectorAnswer(Shape):
-    """How far the vector moved."""
+    """How much the vector has changed."""
 
     changed: bool
-    cosine: Annotated[float | None, Field(description="Of the two vectors; null: there are not two of one width.")]
+    cosine: Annotated[
+        float | None,
+        Field(description="The cosine of the old and the new vector; null: one is missing, or their widths differ."),
+    ]
 
 
 class ReprocessAnswer(Shape):
-    """What came of it in the time there was."""
+    """The result, as far as there is one in the given time."""
 
     state: Literal["indexed", "failed", "waiting"]
     before: ReadingAnswer
-    after: Annotated[ReadingAnswer | None, Field(description="null: it was not read, or not yet.")]
+    after: Annotated[ReadingAnswer | None, Field(description="null: it could not be read, or was not read yet.")]
     vector: VectorAnswer
     failure: Reason | None
 
 
-_QUEUED = Answer("It is queued, before everything else.", QueuedAnswer)
+_QUEUED = Answer("It is queued, before all other photos.", QueuedAnswer)
 
 REPROCESS = Operation[PhotoParameters, ReprocessContent](
     "POST",
@@ -81,7 +84,7 @@ REPROCESS = Operation[PhotoParameters, ReprocessContent](
     "reprocess",
     "Read one's own photo again",
     PhotoParameters,
-    {200: Answer("What was read before and after; of a request that waits.", ReprocessAnswer), 202: _QUEUED},
+    {200: Answer("What was read before and after. For a request that waits.", ReprocessAnswer), 202: _QUEUED},
     content=ReprocessContent,
     permissions=("asset.read", "asset.update"),
     errors=(NotFoundError, ConflictError),
@@ -101,26 +104,28 @@ RETRY = Operation[PhotoParameters, RetryContent](
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a request in the time there was."""
+    """The result of a request, as far as there is one in the given time."""
 
     state: Literal["indexed", "failed", "waiting"]
     failure: Failure | None = None
 
 
 class Reprocess:
-    """Asks the indexer for photos.
+    """Has the indexer read photos again.
 
     Args:
         library: Immich's database.
-        completions: tells when an indexer is done with a photo.
+        completions: tells when an indexer has finished a photo.
         metrics: where to count.
+        pace: how often to look at a photo that a request waits for.
     """
 
-    def __init__(self, library: Library, completions: Completions, metrics: Metrics) -> None:
+    def __init__(self, library: Library, completions: Completions, metrics: Metrics, pace: ApiPace = USUAL) -> None:
         self.gate = Gate("photos to be read again", _AT_ONCE)
         self._library = library
         self._completions = completions
         self._metrics = metrics
+        self._pace = pace
 
     def endpoints(self) -> list[Endpoint[PhotoParameters, ReprocessContent] | Endpoint[PhotoParameters, RetryContent]]:
         """To be added to the API."""
@@ -163,7 +168,7 @@ class Reprocess:
             raise ConflictError("this photo cannot be read: it is offline, or Immich has made no preview of it yet")
 
     async def _wait(self, asset: UUID, event: asyncio.Event, before: Shown, seconds: float) -> Outcome:
-        """Until the photo was read, or could not be, or the time is over."""
+        """Wait until the photo was read, or has failed, or the time is over."""
         known = before.failure.failed_at if before.failure else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -176,7 +181,7 @@ class Reprocess:
                         if state.failure is not None and state.failure.failed_at != known:
                             return Outcome("failed", state.failure)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL):
+                        async with asyncio.timeout(self._pace.poll):
                             await event.wait()
         return Outcome("waiting")
 

@@ -1,4 +1,4 @@
-"""`GET /api/search`: photos by words and by meaning, for whoever proves who they are, and only what they are shown."""
+"""`GET /api/search`: find photos by words and by meaning. Everybody finds only what Immich shows them."""
 
 import asyncio
 from typing import Annotated, Self
@@ -23,17 +23,17 @@ from indexer.search.viewer import viewer
 from indexer.views.shapes import Moment, Shape
 
 _LONGEST = 200  # characters of a query
-_DEEPEST = 1000  # photos that can be paged through
+_DEEPEST = 1000  # photos of one search that can be paged through
 _AT_ONCE = 32
 
 
 class SearchParameters(Parameters):
-    """What is looked for, and which part of what is found."""
+    """What to look for, and which page of the photos found."""
 
     q: Annotated[str, MustBe("say what to look for, as in ?q=发票")] = Field(
         max_length=_LONGEST,
         pattern=r"\S",
-        description='Words are all to be there, `"in this order"`, `-without`. `ocr:` in front asks for words alone.',
+        description='All words must occur. `"in this order"`, `-without`. `ocr:` in front: search for words alone.',
     )
     mode: Mode = Field(
         "hybrid", description="By words and by meaning, by words alone (`ocr`) or by meaning alone (`clip`)."
@@ -52,14 +52,14 @@ class SearchParameters(Parameters):
         if self.offset + self.limit > _DEEPEST:
             refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
         try:
-            self.wanted.words  # noqa: B018 - raises what is wrong with it
+            self.wanted.words  # noqa: B018 - raises QueryError
         except QueryError as error:
             refuse(f"q: {error}")
         return self
 
     @property
     def wanted(self) -> SearchRequest:
-        """What is looked for."""
+        """What to look for."""
         return SearchRequest.parse(self.q, self.mode, self.after, self.before)
 
 
@@ -75,7 +75,7 @@ class Why(Shape):
             "before it was edited."
         ),
     ]
-    forgiven: Annotated[bool, Field(description="Found only if one character was misread.")]
+    forgiven: Annotated[bool, Field(description="It matches only if one character was misread.")]
 
 
 class FoundPhoto(Shape):
@@ -91,12 +91,12 @@ class FoundPhoto(Shape):
 class SearchAnswer(Shape):
     """A page of what was found, best first."""
 
-    mode: Annotated[Mode, Field(description="The one searched in: `ocr:` in front of the text changes it.")]
+    mode: Annotated[Mode, Field(description="The mode that was used: `ocr:` in front of the text changes it.")]
     items: list[FoundPhoto]
     next: Annotated[int | None, Field(description="The offset of the next page; null: there is none.")]
     text_matches: Annotated[int, Field(description=f"Photos that hold the words, up to {hybrid.WORDS}.")]
     without_meaning: Annotated[
-        bool, Field(description="Found by words alone, though meaning was asked for too: the model is not there.")
+        bool, Field(description="Found by words alone, though meaning was asked for too: the model cannot be used now.")
     ]
     notes: Annotated[list[str], Field(description="What was not searched, and why.")]
 
@@ -118,9 +118,9 @@ class Search:
 
     Args:
         texts: makes vectors.
-        library: Immich's database, used by nobody who is in more of a hurry.
+        library: Immich's database, with connections that no urgent request needs.
         metrics: where to count.
-        weight: share of the words in a photo's score.
+        weight: the share of words in a photo's score, 0 to 1.
         deadline: seconds for one request.
     """
 
@@ -153,7 +153,7 @@ class Search:
         return as_json(answer.as_json)
 
     async def _find(self, user: UUID, wanted: SearchRequest, limit: int, offset: int) -> tuple[Page, str]:
-        """A page, and why nothing was found by meaning that should have been; empty where it was, or need not be."""
+        """A page, and why it was not searched by meaning though that was asked for. Empty: nothing is missing."""
 
         async def find(vector: asyncio.Future[Vector] | None) -> Page:
             async def question(pool: Pool) -> Page:
@@ -165,7 +165,7 @@ class Search:
         if not wanted.by_meaning:
             return await find(None), ""
         vector = asyncio.ensure_future(self._texts.embed(wanted.text))
-        vector.add_done_callback(lambda made: made.cancelled() or made.exception())  # seen by somebody
+        vector.add_done_callback(lambda made: made.cancelled() or made.exception())  # marks the error as seen
         try:
             return await find(vector), ""
         except (ModelAwayError, UnsupportedError) as error:

@@ -1,4 +1,4 @@
-"""`GET /api/assets/{id}/thumbnail`: a photo's picture, passed on from Immich, asked in the name of whoever asks us."""
+"""`GET /api/assets/{id}/thumbnail`: a photo's picture from Immich, which is asked with the client's key or session."""
 
 import asyncio
 import re
@@ -18,24 +18,30 @@ from gateway.people.parameters import PhotoParameters
 from indexer.immich.api import Immich, ImmichError
 from indexer.views import photo as shown
 
-_TYPES = ("image/jpeg", "image/webp", "image/png", "image/avif", "image/gif")  # that no browser runs anything in
+_TYPES = (
+    "image/jpeg",
+    "image/webp",
+    "image/png",
+    "image/avif",
+    "image/gif",
+)  # types in which a browser runs no scripts
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,200}"')
 _IF_NONE_MATCH = "If-None-Match"
 _AT_ONCE = 64
 _SLOW = 30.0  # seconds that a client may take for one piece
 _HEADERS = {
-    # Small ones for a minute; previews are asked for each time, for boxes are drawn over them.
+    # Small pictures are kept for a minute. Previews are checked each time, because boxes are drawn over them.
     "thumbnail": {"Cache-Control": "private, max-age=60"},
     "preview": {"Cache-Control": "private, no-cache"},
 }
-# A browser that keeps a picture for one person must not show it to the next.
+# A browser that keeps a picture for one person must not show it to another.
 _VARY = ", ".join((KEY_HEADER, "Authorization", *SESSION_HEADERS, "Cookie"))
 
 
 class ThumbnailParameters(PhotoParameters):
     """Which picture of which photo."""
 
-    size: Literal["thumbnail", "preview"] = Field("thumbnail", description="The boxes of lines lie on `preview`.")
+    size: Literal["thumbnail", "preview"] = Field("thumbnail", description="The boxes of lines refer to `preview`.")
 
 
 THUMBNAIL = Operation[ThumbnailParameters, None](
@@ -46,13 +52,13 @@ THUMBNAIL = Operation[ThumbnailParameters, None](
     ThumbnailParameters,
     {
         200: Answer(
-            "The picture: of an edited photo the edited one.",
+            "The picture. For an edited photo: the edited one.",
             types=_TYPES,
-            headers={"ETag": f"For `{_IF_NONE_MATCH}`, to ask whether it is still the same."},
+            headers={"ETag": f"For `{_IF_NONE_MATCH}`, to ask later whether the picture has changed."},
         ),
-        304: Answer(f"It is still the one that `{_IF_NONE_MATCH}` names.", types=()),
+        304: Answer(f"The picture is still the one named by `{_IF_NONE_MATCH}`.", types=()),
     },
-    headers={_IF_NONE_MATCH: "The `ETag` of a picture that is there already."},
+    headers={_IF_NONE_MATCH: "The `ETag` of the picture that the client has."},
     permissions=("asset.view",),
     errors=(NotFoundError,),
     allow_head=False,
@@ -60,13 +66,13 @@ THUMBNAIL = Operation[ThumbnailParameters, None](
 
 
 class Thumbnails:
-    """Passes pictures on, piece by piece.
+    """Passes pictures on from Immich while they arrive.
 
     Args:
-        immich: where the pictures are; None where IMMICH_URL is not set.
+        immich: Immich's API. None: IMMICH_URL is not set.
         library: Immich's database.
         metrics: where to count.
-        max_bytes: larger files are not passed on.
+        max_bytes: larger pictures are refused.
     """
 
     def __init__(self, immich: Immich | None, library: Library, metrics: Metrics, *, max_bytes: int) -> None:
@@ -86,7 +92,7 @@ class Thumbnails:
         if self._immich is None:
             raise UnavailableError("IMMICH_URL is not set", 60)
         with self.gate(), self._metrics.timed("thumbnail"):
-            # The picture that the lines of `/api/assets/{id}` are placed on, whatever Immich's default is.
+            # The same picture that the boxes of `/api/assets/{id}` refer to, whatever Immich's default is.
             edited = await self._library.need(lambda pool: shown.is_edited(pool, person.account.id, asset))
             if edited is None:
                 raise NotFoundError("there is no such photo")
@@ -108,7 +114,7 @@ class Thumbnails:
         if picture.status == 304:
             return web.Response(status=304, headers=headers)
         if picture.content_type not in _TYPES:
-            raise UpstreamError("what Immich sent is no picture")
+            raise UpstreamError("Immich sent something that is not a picture")
         if (picture.content_length or 0) > self._max_bytes:
             raise UpstreamError(f"the picture has more than {self._max_bytes} bytes")
         response = web.StreamResponse(headers=headers | {"Content-Type": picture.content_type})
@@ -118,10 +124,10 @@ class Thumbnails:
         try:
             await self._copy(picture, response)
         except (aiohttp.ClientError, TimeoutError) as error:
-            # Half of it is gone, and no error can be told any more: the client must not take it for the whole.
+            # A part was already sent, so no error can be sent. Aborting tells the client that the picture is not whole.
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionError("broke off in the middle of a picture") from error
+            raise ConnectionError("a picture broke off in the middle") from error
         return response
 
     async def _copy(self, picture: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
@@ -136,5 +142,5 @@ class Thumbnails:
 
 
 def _etag(given: str | None) -> str | None:
-    """A single tag of the form that Immich gives; anything else is left out."""
+    """`given`, if it is a single tag of the form that Immich uses. Otherwise None."""
     return given if given is not None and _ETAG.fullmatch(given) else None

@@ -1,6 +1,6 @@
-"""`POST /api/webhooks/tagged`: Immich's workflow "Asset tagged" tells of a photo with the tag `reindex`.
+"""`POST /api/webhooks/tagged`: Immich's workflow "Asset tagged" sends a photo that was tagged.
 
-The trigger on Immich's table hears of it, too: whoever is first has the photo read, and it is read once.
+Our trigger on Immich's table notices the tag `reindex`, too. Either of them queues the photo, and it is read once.
 """
 
 from typing import Annotated
@@ -23,7 +23,7 @@ _LONGEST_BODY = 1 << 20  # bytes: Immich sends all that it knows of a photo
 
 
 class _OfImmich(Content):
-    """Of all that Immich sends only what is named here is looked at."""
+    """A part of what Immich sends. Other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -35,13 +35,13 @@ class TaggedAsset(_OfImmich):
 
 
 class TaggedData(_OfImmich):
-    """What a workflow tells."""
+    """The data of a workflow."""
 
     asset: TaggedAsset
 
 
 class TaggedContent(_OfImmich):
-    """What Immich's workflow *Asset tagged* sends. The rest of it is not looked at."""
+    """What Immich's workflow *Asset tagged* sends. Other fields are ignored."""
 
     data: Annotated[
         TaggedData,
@@ -53,9 +53,9 @@ class TaggedContent(_OfImmich):
 
 
 class TaggedAnswer(Shape):
-    """What is done about it."""
+    """What is done."""
 
-    tagged: Annotated[bool, Field(description="Whether it bears the tag `reindex`, and so is read again.")]
+    tagged: Annotated[bool, Field(description="Whether the photo has the tag `reindex`, and so is read again.")]
 
 
 TAGGED = Operation[Parameters, TaggedContent](
@@ -64,8 +64,8 @@ TAGGED = Operation[Parameters, TaggedContent](
     "tagged",
     "For Immich's workflow *Asset tagged*",
     Parameters,
-    {202: Answer("It is heard.", TaggedAnswer)},
-    text="Reads one's own photo again if it bears the tag `reindex`; one of the two: `reindex/ocr`, `reindex/clip`.",
+    {202: Answer("It was received.", TaggedAnswer)},
+    text="Reads one's own photo again if it has the tag `reindex`. `reindex/ocr`: text alone, `reindex/clip`: vector.",
     content=TaggedContent,
     longest=_LONGEST_BODY,
     permissions=("asset.read", "asset.update"),
@@ -74,10 +74,10 @@ TAGGED = Operation[Parameters, TaggedContent](
 
 
 class Webhooks:
-    """Takes in what Immich's workflows tell. Nothing of it is believed but the id of the photo.
+    """Receives what Immich's workflows send. Only the id of the photo is used.
 
     Args:
-        library: Immich's database, which tells whose photo it is, and how it is tagged.
+        library: Immich's database, which says whose photo it is, and which tags it has.
         metrics: where to count.
     """
 

@@ -1,1 +1,1 @@
-"""The command `immich-indexer`: `main` has all of its commands, one module for each few."""
+"""The command `immich-indexer`. `main` puts its commands together; each module holds a few of them."""

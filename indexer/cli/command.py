@@ -1,4 +1,4 @@
-"""What every command shares: its settings, its output, and how it ends when something is wrong."""
+"""What all commands share: settings, output, and how they end after an error."""
 
 import asyncio
 import sys
@@ -18,14 +18,14 @@ err = Console(stderr=True)
 
 
 def give_up(message: str) -> NoReturn:
-    """Say what is wrong, and end the process with 1."""
+    """Print what is wrong, and end the process with status 1."""
     err.print("error:", style="red", end=" ")
-    err.print(message, highlight=False, markup=False, soft_wrap=True)  # paths and addresses are to be copied whole
+    err.print(message, highlight=False, markup=False, soft_wrap=True)  # no wrapping: paths and addresses can be copied
     sys.exit(1)
 
 
 def command(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async command with the settings as first argument; what is wrong is said in one line."""
+    """Run an async command with the settings as its first argument. An error is printed as one line."""
 
     @wraps(function)
     def wrapper(**options: Any) -> None:

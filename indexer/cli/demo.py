@@ -1,4 +1,4 @@
-"""`demo`: everything on a database of its own, which is gone afterwards."""
+"""`demo`: shows everything on a temporary database of its own."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from indexer.errors import IndexerError
 @click.option("--json", "as_json", is_flag=True, help="With --once: one JSON object on standard output, nothing else.")
 @click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Your own pictures.")
 def demo(once: bool, as_json: bool, pictures: Path | None) -> None:
-    """Watch photos being uploaded, read and found, on a database of its own that is gone afterwards."""
+    """Watch photos being uploaded, read and found, on a temporary database."""
     try:
         from indexer.demo.run import run as run_demo
     except ModuleNotFoundError as error:

@@ -18,7 +18,7 @@ def models() -> None:
 
 @models.command("fetch")
 @click.argument("model", required=False)
-@click.option("--faces", is_flag=True, help="Those of FACE_MODEL instead, into FACE_DOWNLOAD_ROOT.")
+@click.option("--faces", is_flag=True, help="The weights of FACE_MODEL instead, into FACE_DOWNLOAD_ROOT.")
 @command
 async def models_fetch(settings: Settings, model: str | None, faces: bool) -> None:
     """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT. `run` does so by itself."""
@@ -31,7 +31,7 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
     for own in wanted.own:
         if not own.is_file():
             raise WeightsError(
-                f"there is no file {own}: put it there; only published models can be fetched, which are "
+                f"there is no file {own}: put it there. Only published models can be fetched: "
                 f"{', '.join(weights.FILES)}"
             )
     with Progress(console=err) as progress:
@@ -49,10 +49,10 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
 
 @models.command("check")
 @click.argument("model", required=False)
-@click.option("--faces", is_flag=True, help="Those of FACE_MODEL instead.")
+@click.option("--faces", is_flag=True, help="The weights of FACE_MODEL instead.")
 @command
 async def models_check(settings: Settings, model: str | None, faces: bool) -> None:
-    """See whether the weights of MODEL, or else of CLIP_MODEL, are there and what they should be."""
+    """Check that the weights of MODEL, or else of CLIP_MODEL, are there and are the published ones."""
     from indexer.models import face_weights
     from indexer.models.checkpoint import open_checkpoint
 

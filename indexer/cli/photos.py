@@ -1,4 +1,4 @@
-"""`retry` and `reprocess`: photos are read again."""
+"""`retry` and `reprocess`: have photos read again."""
 
 import asyncio
 import sys
@@ -21,10 +21,10 @@ from indexer.work import mistakes
 
 @click.command()
 @click.argument("assets", nargs=-1, type=click.UUID)
-@click.option("--machine", is_flag=True, help="Only what was given up though the photo was not to blame.")
+@click.option("--machine", is_flag=True, help="Only photos that were given up though they were not to blame.")
 @command
 async def retry(settings: Settings, assets: tuple[UUID, ...], machine: bool) -> None:
-    """Try photos again at once that were given up or wait for another try: all, or those named."""
+    """Try photos again that were given up or wait for another try: at once, and all, or those named."""
     connection = await connect_to_immich(settings.dsn)
     try:
         await schema.require(connection)
@@ -41,27 +41,27 @@ async def retry(settings: Settings, assets: tuple[UUID, ...], machine: bool) -> 
 @click.argument("assets", nargs=-1, type=click.UUID)
 @click.option("--ocr", is_flag=True, help="Only the text.")
 @click.option("--clip", is_flag=True, help="Only the vector.")
-@click.option("--album", help="Those in this album: its name or its id.")
-@click.option("--after", type=click.DateTime(), help="Those taken on this day or later.")
-@click.option("--before", type=click.DateTime(), help="Those taken before this day.")
-@click.option("--no-text", is_flag=True, help="Those in which no text was found.")
-@click.option("--other-model", is_flag=True, help="Those made with other models than the settings name now.")
-@click.option("--failed", is_flag=True, help="Those that could not be read.")
-@click.option("--yes", is_flag=True, help="Do not ask whether so many are meant.")
+@click.option("--album", help="Photos in this album: its name or its id.")
+@click.option("--after", type=click.DateTime(), help="Photos taken on this day or later.")
+@click.option("--before", type=click.DateTime(), help="Photos taken before this day.")
+@click.option("--no-text", is_flag=True, help="Photos in which no text was found.")
+@click.option("--other-model", is_flag=True, help="Photos read with other models than those that are set now.")
+@click.option("--failed", is_flag=True, help="Photos that could not be read.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for photos named by their ids.")
 @command
 async def reprocess(
     settings: Settings, assets: tuple[UUID, ...], ocr: bool, clip: bool, yes: bool, timeout: float, **choice: Any
 ) -> None:
-    """Read photos again, before everything else; waits, and prints what was read.
+    """Read photos again, before all others. Waits for them, and prints what was read.
 
-    Instead of naming them they may be chosen: options together mean photos for which all of them hold. How many that
-    are is said first, and they are not waited for. More than 20 at once are read after new uploads.
+    Photos can be named by their ids or chosen by options: those for which all given options hold. For chosen photos it
+    asks first, with their number, and does not wait. More than 20 at once are read after new uploads.
     """
     tasks = {name for name, wanted in (("ocr", ocr), ("clip", clip)) if wanted} or None
     chosen = any(choice.values())
     if chosen == bool(assets):
-        raise click.UsageError("name photos by their ids, or choose them with options, one of the two")
+        raise click.UsageError("either name photos by their ids, or choose them with options")
     connection = await connect_to_immich(settings.dsn)
     try:
         await schema.require(connection)
@@ -90,14 +90,15 @@ async def _reprocess_chosen(
         out.print("there is no such photo: nothing to do")
         return
     if not yes:
-        if not _is_there_somebody():
-            raise RequestError(f"this would read {count} again: say --yes, since there is nobody to ask")
+        if not is_interactive():
+            raise RequestError(f"this would read {count} again: add --yes, since nobody can be asked")
         click.confirm(f"Read {count} again?", abort=True)
     queued = await requests.request(connection, photos, tasks)
     out.print(f"queued {queued} of {count}: `immich-indexer status` shows how far they are")
 
 
-def _is_there_somebody() -> bool:
+def is_interactive() -> bool:
+    """Whether a person can be asked."""
     return sys.stdin.isatty()
 
 

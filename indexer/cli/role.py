@@ -1,4 +1,4 @@
-"""`role`: the database role that our services log in as, made with the login that Immich itself has."""
+"""`role`: makes the database role of our services, with Immich's own login."""
 
 import signal
 
@@ -13,10 +13,10 @@ from indexer.settings import Settings
 @click.option("--wait", default=600.0, show_default=True, help="Seconds to wait for the database and Immich's tables.")
 @command
 async def role(settings: Settings, wait: float) -> None:
-    """Make or mend the role `ii`, with Immich's own login. Safe to run again; waits for Immich's tables."""
+    """Make or repair the role `ii`, with Immich's own login. Safe to run again. Waits for Immich's tables."""
     from indexer.work.role import make
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the first process of a container it would be deaf
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the first process of a container ignores it otherwise
     password = settings.indexer_db_password
     if password is None or not password.get_secret_value():
         raise SettingsError("INDEXER_DB_PASSWORD is not set: choose a password for the role `ii`, and set it")
@@ -26,4 +26,4 @@ async def role(settings: Settings, wait: float) -> None:
         say=lambda what: out.print(what, highlight=False, markup=False, soft_wrap=True),
         patience=wait,
     )
-    out.print("the role ii is there, and has the rights it needs")
+    out.print("the role ii exists, and has the rights it needs")

@@ -1,4 +1,4 @@
-"""`install` and `uninstall`: our schema in the database of Immich."""
+"""`install` and `uninstall`: our schema in Immich's database."""
 
 import click
 
@@ -33,7 +33,7 @@ async def install(settings: Settings) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @command
 async def uninstall(settings: Settings, yes: bool) -> None:
-    """Take everything of ours out of the database."""
+    """Remove everything of immich-indexer's from the database."""
     if not yes:
         click.confirm("Remove immich-indexer's schema, triggers and its own copy of all results?", abort=True)
     connection = await connect_to_immich(settings.dsn)

@@ -1,4 +1,4 @@
-"""`search`: photos by words and by meaning."""
+"""`search`: find photos by words and by meaning."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from indexer.settings import Settings
 @click.command()
 @click.argument("text")
 @click.option("--mode", type=click.Choice(get_args(Mode)), default="hybrid", help="By words, meaning or both.")
-@click.option("--user", metavar="EMAIL", help="What this user is shown, instead of everybody's photos.")
+@click.option("--user", metavar="EMAIL", help="Only photos that this user may see, instead of everybody's.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Photos to show at most.")
 @command
 async def search(settings: Settings, text: str, mode: Mode, user: str | None, limit: int) -> None:
@@ -47,12 +47,12 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
 
 
 def _text_tower(settings: Settings, wanted: SearchRequest) -> Callable[[str], npt.NDArray[np.float32]] | None:
-    """Makes vectors, where the request wants one; None where only words can be searched for. Blocks for seconds."""
+    """What makes a vector of a text. None: only words are searched for. Loads the model, which takes seconds."""
     if not wanted.by_meaning:
         return None
     try:
         if "clip" not in settings.tasks:
-            raise WeightsError("TASKS leaves clip out")
+            raise WeightsError("TASKS has no clip")
         from indexer.models.load import load_text_tower
 
         model = load_text_tower(settings)

@@ -1,4 +1,4 @@
-"""`run` and `backfill`: the indexer itself, and all photos that lack results."""
+"""`run` and `backfill`: the indexer itself, and queueing all photos that lack results."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from indexer.views import status as status_module
 
 @click.command()
 def run() -> None:
-    """Index until stopped: new photos as they come, and all old ones."""
+    """Index until stopped: new photos when they arrive, and all old ones."""
     from indexer.work.worker import leave
 
     try:
@@ -42,7 +42,7 @@ async def _serve(settings: Settings) -> None:
 @click.option("--watch/--no-watch", default=True, help="Show the progress until the queue is empty.")
 @command
 async def backfill(settings: Settings, watch: bool) -> None:
-    """Queue every photo that lacks results, or has those of another model; `run` in another process does the work."""
+    """Queue all photos that lack results, or have those of another model. `run`, in another process, reads them."""
     from indexer.models.load import model_names
     from indexer.work.reconcile import Reconciler
 
@@ -61,7 +61,7 @@ async def backfill(settings: Settings, watch: bool) -> None:
 
 
 async def _watch(connection: Connection) -> None:
-    """A progress bar until nothing is waiting."""
+    """Show a progress bar until nothing is waiting."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`status` and `doctor`: how far it is, and what is wrong."""
+"""`status` and `doctor`: how far the indexing is, and what is wrong."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from indexer.work.doctor import Finding
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @command
 async def status(settings: Settings, as_json: bool) -> None:
-    """Show the queue, the rates, who is at work, and what failed and why."""
+    """Show the queue, the rate, the indexers at work, and what failed and why."""
     connection = await connect_to_immich(settings.dsn)
     try:
         state = await status_module.look(connection, lease=settings.lease_seconds)
@@ -47,7 +47,7 @@ async def status(settings: Settings, as_json: bool) -> None:
     for row in state.models:
         out.print(f"  {row['photos']} photos by {row['clip_model']} and {row['ocr_model']}", highlight=False)
     for worker in state.workers:
-        polling = ", polling: polling" if worker.polling else ""
+        polling = ", polling: notifications do not arrive" if worker.polling else ""
         out.print(
             f"indexer {worker.name} on {worker.device}: {worker.photos} photos, "
             f"seen {worker.seen_seconds:.0f} s ago{polling}"
@@ -63,7 +63,7 @@ async def status(settings: Settings, as_json: bool) -> None:
         out.print(download.sentence, highlight=False, markup=False, soft_wrap=True)
     for waiting in state.waiting:
         photos = "1 photo waits" if waiting.photos == 1 else f"{waiting.photos} photos wait"
-        line = f"{photos} since {waiting.since.astimezone():%d %B %H:%M}, through no fault of theirs: {waiting.reason}"
+        line = f"{photos} since {waiting.since.astimezone():%d %B %H:%M}, and are not to blame: {waiting.reason}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for failure in state.failures:
         name = failure.file_name or "(no name)"
@@ -82,7 +82,7 @@ def _duration(seconds: float) -> str:
 
 @click.command()
 def doctor() -> None:
-    """Check everything that must be right, and say what to do where it is not."""
+    """Check all preconditions, and say what to do where one fails."""
     try:
         Settings.load()
     except SettingsError as error:
@@ -96,7 +96,7 @@ async def _examine(settings: Settings) -> None:
 
 
 def _show(findings: list[Finding]) -> None:
-    """Prints them, and ends the process where one fails."""
+    """Print the findings, and end the process with status 1 where one fails."""
     marks = {"ok": "[green]ok[/green]    ", "advice": "[yellow]advice[/yellow]", "fails": "[red]fails[/red] "}
     for finding in findings:
         out.print(f"{marks[finding.verdict]} {finding.check}: {escape(finding.text)}", highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
+from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 
 from indexer.database.dsn import Dsn
 from indexer.database.refusal import POOLER, RefusedError, refusals
@@ -30,14 +30,82 @@ _left: set["asyncio.Task[Any]"] = set()
 if TYPE_CHECKING:  # asyncpg's classes take no parameters at run time
     OwnConnection = asyncpg.Connection[Any]
     Connection = OwnConnection | PoolConnectionProxy[Any]  # one's own, or one borrowed from a pool
-    Pool = asyncpg.Pool[Any]
+    Connections = asyncpg.Pool[Any]
 else:
     OwnConnection = Connection = asyncpg.Connection
-    Pool = asyncpg.Pool
+    Connections = asyncpg.Pool
 
 
-async def _vector_schema(connection: Connection) -> str:
-    schema = await connection.fetchval(queries("schema")["vector_schema"])
+class Pool:
+    """Connections to share. Whoever asks gets an answer in time, or TimeoutError: the line may be dead.
+
+    Args:
+        connections: asyncpg's.
+        patience: seconds for each call of a method here: to wait for a free connection, to connect, and to be answered.
+            None: whoever asks limits the time.
+    """
+
+    def __init__(self, connections: Connections, patience: float | None = PATIENCE) -> None:
+        self.patience = patience
+        self._connections = connections
+
+    def patient(self, seconds: float) -> "Pool":
+        """The same connections, asked with another patience."""
+        return Pool(self._connections, seconds)
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """As asyncpg's, and so are the next three."""
+        return await self._in_time(self._connections.execute(query, *arguments))
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:  # noqa: D102
+        return await self._in_time(self._connections.fetch(query, *arguments))
+
+    async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:  # noqa: D102
+        return await self._in_time(self._connections.fetchrow(query, *arguments))
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:  # noqa: D102
+        return await self._in_time(self._connections.fetchval(query, *arguments))
+
+    async def run(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """What `work` comes to on one connection, all of it within `patience`."""
+
+        async def borrowed() -> T:
+            async with self._connections.acquire() as connection:
+                return await work(connection)
+
+        return await self._in_time(borrowed())
+
+    async def transact(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """The same in one transaction."""
+
+        async def transaction(connection: Connection) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self.run(transaction)
+
+    def acquire(self) -> "PoolAcquireContext[Any]":
+        """As asyncpg's: whoever borrows a connection limits the time."""
+        return self._connections.acquire()
+
+    async def expire(self) -> None:
+        """Make all connections anew before they are used again."""
+        await self._connections.expire_connections()
+
+    async def close(self) -> None:
+        """Close all connections, politely."""
+        await self._connections.close()
+
+    def terminate(self) -> None:
+        """Close all connections at once: nobody is waited for."""
+        self._connections.terminate()
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        return await work if self.patience is None else await within(self.patience, work)
+
+
+async def _vector_schema(connection: Connection, timeout: float) -> str:
+    schema = await connection.fetchval(queries("schema")["vector_schema"], timeout=timeout)
     if schema is None:
         raise SchemaError("this database has no pgvector extension: it is not Immich's (check DB_DATABASE_NAME)")
     return str(schema)
@@ -58,6 +126,8 @@ def _session(search_path: str | None = None, *, durable: bool = True) -> dict[st
 
 async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
     """One connection that knows nothing special: to LISTEN, to notify, to look around.
+
+    It takes `timeout` seconds at most to connect, and so long for an answer over the new connection.
 
     Raises:
         RefusedError: the settings are wrong: waiting does not help.
@@ -85,7 +155,7 @@ async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
     """One connection that finds Immich's tables, and pgvector wherever it lives.
 
     It knows the types of neither: a restored backup makes them anew under other numbers, and a connection that had
-    learnt the old ones would be wrong for good. Vectors go as text.
+    learnt the old ones would be wrong for good. Vectors go as text. `timeout` as in `connect`.
 
     Raises:
         SchemaError: the database has no pgvector.
@@ -93,7 +163,7 @@ async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
     """
     connection = await connect(dsn, timeout=timeout)
     try:
-        await connection.execute(f"SET search_path = {await _search_path(connection)}")
+        await connection.execute(f"SET search_path = {await _search_path(connection, timeout)}", timeout=timeout)
     except BaseException:
         connection.terminate()  # at once: its line may be dead
         raise
@@ -106,8 +176,8 @@ async def hang_up(connection: OwnConnection) -> None:
         await connection.close(timeout=1)
 
 
-async def _search_path(connection: Connection) -> str:
-    return f'pg_catalog, "{await _vector_schema(connection)}", public'
+async def _search_path(connection: Connection, timeout: float) -> str:
+    return f'pg_catalog, "{await _vector_schema(connection, timeout)}", public'
 
 
 async def open_pool(
@@ -115,10 +185,11 @@ async def open_pool(
     *,
     size: int = 4,
     timeout: float = 10,
+    patience: float | None = PATIENCE,
     durable: bool = True,
     lent: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
-    """A pool of up to `size` such connections. `timeout` in seconds is for connecting; errors as `connect_to_immich`.
+    """A pool of up to `size` such connections, with that `patience`. `timeout` and errors as in `connect_to_immich`.
 
     `lent` is told of each connection that is lent out.
 
@@ -128,11 +199,11 @@ async def open_pool(
     """
     first = await connect(dsn, timeout=timeout)
     try:
-        search_path = await _search_path(first)
+        search_path = await _search_path(first, timeout)
     finally:
-        await first.close()
+        await hang_up(first)
     with refusals():
-        return await asyncpg.create_pool(
+        connections = await asyncpg.create_pool(
             **Dsn.parse(dsn).arguments(timeout),
             min_size=1,
             max_size=size,
@@ -141,10 +212,13 @@ async def open_pool(
             setup=lent,
             server_settings=_session(search_path, durable=durable),
         )
+    return Pool(connections, patience)
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     """What `work` comes to, if it does within `seconds`; else TimeoutError, and it is left to end by itself.
+
+    For connections of one's own, and for whoever is in more of a hurry than a pool. None: however long it takes.
 
     A timeout of asyncio's own is not enough for work on a pool: a cancelled query keeps its connection, and whoever
     awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from aiohttp import web
 
-from indexer.database.pool import Connection, Pool
+from indexer.database.pool import Connection, Connections
 from indexer.demo.media import MediaRoot, extension
 from indexer.demo.statements import SQL, statements
 
@@ -26,7 +26,7 @@ class Api:
         media: its files; without them it has no pictures to show.
     """
 
-    def __init__(self, database: Connection | Pool, media: MediaRoot | None = None) -> None:
+    def __init__(self, database: Connection | Connections, media: MediaRoot | None = None) -> None:
         self._database = database
         self._media = media
 

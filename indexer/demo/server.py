@@ -53,7 +53,7 @@ class EmbeddedServer:
         self._settings = dict(settings or {})
         # A socket's path may have 107 bytes at most, so it never goes below a directory of the caller's.
         self._scratch = Path(tempfile.mkdtemp(prefix="immich-indexer-"))
-        self._data = directory.resolve() if directory else self._scratch / "data"
+        self.data = directory.resolve() if directory else self._scratch / "data"
         self._as_user = _unprivileged()
         self.running = False
 
@@ -83,7 +83,7 @@ class EmbeddedServer:
         """
         if self.running:
             return
-        if not (self._data / "PG_VERSION").exists():
+        if not (self.data / "PG_VERSION").exists():
             self._create()
         self._own(self._scratch)
         options = f"-c listen_addresses= -c unix_socket_directories={self._scratch}"
@@ -104,7 +104,7 @@ class EmbeddedServer:
 
     def close(self) -> None:
         """Stops it for good and removes what was temporary."""
-        self.stop("immediate" if self._data.is_relative_to(self._scratch) else "fast")
+        self.stop("immediate" if self.data.is_relative_to(self._scratch) else "fast")
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
@@ -112,9 +112,9 @@ class EmbeddedServer:
         return self._scratch / "log"
 
     def _create(self) -> None:
-        self._data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True)
         self._own(self._scratch)
-        self._own(self._data)
+        self._own(self.data)
         # C.UTF-8 knows which characters are letters, which trigrams over Chinese text depend on; plain C does not.
         self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 
@@ -123,7 +123,7 @@ class EmbeddedServer:
             os.chown(directory, self._as_user["user"], self._as_user["group"])
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(embedded_binaries() / program), "-D", str(self._data), *arguments]
+        command = [str(embedded_binaries() / program), "-D", str(self.data), *arguments]
         try:
             subprocess.run(  # noqa: S603 - our own program with our own arguments
                 command,

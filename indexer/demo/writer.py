@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from indexer.database.pool import Connection, Pool
+from indexer.database.pool import Connection, Connections
 from indexer.demo import media
 from indexer.demo.statements import SQL, statements
 
@@ -30,7 +30,7 @@ class Writer:
         prefix: The same directory inside Immich's container: what the database says.
     """
 
-    def __init__(self, database: Connection | Pool, directory: Path, prefix: str = "/data") -> None:
+    def __init__(self, database: Connection | Connections, directory: Path, prefix: str = "/data") -> None:
         self.database = database
         self.media = media.MediaRoot(directory, prefix)
 

@@ -26,7 +26,7 @@ _TEXTS_AT_ONCE = 32
 _NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, of a search
 
-_EQUAL = 0.9999
+EQUAL = 0.9999
 """Least cosine to cn_clip's own fp32 vectors at which a faster number format counts as the same model."""
 
 
@@ -207,7 +207,7 @@ def _fastest_equal(tower: Tower, module: nn.Module, checkpoint: Checkpoint, devi
     probe = _probe(tower, checkpoint.config["image_resolution"])
     exact = _forward(module, probe, "fp32", device)
     cosine = float((exact * _forward(module, probe, fastest, device)).sum(axis=1).min())
-    if cosine >= _EQUAL:
+    if cosine >= EQUAL:
         return fastest
     log.info("%s: %s would differ (%s, cosine %.6f), using fp32", checkpoint.name, fastest, tower, cosine)
     return "fp32"

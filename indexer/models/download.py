@@ -25,7 +25,6 @@ Progress = Callable[[str, int], None]
 """Called with the host that delivers and the bytes present so far. What it raises ends the download."""
 
 _CHUNK = 1 << 20
-_SILENCE = 10.0  # seconds to connect, and without a byte, after which a host is given up
 _WINDOW = 30.0  # seconds over which a host's speed is looked at
 _LEAST = 4096  # bytes a second: from one that is slower the next takes over
 _OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
@@ -39,8 +38,10 @@ class _HostError(Exception):
     """A host does not deliver; the text says why. Another one may."""
 
 
-def download(file: PublishedFile, progress: Progress | None = None) -> None:
+def download(file: PublishedFile, progress: Progress | None = None, *, silence: float = 10) -> None:
     """Fetch `file`, asking one of its addresses after the other. Blocks. Nothing happens where it is there already.
+
+    A host that sends nothing for `silence` seconds is given up.
 
     Raises:
         TakenError: another process is at it.
@@ -50,7 +51,7 @@ def download(file: PublishedFile, progress: Progress | None = None) -> None:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(file) as part:
             if not file.is_genuine():
-                _from_any(file, part, progress or (lambda host, done: None))
+                _from_any(file, part, progress or (lambda host, done: None), silence)
                 file.part.replace(file.path)
     except OSError as error:
         raise WeightsError(f"cannot write {file.part}: {error.strerror or error}") from error
@@ -78,13 +79,13 @@ def _locked(file: PublishedFile) -> Iterator[IO[bytes]]:
             return
 
 
-def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress) -> None:
+def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress, silence: float) -> None:
     """Make `part` the whole file."""
     troubles = []
     for address in file.addresses:
         host = urlsplit(address).netloc
         try:
-            _from(address, host, file, part, progress)
+            _from(address, host, file, part, progress, silence)
         except _HostError as error:
             troubles.append(f"{host}: {error}")
             continue
@@ -96,7 +97,7 @@ def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress) -> None:
     raise WeightsError(f"{file.path.name} cannot be had for now: {'; '.join(troubles)}")
 
 
-def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progress: Progress) -> None:
+def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progress: Progress, silence: float) -> None:
     """Bring `part` to its full size, going on where it ends."""
     done = os.fstat(part.fileno()).st_size
     if done > file.size:
@@ -112,7 +113,7 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
     headers = {"User-Agent": "immich-indexer"} | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(address, headers=headers)  # noqa: S310 - of a host named by us or the operator
     try:
-        with urllib.request.urlopen(request, timeout=_SILENCE) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=silence) as response:  # noqa: S310
             start = _start(response, done, file.size)
             if start != done:
                 part.truncate(0)
@@ -124,7 +125,7 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
         reason = getattr(error, "reason", None) or error
         if isinstance(error, OSError) and error.errno in _OUR_DISK and not isinstance(error, urllib.error.URLError):
             raise
-        raise _HostError(_short(reason)) from error
+        raise _HostError(_short(reason, silence)) from error
 
 
 def _start(response: http.client.HTTPResponse, done: int, size: int) -> int:
@@ -161,9 +162,9 @@ def _copy(
         raise _HostError(f"broke off after {done} of {size} bytes")
 
 
-def _short(reason: object) -> str:
+def _short(reason: object, silence: float) -> str:
     if isinstance(reason, TimeoutError):
-        return f"no answer for {_SILENCE:.0f} s"
+        return f"no answer for {silence:.0f} s"
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"its certificate is not valid ({reason.verify_message})"
     if isinstance(reason, OSError) and reason.strerror:

@@ -35,6 +35,7 @@ class Pace:
         longest: such a pause at most.
         copying: without growth, after which a file that is too short is not being copied there any more.
         told: between two lines of the log on how far it is.
+        silence: without a byte, after which a host is given up.
     """
 
     look: float = 5
@@ -42,6 +43,7 @@ class Pace:
     longest: float = 3600
     copying: float = 20
     told: float = 30
+    silence: float = 10
 
 
 class _Entry:
@@ -178,7 +180,7 @@ class Fetcher:
         for file in entry.wanted.files:
             if not entry.local.has(file):
                 self._let_it_be_copied(file, stop)
-                download(file, self._progress(entry, file, stop))
+                download(file, self._progress(entry, file, stop), silence=self._pace.silence)
 
     def _let_it_be_copied(self, file: PublishedFile, stop: threading.Event) -> None:
         """Until a file that somebody is copying there grows no more: it may be the right one in a moment."""

@@ -24,7 +24,7 @@ _GPU: Providers = [
     (_CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}),
     *_CPU,
 ]
-_KEPT = 16
+KEPT = 16
 """Shapes of one model that are kept ready: more than the photos of a library commonly have."""
 
 
@@ -149,6 +149,6 @@ class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxru
 
     def _session(self, shape: Shape) -> onnxruntime.InferenceSession:
         session = self._sessions[shape] = self._sessions.pop(shape, None) or self._open()
-        if len(self._sessions) > _KEPT:
+        if len(self._sessions) > KEPT:
             del self._sessions[next(iter(self._sessions))]
         return session

@@ -95,31 +95,36 @@ async def write(
         asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column, or
             removed an asset, between our look and our write; do it again.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute(_SQL["begin"])
-        held = await queue.hold(connection, (reading.job for reading in readings))
-        mine = [reading for reading in readings if reading.job.asset_id in held]
-        ids = [reading.job.asset_id for reading in mine]
-        eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], ids)}
-        kept = [reading for reading in mine if reading.job.asset_id in eligible]
-        await _store(connection, [reading for reading in kept if reading.digest is not None], alphabet)
-        await apply(
-            connection,
-            [reading.job.asset_id for reading in kept],
-            read=[reading.job.asset_id for reading in kept if reading.lines is not None],
-            alphabet=alphabet,
-        )
-        await connection.execute(_SQL["forget"], ids)
-        left = {reading.job for reading in kept if not reading.whole}
-        await queue.complete(connection, [reading.job for reading in mine if reading.job not in left])
-        failed = {}
-        for reading in kept:
-            job, tasks = reading.job, {"done": reading.done, "left": reading.left}
-            if reading.waiting:
-                await queue.release(job, reading.reason, reading.pause, connection=connection, **tasks)
-            elif reading.failed:
-                failed[job] = await queue.fail(job, reading.reason, connection=connection, **tasks)
-        return failed
+    return await pool.transact(lambda connection: _write(connection, queue, readings, alphabet))
+
+
+async def _write(
+    connection: Connection, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None
+) -> dict[Job, bool]:
+    await connection.execute(_SQL["begin"])
+    held = await queue.hold(connection, (reading.job for reading in readings))
+    mine = [reading for reading in readings if reading.job.asset_id in held]
+    ids = [reading.job.asset_id for reading in mine]
+    eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], ids)}
+    kept = [reading for reading in mine if reading.job.asset_id in eligible]
+    await _store(connection, [reading for reading in kept if reading.digest is not None], alphabet)
+    await apply(
+        connection,
+        [reading.job.asset_id for reading in kept],
+        read=[reading.job.asset_id for reading in kept if reading.lines is not None],
+        alphabet=alphabet,
+    )
+    await connection.execute(_SQL["forget"], ids)
+    left = {reading.job for reading in kept if not reading.whole}
+    await queue.complete(connection, [reading.job for reading in mine if reading.job not in left])
+    failed = {}
+    for reading in kept:
+        job, tasks = reading.job, {"done": reading.done, "left": reading.left}
+        if reading.waiting:
+            await queue.release(job, reading.reason, reading.pause, connection=connection, **tasks)
+        elif reading.failed:
+            failed[job] = await queue.fail(job, reading.reason, connection=connection, **tasks)
+    return failed
 
 
 async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:
@@ -127,11 +132,14 @@ async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] |
 
     `alphabet` as in `write`.
     """
-    async with pool.acquire() as connection, connection.transaction():
+
+    async def transaction(connection: Connection) -> int:
         await connection.execute(_SQL["begin"])
         eligible = [row["id"] for row in await connection.fetch(_SQL["eligible"], assets)]
         await apply(connection, eligible, alphabet=alphabet)
-    return len(eligible)
+        return len(eligible)
+
+    return await pool.transact(transaction)
 
 
 async def apply(

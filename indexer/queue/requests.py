@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from indexer.database.pool import PATIENCE, Connection, Pool, within
+from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import RequestError
@@ -90,7 +90,7 @@ async def take_in(pool: Pool, messages: asyncio.Queue[str]) -> None:
         text = await messages.get()
         try:
             message = Message.model_validate_json(text)
-            queued = await within(PATIENCE, request_once(pool, text, message.assetId, message.tasks))
+            queued = await request_once(pool, text, message.assetId, message.tasks)
         except ValidationError as error:
             _refused(
                 text, "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from indexer.database.backoff import Backoff
-from indexer.database.pool import PATIENCE, Connection, Pool, within
+from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
@@ -66,7 +66,7 @@ class Untagger:
     async def round(self) -> int:
         """Take off what can be taken off now. Returns off how many photos. Raises as `Immich.take_off`."""
         taken_off = 0
-        for row in await within(PATIENCE, self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE)):
+        for row in await self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE):
             try:
                 taken_off += await self._immich.take_off(row["tag_id"], row["assets"])
             except ForeignTagError as error:

@@ -4,8 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from indexer.database import schema
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
@@ -186,7 +184,7 @@ async def look(
     Raises:
         SchemaError: not installed.
     """
-    if isinstance(connection, asyncpg.Pool):
+    if isinstance(connection, Pool):
         async with connection.acquire() as one:
             return await look(one, owner=owner, failures=failures, lease=lease)
     version = await schema.require(connection)

@@ -1,8 +1,8 @@
-"""Whether the indexer of a host was killed, which it cannot say itself.
+"""Finds out whether the indexer of a host was killed. A process that is killed cannot log it.
 
-Each puts a marker into the database when it starts, and removes it when it ends in any other way. Who finds a marker of
-its own host starts after a crash. It was for want of memory, most likely, if the kernel has ended a process for that
-meanwhile: the machine counts those.
+An indexer puts a marker into the database when it starts, and removes it when it ends. If a starting indexer finds a
+marker of its own host, the one before was killed. Linux counts the processes that it kills because memory runs out: if
+that number has grown meanwhile, this was most likely the reason.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
 
 _SQL = queries("crashes")
-_PATIENCE = 3.0  # seconds for the database: a marker is not worth more
+_PATIENCE = 3.0  # seconds to wait for the database: a marker is not worth a longer wait
 _MB = 1 << 20
 
 
@@ -32,14 +32,14 @@ class Marker:
 
     Attributes:
         started: ISO 8601, as all times here.
-        pid: of its process.
-        boot: which start of the machine it was; None: unknown.
-        kills: how many processes of this machine the kernel had ended for want of memory by then; None: unknown.
-        limit: the container's memory in bytes; None: no limit.
+        pid: the number of its process.
+        boot: identifies the machine's last start. None: unknown.
+        kills: how many processes Linux had killed by then because memory ran out. None: unknown.
+        limit: the container's memory in bytes. None: no limit.
         needed: what the models need, in bytes.
-        crashes: how many before it on this host were killed, with less than a day between two.
+        crashes: how many indexers before it on this host were killed, with less than a day between two.
         last: when the last of these crashes was found.
-        by_kernel: whether the kernel ended a process for want of memory while that one ran.
+        by_kernel: whether Linux killed a process because memory ran out, while the indexer before it ran.
     """
 
     started: str
@@ -54,7 +54,7 @@ class Marker:
 
     @classmethod
     def read(cls, stored: str | None) -> "Marker | None":
-        """As stored; None where there is none, or one of a version that knew other things."""
+        """The marker as stored. None: there is none, or another version wrote it, with other fields."""
         with contextlib.suppress(TypeError, ValueError):
             return cls(**json.loads(stored)) if stored else None
         return None
@@ -65,28 +65,28 @@ class Marker:
         return self.limit is not None and self.limit < self.needed
 
     def sentence(self, host: str) -> str | None:
-        """For a person; None where there is nothing to learn from a single crash."""
+        """What a person should know. None: a single crash without a known reason says nothing."""
         if self.last is None or not (self.by_kernel or self.is_short or self.crashes > 1):
             return None
         when = f"{datetime.fromisoformat(self.last).astimezone():%d %B %H:%M}"
         times = "once" if self.crashes == 1 else f"{self.crashes} times"
         if not (self.by_kernel or self.is_short):
-            return f"the indexer on {host} was killed {times}, last before {when}; not for want of memory, it seems"
+            return f"the indexer on {host} was killed {times}, last before {when}; it seems that memory did not run out"
         if self.limit is None:
             todo = "this machine has too little memory for all that runs on it"
         else:
             todo = f"its container may use {self.limit // _MB} MB, and the models need some {self.needed // _MB} MB"
         return (
-            f"the indexer on {host} was killed {times}, last before {when}, for want of memory: {todo}. Raise the "
+            f"the indexer on {host} was killed {times}, last before {when}, because memory ran out: {todo}. Raise the "
             "limit, or set a smaller CLIP_MODEL, such as RN50, or TASKS=ocr"
         )
 
 
 def after(before: Marker | None, needed: int, *, now: datetime, root: Path = Path("/")) -> Marker:
-    """The marker of who starts now; `before` is the one it finds, `root` is where /proc and /sys are."""
+    """The marker of an indexer that starts now. `before`: the marker that it finds. `root`: with /proc and /sys."""
     kills = limits.memory_kills(root)
     found = Marker(now.isoformat(), os.getpid(), limits.boot(root), kills, limits.read(root).memory, needed)
-    if before is None or before.boot != found.boot:  # the machine itself stopped, and that is no riddle
+    if before is None or before.boot != found.boot:  # the whole machine was restarted
         return found
     recent = before.last is not None and now - datetime.fromisoformat(before.last) < timedelta(days=1)
     return replace(
@@ -99,10 +99,10 @@ def after(before: Marker | None, needed: int, *, now: datetime, root: Path = Pat
 
 @asynccontextmanager
 async def marked(dsn: str, needed: int) -> AsyncIterator[None]:
-    """Around the work of this host's indexer. Without a database there is no marker, and no error.
+    """Keep a marker in the database while this host's indexer works. Where the database is away, there is no error.
 
     Args:
-        dsn: where it is.
+        dsn: the database.
         needed: what the models need, in bytes.
     """
     host = socket.gethostname()
@@ -119,7 +119,7 @@ async def marked(dsn: str, needed: int) -> AsyncIterator[None]:
 
 
 async def start(connection: Connection, host: str, needed: int, *, root: Path = Path("/")) -> None:
-    """Put a marker there, in place of one that a crash left. Where its process still runs, it stays: one a host."""
+    """Write a marker, in place of one that a crash left. A marker whose process still runs stays: one a host."""
     before = Marker.read(await connection.fetchval(_SQL["marker"], host))
     if before is not None and before.pid != os.getpid() and (root / "proc" / str(before.pid)).exists():
         return
@@ -128,7 +128,7 @@ async def start(connection: Connection, host: str, needed: int, *, root: Path = 
 
 
 async def look(connection: Connection | Pool) -> list[str]:
-    """A sentence for each host whose indexer was killed of late, with what to do."""
+    """A sentence for each host whose indexer was killed recently. It says what to do."""
     rows = await connection.fetch(_SQL["crashed"])
     markers = [(row["host"], Marker.read(row["value"])) for row in rows]
     return [sentence for host, marker in markers if marker and (sentence := marker.sentence(host))]

@@ -1,4 +1,4 @@
-"""Every precondition, checked one by one, each with what to do when it fails."""
+"""Checks every precondition one by one, and says what to do where one fails."""
 
 import asyncio
 import importlib.util
@@ -38,7 +38,7 @@ _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: its name, how it went, and what was seen or is to be done."""
+    """One check: its name, its result, and what was found or has to be done."""
 
     check: str
     verdict: Verdict
@@ -46,7 +46,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """All findings, in an order in which to mend them. Never raises for what is wrong with the installation."""
+    """All findings, in the order in which to repair them. What is wrong with the installation raises nothing."""
     findings = [await asyncio.to_thread(device_finding, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
@@ -88,7 +88,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
-    """Where the models run, and why not on the GPU that is there; `driver` and `build` are this machine's."""
+    """Where the models run, and why they do not use a GPU that is there. `driver` and `build`: of this machine."""
     from indexer.models.device import choose_device
     from indexer.models.ocr_engines import engine_gpu_trouble
 
@@ -105,7 +105,7 @@ def device_finding(settings: Settings, driver: "Driver | None" = None, build: "B
 
 
 async def _engines(connection: Connection, _: Settings) -> Finding:
-    """What the indexers say of their models."""
+    """What the indexers report about their models."""
     away = [
         (worker, part, engine)
         for worker in await backlog.workers(connection)
@@ -118,7 +118,7 @@ async def _engines(connection: Connection, _: Settings) -> Finding:
     said = "; ".join(engine.sentence(part, worker.name, wanting.get(part, 0)) for worker, part, engine in away)
     waits = all(engine.state == Phase.WAITING for *_, engine in away)
     return Finding(
-        "models at work", "advice" if waits else "fails", f"{said}. Nothing is lost: it is tried again by itself"
+        "models at work", "advice" if waits else "fails", f"{said}. Nothing is lost: it is tried again automatically"
     )
 
 
@@ -133,7 +133,7 @@ def _weights(settings: Settings) -> Finding:
             return Finding("weights", verdict, text)
         checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
         note = checkpoint.note
-    except (WeightsError, OSError) as error:  # the latter where its folder may not be looked into
+    except (WeightsError, OSError) as error:  # OSError: its folder may not be read
         return Finding("weights", "fails", str(error))
     if note is not None:
         return Finding(
@@ -171,7 +171,7 @@ def _local_faces(settings: Settings) -> Finding:
         _, text = _on_their_way(settings, wanted, download, "immich-indexer models fetch --faces")
         return Finding(
             "faces",
-            "advice",  # Immich may ask somebody else for faces
+            "advice",  # Immich may ask another server for faces
             "IMMICH_ML_URL names no server, so the gateway cannot answer for faces yet. If Immich asks it, set "
             f"IMMICH_ML_URL=http://immich-machine-learning:3003, or wait: {text}",
         )
@@ -181,7 +181,7 @@ def _local_faces(settings: Settings) -> Finding:
 
 
 def _on_their_way(settings: Settings, wanted: ModelFiles, download: DownloadState, command: str) -> tuple[Verdict, str]:
-    """What to do about weights that are missing: nothing, most of the time."""
+    """What to do about missing weights. Most of the time: nothing."""
     if not download.size:
         return "fails", download.sentence
     if model_files.is_closed(wanted):
@@ -282,7 +282,7 @@ async def _width(connection: Connection, settings: Settings) -> Finding:
 
 async def _foreign(connection: Connection, settings: Settings) -> Finding:
     if "clip" not in settings.tasks:
-        return Finding("other models' vectors", "ok", "not our business: TASKS lacks clip")
+        return Finding("other models' vectors", "ok", "not checked: TASKS has no clip")
     await schema.require(connection)
     found = await reconcile.foreign_vectors(connection)
     alive = any(worker.seen_seconds <= settings.lease_seconds for worker in await backlog.workers(connection))
@@ -329,7 +329,7 @@ async def _media(connection: Connection, settings: Settings) -> Finding:
         local = settings.path_map()(path)
         data = await Media.of(settings).read(path)
         await asyncio.to_thread(images.dimensions, data, max_pixels=settings.max_megapixels * 1_000_000)
-    except ForbiddenError as error:  # the folder is there, so nothing about paths is to be changed
+    except ForbiddenError as error:  # the folder exists, so MEDIA_PATH_MAP is right
         return Finding("media", "fails", str(error))
     except (PictureError, MediaError) as error:
         return Finding(

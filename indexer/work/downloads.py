@@ -1,4 +1,4 @@
-"""Tells everybody, through the database, how far the weights are that an indexer waits for."""
+"""Writes the progress of an indexer's downloads into the database, where `status` and the console read it."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from indexer.database.pool import PATIENCE, Connection, Pool, within
+from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.models.fetcher import Fetcher
@@ -18,25 +18,24 @@ from indexer.models.model_files import DownloadState
 log = structlog.get_logger()
 
 _SQL = queries("downloads")
-_PAUSE = 2.0  # seconds between two looks
 
 
-async def tell(pool: Pool, worker: UUID, fetcher: Fetcher) -> None:
-    """Keep what `worker` tells of its downloads up to date, for ever."""
+async def tell(pool: Pool, worker: UUID, fetcher: Fetcher, interval: float) -> None:
+    """Every `interval` seconds, until cancelled, write what has changed in the downloads of `worker`."""
     told: str | None = None
     while True:
         now = _written([download for download in fetcher.downloads if download.missing])
         if now != told:
             try:
-                await within(PATIENCE, pool.execute(_SQL["tell"], str(worker), now))
+                await pool.execute(_SQL["tell"], str(worker), now)
                 told = now
-            except TROUBLE as error:  # the others say that there is no database
-                log.debug("cannot tell of the weights", error=explain(error))
-        await asyncio.sleep(_PAUSE)
+            except TROUBLE as error:  # other tasks log that the database is away
+                log.debug("cannot write the progress of downloads", error=explain(error))
+        await asyncio.sleep(interval)
 
 
 async def told(connection: Connection | Pool) -> list[DownloadState]:
-    """What living workers wait for."""
+    """The downloads that living workers wait for."""
     return [_read(row["one"]) for row in await connection.fetch(_SQL["told"])]
 
 
@@ -45,7 +44,7 @@ def _written(downloads: Sequence[DownloadState]) -> str:
 
 
 def _read(text: str) -> DownloadState:
-    """Also one that another version wrote."""
+    """A state as stored. Another version may have written it, with other fields."""
     known = {field.name for field in fields(DownloadState)}
     given = {name: value for name, value in json.loads(text).items() if name in known}
     if given.get("next_try"):

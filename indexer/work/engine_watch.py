@@ -1,4 +1,4 @@
-"""Writes down for all to see how this worker's engines are, and notices when one has another model."""
+"""Writes the state of this worker's engines into the database, and notices when one has another model."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import json
 import structlog
 
 from indexer.database.backoff import Backoff
-from indexer.database.pool import within
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.models.hosted import name_of
@@ -18,29 +17,32 @@ log = structlog.get_logger()
 
 
 class OtherModelsError(IndexerError):
-    """An engine has a model that was not there when work began: all is to begin anew, with that."""
+    """An engine has opened another model than when work began: the worker has to start again with it."""
 
 
 class EngineWatch:
-    """Of one worker; `patience`: seconds to wait for an answer of the database."""
+    """Watches the engines of one worker."""
 
-    def __init__(self, queue: Queue, models: Models, patience: float) -> None:
+    def __init__(self, queue: Queue, models: Models) -> None:
         self._queue = queue
         self._models = models
-        self._patience = patience
 
     @property
     def names(self) -> tuple[str | None, str | None]:
-        """Of the models; None where the task is off, or its model is not known yet."""
+        """The names of the models. None: the task is off, or its model is not known yet."""
         return name_of(self._models.clip), name_of(self._models.ocr)
 
     @property
     def _opened(self) -> list[str | None]:
-        """The names of those that were opened."""
+        """The names of the models that were opened."""
         return [engine.facts.name if engine.facts else None for engine in self._models.engines.values()]
 
     async def run(self) -> None:
-        """Write down each change, until one has another model: raises OtherModelsError then."""
+        """Write each change of state, until an engine has another model.
+
+        Raises:
+            OtherModelsError: one has.
+        """
         loop, changed, opened = asyncio.get_running_loop(), asyncio.Event(), self._opened
 
         def ring() -> None:
@@ -56,10 +58,10 @@ class EngineWatch:
                 changed.clear()
                 told = {task: engine.state.as_json for task, engine in engines.items()}
                 try:
-                    await within(self._patience, self._queue.tell_engines(json.dumps(told)))
+                    await self._queue.tell_engines(json.dumps(told))
                     backoff.after(None)
                     await changed.wait()
                 except TROUBLE as error:
-                    log.debug("cannot tell how the engines are", error=explain(error))
+                    log.debug("cannot write the state of the engines", error=explain(error))
                     await asyncio.sleep(backoff.after(error))
         raise OtherModelsError(f"the models are {' and '.join(name for name in self.names if name)} now")

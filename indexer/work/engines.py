@@ -1,4 +1,4 @@
-"""The engines of a pipeline: which are ready, what came of a photo in each, and what one has read that was sick."""
+"""The engines of a pipeline: which are ready, how each dealt with a photo, and what a sick one has read."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,7 @@ from indexer.queue.tasks import Part
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Suspects, pause_after
+from indexer.work.pace import WorkerPace
 from indexer.work.verdicts import Verdict
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ _MOST = 100_000  # photos remembered that an engine has read since it was last k
 
 @dataclass
 class Outcome:
-    """Why parts of a photo were not read, as those of `Reading`."""
+    """Why parts of a photo were not read. The fields are those of `Reading`."""
 
     failed: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
@@ -39,19 +40,20 @@ class Outcome:
 
 
 class Engines:
-    """Of one pipeline; a model without an engine is always ready.
+    """The engines of one pipeline. A model without an engine is always ready.
 
     Attributes:
-        parts: what there is a model for.
+        parts: those for which there is a model.
     """
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Inference, pace: WorkerPace) -> None:
+        self._pace = pace
         models: dict[Part, object] = {"clip": inference.clip, "ocr": inference.ocr}
         self.parts = [part for part, model in models.items() if model is not None]
         self._engines = {part: model.engine for part, model in models.items() if isinstance(model, Hosted)}
         self._unproven = {part: Unproven(engine) for part, engine in self._engines.items()}
-        self._failures = {part: Suspects() for part in self.parts}  # that are nobody's fault, as for want of memory
-        self._traced: dict[str, str] = {}  # the reason that was logged last, by the part
+        self._failures = {part: Suspects() for part in self.parts}  # no photo's fault, such as missing memory
+        self._traced: dict[str, str] = {}  # for each part, the reason that was logged last
 
     @property
     def ready(self) -> list[Part]:
@@ -59,14 +61,14 @@ class Engines:
         return [part for part in self.parts if self.is_ready(part)]
 
     def is_ready(self, part: Part) -> bool:
-        """Whether its model takes work."""
+        """Whether the model of `part` takes work."""
         return part not in self._engines or self._engines[part].state.is_ready
 
     @contextmanager
     def watched(self, changed: Callable[[], None], again: Callable[[Part, list[UUID]], None]) -> Iterator[None]:
-        """While the block lasts call, in this loop, `changed` where one may be ready now, and `again` for photos.
+        """While the block lasts, call `changed` when an engine may have become ready. Both are called in this loop.
 
-        An engine has read those that was found to be sick: they are to be read again.
+        `again` is called with photos that have to be read again: the engine that read them was then found to be sick.
         """
         loop = asyncio.get_running_loop()
 
@@ -79,7 +81,7 @@ class Engines:
 
         def is_lost(part: Part, proven: float) -> None:
             if assets := self._unproven[part].take(proven):
-                log.error("reading photos again that a sick engine has read", part=part, photos=len(assets))
+                log.error("an engine was sick: reading again what it has read", part=part, photos=len(assets))
                 again(part, assets)
 
         with contextlib.ExitStack() as stack:
@@ -89,12 +91,18 @@ class Engines:
             yield
 
     def outcome(self, asset: UUID, asked: Mapping[Part, bool], made: Made) -> Outcome:
-        """Why parts of a photo, of those wanted of it, were not read. `asked`: whether its engine was, being ready."""
+        """Why parts of a photo were not read.
+
+        Args:
+            asset: the photo.
+            asked: the parts that were wanted, and whether the engine of each was ready, and so was asked.
+            made: what the engines answered.
+        """
         outcome = Outcome()
         for part, was_asked in asked.items():
             error = made.failed.get(part) if was_asked else self._engines[part].away()
             if error is None and part in self._engines and self._engines[part].replaced != made.replaced[part]:
-                error = self._engines[part].away()  # it may have been sick already when it answered
+                error = self._engines[part].away()  # perhaps it was already sick when it answered
             if error is None:
                 self._failures[part].succeeded(asset)
                 if part in self._unproven:
@@ -103,10 +111,10 @@ class Engines:
                 outcome.failed[part] = clean(reason_of(error))
             else:
                 outcome.waiting[part] = clean(reason_of(error))
-                if not isinstance(error, EngineAwayError):  # which says by itself when it is there again
+                if not isinstance(error, EngineAwayError):  # the engine tells when it is ready again
                     self.trace(part, asset, error)
                     self._failures[part].failed(asset)
-                    outcome.pause = max(outcome.pause, pause_after(self._failures[part].failures(asset)))
+                    outcome.pause = max(outcome.pause, pause_after(self._failures[part].failures(asset), self._pace))
         return outcome
 
     def trace(self, part: str, asset: UUID, error: Exception) -> None:

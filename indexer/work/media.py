@@ -1,4 +1,4 @@
-"""Immich's folder of previews, which may lie on a disk or a network that stalls."""
+"""Reads previews from Immich's folder, which may be on a disk or a network that stops answering."""
 
 import asyncio
 import contextlib
@@ -13,31 +13,31 @@ from indexer.errors import IndexerError, PictureError, words_of
 from indexer.images import PathMap
 from indexer.settings import Settings
 
-_READERS = 8  # files read at once: a slow disk must not keep the models waiting
-_MOST_HANGING = 500  # reads given up on that have not ended: more, and nobody is there to answer
+_READERS = 8  # files read at once, so that the models need not wait for a slow disk
+_MOST_HANGING = 500  # reads that have timed out and still hang. With more the disk counts as gone
 
 
 class MediaError(IndexerError):
-    """The folder, or a file in it, does not answer: no photo's fault, and worth another try later."""
+    """The folder, or a file in it, cannot be read now. No photo is to blame: it is tried again later."""
 
 
 class UnreadableError(MediaError):
-    """A file is there and cannot be read: its own fault, or that of the folder, the disk or this process."""
+    """A file exists and cannot be read, because of itself, of its folder, of the disk or of this process."""
 
 
 class ForbiddenError(UnreadableError):
-    """The user that this process runs as may not read a file; the text says which user, and what to set."""
+    """The user of this process may not read a file. The text says which user it is, and what to set."""
 
 
 class Media:
-    """Reads previews, each in a thread of its own, for nothing can stop a read that hangs.
+    """Reads each preview in a thread of its own, because a read that hangs cannot be stopped.
 
-    Such a thread is left behind and its place given to the next file. A file whose read still hangs is not read again
-    until that read has ended, so that files that never answer cost their time once and no more.
+    After `timeout` its thread is left alone, and the next file is read. A file whose read still hangs is not read again
+    until that read has ended. So a file that never answers costs its timeout only once.
 
     Args:
         path_map: where previews are.
-        max_bytes: larger ones are refused.
+        max_bytes: larger files are refused.
         timeout: seconds that reading one may take.
     """
 
@@ -58,30 +58,30 @@ class Media:
         )
 
     async def read(self, immich_path: str, *, interactive: bool = False) -> bytes:
-        """The file that Immich calls `immich_path`; `interactive` does not wait for others.
+        """The content of the file that Immich calls `immich_path`. `interactive`: without waiting for other reads.
 
         Raises:
             PictureError: the file is missing, no file, empty or too large.
-            UnreadableError: it cannot be read, as a ForbiddenError where this process may not.
-            MediaError: the folder is not there, or the file does not come in time.
+            UnreadableError: it cannot be read. ForbiddenError, where this process may not read it.
+            MediaError: the folder is missing, or reading takes too long.
         """
         path = self._path_map(immich_path)
         async with contextlib.nullcontext() if interactive else self._places:
             if path in self._hanging:
-                raise MediaError(f"an earlier read of {path} has not ended yet: is its disk there?")
+                raise MediaError(f"an earlier read of {path} still hangs: does its disk answer?")
             if len(self._hanging) >= _MOST_HANGING:
-                raise MediaError(f"{_MOST_HANGING} previews do not come, so {path} is not tried: is its disk there?")
+                raise MediaError(f"{_MOST_HANGING} reads hang, so {path} is not read: does its disk answer?")
             future: Future[bytes] = Future()
-            future.set_running_or_notify_cancel()  # so that giving up on it here does not end it
-            # A daemon: a read that hangs must not keep the process from ending.
+            future.set_running_or_notify_cancel()  # so that the timeout below does not cancel it
+            # A daemon thread: a read that hangs must not keep the process from ending.
             threading.Thread(target=self._run, args=(path, future), name="read", daemon=True).start()
             try:
                 async with asyncio.timeout(self._timeout):
                     return await asyncio.wrap_future(future)
             except TimeoutError:
                 self._hanging.add(path)
-                future.add_done_callback(lambda _: self._hanging.discard(path))  # at once, if it has just ended
-                raise MediaError(f"{path} did not come within {self._timeout:g} s: is its disk there?") from None
+                future.add_done_callback(lambda _: self._hanging.discard(path))  # called at once if it has just ended
+                raise MediaError(f"{path} was not read within {self._timeout:g} s: does its disk answer?") from None
 
     def _run(self, path: Path, future: "Future[bytes]") -> None:
         try:
@@ -100,15 +100,15 @@ class Media:
                 f"preview unreadable: {path}: {why}; may we read that folder, is its disk well?"
             ) from error
         except PictureError:
-            # Immich keeps previews as thumbs/owner/ab/cd/name. Where not even `thumbs` is there, nothing is mounted.
+            # Immich keeps previews as thumbs/owner/ab/cd/name. Where `thumbs` is missing, its folder is not mounted.
             thumbs = path.parents[min(3, len(path.parents) - 1)]
-            if os.path.isdir(thumbs):  # noqa: PTH112 - unlike Path's, does not raise where it may not look
+            if os.path.isdir(thumbs):  # noqa: PTH112 - unlike Path.is_dir, it raises nothing where rights are missing
                 raise
             raise MediaError(f"{thumbs} is not there: is Immich's folder mounted? (MEDIA_PATH_MAP)") from None
 
 
 def _forbidden(path: Path) -> str:
-    """Who may not read it, because of what, and what to do."""
+    """Which user may not read `path`, because of which folder or file, and what to do."""
     user = f"permission denied for user {os.geteuid()}"
     for place in [*reversed(path.parents), path]:
         try:

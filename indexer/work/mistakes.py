@@ -1,4 +1,4 @@
-"""What was given up though the photo was not to blame: by versions that charged photos with whatever happened."""
+"""Photos that earlier versions gave up though they were not to blame: those counted every error against the photo."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,15 +13,18 @@ _SQL = queries("queue")
 
 
 async def find(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:
-    """Which of those given up, all or those of `assets`, the machine was to blame for."""
+    """The photos, of all or of `assets`, that were given up for an error of the machine."""
     reasons = await backlog.given_up(connection, assets)
     return [asset for asset, reason in reasons.items() if verdicts.of_reason(reason) is Verdict.MACHINE]
 
 
 async def undo(pool: Pool) -> int:
-    """Try those again, once in the life of an installation. Returns how many there were."""
-    async with pool.acquire() as connection, connection.transaction():
-        if await connection.fetchval(_SQL["judge"]) is None:
-            return 0
-        found = await find(connection)
-        return len(await requests.retry(connection, found)) if found else 0
+    """Try these photos again, once in the life of an installation. Returns how many there were."""
+    return await pool.transact(_undo)
+
+
+async def _undo(connection: Connection) -> int:
+    if await connection.fetchval(_SQL["judge"]) is None:
+        return 0
+    found = await find(connection)
+    return len(await requests.retry(connection, found)) if found else 0

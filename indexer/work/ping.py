@@ -1,4 +1,4 @@
-"""`python -m indexer.work.ping`: whether the indexer of this host is at work, for a container's health check."""
+"""`python -m indexer.work.ping`: a container's health check, whether the indexer of this host works."""
 
 import asyncio
 import socket
@@ -10,11 +10,11 @@ from indexer.errors import IndexerError
 from indexer.queue import backlog
 from indexer.settings import Settings
 
-_LEASES = 3.0  # without a heartbeat before it counts as ill: Docker asks three times more before it says so
+_LEASES = 3.0  # without a heartbeat, until it counts as unhealthy. Docker asks three more times before it says so
 
 
 async def trouble(settings: Settings, host: str) -> str | None:
-    """What is wrong with the indexer of that host, in words; None while its heart beats."""
+    """What is wrong with the indexer of that host, as a sentence. None: nothing."""
     try:
         connection = await connect(settings.dsn)
         try:

@@ -1,11 +1,10 @@
-"""Claim, read, infer, write: photos on their way, stages overlapped, a bounded number of them at once."""
+"""Claims jobs, reads their files, runs the models and writes the results. Several photos are under way at once."""
 
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -28,31 +27,30 @@ from indexer.work import verdicts
 from indexer.work.engines import Engines, reason_of
 from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
+from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.verdicts import Verdict
 from indexer.work.writer import Writer
 
 log = structlog.get_logger()
-T = TypeVar("T")
 
-_REQUESTS = 8  # photos that persons wait for, under way beyond all others
-_COMPARE = 5.0  # seconds between two looks whether the database holds for us exactly the jobs that we know of
+_REQUESTS = 8  # photos that a person waits for are under way in addition to the others, up to this number
 
 
 class Pipeline:
     """Works on the queue until told to stop.
 
     Args:
-        pool: connections to the database.
+        pool: connections to the database. Its patience should be short: one connection may be dead while the others
+            work, and the next try uses another one.
         queue: this worker's view of the queue.
         inference: the models.
-        media: where previews are.
-        batch: photos claimed at once; up to twice as many are under way, and a few that persons wait for.
-        patience: seconds to wait for an answer of the database before asking again over another connection: a single
-            one may be dead while all others, the heartbeat's too, are well.
-        outage: who says that the database is waited for.
+        media: reads previews.
+        batch: photos claimed at once. Up to twice as many are under way, and a few that persons wait for.
+        outage: logs that the database is waited for.
+        pace: how often to look, and how long to wait.
 
     Attributes:
-        reading: how what files are read and decoded with is.
+        reading: whether files can be read and decoded.
     """
 
     def __init__(
@@ -63,29 +61,29 @@ class Pipeline:
         media: Media,
         *,
         batch: int = 8,
-        patience: float,
         outage: Outage | None = None,
+        pace: WorkerPace = USUAL,
     ) -> None:
-        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"))
-        self._engines = Engines(inference)
+        self._pace = pace
+        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"), self._pace)
+        self._engines = Engines(inference, self._pace)
         self._pool = pool
         self._queue = queue
         self._inference = inference
         self._media = media
         self._batch = batch
-        self._patience = patience
         self._under_way: dict[asyncio.Task[None], Job] = {}
-        self._outage = outage or Outage("the database")
+        self._outage = outage or Outage("the database", soon=self._pace.outage)
         alphabet = alphabet_of(inference.ocr)
-        self._writer = Writer(pool, queue, alphabet, self._outage, patience=patience)
+        self._writer = Writer(pool, queue, alphabet, self._outage, self._pace)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
-        """Work until `stop`. `notified`: there may be something to do. Otherwise we look every `idle()` seconds."""
+        """Work until `stop`. Looks for jobs when `notified` is set, and every `idle()` seconds."""
         with self._engines.watched(notified.set, self._read_again):
-            async with asyncio.TaskGroup() as self._tasks:  # what fails unexpectedly in one of them ends them all
+            async with asyncio.TaskGroup() as self._tasks:  # an unexpected error in one task ends all of them
                 self._loops = [
                     self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
                     self._tasks.create_task(self._writer.run(), name="writer"),
@@ -96,7 +94,7 @@ class Pipeline:
         self._tasks.create_task(self._writer.insist(again))
 
     async def stop(self, grace: float) -> None:
-        """Claim nothing more, finish what is under way within `grace` seconds, and give back the rest."""
+        """Claim nothing more, finish what is under way within `grace` seconds, and release the other jobs."""
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
@@ -105,10 +103,10 @@ class Pipeline:
         tasks = [*self._loops, *self._under_way]
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=1)  # what they have sent to the database is done or undone
+        await asyncio.wait(tasks, timeout=1)  # statements already sent end, or are rolled back
         self._inference.close()
         if left := await within(2, self._queue.release_all()):
-            log.info("gave back", photos=left)
+            log.info("released what was not finished", photos=left)
 
     @property
     def photos(self) -> int:
@@ -119,28 +117,22 @@ class Pipeline:
     def _load(self) -> int:
         return len(self._under_way) + len(self._writer.unwritten)
 
-    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the database answers. Raises TimeoutError where it does not for `patience` seconds."""
-        return await within(self._patience, work)
-
     async def _claim_all(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
-        compare = loop.time()  # when to see next whether the database holds for us exactly the jobs that we know of
+        compare = loop.time()  # when to check next that our claims in the database are the jobs that we work on
         backoff = Backoff(1)
         while not self._stopping.is_set():
             try:
-                # An answer may have been lost with its connection. And a claim that was given up may come late: its
-                # server process was frozen, or its line.
+                # They may differ: the answer to a claim was lost with its connection. Or a claim that had timed out was
+                # done after all, by a server process that had been frozen.
                 if loop.time() >= compare:
-                    await self._answer(
-                        self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
-                    )
-                    compare = loop.time() + _COMPARE
+                    await self._queue.release_all(but=[*self._under_way.values(), *self._writer.unwritten])
+                    compare = loop.time() + self._pace.compare
                 claimed = await self._claim(notified, idle)
-            except Exception as error:  # whatever it is, no photo is concerned yet
+            except Exception as error:  # no photo is to blame: none was started yet
                 self._outage.goes_on("claims", explain(error))
                 compare = loop.time()
-                notified.set()  # what it told of was perhaps not looked at
+                notified.set()  # the inbox was perhaps not drained
                 await self._pause(backoff.after(error))
                 continue
             backoff.after(None)
@@ -151,21 +143,21 @@ class Pipeline:
                 await self._wait(notified, min(idle(), self.reading.wait or idle()))
 
     async def _claim(self, notified: asyncio.Event, idle: Callable[[], float]) -> bool:
-        """Claim and start what there is room for. False: there is nothing to do, or no room."""
+        """Claim and start as many jobs as there is room for. False: there is no job, or no room."""
         await self._take_in(notified)
         if self._load >= self._batch:
             await self._claim_requests()
             return False
-        if self.reading.due and (jobs := await self._answer(self._queue.claim(1))):
+        if self.reading.due and (jobs := await self._queue.claim(1)):
             await self._start(jobs, notified, idle, tries=True)
             return True
-        jobs = await self._answer(self._queue.claim(self._batch, self._choice))
+        jobs = await self._queue.claim(self._batch, self._choice)
         await self._start(jobs, notified, idle)
         return bool(jobs)
 
     @property
     def _choice(self) -> Choice:
-        """Jobs that something can be done for now."""
+        """Which jobs to claim: those of which a part can be done now."""
         ready = self._engines.ready
         if not ready or not self.reading.well:
             return Choice(self.reading.tasks, strictly=True)
@@ -176,7 +168,7 @@ class Pipeline:
     async def _start(
         self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], *, tries: bool = False
     ) -> None:
-        """Start what was claimed; one that has to be alone when nothing else is under way."""
+        """Start `jobs`. A job that has to run alone starts when no other is under way."""
         alone = any(job.alone for job in jobs)
         if alone:
             await self._clear(notified, idle)
@@ -187,33 +179,33 @@ class Pipeline:
     async def _take_in(self, notified: asyncio.Event) -> None:
         """Drain the inbox into the queue: when we are notified, and when there is room."""
         heard = notified.is_set()
-        notified.clear()  # before looking: what comes, or ends, while we look rings again
+        notified.clear()  # before looking: what arrives or ends meanwhile sets it again
         self._room.clear()
         if heard or self._load < self._batch:
-            while await self._answer(self._queue.drain()) >= 10_000:
+            while await self._queue.drain() >= 10_000:
                 pass
         if heard:
             await self._promote()
 
     async def _claim_requests(self) -> None:
-        """Start what persons wait for, whether there is room or not."""
+        """Start jobs that a person waits for, also where there is no room for others."""
         room = _REQUESTS - sum(job.interactive for job in self._under_way.values())
-        if room > 0 and (jobs := await self._answer(self._queue.claim_requests(room, self._choice))):
+        if room > 0 and (jobs := await self._queue.claim_requests(room, self._choice)):
             await self._start_all(jobs)
 
     async def _promote(self) -> None:
-        """Begin anew, before all others, what waits its turn here and a person asks for now."""
+        """Start background jobs again, as the first, that a person has asked for since they were claimed."""
         ahead = {job.asset_id: task for task, job in self._under_way.items() if not job.interactive}
-        asked = await self._answer(self._queue.asked_meanwhile(list(ahead))) if ahead else {}
-        # What has been read by now, and cannot be stopped, goes back to the queue when it is written.
+        asked = await self._queue.asked_meanwhile(list(ahead)) if ahead else {}
+        # A photo that was already read is written. As it was asked for since, its job then goes back to the queue.
         if stopped := {asset: generation for asset, generation in asked.items() if ahead[asset].cancel()}:
-            await self._start_all(await self._answer(self._queue.promote(stopped)))
+            await self._start_all(await self._queue.promote(stopped))
 
     async def _start_all(self, jobs: Sequence[Job], *, tries: bool = False) -> None:
-        """Start `jobs`; it is one where it `tries` whether files can be read again."""
+        """Start `jobs`. `tries`: it is a single one, and shows whether files can be read again."""
         if not jobs:
             return
-        known = await self._answer(photos.describe(self._pool, [job.asset_id for job in jobs]))
+        known = await photos.describe(self._pool, [job.asset_id for job in jobs])
         for job in jobs:
             if tries:
                 self.reading.begin(job.asset_id)
@@ -228,7 +220,7 @@ class Pipeline:
         self._room.set()
 
     async def _clear(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
-        """Until nothing is under way any more; what persons wait for is still taken in."""
+        """Wait until nothing is under way. Jobs that a person waits for are still started meanwhile."""
         while self._load and not self._stopping.is_set():
             await self._wait(notified, idle())
             await self._take_in(notified)
@@ -241,7 +233,7 @@ class Pipeline:
             await self._room.wait()
 
     async def _wait(self, notified: asyncio.Event, idle: float) -> None:
-        """Until something rings, or something has ended, or it is time to look anyway."""
+        """Wait for a notification, for the end of a job, or for `idle` seconds."""
         tasks = [asyncio.ensure_future(event.wait()) for event in (self._room, self._stopping, notified)]
         done, _ = await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -255,11 +247,11 @@ class Pipeline:
                 await self._stopping.wait()
 
     async def _one(self, job: Job, photo: Photo | None) -> None:
-        """One photo, from its file to a reading."""
+        """Read one photo, and put its reading, or how it failed, to be written."""
         try:
             reading = await self._read(job, photo)
         except Exception as error:
-            if isinstance(error, MediaError) and not isinstance(error, UnreadableError):  # of this file, for now
+            if isinstance(error, MediaError) and not isinstance(error, UnreadableError):  # perhaps of this file alone
                 log.error("cannot reach a preview", error=str(error))
                 await self._writer.release(job, str(error))
             elif verdicts.of(error) is Verdict.PHOTO:
@@ -284,7 +276,7 @@ class Pipeline:
         data = await self._media.read(photo.path, interactive=job.interactive)
         digest = hashlib.sha256(data).digest()
         clip, ocr = self._inference.clip, self._inference.ocr
-        # The same picture, read by the same model, reads the same: only who asks for it has it read again regardless.
+        # The same model reads the same in the same picture. So it is read again only if somebody asked for that.
         stale = digest != photo.digest
         wants: dict[Part, bool] = {
             "clip": clip is not None and (stale or "clip" in again or photo.clip_model != name_of(clip)),

@@ -1,12 +1,12 @@
-"""Finds what every event missed, and puts it right: on start, every few minutes, and on demand.
+"""Finds photos of which no event told, and puts them right: at the start, every few minutes, and when asked.
 
-Compares what is with what should be: a crash, a backup restored, Immich wiping its vectors, a change of model, an
-import made while nothing listened, all heal here, without anybody having to notice.
+It compares what Immich's tables hold with what they should hold. So they become right again after a crash, a restored
+backup, a change of model, an import while our triggers were missing, and after Immich has emptied its vectors.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -16,31 +16,30 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from indexer.database import rights, schema
-from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connect, connect_to_immich, hang_up, within
+from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
 from indexer.photos import lexical, results
 from indexer.queue import tags
 from indexer.text import tokens
 from indexer.work import verdicts
+from indexer.work.pace import USUAL, WorkerPace
 
 log = structlog.get_logger()
 
-PAGE = 5_000  # ids looked at in one statement
+PAGE = 5_000  # ids that one statement looks at
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
-_ADVISORY = 0x1DE8E6  # one reconciler at a time, however many indexers
-_BEAT = 15.0  # seconds between two signs of life of whoever reconciles
-_FROZEN = "60s"  # without one, after which another takes its turn: that process is frozen, or its line dead
+_ADVISORY = 0x1DE8E6  # the advisory lock of the one indexer that reconciles
 _START = UUID(int=0)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
-_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload are over long before
+_RECENT = timedelta(minutes=30)  # Immich's own jobs for an upload take much less
 _SQL = queries("reconcile")
 T = TypeVar("T")
 
 
 @dataclass
 class Repairs:
-    """What one round found: photos queued for inference, photos put right from our own copy, photos forgotten."""
+    """What one round did: photos queued to be read, photos restored from our own copy, photos forgotten."""
 
     queued: int = 0
     restored: int = 0
@@ -52,7 +51,7 @@ class Repairs:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Photos with a vector of another model: in the queue, given up, or neither (`backfill` queues those)."""
+    """How many photos have a vector of another model: queued, given up, or missed (`backfill` queues these)."""
 
     missed: int
     queued: int
@@ -60,13 +59,14 @@ class Foreign:
 
 
 class Reconciler:
-    """Compares and heals.
+    """Finds and repairs what is missing or wrong.
 
     Args:
         pool: connections to the database.
-        dsn: the database, for a connection of its own when the schema has to be repaired.
+        dsn: the database. The lock, and a repair of the schema, need connections of their own.
         clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
         alphabet: the characters that the OCR model knows, None where it knows all.
+        pace: how often to send a heartbeat.
     """
 
     def __init__(
@@ -76,14 +76,16 @@ class Reconciler:
         clip_model: str | None,
         ocr_model: str | None,
         alphabet: frozenset[str] | None = None,
+        pace: WorkerPace = USUAL,
     ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._models = (clip_model, ocr_model)
         self._alphabet = alphabet
+        self._pace = pace
 
     async def round(self, *, thorough: bool) -> Repairs | None:
-        """One round; None when another indexer is at it. `thorough` compares every vector, not just recent ones.
+        """Run one round. None: another indexer is reconciling. `thorough` compares all vectors, not only recent ones.
 
         Raises:
             TimeoutError: the database did not answer, or not over this connection.
@@ -93,84 +95,70 @@ class Reconciler:
             return await self._compare(thorough=thorough) if ours else None
 
     async def vectors_file(self) -> int | None:
-        """Number of the file that Immich's vectors are in. Another one: it emptied them, and has queued none again."""
-        number: int | None = await self._answer(self._pool.fetchval(_SQL["vectors_file"]))
+        """The number of the file with Immich's vectors. It changes when Immich empties them, and queues nothing."""
+        number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
         return number
-
-    async def _answer(self, work: Coroutine[Any, Any, T]) -> T:
-        return await within(PATIENCE, work)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:
-        """Whether it is our turn, for as long as the block lasts and this process gives signs of life."""
+        """Whether this indexer may reconcile. It may until the block ends, or its heartbeat stops."""
         guard = await connect(self._dsn)
         beating = None
         try:
-            await self._answer(guard.execute(f"SET idle_session_timeout = '{_FROZEN}'"))
-            ours = bool(await self._answer(guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
+            patience, lost = self._pool.patience, round(1000 * self._pace.turn_lost)
+            await within(patience, guard.execute(f"SET idle_session_timeout = {lost}"))
+            ours = bool(await within(patience, guard.fetchval("SELECT pg_try_advisory_lock($1)", _ADVISORY)))
             if ours:
-                beating = asyncio.create_task(_beat(guard))
+                beating = asyncio.create_task(_beat(guard, self._pace.turn_beat))
             yield ours
         finally:
             if beating is not None:
                 beating.cancel()
-            await hang_up(guard)  # also where this is cancelled meanwhile, though not politely then
+            await hang_up(guard)  # also where this is cancelled, which only aborts the connection
 
     async def _mend_schema(self) -> None:
-        """After Immich restored a backup its tables are new, and our triggers gone."""
-        if await self._answer(self._is_current()):
-            await self._answer(self._check_rights())
+        """Install our schema again where it is not whole. When Immich restores a backup, our triggers are lost."""
+        if await self._pool.run(schema.is_current):
+            await self._pool.run(rights.require)
             return
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
-        own = await self._answer(connect_to_immich(self._dsn))
+        own = await connect_to_immich(self._dsn)
         try:
             change = await within(INSTALLING, schema.install(own))
         finally:
             await hang_up(own)
         log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
 
-    async def _check_rights(self) -> None:
-        async with self._pool.acquire() as connection:
-            await rights.require(connection)
-
-    async def _is_current(self) -> bool:
-        async with self._pool.acquire() as connection:
-            return await schema.is_current(connection)
-
-    async def _width(self) -> int:
-        async with self._pool.acquire() as connection:
-            return await schema.vector_width(connection)
-
     async def _compare(self, *, thorough: bool) -> Repairs:
         found = Repairs()
-        found.forgotten = int((await self._answer(self._pool.execute(_SQL["orphans"]))).split()[-1])
+        found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
         found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
-        width = await self._answer(self._width())
+        width = await self._pool.run(schema.vector_width)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
-        found.queued = await self.enqueue_missing() + await self._answer(tags.catch_up(self._pool))
+        found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
         if found:
             log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
         return found
 
     async def enqueue_missing(self) -> int:
-        """Queue every photo that has no results of the models in use. Returns how many."""
+        """Queue each photo that has no results of the models in use. Returns how many."""
         last, queued = _START, 0
         while True:
-            row = await self._answer(self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models))
+            row = await self._pool.fetchrow(_SQL["missing"], last, PAGE, *self._models)
             if row is None or row["last"] is None:
                 break
             last = row["last"]
             queued += row["found"]
             if row["found"]:
-                await self._answer(self._pool.execute("SELECT pg_notify('immich_indexer', '')"))
+                await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
         return queued
 
     async def _heal(self, query: str, *arguments: Any) -> int:
         """Make Immich's columns follow our table for the photos that `query` names, page by page."""
         last, healed = _START, 0
         while True:
-            row = await self._answer(self._pool.fetchrow(_SQL[query], last, PAGE, *arguments))
+            row = await self._pool.fetchrow(_SQL[query], last, PAGE, *arguments)
             if row is None or row["last"] is None:
                 return healed
             last = row["last"]
@@ -185,20 +173,20 @@ class Reconciler:
             reraise=True,
         ):
             with attempt:
-                return await self._answer(results.restore(self._pool, assets, self._alphabet))
+                return await results.restore(self._pool, assets, self._alphabet)
         return 0
 
 
-async def _beat(guard: Connection) -> None:
-    """Signs of life, until the session is gone."""
+async def _beat(guard: Connection, interval: float) -> None:
+    """Send a statement every `interval` seconds, until the session ends: the server closes it when it is idle."""
     with contextlib.suppress(*TROUBLE):
         while True:
-            await asyncio.sleep(_BEAT)
+            await asyncio.sleep(interval)
             await guard.execute("SELECT 1")
 
 
 async def foreign_vectors(connection: Connection | Pool) -> Foreign:
-    """How many photos that we should read have a vector in Immich's column that is not of our making."""
+    """How many eligible photos have a vector in Immich's column that we did not write."""
     row = await connection.fetchrow(_SQL["foreign_vectors"])
     assert row is not None  # noqa: S101 - it counts
     return Foreign(**row)

@@ -1,6 +1,6 @@
-"""Makes the role that indexer and gateway log in as, from sql/role.sql, with the login that Immich itself has.
+"""Makes the database role of the indexer and the gateway. It runs sql/role.sql with Immich's own login.
 
-It waits for the database, and on a new one for Immich's tables, which only Immich makes.
+It waits for the database, and in a new database for Immich's tables, which Immich makes when it starts.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ _LOOK = 1.0  # seconds between two tries
 
 
 class _NotYetError(IndexerError):
-    """What is waited for is not there; the text says what."""
+    """Something is not there yet. The text says what."""
 
 
 async def make(dsn: str, password: str, *, say: Callable[[str], None], patience: float) -> None:
-    """Make the role `ii`, or mend it: safe at any time, and to be repeated.
+    """Make or repair the role `ii`. It can be done at any time, and again.
 
     Args:
         dsn: of Immich's database, with Immich's own login.
-        password: what the role gets.
-        say: is told what is waited for, once for each thing.
+        password: the password that the role gets.
+        say: called with what is waited for, once for each thing.
         patience: seconds to wait for the database and Immich's tables.
 
     Raises:
-        IndexerError: they did not come in time, or that login may not make a role; the text says what to do.
+        IndexerError: they did not appear in time, or that login may not make a role. The text says what to do.
     """
     give_up = time.monotonic() + patience
     said = ""
@@ -48,7 +48,7 @@ async def make(dsn: str, password: str, *, say: Callable[[str], None], patience:
             say(f"waiting: {reason}")
             said = reason
         if time.monotonic() > give_up:
-            raise IndexerError(f"waited for {patience:.0f} s in vain: {reason}")
+            raise IndexerError(f"gave up after {patience:.0f} s: {reason}")
         await asyncio.sleep(_LOOK)
 
 
@@ -80,7 +80,7 @@ async def _require_tables(connection: Connection) -> None:
 
 
 def _is_final(error: BaseException) -> bool:
-    """Whether waiting changes nothing."""
+    """Whether waiting is useless."""
     if isinstance(error, _NotYetError):
         return False
     return isinstance(error, asyncpg.InsufficientPrivilegeError | asyncpg.RaiseError) or not verdicts.passes(error)

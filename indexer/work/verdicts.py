@@ -1,8 +1,8 @@
-"""Whose fault an error is: the photo's, the machine's or Immich's. Nowhere else is that decided.
+"""Decides whose fault an error is: the photo's, the machine's or Immich's. This is decided only here.
 
-The machine is guilty until the photo is proven to be. So the list below is of what is not the machine's: whatever is
-not on it, and whatever nobody has heard of, is. Proof against a photo is `models.engine`'s: a model fails on it again
-and again, alone, and answers a known question rightly in between.
+An error is the machine's fault unless it is known to be the photo's or Immich's. So the list below names errors that
+are not the machine's: every other error, also an unknown one, is. `models.engine` proves that a photo is at fault: a
+model fails on it again and again, alone, and answers a known question rightly in between.
 """
 
 import re
@@ -19,24 +19,24 @@ from indexer.models.states import GuiltError
 
 
 class Verdict(Enum):
-    """Whose fault it is, which says what becomes of the work."""
+    """Whose fault an error is. This decides what happens to the job."""
 
-    PHOTO = "photo"  # counts an attempt; in the end the photo is given up, with the reason
-    MACHINE = "machine"  # counts nothing: the work goes back, waits with growing pauses, and is never given up
-    IMMICH = "immich"  # the photo is gone, or another by now: look again
+    PHOTO = "photo"  # an attempt is counted; after too many the photo is given up, with the reason
+    MACHINE = "machine"  # nothing is counted: the job is released, waits with growing pauses, and is never given up
+    IMMICH = "immich"  # the photo is gone, or has changed: look again
 
 
 PROVEN = "while other photos went well"  # ends the reason of a photo that could not be written or decoded
 
-# By SQLSTATE or its class, the longest first. The database refuses the very data of a photo (22, 23), or the photo is
-# gone by now (23503). Immich may be changing its columns at this moment: whoever writes looks again before it counts.
+# By SQLSTATE or its class, the longest first. The database refuses the data of a photo (22, 23), or the photo is gone
+# (23503). Immich may be changing its columns at this moment, so the writer tries again before an attempt is counted.
 _REFUSED = {"23503": Verdict.IMMICH, "22": Verdict.PHOTO, "23": Verdict.PHOTO}
 
-# Of these no photo is guilty, though others are written meanwhile: the connection, a read-only transaction, a rollback,
-# a lock, no room or memory or connection, an administrator who steps in, an I/O error.
+# No photo is at fault for these, even where other photos can be written: the connection, a read-only transaction, a
+# rollback, a lock, no disk space or memory or connection, an administrator who intervenes, an I/O error.
 _NEVER_PROVEN = ("08", "25", "40", "53", "55", "57", "58")
 
-# The settings are wrong: waiting changes nothing, a person must.
+# The settings are wrong: waiting is useless, a person has to change them.
 _LASTING = (
     RefusedError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -46,7 +46,7 @@ _LASTING = (
 
 
 def of(error: BaseException) -> Verdict:
-    """The verdict on what reading a photo, or writing its results alone, has raised."""
+    """The verdict on an error raised by reading one photo, or by writing its results alone."""
     if isinstance(error, PictureError | GuiltError):
         return Verdict.PHOTO
     state = _sqlstate(error)
@@ -57,14 +57,14 @@ def of(error: BaseException) -> Verdict:
 
 
 def can_be_proven(error: BaseException) -> bool:
-    """Whether an error of the machine's is found to be a photo's where it comes again with just that photo."""
+    """Whether an error of the machine can prove to be a photo's, by coming again with that photo and no other."""
     return not isinstance(error, OSError) and _sqlstate(error)[:2] not in _NEVER_PROVEN
 
 
 def passes(error: BaseException) -> bool:
-    """Whether to ask the database again, be it for ever. Not where the settings are wrong: a process ends with that.
+    """Whether an error of the database may pass by itself, so that it is asked again, for ever if need be.
 
-    It says why, and is started again by whoever runs it.
+    Where the settings are wrong it does not pass. Then the process says why, and ends; whoever runs it restarts it.
     """
     return isinstance(error, TROUBLE) and not isinstance(error, _LASTING)
 
@@ -82,7 +82,7 @@ def _is_unfit(error: BaseException) -> bool:
     )
 
 
-# Reasons kept with photos that were given up; also by earlier versions, which gave up for everything.
+# The reasons kept with photos that were given up. Earlier versions gave up photos for every error.
 _REFUSALS = "|".join(
     name for name, kind in vars(exceptions).items() if str(getattr(kind, "sqlstate", "")).startswith(("22", "23"))
 )
@@ -99,6 +99,6 @@ _MACHINES_REASON = re.compile(r"out of memory|MemoryError|cannot allocate|too ma
 
 
 def of_reason(reason: str) -> Verdict:
-    """The verdict on a photo that was given up, by the reason that was kept with it."""
+    """The verdict on a photo that was given up, from the reason that was kept with it."""
     is_the_photos = _PHOTOS_REASON.match(reason) and (re.search(_PROOF, reason) or not _MACHINES_REASON.search(reason))
     return Verdict.PHOTO if is_the_photos else Verdict.MACHINE

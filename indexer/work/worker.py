@@ -1,4 +1,4 @@
-"""The service: everything that runs side by side while photos are indexed, started and stopped together."""
+"""The service: all tasks that run side by side while photos are indexed. They start and stop together."""
 
 import asyncio
 import contextlib
@@ -36,27 +36,22 @@ from indexer.settings import Settings
 from indexer.work import downloads, mistakes, verdicts
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.media import Media
+from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.pipeline import Pipeline
 from indexer.work.reconcile import Reconciler
 
 log = structlog.get_logger()
 
-_GRACE = 5.0  # seconds to finish what is under way when told to stop; 10 with all that may hang when giving it back
-_IDLE = 5.0  # seconds after which to look for retries that have come due, though nothing rang
-_PATIENCE = 5.0  # seconds at least to wait for an answer of the database, three leases if that is more
-_UNTAG = 5.0  # seconds between two looks for photos that were read and are still tagged
-_MEND = 5.0  # seconds after which to reconcile again that failed: a restored backup is found in the middle of it
-_WATCH = 2.0  # seconds between two looks whether Immich has emptied its vectors: until then no search finds anything
 _THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
 
 
 class SilenceError(IndexerError):
-    """The database says nothing over the connections we have: their other end is gone, and nobody told us."""
+    """The database no longer answers over the connections that we have. New connections may work."""
 
 
 async def serve(settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
-    """Be an indexer until SIGTERM or SIGINT, or until the worker raises what it cannot live with. Ends `models`."""
+    """Index until SIGTERM or SIGINT, or until the worker raises an error. Closes `models`."""
     worker = Worker(settings, models, fetcher)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
@@ -67,43 +62,47 @@ async def serve(settings: Settings, models: Models, fetcher: Fetcher | None = No
 
 
 def leave(status: int) -> NoReturn:
-    """End this process at once: Python would wait for threads in a model call, which nothing interrupts."""
+    """End this process at once. Python itself would wait for threads in a model call, which cannot be interrupted."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
 class Worker:
-    """One indexer process. `run` returns when `stop` was called, or raises what it cannot live with.
+    """One indexer process. `run` returns after `stop`, or raises an error after which it cannot go on.
 
     Args:
         settings: of this process.
-        models: at work, or waiting for their weights.
-        fetcher: brings those, from `run` on; None: nothing is to be brought.
+        models: they work, or wait for their weights.
+        fetcher: downloads the weights while `run` runs. None: nothing is downloaded.
+        pace: how often to look, and how long to wait.
     """
 
-    def __init__(self, settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
+    def __init__(
+        self, settings: Settings, models: Models, fetcher: Fetcher | None = None, pace: WorkerPace = USUAL
+    ) -> None:
         self._settings = settings
         self._models = models
         self._fetcher = fetcher or Fetcher()
+        self._pace = pace
         self._id = uuid4()
         self._stop = asyncio.Event()
         url, key = settings.immich_url, settings.immich_api_key
         self._immich = Immich(url, key.get_secret_value()) if url and key else None
-        self._outage = Outage("the database")
-        self.listener = Listener(settings.dsn)
+        self._outage = Outage("the database", soon=self._pace.outage)
+        self.listener = Listener(settings.dsn, patience_seconds=pace.listener)
         self.pipeline: Pipeline | None = None
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
 
     def stop(self) -> None:
-        """Finish what is under way, give back the rest, and return from `run`, within 10 seconds."""
+        """Have `run` finish the jobs under way, release the others, and return, within 10 seconds."""
         self._stop.set()
 
     async def run(self) -> None:
         """Index until stopped.
 
         Raises:
-            SchemaError: the database is not one that can be worked on; what to do is in the text.
+            SchemaError: this database cannot be used. The text says what to do.
         """
         stopped = asyncio.create_task(self._stop.wait())
         fetching = asyncio.create_task(self._fetcher.run(), name="weights")  # needs no database
@@ -113,9 +112,9 @@ class Worker:
                     await self._serve(pool)
                     return
                 except SilenceError as error:
-                    log.warning("connecting anew", error=str(error))
+                    log.warning("connecting again", error=str(error))
                 except OtherModelsError as error:
-                    log.info("beginning anew", reason=str(error))
+                    log.info("starting again", reason=str(error))
                 finally:
                     pool.terminate()
         finally:
@@ -134,7 +133,7 @@ class Worker:
         return task.result()
 
     async def _open(self) -> Pool:
-        """Wait for the database, and make sure of the schema. Immich's own container may still be starting."""
+        """Wait for the database, which may still be starting, and install our schema."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(verdicts.passes),
             wait=wait_random_exponential(multiplier=0.3, max=10),
@@ -148,7 +147,7 @@ class Worker:
         return pool
 
     async def _try_to_open(self) -> Pool:
-        connection = await within(PATIENCE, connect_to_immich(self._settings.dsn))
+        connection = await connect_to_immich(self._settings.dsn)
         try:
             change = await within(INSTALLING, schema.install(connection))
             if self._models.clip is not None and (dimensions := dimensions_of(self._models.clip)):
@@ -159,10 +158,10 @@ class Worker:
             log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
         for note in change.notes:
             log.info("note", note=note)
-        pool = await within(PATIENCE, open_pool(self._settings.dsn, durable=False))
+        pool = await open_pool(self._settings.dsn, durable=False)
         try:
             await self._register(self._queue(pool))
-            if photos := await within(PATIENCE, mistakes.undo(pool)):
+            if photos := await mistakes.undo(pool):
                 log.info("trying photos again that an earlier version gave up by mistake", photos=photos)
         except BaseException:
             pool.terminate()
@@ -172,17 +171,17 @@ class Worker:
     async def _serve(self, pool: Pool) -> None:
         settings, models = self._settings, self._models
         queue = self._queue(pool)
-        engines = EngineWatch(queue, models, self._patience)
+        engines = EngineWatch(queue, models)
         changed = asyncio.create_task(engines.run(), name="engines")
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
-            pool,
+            pool.patient(self._patience),
             queue,
             inference,
             Media.of(settings),
             batch=settings.batch_size or (8 if models.where == "cpu" else 64),
-            patience=self._patience,
             outage=self._outage,
+            pace=self._pace,
         )
         self._done.clear()
         log.info(
@@ -200,53 +199,54 @@ class Worker:
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
-            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher), name="downloads"),
+            asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]
         if self._immich is not None:
-            side.append(asyncio.create_task(Untagger(pool, self._immich).run(_UNTAG), name="untagger"))
+            side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
-        # A failure of any of them is a failure of all: better to be restarted than to limp.
+        # Where one task ends, all are stopped: a new start is better than an indexer of which a part does not work.
         await asyncio.wait([*side, work, stop], return_when=asyncio.FIRST_COMPLETED)
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(_GRACE if stop.done() or changed.done() else 0)
-            if not _is_silent(beating):  # else we go on under the same id, and this might come late
-                beating.cancel()  # it would find the lease lost, and register again
+            await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
+            if not _is_silent(beating):  # otherwise `run` goes on under this id, which a late answer would unregister
+                beating.cancel()  # first: the heartbeat would see that the lease is lost, and register again
                 await asyncio.wait({beating}, timeout=1)
                 await within(1, queue.unregister())
         except _TROUBLE as error:
-            log.warning("could not say goodbye: the lease will end by itself", error=explain(error))
+            log.warning("cannot unregister: the lease ends by itself", error=explain(error))
         finally:
             for task in (*side, work, stop):
                 task.cancel()
             ended, _ = await asyncio.wait({*side, work}, timeout=1)
         for task in ended:
             if not task.cancelled():
-                task.result()  # raises what ended it
+                task.result()  # raises the error that ended it
         log.info("stopped", photos=pipeline.photos)
 
     def _queue(self, pool: Pool) -> Queue:
         settings = self._settings
-        return Queue(pool, self._id, Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds))
+        policy = Policy(settings.max_attempts, settings.retry_seconds, settings.lease_seconds)
+        return Queue(pool.patient(self._patience), self._id, policy)
 
     @property
     def _patience(self) -> float:
-        return max(_PATIENCE, 3 * self._settings.lease_seconds)
+        return max(self._pace.patience, 3 * self._settings.lease_seconds)
 
     def _idle(self) -> float:
-        return self._settings.poll_seconds if self.listener.polling else _IDLE
+        return self._settings.poll_seconds if self.listener.polling else self._pace.idle
 
     async def _register(self, queue: Queue) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
         await within(self._settings.lease_seconds, queue.register(name, indexer.__version__, self._models.where))
 
     async def _beat(self, queue: Queue) -> None:
-        """Keep the lease, often enough that one lost beat does not cost it.
+        """Renew the lease, so often that one lost heartbeat does not end it.
 
         Raises:
-            SilenceError: a beat was not answered for as long as a lease lasts.
+            SilenceError: a heartbeat was not answered for as long as a lease lasts.
         """
         loop, backoff = asyncio.get_running_loop(), Backoff(self._settings.lease_seconds / 5)
         while True:
@@ -262,7 +262,7 @@ class Worker:
                 if not await within(self._settings.lease_seconds, beat):
                     log.warning("the lease was lost: others took over our photos")
                     await self._register(queue)
-                    self.listener.notified.set()  # claims in between got nothing
+                    self.listener.notified.set()  # without a lease nothing could be claimed
                 self._outage.ends("heartbeat")
             except TimeoutError:
                 raise SilenceError("the database did not answer for as long as a lease lasts") from None
@@ -272,12 +272,12 @@ class Worker:
             await asyncio.sleep(backoff.after(trouble))
 
     async def _reap(self, queue: Queue) -> None:
-        """Take over from workers that died."""
+        """Take over the jobs of workers that died."""
         backoff = Backoff(queue.policy.lease_seconds / LOOKS)
         while True:
             trouble: Exception | None = None
             try:
-                reaped = await within(self._patience, queue.reap())
+                reaped = await queue.reap()
                 if reaped:
                     log.warning("took over from a dead indexer", photos=len(reaped))
                     self.listener.notified.set()
@@ -287,20 +287,20 @@ class Worker:
             await asyncio.sleep(backoff.after(trouble))
 
     async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
-        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr))
+        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr), self._pace)
         rounds, said = 0, ""
-        backoff = Backoff(min(self._settings.reconcile_seconds, _MEND))
+        backoff = Backoff(min(self._settings.reconcile_seconds, self._pace.reconcile_again))
         while True:
             pause, file = self._settings.reconcile_seconds, None
             self.listener.came_back.clear()
             try:
-                file = await reconciler.vectors_file()  # before the round, which may be late for what comes after
+                file = await reconciler.vectors_file()  # before the round: what changes during it may be missed
                 if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
                     rounds += 1
                 backoff.after(None)
                 said = ""
             except _TROUBLE as error:
-                if explain(error) != said:  # the same line again and again tells nobody anything
+                if explain(error) != said:  # the same line is not logged again and again
                     said = explain(error)
                     log.warning("cannot reconcile", error=said)
                 pause = backoff.after(error)
@@ -309,14 +309,14 @@ class Worker:
                     await self._reason_to_look(reconciler, file)
 
     async def _reason_to_look(self, reconciler: Reconciler, file: int | None) -> None:
-        """Until there is one.
+        """Return when there is a reason to reconcile before the next round is due.
 
-        Whoever cut our connections may have restored a backup, and our triggers are gone. And where Immich's CLIP model
-        is changed, its vectors are emptied, which no trigger can tell of without standing in the way of just that.
+        The listener's connection was cut: perhaps somebody restored a backup, and our triggers are gone. Or Immich has
+        emptied its vectors, as it does when its CLIP model is changed. A trigger that tells of that would block it.
         """
         while not self.listener.came_back.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH):
+                async with asyncio.timeout(self._pace.vectors):
                     await self.listener.came_back.wait()
             with contextlib.suppress(*_TROUBLE):
                 if await reconciler.vectors_file() != file:
@@ -324,12 +324,12 @@ class Worker:
 
 
 def _is_silent(beating: "asyncio.Task[None]") -> bool:
-    """Whether the heartbeat ended because the database says nothing."""
+    """Whether the heartbeat ended because the database does not answer."""
     return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
 
 
 async def _check_width(connection: Connection, dimensions: int) -> None:
-    """Refuse to start on a column that cannot hold the vectors, rather than fail on every photo."""
+    """Raise ColumnWidthError where Immich's column is too narrow for the vectors: every photo would fail."""
     from indexer.photos.width import width_advice
 
     width = await schema.vector_width(connection)

@@ -1,4 +1,4 @@
-"""Writes down how each job ended: its results, a failure, or what it waits for; waits while the database cannot."""
+"""Writes how each job ended: results, a failure, or why it waits. Tries again while the database cannot write."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from indexer.database.backoff import at_least
-from indexer.database.pool import Pool, within
+from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import SchemaError
 from indexer.outage import Outage
@@ -21,53 +21,56 @@ from indexer.queue.jobs import Job
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Suspects
+from indexer.work.pace import WorkerPace
 from indexer.work.progress import Progress
 from indexer.work.verdicts import Verdict
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-BATCH = 16  # HNSW inserts take milliseconds each, and Immich waits for our locks: short transactions
-_TRIES = 8  # of a write before its photos are parted; and where Immich changes its columns at that moment
-_PAUSE = 3.0  # seconds between two such tries at most
-_LONGEST = 30.0  # seconds between two tries of what cannot be written, at most
-_SYSTEMIC_PAUSE = 30.0  # seconds until photos come again after trouble that is not theirs
+BATCH = 16  # each insert into an HNSW index takes milliseconds, and Immich waits for our locks: short transactions
+_TRIES = 8  # to write a batch, before each photo is written alone; or while Immich changes its columns
 
 
 class Writer:
-    """Takes readings and writes them, in small batches; one that cannot be written does not hold up the others.
+    """Writes readings in small batches. A reading that cannot be written does not delay the others.
 
     Args:
         pool: connections to the database.
         queue: this worker's view of the queue.
         alphabet: the characters that the OCR model knows, None where it knows all.
-        outage: who says that the database is waited for.
-        patience: seconds to wait for an answer of the database.
+        outage: logs that the database is waited for.
+        pace: how long to wait between tries.
     """
 
     def __init__(
-        self, pool: Pool, queue: Queue, alphabet: frozenset[str] | None, outage: Outage, *, patience: float
+        self,
+        pool: Pool,
+        queue: Queue,
+        alphabet: frozenset[str] | None,
+        outage: Outage,
+        pace: WorkerPace,
     ) -> None:
         self.photos = 0  # read and written since the start
         self.progress = Progress()
-        self.ended = asyncio.Event()  # set when something has been written, for others to clear
+        self.ended = asyncio.Event()  # set when something was written; who waits for it clears it
         self.unwritten: dict[Job, None] = {}
         self._pool = pool
         self._queue = queue
         self._alphabet = alphabet
         self._outage = outage
-        self._patience = patience
+        self._pace = pace
         self._suspects = Suspects()
         self._readings: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
 
     def put(self, reading: Reading) -> None:
-        """Write `reading`, and end its job, soon."""
+        """Have `run` write `reading`, and complete its job."""
         self.unwritten[reading.job] = None
         self._readings.put_nowait((not reading.job.interactive, next(self._numbers), reading))
 
     async def run(self) -> None:
-        """Write what comes, for ever."""
+        """Write what `put` was given, until cancelled."""
         while True:
             batch = [(await self._readings.get())[-1], *self._more(BATCH - 1)]
             try:
@@ -79,12 +82,12 @@ class Writer:
                 self._end(batch)
 
     async def fail(self, job: Job, reason: str) -> None:
-        """An attempt of `job` failed through the photo's own fault."""
+        """Record a failed attempt of `job`. The photo is to blame."""
         self._tell(job, reason, await self.insist(lambda: self._queue.fail(job, clean(reason))))
 
     async def release(self, job: Job, reason: str, pause: float | None = None) -> None:
-        """`job` waits for at least `pause` seconds, for a reason that is no fault of the photo's."""
-        seconds = _SYSTEMIC_PAUSE if pause is None else pause
+        """Release `job`: it waits for at least `pause` seconds. The photo is not to blame."""
+        seconds = self._pace.release if pause is None else pause
         await self.insist(lambda: self._queue.release(job, clean(reason), seconds))
 
     def _more(self, most: int) -> Iterator[Reading]:
@@ -97,17 +100,17 @@ class Writer:
         self.ended.set()
 
     async def _write(self, batch: Sequence[Reading], tries: int) -> None:
-        """Write a batch within so many tries. Raises what the last one raised."""
+        """Try to write a batch, up to `tries` times. Raises what the last try raised."""
         looks = AsyncRetrying(
             retry=retry_if_exception(_is_error),
             stop=lambda state: state.attempt_number >= (tries if _is_the_machines(state) else _TRIES),
-            wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+            wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=self._pace.write)),
             before_sleep=self._say(self),
             reraise=True,
         )
         async for attempt in looks:
             with attempt:
-                failed = await within(self._patience, results.write(self._pool, self._queue, batch, self._alphabet))
+                failed = await results.write(self._pool, self._queue, batch, self._alphabet)
         self._outage.ends(self)
         for reading in batch:
             if reading.job in failed:
@@ -117,8 +120,11 @@ class Writer:
         self.progress.read(read)
 
     async def _write_each(self, batch: Sequence[Reading]) -> None:
-        """Write each by itself until all are settled; new ones join in, which may show whose fault it is."""
-        left, pause = list(batch), _PAUSE
+        """Write each alone, until all are written or given up.
+
+        New readings are added: if they can be written, the others are to blame for their errors themselves.
+        """
+        left, pause = list(batch), self._pace.write
         while left:
             reading = left.pop(0)
             try:
@@ -127,26 +133,29 @@ class Writer:
                 if await self._is_settled(reading, error):
                     continue
                 self._outage.goes_on(self, explain(error))
-                left.append(reading)  # the others first
+                left.append(reading)  # the others are tried first
                 with contextlib.suppress(Exception):
-                    await within(self._patience, self._queue.note([one.job for one in left], clean(explain(error))))
+                    await self._queue.note([one.job for one in left], clean(explain(error)))
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST)
+                pause = min(2 * pause, self._pace.write_longest)
                 left += self._more(BATCH - len(left))
             else:
                 self._suspects.succeeded(reading.job.asset_id)
                 self._end([reading])
-                pause = _PAUSE
+                pause = self._pace.write
 
     async def _is_settled(self, reading: Reading, error: Exception) -> bool:
-        """Whether `reading`, which could not be written alone, is dealt with: not while the machine is to blame."""
+        """Whether `reading`, which could not be written alone, needs no other try: its job failed or was released.
+
+        False while the machine is to blame: then it is tried again.
+        """
         if isinstance(error, SchemaError):
             self._outage.goes_on(self, str(error))
             await self.release(reading.job, str(error))
         elif verdicts.of(error) is not Verdict.MACHINE:
             await self.fail(reading.job, f"cannot write the results: {explain(error)}")
         elif verdicts.can_be_proven(error) and self._suspects.failed(reading.job.asset_id):
-            bug = None if isinstance(error, TROUBLE) else error  # of the server, its words say it all
+            bug = None if isinstance(error, TROUBLE) else error  # an error of the server needs no traceback
             log.error("cannot write", asset=str(reading.job.asset_id), error=explain(error), exc_info=bug)
             await self.fail(reading.job, f"cannot write the results: {explain(error)}, {verdicts.PROVEN}")
         else:
@@ -155,16 +164,16 @@ class Writer:
         return True
 
     async def insist(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `work` comes to in the end, however long the database cannot do it."""
+        """The result of `work`, which is tried again for as long as the database cannot do it."""
         who = object()
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception(lambda error: isinstance(error, Exception)),
-                wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=_PAUSE)),
+                wait=at_least(0.05, wait_random_exponential(multiplier=0.05, max=self._pace.write)),
                 before_sleep=self._say(who),
             ):
                 with attempt:
-                    return await within(self._patience, work())
+                    return await work()
             raise AssertionError("unreachable: the retrying above has no end")
         finally:
             self._outage.ends(who)
@@ -183,7 +192,7 @@ class Writer:
 
 
 def _is_error(error: BaseException) -> bool:
-    """Whether to try again; what is wrong with Immich's tables is waited for without holding the photos."""
+    """Whether to try again. After a SchemaError the job is released instead: a person has to mend Immich's tables."""
     return isinstance(error, Exception) and not isinstance(error, SchemaError)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from gateway.people.pace import USUAL, ApiPace
 from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from tests.support.installs import install, make_role
@@ -40,9 +41,15 @@ async def own(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def home(database: str, own: asyncpg.Connection, immich: StandIn) -> AsyncIterator[House]:
+def pace() -> ApiPace:
+    """The gateway's. A test that needs another one is parametrized with it."""
+    return USUAL
+
+
+@pytest.fixture
+async def home(database: str, own: asyncpg.Connection, immich: StandIn, pace: ApiPace) -> AsyncIterator[House]:
     """A gateway beside that Immich."""
-    async with house(database, immich) as home:
+    async with house(database, immich, pace=pace) as home:
         yield home
 
 

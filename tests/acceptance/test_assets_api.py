@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 from PIL import Image
 
+from gateway.people.pace import ApiPace
 from indexer.demo.immich import StandIn
 from indexer.models import names
 from indexer.queue import completions as completions
@@ -459,10 +460,8 @@ async def test_many_at_once_and_clients_that_go(home: House, ann: Person, immich
 # Again
 
 
-async def test_text_and_vector_are_read_again_and_waited_for(
-    ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
-):
-    monkeypatch.setattr("gateway.people.reprocess._POLL", 3600)  # so it is the queue that tells of the end
+@pytest.mark.parametrize("pace", [ApiPace(poll=3600)], ids=["told by the queue alone"])
+async def test_text_and_vector_are_read_again_and_waited_for(ann: Person, immich: StandIn, owner: UUID, own, work):
     asset = await immich.upload(PICTURE, owner=owner)
     ocr = Reader("旧的文字")
     async with work(ocr):
@@ -518,10 +517,10 @@ async def test_not_waiting_and_waiting_in_vain(ann: Person, immich: StandIn, own
     assert (await ann.get(f"/api/assets/{asset}")).json["state"] == "indexed"
 
 
+@pytest.mark.parametrize("pace", [ApiPace(poll=0.05)], ids=["looks often"])
 async def test_where_no_notification_arrives_it_looks(
     ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
 ):
-    monkeypatch.setattr("gateway.people.reprocess._POLL", 0.05)
     monkeypatch.setattr(completions, "CHANNEL", "another_channel")
     asset = await immich.upload(PICTURE, owner=owner)
     async with work():
@@ -529,10 +528,8 @@ async def test_where_no_notification_arrives_it_looks(
     assert reply.json["state"] == "indexed"
 
 
-async def test_whoever_waits_holds_nothing_that_others_need(
-    ann: Person, immich: StandIn, owner: UUID, own, work, monkeypatch
-):
-    monkeypatch.setattr("gateway.people.reprocess._POLL", 3600)
+@pytest.mark.parametrize("pace", [ApiPace(poll=3600)], ids=["told by the queue alone"])
+async def test_whoever_waits_holds_nothing_that_others_need(ann: Person, immich: StandIn, owner: UUID, own, work):
     assets = [await immich.upload(stubs.picture(n, form="JPEG"), owner=owner) for n in range(20)]
     waiting = [asyncio.create_task(ann.post(f"/api/assets/{asset}/reprocess", {"wait": 100})) for asset in assets]
     await eventually(lambda: own.fetchval("SELECT count(*) = 20 FROM immich_indexer.inbox WHERE priority = 0"))

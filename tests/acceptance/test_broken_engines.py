@@ -19,6 +19,7 @@ from indexer.models.hosted import HostedClip, HostedOcr, HostedText
 from indexer.models.load import Models
 from indexer.models.probe import ImageProbe, LinesProbe, TextProbe
 from indexer.models.states import PROVEN, Phase
+from indexer.work.pace import WorkerPace
 from tests.support import stubs
 from tests.support.gateways import FACES, TEXT, Client, serving, stub_models
 from tests.support.hosts import QUICK, process_of
@@ -46,12 +47,6 @@ def cases(*kinds: Kind) -> list:
         for kind in kinds
         for fault in FAULTS
     ]
-
-
-@pytest.fixture(autouse=True)
-def ticket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
 
 
 @pytest.fixture
@@ -116,7 +111,7 @@ async def test_the_indexer(database, immich, connection, owner, broken, kind, fa
     innocent = [asset for number, asset in enumerate(assets) if number not in (POISON, DEADLY)]
 
     settings = settings_for(database, immich.media.directory, max_attempts=1)
-    async with working(settings, engines), watched(database, innocent) as counted:
+    async with working(settings, engines, pace=WorkerPace(idle=0.1)), watched(database, innocent) as counted:
         other = "ocr" if kind == "clip" else "clip"
         made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {MADE[other]}"
         await eventually(lambda: connection.fetchval(made), LIMIT)

@@ -502,21 +502,19 @@ async def test_weights_on_their_way(
     key,
     connection,
     tmp_path,
-    monkeypatch,
     language,
     missing,
     coming,
     said,
     refused,
 ):
-    monkeypatch.setattr("indexer.models.download._SILENCE", 120)
     content = b"weights " * 250_000
     with serve({"/small.pt": content}) as host:
         host.hold.clear()  # half of it comes
         file = PublishedFile(
             tmp_path / "small.pt", len(content), hashlib.sha256(content).hexdigest(), (f"{host.address}/small.pt",)
         )
-        fetcher = Fetcher([ModelFiles("clip", "ViT-B-16", (file,))], pace=Pace(look=0.05))
+        fetcher = Fetcher([ModelFiles("clip", "ViT-B-16", (file,))], pace=Pace(look=0.05, silence=120))
         text = hosted_text(StubText(), wanting=lambda: fetcher.missing("clip"))
         clip = hosted_clip(StubClip(), wanting=lambda: fetcher.missing("clip"))
         for model in (text, clip):

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from gateway.errors import GatewayError, answer
 from gateway.people.identity import COOKIE, Identity
+from gateway.people.pace import ApiPace
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.immich.api import Immich
@@ -40,7 +41,9 @@ class Asked:
 
 
 @contextlib.asynccontextmanager
-async def asked(database, *, seconds: float = 10, immich_url: str | None = None) -> AsyncIterator[Asked]:
+async def asked(
+    database, *, seconds: float = 10, immich_url: str | None = None, there: bool = True
+) -> AsyncIterator[Asked]:
     questions: list[str] = []
 
     @web.middleware
@@ -51,8 +54,8 @@ async def asked(database, *, seconds: float = 10, immich_url: str | None = None)
     api = Api(database).application()
     api.middlewares.append(count)
     async with TestServer(api) as server:
-        immich = Immich(immich_url or str(server.make_url("")))
-        identity = Identity(immich, seconds=seconds)
+        immich = Immich(immich_url or str(server.make_url(""))) if there else None
+        identity = Identity(immich, ApiPace(known=seconds))
 
         async def tell(request: web.Request) -> web.Response:
             try:
@@ -70,7 +73,8 @@ async def asked(database, *, seconds: float = 10, immich_url: str | None = None)
             try:
                 yield Asked(str(gateway.make_url("/")), identity, questions)
             finally:
-                await immich.close()
+                if immich is not None:
+                    await immich.close()
 
 
 @immich_2_and_3
@@ -208,8 +212,7 @@ async def test_immich_is_away_or_is_no_immich(immich: StandIn, owner: UUID):
 
 async def test_without_an_immich_to_ask(immich: StandIn, owner: UUID):
     key = await immich.create_key(owner)
-    async with asked(immich.database) as gateway:
-        gateway.identity._immich = None
+    async with asked(immich.database, there=False) as gateway:
         status, error = await gateway.who(x_api_key=key)
     assert (status, error["error"]) == (503, "unavailable")
     assert "IMMICH_URL is not set" in error["message"]

@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,7 +17,7 @@ import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
 from gateway.models import LazyModels
-from gateway.people.identity import Identity
+from gateway.people.pace import USUAL, ApiPace
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.photos import results
@@ -92,11 +91,16 @@ def photo(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> Photo:
 
 @contextlib.asynccontextmanager
 async def asked(
-    database: str, immich: StandIn, key: str, models: LazyModels | None = None, **overrides: Any
+    database: str,
+    immich: StandIn,
+    key: str,
+    models: LazyModels | None = None,
+    pace: ApiPace = USUAL,
+    **overrides: Any,
 ) -> AsyncIterator[Gateway]:
     async with TestServer(Api(immich.database).application()) as api:
         settings = settings_for(database, immich.media.directory, **{"immich_url": str(api.make_url("/"))} | overrides)
-        async with serving(settings, models) as client:
+        async with serving(settings, models, pace=pace) as client:
             yield Gateway(client, key)
 
 
@@ -351,11 +355,10 @@ async def test_lines_that_an_edit_hides_are_neither_found_nor_shown(gateway: Gat
     assert answer.json["textMatches"] == 0
 
 
-async def test_a_revoked_key(database, own, immich: StandIn, owner: UUID, photo: Photo, monkeypatch):
-    monkeypatch.setattr("gateway.app.Identity", partial(Identity, seconds=0))
+async def test_a_revoked_key(database, own, immich: StandIn, owner: UUID, photo: Photo):
     await photo("秘密")
     key = await immich.create_key(owner)
-    async with asked(database, immich, key) as gateway:
+    async with asked(database, immich, key, pace=ApiPace(known=0)) as gateway:
         assert await gateway.ids("ocr:秘密")
         await immich.revoke_key(key)
         assert (await gateway.ask("ocr:秘密")).status == 401

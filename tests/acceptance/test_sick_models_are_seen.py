@@ -13,9 +13,10 @@ from indexer.cli.main import main
 from indexer.models.load import Models
 from indexer.queue import backlog
 from indexer.work import doctor, mistakes, ping
+from indexer.work.pace import WorkerPace
 from tests.support import stubs
 from tests.support.gateways import TEXT, serving, stub_models
-from tests.support.hosts import QUICK, hosted_clip, hosted_text
+from tests.support.hosts import QUICK, hosted_clip, hosted_text, until_ready
 from tests.support.installs import install
 from tests.support.people import house
 from tests.support.stubs import StubClip, StubOcr, StubText
@@ -40,12 +41,11 @@ class Switch:
 
 
 @pytest.fixture
-async def sick(database, immich, connection, owner, monkeypatch) -> AsyncIterator[Models]:
+async def sick(database, immich, connection, owner) -> AsyncIterator[Models]:
     """An indexer whose CLIP model fell sick at the first of three photos, and waits."""
-    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
     switch = Switch()
     models = Models(hosted_clip(switch.clip(), pace=SLOWLY), StubOcr())
-    async with working(settings_for(database, immich.media.directory), models):
+    async with working(settings_for(database, immich.media.directory), models, pace=WorkerPace(idle=0.1)):
         switch.broken = True
         for number in range(3):
             await immich.upload(stubs.picture(number), owner=owner)
@@ -125,7 +125,7 @@ async def test_a_gateway_says_which_of_its_models(database, tmp_path):
         assert 'immich_gateway_engine_replacements_total{engine="text"} 1.0' in figures
         switch.broken = False
         text.engine.wake()
-        await asyncio.to_thread(text.engine._standing.until, lambda: text.engine.state.is_ready, 10)
+        await asyncio.to_thread(until_ready, text.engine)
         assert len((await client.ask(TEXT, text="海边")).vector) == stubs.DIMENSIONS
         assert (await client.get("/health")).status == 200
 

@@ -6,8 +6,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -15,8 +14,8 @@ from uuid import UUID
 import aiohttp
 import pytest
 
-import gateway.people.events
-from gateway.people.identity import Identity
+from gateway.people.events import STREAMS_OF_ONE
+from gateway.people.pace import ApiPace
 from indexer.demo.immich import StandIn
 from indexer.views import status
 from tests.support import stubs
@@ -53,13 +52,13 @@ FIGURES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch):
-    """Figures are not kept, and streams look for new ones often."""
-    monkeypatch.setattr("gateway.people.overview._FRESH", 0)
-    monkeypatch.setattr("gateway.people.overview._SHARE", 0)
-    monkeypatch.setattr("gateway.people.events._PERIOD", 0.02)
-    monkeypatch.setattr("gateway.app.Identity", partial(Identity, seconds=0))
+AT_ONCE = ApiPace(known=0, fresh=0, share=0, look=0.02)
+"""Nothing is kept, and streams look for new figures often."""
+
+
+@pytest.fixture
+def pace() -> ApiPace:
+    return AT_ONCE
 
 
 @pytest.fixture
@@ -223,6 +222,7 @@ async def test_who_may_not(home: House, ann: Person, boss: Person, immich: Stand
     assert (await ann.post(path)).status == 405
 
 
+@pytest.mark.parametrize("pace", [replace(AT_ONCE, fresh=60)], ids=["kept"])
 async def test_figures_are_made_once_for_all_who_ask_at_once(home, ann, boss, owner, monkeypatch):
     made, go_on, look = [], asyncio.Event(), status.look
 
@@ -231,7 +231,6 @@ async def test_figures_are_made_once_for_all_who_ask_at_once(home, ann, boss, ow
         await go_on.wait()
         return await look(connection, **options)
 
-    monkeypatch.setattr("gateway.people.overview._FRESH", 60)
     monkeypatch.setattr("gateway.people.overview.status", SimpleNamespace(look=slow))
     asking = [asyncio.create_task(ann.get("/api/status")) for _ in range(10)]
     asking += [asyncio.create_task(boss.get("/api/status", scope="all")) for _ in range(10)]
@@ -330,17 +329,15 @@ async def test_a_stream_shows_ones_own_and_an_administrator_everything(ann, boss
     ]
 
 
-async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, monkeypatch, listen):
-    monkeypatch.setattr("gateway.people.events._HEARTBEAT", 0.1)
+@pytest.mark.parametrize("pace", [replace(AT_ONCE, heartbeat=0.1)], ids=["heartbeat"])
+async def test_nothing_new_is_told_by_a_heartbeat(ann: Person, own, listen):
     stream = await listen(ann)
     assert (await stream.next())[0] == "status"
     assert [await stream.next() for _ in range(3)] == [("", None)] * 3
 
 
-async def test_a_stream_ends_when_the_key_is_revoked(
-    home: House, immich: StandIn, owner: UUID, own, monkeypatch, listen
-):
-    monkeypatch.setattr("gateway.people.events._CHECK", 0)
+@pytest.mark.parametrize("pace", [replace(AT_ONCE, check=0)], ids=["checked"])
+async def test_a_stream_ends_when_the_key_is_revoked(home: House, immich: StandIn, owner: UUID, own, listen):
     key = await immich.create_key(owner)
     stream = await listen(home.with_key(key))
     assert (await stream.next())[0] == "status"
@@ -350,8 +347,8 @@ async def test_a_stream_ends_when_the_key_is_revoked(
     assert (await stream.next())[0] == "end"
 
 
-async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, connection, own, monkeypatch, listen):
-    monkeypatch.setattr("gateway.people.events._CHECK", 0)
+@pytest.mark.parametrize("pace", [replace(AT_ONCE, check=0)], ids=["checked"])
+async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, connection, own, listen):
     stream = await listen(boss, scope="all")
     await stream.next()
     await connection.execute('UPDATE "user" SET "isAdmin" = false')
@@ -359,10 +356,10 @@ async def test_a_stream_ends_when_an_administrator_is_one_no_more(home, boss, co
     assert (event, error["error"], (await stream.next())[0]) == ("error", "forbidden", "end")
 
 
-async def test_a_stream_ends_when_the_database_is_away(own_immich, private_server, monkeypatch, listen):
+async def test_a_stream_ends_when_the_database_is_away(own_immich, private_server, pace, listen):
     url, immich = own_immich
     await install(url)
-    async with house(url, immich) as home:
+    async with house(url, immich, pace=pace) as home:
         stream = await listen(await home.person(await immich.create_user("ann")))
         await stream.next()
         private_server.stop()
@@ -370,11 +367,8 @@ async def test_a_stream_ends_when_the_database_is_away(own_immich, private_serve
         assert (event, error["error"], (await stream.next())[0]) == ("error", "unavailable", "end")
 
 
-async def test_a_stream_ends_when_the_gateway_stops(
-    database: str, own, immich: StandIn, owner: UUID, monkeypatch, listen
-):
-    monkeypatch.setattr("gateway.people.events._PERIOD", 3600)
-    async with house(database, immich) as home:
+async def test_a_stream_ends_when_the_gateway_stops(database: str, own, immich: StandIn, owner: UUID, listen):
+    async with house(database, immich, pace=replace(AT_ONCE, look=3600)) as home:
         stream = await listen(await home.person(owner))
         await stream.next()
         ending = asyncio.create_task(stream.next())
@@ -382,8 +376,8 @@ async def test_a_stream_ends_when_the_gateway_stops(
         assert await ending == ("end", None), "rightly, not cut off"
 
 
-async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, boss: Person, monkeypatch, listen):
-    streams = [await listen(ann) for _ in range(gateway.people.events._OF_ONE)]
+async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, boss: Person, listen):
+    streams = [await listen(ann) for _ in range(STREAMS_OF_ONE)]
     refused = await listen(ann)
     assert refused.response.status == 503
     assert refused.response.headers["Retry-After"] == "15"
@@ -405,8 +399,8 @@ async def test_there_are_so_many_streams_and_no_more(home: House, ann: Person, b
     await eventually(none_is_open)
 
 
+@pytest.mark.parametrize("pace", [replace(AT_ONCE, slow=0.5)], ids=["ended soon"])
 async def test_a_client_that_does_not_read_holds_up_nobody(home, ann: Person, boss: Person, monkeypatch, listen):
-    monkeypatch.setattr("gateway.people.events._SLOW", 0.5)
     look, number = status.look, 0
 
     async def changing(connection, **options):

@@ -21,6 +21,7 @@ from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
 from indexer.errors import IndexerError, SchemaError
 from indexer.photos import photo as photos
+from indexer.work.pace import WorkerPace
 from tests.conftest import execute, make_template
 from tests.support import stubs
 from tests.support.installs import OLD_ROLE, edited, install, make_role, restore, uninstall
@@ -257,7 +258,6 @@ async def test_a_role_that_is_refused_asks_more_and_more_rarely(
         return pause
 
     monkeypatch.setattr(Backoff, "after", noted)
-    monkeypatch.setattr("indexer.work.worker._UNTAG", 0.2)
 
     async def five_loops_have_slowed_down() -> bool:
         return sum(each[-1] >= 4 * each[0] for each in pauses.values()) >= 5
@@ -265,7 +265,7 @@ async def test_a_role_that_is_refused_asks_more_and_more_rarely(
     settings = settings_for(
         url, immich.media.directory, reconcile_seconds=0.3, immich_url="http://127.0.0.1:9", immich_api_key="key"
     )
-    async with working(settings):
+    async with working(settings, pace=WorkerPace(untag=0.2)):
         await upload_and_wait(database, immich, owner, 1)
         await backup.dump(immich_url, tmp_path / "dump.sql")
         await restore(database, immich_url, tmp_path / "dump.sql")
@@ -367,12 +367,15 @@ async def test_ours_are_the_locks_that_give_way(database: str, asset: UUID):
     """Immich's restore holds every lock there is: a deadlock with us must not be what it fails of."""
     await install(database)
     pool = await open_pool(database)
-    async with looking(database) as connection, pool:
-        async with connection.transaction():
-            await connection.execute("LOCK TABLE asset IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(asyncpg.LockNotAvailableError):
-                await photos.describe(pool, [asset])
-        assert await connection.fetchval(
-            "SELECT $1::interval < current_setting('deadlock_timeout')::interval",
-            await pool.fetchval("SELECT current_setting('lock_timeout')::interval"),
-        )
+    try:
+        async with looking(database) as connection:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE asset IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await photos.describe(pool, [asset])
+            assert await connection.fetchval(
+                "SELECT $1::interval < current_setting('deadlock_timeout')::interval",
+                await pool.fetchval("SELECT current_setting('lock_timeout')::interval"),
+            )
+    finally:
+        pool.terminate()

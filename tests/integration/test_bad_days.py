@@ -8,7 +8,9 @@ import random
 import threading
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,7 +22,7 @@ from PIL import Image
 
 from indexer import images
 from indexer.database import schema
-from indexer.database.pool import Pool, open_pool
+from indexer.database.pool import PATIENCE, Pool, open_pool
 from indexer.demo.immich import OcrLine
 from indexer.immich import tokens as immich_text
 from indexer.models.states import PROVEN
@@ -32,23 +34,16 @@ from indexer.views import status
 from indexer.work import reconcile
 from indexer.work.reconcile import Reconciler, Repairs
 from indexer.work.worker import Models
-from tests.support import stubs
+from tests.support import stubs, workers
 from tests.support.hosts import hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.proxy import Proxy
 from tests.support.stubs import StubClip, StubOcr
-from tests.support.workers import eventually, failures, idle, is_indexed, lines_of, settings_for, vector_of, working
+from tests.support.workers import QUICK, eventually, failures, idle, is_indexed, lines_of, settings_for, vector_of
 
 Connection = asyncpg.Connection
 
-
-@pytest.fixture(autouse=True)
-def ticket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.work.writer._SYSTEMIC_PAUSE", 0.2)
-    monkeypatch.setattr("indexer.work.health._FIRST", 0.02)
-    monkeypatch.setattr("indexer.work.health._LONGEST", 0.2)
+working = partial(workers.working, pace=QUICK)
 
 
 class Gate:
@@ -518,11 +513,8 @@ async def test_a_vector_column_that_changes_in_flight(database, immich, connecti
 
 
 @pytest.mark.parametrize("width", [512, 1536])
-async def test_vectors_that_immich_empties_are_there_again_at_once(
-    database, immich, connection, owner, width, monkeypatch
-):
+async def test_vectors_that_immich_empties_are_there_again_at_once(database, immich, connection, owner, width):
     """At a change of its CLIP model it queues nothing, and until somebody fills them no search finds anything."""
-    monkeypatch.setattr("indexer.work.worker._WATCH", 0.1)
     read = [0]
 
     def count() -> None:
@@ -616,9 +608,10 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
 
     Where the heartbeat has a line that lives, as when only one died, nobody but the writer can tell.
     """
+    pace = QUICK
     if heartbeat == "well":
+        pace = replace(QUICK, patience=1)
         monkeypatch.setattr("indexer.queue.claims.Queue.heartbeat", lambda *_: asyncio.sleep(0, True))
-        monkeypatch.setattr("indexer.work.worker._PATIENCE", 1.0)
     monkeypatch.setattr("indexer.database.pool.IDLE_TIMEOUT", "500ms")
     apply = results.apply
     frozen = asyncio.Event()
@@ -630,7 +623,7 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
             frozen.set()
 
     monkeypatch.setattr(results, "apply", freezing)
-    async with Proxy(database) as proxy, working(settings_for(proxy.url, immich.media.directory)):
+    async with Proxy(database) as proxy, working(settings_for(proxy.url, immich.media.directory), pace=pace):
         asset = await immich.upload(stubs.picture(1), owner=owner)
         await frozen.wait()
         await immich.immich_clip_job(asset, [1.0] + [0.0] * 511)
@@ -640,18 +633,17 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
 
 
 @contextlib.asynccontextmanager
-async def pool_of(url: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(url)
+async def pool_of(url: str, patience: float = PATIENCE) -> AsyncIterator[Pool]:
+    pool = await open_pool(url, patience=patience)
     try:
         yield pool
     finally:
         pool.terminate()
 
 
-async def test_who_freezes_while_reconciling_gives_way(database, connection, immich, monkeypatch):
+async def test_who_freezes_while_reconciling_gives_way(database, connection, immich):
     """And who only takes long does not."""
-    monkeypatch.setattr("indexer.work.reconcile._FROZEN", "300ms")
-    monkeypatch.setattr("indexer.work.reconcile._BEAT", 0.05)
+    pace = replace(QUICK, turn_lost=0.3, turn_beat=0.05)
     await install(database)
     at_it = asyncio.Event()
 
@@ -662,7 +654,7 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
             raise AssertionError("nobody sets it")
 
     async with Proxy(database) as proxy, pool_of(database) as pool:
-        slow = asyncio.create_task(Slow(pool, proxy.url, None, None).round(thorough=False))
+        slow = asyncio.create_task(Slow(pool, proxy.url, None, None, pace=pace).round(thorough=False))
         await at_it.wait()
         other = Reconciler(pool, database, None, None)
         start = await connection.fetchval("SELECT clock_timestamp()")
@@ -683,10 +675,9 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
         await asyncio.wait([slow])
 
 
-async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich, monkeypatch):
-    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
+async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immich):
     await install(database)
-    async with Proxy(database) as proxy, pool_of(proxy.url) as pool:
+    async with Proxy(database) as proxy, pool_of(proxy.url, patience=0.3) as pool:
         reconciler = Reconciler(pool, database, None, None)
         assert await reconciler.round(thorough=True) is not None
         proxy.freeze()
@@ -697,7 +688,6 @@ async def test_reconciling_over_a_dead_line_is_tried_over_another(database, immi
 
 @pytest.mark.parametrize("call", ["execute", "fetchval"])
 async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database, monkeypatch, call):
-    monkeypatch.setattr("indexer.work.reconcile.PATIENCE", 0.3)
     await install(database)
     connect = reconcile.connect
 
@@ -709,7 +699,7 @@ async def test_whose_turn_it_is_is_not_asked_for_ever_over_a_dead_line(database,
         return connection
 
     monkeypatch.setattr(reconcile, "connect", dying)
-    async with Proxy(database) as proxy, pool_of(database) as pool:
+    async with Proxy(database) as proxy, pool_of(database, patience=0.3) as pool:
         with pytest.raises(TimeoutError):
             await Reconciler(pool, proxy.url, None, None).round(thorough=True)
 

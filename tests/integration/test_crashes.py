@@ -69,7 +69,7 @@ async def test_killed_for_want_of_memory(own, machine):
         await machine.start_indexer(own)
         (said,) = await crashes.look(own)
         assert said.startswith(f"the indexer on nas was killed {times}, last before ")
-        assert "for want of memory: its container may use 420 MB, and the models need some 1000 MB. Raise" in said
+        assert "because memory ran out: its container may use 420 MB, and the models need some 1000 MB. Raise" in said
     assert said in (await status.look(own)).advice
 
 
@@ -81,7 +81,7 @@ async def test_killed_where_memory_is_enough(own, machine):
     await machine.start_indexer(own)
     (said,) = await crashes.look(own)
     assert "was killed 2 times" in said
-    assert "not for want of memory" in said
+    assert "memory did not run out" in said
     machine.kills += 1
     await machine.start_indexer(own)
     assert "may use 2000 MB" in (await crashes.look(own))[0]

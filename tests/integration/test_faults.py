@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -26,24 +27,15 @@ from indexer.queue import backlog
 from indexer.views import status
 from indexer.work import verdicts
 from indexer.work.worker import Models
-from tests.support import stubs
+from tests.support import stubs, workers
 from tests.support.hosts import hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.stubs import StubClip, StubOcr
-from tests.support.workers import eventually, failures, idle, is_indexed, settings_for, working
+from tests.support.workers import eventually, failures, idle, is_indexed, settings_for
 
 PHOTOS = 52
 
-
-@pytest.fixture(autouse=True)
-def ticket(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.work.writer._SYSTEMIC_PAUSE", 0.2)
-    monkeypatch.setattr("indexer.work.writer._PAUSE", 0.05)
-    monkeypatch.setattr("indexer.work.writer._LONGEST", 0.1)
-    monkeypatch.setattr("indexer.work.health._FIRST", 0.02)
-    monkeypatch.setattr("indexer.work.health._LONGEST", 0.2)
+working = partial(workers.working, pace=workers.QUICK)
 
 
 class Fault:
@@ -363,9 +355,8 @@ async def test_what_was_given_up_by_mistake_is_found(database, immich, connectio
 
 
 @asynccontextmanager
-async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[dict]]:
-    """What is said in the log; what is said after ten seconds is said at once."""
-    monkeypatch.setattr("indexer.outage._SOON", 0.1)
+async def told() -> AsyncIterator[list[dict]]:
+    """What is said in the log."""
     with capture_logs() as lines:
         yield lines
 
@@ -382,7 +373,7 @@ async def goes_on_in_the_end(lines: list[dict], connection: asyncpg.Connection, 
     assert not [line for line in lines if "exc_info" in line or "exception" in line], "no traceback"
 
 
-async def test_a_database_that_is_read_only_for_a_while(own_immich, monkeypatch):
+async def test_a_database_that_is_read_only_for_a_while(own_immich):
     """As after a fail-over: before the indexer starts, and while it works."""
     url, immich = own_immich
     assets = await uploaded(immich, await immich.create_user("ann"), 12)
@@ -398,7 +389,7 @@ async def test_a_database_that_is_read_only_for_a_while(own_immich, monkeypatch)
     await eventually(lambda: probe.fetchval("SELECT current_setting('transaction_read_only') = 'on'"))
     await probe.close()
     await immich.database.expire_connections()
-    async with told(monkeypatch) as lines, asyncio.TaskGroup() as group:
+    async with told() as lines, asyncio.TaskGroup() as group:
 
         async def later() -> None:
             await eventually(lambda: asyncio.sleep(0, waited(lines)))
@@ -423,18 +414,18 @@ async def test_a_database_that_is_read_only_for_a_while(own_immich, monkeypatch)
     await connection.close()
 
 
-async def test_a_database_in_recovery(own_immich, private_server, monkeypatch):
+async def test_a_database_in_recovery(own_immich, private_server):
     """A standby that is promoted after a while; it refuses LISTEN, too."""
     url, immich = own_immich
     assets = await uploaded(immich, await immich.create_user("ann"), 8)
     await immich.database.expire_connections()
-    async with told(monkeypatch) as lines, working(settings_for(url, immich.media.directory, max_attempts=1)):
+    async with told() as lines, working(settings_for(url, immich.media.directory, max_attempts=1)):
         connection = await asyncpg.connect(url)
         await all_read(connection, assets)
         await connection.execute("SELECT immich_indexer.reprocess_all(ARRAY(SELECT id FROM asset))")
         await connection.close()
         await asyncio.to_thread(private_server.stop)
-        (private_server._data / "standby.signal").touch(mode=0o666)
+        (private_server.data / "standby.signal").touch(mode=0o666)
         await asyncio.to_thread(private_server.start)
         connection = await asyncpg.connect(url)
         assert await connection.fetchval("SELECT pg_is_in_recovery()")
@@ -467,13 +458,13 @@ HEALS = "DROP TRIGGER fails ON {table}; DROP FUNCTION fails()"
         ("ZZ001", "immich_indexer.photo"),
     ],
 )
-async def test_a_database_that_cannot_write(database, immich, connection, owner, monkeypatch, table, state):
+async def test_a_database_that_cannot_write(database, immich, connection, owner, table, state):
     """An I/O error, a full disk, no memory, a statement that was ended, something that nobody has heard of."""
     await install(database)
     await connection.execute(RAISES.format(state=state, table=table))
     assets = await uploaded(immich, owner, 12)
     async with (
-        told(monkeypatch) as lines,
+        told() as lines,
         working(settings_for(database, immich.media.directory, max_attempts=1)),
     ):
         await eventually(lambda: asyncio.sleep(0, waited(lines)))
@@ -484,7 +475,7 @@ async def test_a_database_that_cannot_write(database, immich, connection, owner,
         await goes_on_in_the_end(lines, connection, assets)
 
 
-async def test_a_statement_timeout_that_is_too_short(database, immich, connection, owner, monkeypatch):
+async def test_a_statement_timeout_that_is_too_short(database, immich, connection, owner):
     await install(database)
     await connection.execute(
         """CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
@@ -495,7 +486,7 @@ async def test_a_statement_timeout_that_is_too_short(database, immich, connectio
     await connection.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 200')
     assets = await uploaded(immich, owner, 6)
     async with (
-        told(monkeypatch) as lines,
+        told() as lines,
         working(settings_for(database, immich.media.directory, max_attempts=1)),
     ):
         await eventually(lambda: asyncio.sleep(0, waited(lines)))

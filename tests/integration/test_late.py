@@ -15,6 +15,7 @@ from indexer.queue.claims import Queue
 from indexer.queue.jobs import Choice, Job
 from indexer.queue.retries import Policy
 from indexer.work.media import Media
+from indexer.work.pace import WorkerPace
 from indexer.work.pipeline import Pipeline
 from tests.support import stubs
 from tests.support.installs import install
@@ -39,13 +40,10 @@ def freeze() -> Iterator[Callable[[int], None]]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_photos_of_a_claim_that_comes_late_are_read(
-    database, immich, connection, owner, freeze, monkeypatch: pytest.MonkeyPatch
-):
+async def test_photos_of_a_claim_that_comes_late_are_read(database, immich, connection, owner, freeze):
     """The claim was given up; when its process goes on, the photos are ours, and nobody was told which."""
-    monkeypatch.setattr("indexer.work.pipeline._COMPARE", 0.1)
     await install(database)
-    pool = await open_pool(database)
+    pool = await open_pool(database, patience=0.5)
     given_up, thawed = asyncio.Event(), asyncio.Event()
 
     class Late(Queue):
@@ -72,7 +70,7 @@ async def test_photos_of_a_claim_that_comes_late_are_read(
     await queue.register("test", "0", "cpu")
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(3)]
     media = Media.of(settings_for(database, immich.media.directory))
-    pipeline = Pipeline(pool, queue, Inference(StubClip(), StubOcr(), threads=1), media, patience=0.5)
+    pipeline = Pipeline(pool, queue, Inference(StubClip(), StubOcr(), threads=1), media, pace=WorkerPace(compare=0.1))
     running = asyncio.create_task(pipeline.run(asyncio.Event(), lambda: 0.05))
     try:
         await asyncio.wait_for(given_up.wait(), 10)

@@ -3,13 +3,13 @@
 import hashlib
 
 import numpy as np
-import pytest
 
 from indexer import images
 from indexer.models.fetcher import Fetcher, Pace
 from indexer.models.model_files import ModelFiles
 from indexer.models.published import PublishedFile
 from indexer.views import status
+from indexer.work.pace import WorkerPace
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.hosts import hosted_clip, hosted_ocr
@@ -18,13 +18,7 @@ from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, idle, is_indexed, lines_of, settings_for, vector_of, working
 
 CONTENT = b"weights of a model" * 1000
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a worker waits for is the same, only sooner."""
-    monkeypatch.setattr("indexer.work.worker._IDLE", 0.1)
-    monkeypatch.setattr("indexer.work.downloads._PAUSE", 0.05)
+QUICK = WorkerPace(idle=0.1, downloads=0.05)
 
 
 async def test_text_first_and_once_then_vectors(database, immich, connection, owner, tmp_path):
@@ -43,7 +37,7 @@ async def test_text_first_and_once_then_vectors(database, immich, connection, ow
         fetcher = Fetcher([ModelFiles("clip", "a model", (file,))], pace=pace)
         models = Models(hosted_clip(StubClip(), wanting=lambda: fetcher.missing("clip")), hosted_ocr(StubOcr(say=say)))
         fetcher.watch(models.engines["clip"].wake)
-        async with working(settings_for(database, immich.media.directory, max_attempts=1), models, fetcher):
+        async with working(settings_for(database, immich.media.directory, max_attempts=1), models, fetcher, pace=QUICK):
             assets.append(await immich.upload(stubs.picture(3), owner=owner))
 
             async def texts() -> bool:

@@ -5,10 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import asyncpg
+from structlog.testing import capture_logs
 
 from indexer.demo.immich import StandIn
 from indexer.queue.listener import CHANNEL, Listener
 from indexer.views import status
+from indexer.work.pace import WorkerPace
 from tests.support import stubs
 from tests.support.proxy import Proxy
 from tests.support.workers import eventually, idle, settings_for, working
@@ -83,8 +85,9 @@ async def test_a_frozen_line_is_noticed_and_replaced(database, connection):
 async def test_one_who_hears_nothing_knows_it(database, connection):
     async with Proxy(database) as proxy, listening(proxy.url) as listener:
         proxy.polling = True
-        await listener.listening.wait()
-        await eventually_true(lambda: listener._polling is True)
+        with capture_logs() as lines:
+            await eventually_true(lambda: any("do not arrive" in line["event"] for line in lines))
+        assert listener.polling
         assert listener.listening.is_set(), "the connection itself is all right"
         proxy.polling = False
         await hears(listener, connection)
@@ -112,8 +115,7 @@ async def test_photos_come_in_though_the_listener_was_killed(database, immich: S
 async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: StandIn, connection, owner):
     async with Proxy(database) as proxy:
         proxy.polling = True
-        async with working(settings_for(proxy.url, immich.media.directory)) as worker:
-            worker.listener._patience = 0.2
+        async with working(settings_for(proxy.url, immich.media.directory), pace=WorkerPace(listener=0.2)):
             for number in range(3):
                 await immich.upload(stubs.picture(number), owner=owner)
                 await eventually(

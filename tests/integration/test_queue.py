@@ -11,7 +11,7 @@ import pytest
 from indexer.database import schema
 from indexer.database.pool import Pool, connect_to_immich, open_pool
 from indexer.database.statements import queries
-from indexer.queue import backlog, claims, requests
+from indexer.queue import backlog, requests
 from indexer.queue.claims import LOOKS, Queue
 from indexer.queue.jobs import Choice, Job, Priority
 from indexer.queue.retries import Policy
@@ -318,12 +318,15 @@ async def test_what_nobody_can_do_now_is_left_to_whoever_tries_it(pool, mine):
     assert len(await mine.claim(10)) == 1
 
 
-async def test_nobody_is_taken_for_dead_while_nobody_can_give_a_sign_of_life(pool, mine, monkeypatch):
+async def test_nobody_is_taken_for_dead_while_nobody_can_give_a_sign_of_life(pool, mine):
     other = await a_worker(pool)
     job = await one_claimed(pool, other, uuid4())
     for _ in range(LOOKS):
         await mine.reap()
-    monkeypatch.setitem(claims._SQL, "heartbeat", "SELECT 1 / 0, $1::uuid, $2::bigint, $3::float, $4::boolean")
+    await pool.execute(
+        """CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'read-only'; END $$;
+           CREATE TRIGGER fails BEFORE UPDATE ON immich_indexer.worker FOR EACH ROW EXECUTE FUNCTION fails()"""
+    )
     with pytest.raises(asyncpg.PostgresError):
         await mine.heartbeat(0, 0, False)
     for _ in range(LOOKS):

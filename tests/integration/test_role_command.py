@@ -68,7 +68,7 @@ async def test_it_waits_for_immich_and_says_so(empty: str, tmp_path: Path):
         immich = await asyncpg.connect(on_server(empty, name, IMMICH_USER))
         await StandIn(immich, tmp_path).install(NEWEST)
         await immich.close()
-        assert "the role ii is there" in await said(process.stdout)
+        assert "the role ii exists" in await said(process.stdout)
         assert await process.wait() == 0
     ii = await asyncpg.connect(on_server(empty, name), user="ii", password=PASSWORD)
     assert await ii.fetchval("SELECT count(*) FROM asset") == 0
@@ -99,11 +99,11 @@ async def test_a_login_that_may_not_is_told_so(database: str, immich_url: str):
 
 async def test_nobody_waits_for_ever(empty: str):
     heard: list[str] = []
-    with pytest.raises(IndexerError, match=r"waited for 0 s in vain: the database \w+ lacks Immich's tables"):
+    with pytest.raises(IndexerError, match=r"gave up after 0 s: the database \w+ lacks Immich's tables"):
         await role.make(empty, "secret", say=heard.append, patience=0)
     assert len(heard) == 1
     gone = "postgresql://immich:x@127.0.0.1:1/immich"
-    with pytest.raises(IndexerError, match=r"in vain: cannot reach the database: .*Connect call failed"):
+    with pytest.raises(IndexerError, match=r"gave up after 0 s: cannot reach the database: .*Connect call failed"):
         await role.make(gone, "secret", say=heard.append, patience=0)
 
 

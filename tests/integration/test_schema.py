@@ -228,13 +228,13 @@ async def test_several_may_install_at_once(database: str, connection: Connection
 async def test_an_install_that_froze_keeps_nobody_out(database: str, monkeypatch: pytest.MonkeyPatch):
     frozen, begun = await connect_to_immich(database), asyncio.Event()
 
-    async def freeze(*_: object) -> None:
+    async def freeze(*_: object) -> None:  # the first thing that it does, being the only one that installs
         begun.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(schema, "FROZEN", "300ms")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_install", freeze)
+        patch.setattr(schema, "version", freeze)
         installing = asyncio.create_task(schema.install(frozen))
         await begun.wait()
     async with asyncio.timeout(20):

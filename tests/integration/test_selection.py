@@ -116,7 +116,7 @@ def reprocess(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             runner = CliRunner(env={"DB_URL": database})
             with pytest.MonkeyPatch.context() as patch:
                 if answer is not None:
-                    patch.setattr("indexer.cli.photos._is_there_somebody", lambda: True)
+                    patch.setattr("indexer.cli.photos.is_interactive", lambda: True)
                 return runner.invoke(main, ["reprocess", *arguments], input=answer)
 
         return await asyncio.to_thread(call)

@@ -20,6 +20,7 @@ from indexer.queue.claims import Queue
 from indexer.queue.jobs import Priority
 from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
+from indexer.work.pace import WorkerPace
 from indexer.work.worker import Models
 from tests.conftest import every_version
 from tests.support import stubs
@@ -225,7 +226,6 @@ async def test_tagged_photos_are_read_again_once_and_the_tag_is_taken_off(
     database, immich, connection, owner, api: Api, monkeypatch
 ):
     """As the least-privileged role, and as Immich itself would answer."""
-    monkeypatch.setattr("indexer.work.worker._UNTAG", 0.05)
     tagged, take_off = asyncio.Event(), Untagger.round
 
     async def once_tagged(untagger: Untagger) -> int:
@@ -238,7 +238,7 @@ async def test_tagged_photos_are_read_again_once_and_the_tag_is_taken_off(
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(5)]
     models = Models(stubs.StubClip(), stubs.StubOcr(), "cpu")
     settings = settings_for(role, immich.media.directory, immich_url=api.url, immich_api_key="ann")
-    async with working(settings, models):
+    async with working(settings, models, pace=WorkerPace(untag=0.05)):
         await idle(connection)
         read = models.ocr.calls
         await immich.tag(assets, "reindex/ocr")

@@ -63,9 +63,11 @@ def detector(path: Path, *, turned: bool = False) -> Path:
     return _save(path, nodes, [("input.1", [1, 3, "?", "?"])], infos, constants)
 
 
-def recogniser(path: Path, *, batch: bool = True, seed: int = 7) -> Path:
-    """512 numbers that follow from the mean colours of 7 x 7 fields."""
+def recogniser(path: Path, *, batch: bool = True, seed: int = 7, nonsense: bool = False) -> Path:
+    """512 numbers that follow from the mean colours of 7 x 7 fields. `nonsense`: none of them is a number."""
     mix = np.random.default_rng(seed).standard_normal((7 * 7 * 3, 512)).astype(np.float32)
+    if nonsense:
+        mix[:] = np.nan
     nodes = [
         helper.make_node("AveragePool", ["input.1"], ["fields"], kernel_shape=[16, 16], strides=[16, 16]),
         helper.make_node("Flatten", ["fields"], ["flat"]),

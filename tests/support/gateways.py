@@ -15,6 +15,7 @@ from gateway.errors import UnsupportedError
 from gateway.ml.protocol import PredictRequest
 from gateway.ml.tasks import Task
 from gateway.models import LazyModels
+from gateway.people.pace import USUAL, ApiPace
 from gateway.server import Runner
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.settings import Settings
@@ -152,9 +153,10 @@ async def serving(
     models: LazyModels | None = None,
     *,
     forward: Task | None = unsupported,
+    pace: ApiPace = USUAL,
 ) -> AsyncIterator[Client]:
     """A gateway on a port of its own, with the options of the command."""
-    app = create_app(settings, models or stub_models()[0], forward=forward)
+    app = create_app(settings, models or stub_models()[0], forward=forward, pace=pace)
     runner = Runner(app, grace=2)
     await runner.setup()
     try:

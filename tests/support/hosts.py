@@ -1,6 +1,7 @@
 """Engines to test with: their models fail as a test says, in this process or in one of their own."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,6 +96,23 @@ def hosted_text(model: Any, **options: Any) -> HostedText:
 def process_of(make: Callable[[str], Opened], probe: Probe, name: str, pace: Pace = QUICK, lanes: int = 2) -> Engine:
     """One whose model `make` makes in a process of its own; `make` has to be importable there."""
     return Engine(name, lambda device: Host(Setup(make, device), lanes=lanes, patience=pace.load), probe, pace=pace)
+
+
+def until(engine: Engine, done: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until `done`, which is looked at after each change of the engine's state."""
+    changed, deadline = threading.Event(), time.monotonic() + seconds
+    unwatch = engine.watch(changed.set)
+    try:
+        while not done():
+            assert changed.wait(deadline - time.monotonic()), engine.state
+            changed.clear()
+    finally:
+        unwatch()
+
+
+def until_ready(engine: Engine, seconds: float = 10) -> None:
+    """Wait until it takes work."""
+    until(engine, lambda: engine.state.is_ready, seconds)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.ml.tasks import Task
 from gateway.models import LazyModels
+from gateway.people.pace import USUAL, ApiPace
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from tests.support.description import Description
@@ -82,6 +83,7 @@ async def house(
     *,
     change: Callable[[web.Application], None] = lambda _: None,
     forward: Task | None = unsupported,
+    pace: ApiPace = USUAL,
     **overrides: Any,
 ) -> AsyncIterator[House]:
     """A gateway that asks the stand-in for Immich's API, `change`d, who its visitors are."""
@@ -92,7 +94,7 @@ async def house(
             database, immich.media.directory, **{"immich_url": str(server.make_url(""))} | overrides
         )
         async with contextlib.AsyncExitStack() as running:
-            client = await running.enter_async_context(serving(settings, models, forward=forward))
+            client = await running.enter_async_context(serving(settings, models, forward=forward, pace=pace))
             address = f"http://127.0.0.1:{client.port}"
             async with aiohttp.ClientSession(address) as session:
                 yield House(immich, session, address, running.aclose)

@@ -18,9 +18,15 @@ from indexer.models.fetcher import Fetcher
 from indexer.queue.backlog import Failure
 from indexer.settings import Settings
 from indexer.views import status
+from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.worker import Models, Worker
 from tests.support import stubs
 from tests.support.stubs import StubClip, StubOcr
+
+QUICK = WorkerPace(
+    idle=0.1, write=0.05, write_longest=0.1, release=0.2, doubt=0.02, doubt_longest=0.2, outage=0.1, vectors=0.1
+)
+"""Where something fails and is tried again: the same, only sooner."""
 
 
 def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
@@ -41,7 +47,7 @@ def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def working(
-    settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None
+    settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
 ) -> AsyncIterator[Worker]:
     """A worker at work, stopped at the end; its failure is the test's."""
     models = models or Models(StubClip(), StubOcr(), "cpu")
@@ -49,7 +55,7 @@ async def working(
         engine.start()
     for engine in models.engines.values():
         await asyncio.to_thread(engine.settle, 30)
-    worker = Worker(settings, models, fetcher)
+    worker = Worker(settings, models, fetcher, pace)
     task = asyncio.create_task(worker.run())
     try:
         listening = asyncio.create_task(worker.listener.listening.wait())

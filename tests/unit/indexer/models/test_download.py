@@ -137,11 +137,10 @@ def test_two_processes_do_not_write_the_same_file(host, tmp_path):
     assert file.path.read_bytes() == CONTENT
 
 
-def test_a_silent_host_is_given_up_after_seconds(host, tmp_path, monkeypatch):
-    monkeypatch.setattr("indexer.models.download._SILENCE", 0.2)
+def test_a_silent_host_is_given_up_after_seconds(host, tmp_path):
     host.hold.clear()
     with serve({PATH: CONTENT}) as second:
-        download(file := published(tmp_path, host.address + PATH, second.address + PATH))
+        download(file := published(tmp_path, host.address + PATH, second.address + PATH), silence=0.2)
     assert file.path.read_bytes() == CONTENT
 
 

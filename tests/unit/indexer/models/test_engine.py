@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from indexer.errors import WeightsError
 from indexer.models.engine import Engine
@@ -14,7 +15,7 @@ from indexer.models.host import CallError, GoneError, Opened, lacks_memory
 from indexer.models.probe import TEXT, TextProbe
 from indexer.models.scheduler import outcomes_of
 from indexer.models.states import EngineAwayError, GuiltError, Phase
-from tests.support.hosts import QUICK, InThisProcess, Openings, hosted_text
+from tests.support.hosts import QUICK, InThisProcess, Openings, hosted_text, until, until_ready
 from tests.support.stubs import StubText, text_vector
 
 
@@ -60,7 +61,7 @@ def insist(engine: Engine, *texts: str) -> list:
             if not isinstance(outcome, EngineAwayError):
                 found[text] = outcome
         assert time.monotonic() < deadline, left
-        engine._standing.until(lambda: engine.state.is_ready, 1)
+        until_ready(engine)
     return [found[text] for text in texts]
 
 
@@ -124,7 +125,7 @@ def test_it_says_what_ails_it_since_when_and_when_it_is_tried_again():
     assert model.number == asked, "it is left alone meanwhile"
     failing = False
     engine.wake()
-    engine._standing.until(lambda: engine.state.is_ready, 10)
+    until_ready(engine)
     assert are_right(["a"], ask(engine, "a"))
     engine.close()
     (error,) = ask(engine, "b")
@@ -133,10 +134,13 @@ def test_it_says_what_ails_it_since_when_and_when_it_is_tried_again():
 
 def test_the_pauses_grow_and_the_trouble_has_one_beginning():
     openings = Openings(Text, fail=lambda _: RuntimeError("no driver"))
-    with started(openings, device="cuda", pace=QUICK.__class__(first=0.01, longest=0.04)) as engine:
+    with (
+        capture_logs() as lines,
+        started(openings, device="cuda", pace=QUICK.__class__(first=0.01, longest=0.04)) as engine,
+    ):
         since = engine.state.since
-        engine._standing.until(lambda: engine._standing.failures >= 5, 10)
-        assert engine._standing.pause == 0.04
+        until(engine, lambda: len(openings.opened) > 5)
+        assert [line["seconds"] for line in lines][:5] == [0.01, 0.02, 0.04, 0.04, 0.04]
         assert engine.state.since == since
         assert set(openings.opened) == {"cuda"}, "whoever asks for a GPU waits for it"
 
@@ -204,7 +208,7 @@ def test_wrong_answers_are_found_by_the_next_probe(rubbish):
         assert "its vector of a known input is wrong" in engine.state.reason
     assert engine.state.phase is Phase.SICK
     wrong.clear()
-    engine._standing.until(lambda: engine.state.is_ready, 10)
+    until_ready(engine)
     assert are_right(["a"], list(hosted.encode_texts(["a"])))
     engine.close()
 
@@ -320,7 +324,7 @@ def test_one_that_is_killed_is_blamed_only_where_others_do_well_in_between():
         for _ in range(4):
             (error,) = ask(engine, "poison")
             assert isinstance(error, EngineAwayError)
-            engine._standing.until(lambda: engine.state.is_ready, 10)
+            until_ready(engine)
         assert are_right(["a"], insist(engine, "a"))
         assert isinstance(insist(engine, "poison")[0], GuiltError)
 
@@ -336,13 +340,13 @@ def test_a_sick_gpu_is_left_for_the_processor_and_taken_up_again():
 
     openings = Openings(Text, fail=fail, gpu=True)
     with started(openings, device="auto") as engine:
-        engine._standing.until(lambda: engine.state.is_ready, 10)
+        until_ready(engine)
         assert openings.opened[:4] == ["auto", "auto", "auto", "cpu"]
         assert engine.facts.device == "cpu"
         assert "no kernel image" in engine.state.reason
         assert are_right(TEXTS, ask(engine, *TEXTS))
         sick = False
-        engine._standing.until(lambda: engine.facts.device == "cuda", 10)
+        until(engine, lambda: engine.facts.device == "cuda")
         assert (engine.state.phase, engine.state.reason) == (Phase.READY, "")
         assert are_right(TEXTS, ask(engine, *TEXTS))
 
@@ -355,7 +359,7 @@ def test_a_gpu_is_right_where_it_answers_as_the_processor_does():
     models = iter([Wrong(), Text(), Wrong(), Wrong(), Text()])
     openings = Openings(lambda: next(models), gpu=True)
     with started(openings, device="auto") as engine:
-        engine._standing.until(lambda: engine.state.is_ready, 10)
+        until_ready(engine)
         assert openings.opened == ["auto", "cpu", "auto", "auto", "cpu"], "the second tells what is right"
         assert "its vector of a known input is wrong" in engine.state.reason
 
@@ -374,7 +378,7 @@ def test_it_waits_for_weights_and_is_woken():
         assert openings.opened == []
         missing = ""
         engine.wake()
-        engine._standing.until(lambda: engine.state.is_ready, 10)
+        until_ready(engine)
         assert are_right(["a"], ask(engine, "a"))
 
 
@@ -384,4 +388,4 @@ def test_weights_that_are_damaged_are_waited_for_too():
     with started(openings) as engine:
         assert (engine.state.phase, engine.state.reason) == (Phase.WAITING, "ViT-B-16.pt is damaged")
         damaged = False
-        engine._standing.until(lambda: engine.state.is_ready, 10)
+        until_ready(engine)

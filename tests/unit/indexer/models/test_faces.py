@@ -142,8 +142,8 @@ def test_from_several_threads_each_with_its_threshold(faces):
     assert counts == [3, 2, 1, 0] * 25
 
 
-def test_nonsense_from_the_network_is_no_answer(files, tmp_path, faces, monkeypatch):
-    monkeypatch.setattr(faces._recogniser, "get_feat", lambda crops: np.full((len(crops), 512), np.nan, np.float32))
+def test_nonsense_from_the_network_is_no_answer(files, tmp_path):
+    faces = Faces(files[0], recogniser(tmp_path / "rec.onnx", nonsense=True))
     with pytest.raises(ValueError, match="no number"):
         faces.find(scene(640, 640, (face(255), 320, 320)), 0.5)
 

@@ -1,6 +1,7 @@
 """What the models need, and the one line before they are loaded into less."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def test_one_line_before_the_models_are_loaded(monkeypatch, capsys, tmp_path: Pa
     monkeypatch.setenv("DB_URL", "postgresql://127.0.0.1:1/immich")
     monkeypatch.setenv("TASKS", "ocr")
     monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setattr(worker, "leave", sys.exit)
     with pytest.raises(SystemExit):
-        service._serve()
+        service.run.callback()
     assert "error: loaded" in capsys.readouterr().err

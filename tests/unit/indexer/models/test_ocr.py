@@ -4,8 +4,10 @@ import logging
 import random
 import socket
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pylopdf_fonts_zh_cn
@@ -15,8 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer.errors import WeightsError
 from indexer.images import Picture
 from indexer.models import ocr_engines, onnx
-from indexer.models.ocr import Line, Ocr, _clean, _detection_size, load_ocr, ocr_name
+from indexer.models.ocr import Detection, Line, Ocr, load_ocr, ocr_name
 from indexer.models.ocr_crops import cut, from_top_left, pieces
+from indexer.models.ocr_engines import open_engine
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
 
@@ -155,6 +158,9 @@ class Scripted:
         (left, top), (right, bottom) = box[0].astype(int), box[2].astype(int)
         return picture[top:bottom, left:right]
 
+    def reading_order(self, boxes: np.ndarray) -> np.ndarray:
+        return boxes
+
     def upside_down(self, crops: list[np.ndarray]) -> np.ndarray:
         return np.array([self.heads[int(crop[0, 0, 0])] for crop in crops])
 
@@ -179,7 +185,9 @@ def test_upright_is_the_default_that_is_outweighed():
             boxes.append(np.float32([[0, top], [100, top], [100, top + 40], [0, top + 40]]))
         engine = Scripted(heads, texts)
         ocr = Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
-        return "".join(reading.text for reading in ocr._read_crops(cut(engine, rgb, boxes)))
+        places = tuple((0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0) for _ in boxes)
+        detection = Detection(places, (1.0,) * len(boxes), tuple(cut(engine, rgb, boxes)), (100, len(rgb)))
+        return "".join(line.text for line in ocr.recognise([detection])[0])
 
     assert read((0.6, 1.0, 1.0)) == read((0.9999, 1.0, 1.0)) == "u"  # a number that is one both ways
     assert read((0.6, 0.5, 1.0)) == read((0.9999, 0.85, 1.0)) == "t"  # only upside down it is a text
@@ -246,9 +254,10 @@ def test_sides_and_lines_longer_than_opencv_can_turn(default):
         ImageDraw.Draw(wide).text((100 + number * 8000, 50), f"第{number}条", font=ImageFont.truetype(FONT, 44), fill=0)
     expected = [f"第{number}条" for number in range(5)]
     assert [[line.text for line in lines] for lines in default.read([picture(tall), picture(wide)])] == [expected] * 2
+    engine = open_engine("rapidocr", device="cpu", threads=1)
     strip = np.zeros((80, 40_000, 3), dtype=np.uint8)
     strip[:, 20_000:] = 200
-    (crop,) = cut(default._engine, strip, [np.float32([[0, 0], [39_999, 0], [39_999, 79], [0, 79]])])
+    (crop,) = cut(engine, strip, [np.float32([[0, 0], [39_999, 0], [39_999, 79], [0, 79]])])
     height, width = crop.pixels.shape[:2]
     assert width <= 32_000
     assert width / height == pytest.approx(500, rel=0.05)
@@ -312,7 +321,7 @@ def test_box_scores_belong_to_their_boxes(default):
     """The reading order must not part a score from its box: alone or among others, a text scores the same."""
     image, _ = page(5)
     detection = default.detect(picture(image))
-    boxes, scores = default._engine.boxes(
+    boxes, scores = open_engine("rapidocr", device="cpu", threads=1).boxes(
         np.ascontiguousarray(np.asarray(image.resize((960, 704)))[:, :, ::-1]), (image.height, image.width)
     )
     by_top = dict(zip(boxes[:, 0, 1].tolist(), scores.tolist(), strict=True))
@@ -359,6 +368,12 @@ def test_each_picture_gets_its_own_lines(ocr):
     assert together[1] == []
 
 
+def usual(**changes: Any) -> Ocr:
+    """The usual engine with some of its steps replaced."""
+    engine = replace(open_engine("rapidocr", device="cpu", threads=1), **changes)
+    return Ocr(engine, min_box_score=0.5, min_text_score=0.8, detect_side=960)
+
+
 def test_long_pictures_keep_their_small_text(default):
     image = Image.new("RGB", (1000, 5000), "white")
     for number in range(12):
@@ -380,7 +395,14 @@ def test_long_pictures_keep_their_small_text(default):
     ],
 )
 def test_detection_size(width, height, expected):
-    assert _detection_size(width, height, 960) == expected
+    seen = []
+
+    def boxes(copy, size):
+        seen.append((copy.shape[1], copy.shape[0]))
+        return np.empty((0, 4, 2), np.float32), np.empty(0, np.float32)
+
+    usual(boxes=boxes).detect(Picture(np.zeros((height, width, 3), np.uint8)))
+    assert seen == [expected]
 
 
 def test_thresholds_drop_boxes_and_lines():
@@ -389,30 +411,20 @@ def test_thresholds_drop_boxes_and_lines():
     assert load_ocr(min_box_score=1.01).detect(picture(image)).crops == ()
 
 
-def test_clean_text():
-    assert _clean(" a\x00b\x1f\ud800\x7f\x85c \n") == "abc"
-    assert _clean("\x00 ") == ""
-    assert _clean("发票 ①😀") == "发票 ①😀"
+def test_empty_lines_are_dropped_and_what_cannot_be_written():
+    texts = ["\x00 ", "  ", "好\x00的", " a\x00b\x1f\ud800\x7f\x85c \n", "发票 ①😀"]
+    ocr = usual(texts=lambda crops: [(text, 0.99) for text in texts])
+    detection = ocr.detect(picture(page(9)[0]))
+    five = Detection(detection.corners[:5], detection.box_scores[:5], detection.crops[:5], detection.size)
+    assert [line.text for line in ocr.recognise([five])[0]] == ["好的", "abc", "发票 ①😀"]
 
 
-def test_empty_and_unwritable_lines_are_dropped(default, monkeypatch):
-    texts = ["\x00", "  ", "好\x00的"]
-    engine = default._engine
-    replaced = type(engine)(**{**engine.__dict__, "texts": lambda crops: list(zip(texts, [0.99] * 3, strict=True))})
-    monkeypatch.setattr(default, "_engine", replaced)
-    detection = default.detect(picture(page(9)[0]))
-    three = type(detection)(detection.corners[:3], detection.box_scores[:3], detection.crops[:3], detection.size)
-    assert [line.text for line in default.recognise([three])[0]] == ["好的"]
-
-
-def test_a_lone_character_has_to_be_surer(default, monkeypatch):
-    engine = default._engine
+def test_a_lone_character_has_to_be_surer():
     scripted = [("8", 0.85), ("88", 0.85), ("8", 0.9), ("口", 0.87)]
-    replaced = type(engine)(**{**engine.__dict__, "texts": lambda crops: scripted[: len(crops)]})
-    monkeypatch.setattr(default, "_engine", replaced)
-    detection = default.detect(picture(page(9)[0]))
-    four = type(detection)(detection.corners[:4], detection.box_scores[:4], detection.crops[:4], detection.size)
-    assert [(line.text, line.text_score) for line in default.recognise([four])[0]] == [("88", 0.85), ("8", 0.9)]
+    ocr = usual(texts=lambda crops: scripted[: len(crops)])
+    detection = ocr.detect(picture(page(9)[0]))
+    four = Detection(detection.corners[:4], detection.box_scores[:4], detection.crops[:4], detection.size)
+    assert [(line.text, line.text_score) for line in ocr.recognise([four])[0]] == [("88", 0.85), ("8", 0.9)]
 
 
 def test_from_several_threads_at_once(ocr):
@@ -467,12 +479,12 @@ class TestLoad:
     def test_missing_model_file(self, monkeypatch):
         monkeypatch.setattr(Path, "is_file", lambda self: False)
         with pytest.raises(WeightsError, match=r"PP-OCRv6_det_small\.onnx is missing: reinstall rapidocr"):
-            ocr_engines._files("rapidocr")
+            load_ocr("rapidocr")
 
     def test_missing_package(self, monkeypatch):
         monkeypatch.setattr(ocr_engines.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(WeightsError, match="'rapidocr-onnxruntime' is not installed: pip install rapidocr-onnx"):
-            ocr_engines._files("rapidocr-onnxruntime")
+            load_ocr("rapidocr-onnxruntime")
 
     def test_cuda_where_there_is_none_warns_and_uses_the_cpu(self, monkeypatch, caplog):
         monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
@@ -485,8 +497,9 @@ class TestLoad:
     def test_cuda_that_does_not_load_is_told_of(self, monkeypatch):
         # onnxruntime-gpu beside another CUDA: it has the provider, and opens sessions without it
         monkeypatch.setattr(onnx.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-        monkeypatch.setattr(onnx, "_GPU", onnx._CPU)
-        assert "finds no CUDA and cuDNN" in ocr_engines.engine_gpu_trouble("rapidocr")
+        with pytest.warns(UserWarning, match="not in available provider names"):
+            trouble = ocr_engines.engine_gpu_trouble("rapidocr")
+        assert "finds no CUDA and cuDNN" in trouble
 
 
 @pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
@@ -495,7 +508,7 @@ def test_what_a_gpu_is_given_reads_the_same(monkeypatch, engine):
 
     def open_padded(path, *, device, threads, shape):
         assert device == "cuda"
-        return onnx.FixedShapes(path, onnx.onnxruntime.SessionOptions(), onnx._CPU, shape)
+        return onnx.FixedShapes(path, onnx.onnxruntime.SessionOptions(), ["CPUExecutionProvider"], shape)
 
     plain = load_ocr(engine)
     monkeypatch.setattr(ocr_engines, "usable_device", lambda device, model: device)

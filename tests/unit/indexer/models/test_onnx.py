@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from indexer.models.onnx import _CPU, _KEPT, FixedShapes, open_session
+from indexer.models.onnx import KEPT, FixedShapes, open_session
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +33,37 @@ def model(tmp_path_factory) -> Path:
     return path
 
 
-def fixed(model: Path) -> tuple[FixedShapes, list[list[tuple[int, ...]]]]:
-    """The model with inputs padded to (4, 3, tens, tens), and what each of its sessions was given."""
+CPU = ["CPUExecutionProvider"]
+
+
+def fixed(model: Path, *, scarce: int | None = None) -> tuple[FixedShapes, list[list[tuple[int, ...]]]]:
+    """The model with inputs padded to (4, 3, tens, tens), and what each of its sessions was given.
+
+    The session of that number finds no memory.
+    """
     sessions: list[list[tuple[int, ...]]] = []
 
     class Watched(onnxruntime.InferenceSession):
-        def __init__(self):
-            super().__init__(str(model), providers=_CPU)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             self.seen: list[tuple[int, ...]] = []
+            self.is_scarce = len(sessions) == scarce
             sessions.append(self.seen)
 
         def run(self, names, feed, options):
+            if self.is_scarce:
+                raise RuntimeError("Failed to allocate memory for requested buffer")
             self.seen.append(feed["input"].shape)
             return super().run(names, feed, options)
 
-    padded = FixedShapes(
-        model,
-        onnxruntime.SessionOptions(),
-        _CPU,
-        lambda shape: (4, 3, -(-shape[2] // 10) * 10, -(-shape[3] // 10) * 10),
-    )
-    padded._open = Watched
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", Watched)
+        padded = FixedShapes(
+            model,
+            onnxruntime.SessionOptions(),
+            CPU,
+            lambda shape: (4, 3, -(-shape[2] // 10) * 10, -(-shape[3] // 10) * 10),
+        )
     return padded, sessions
 
 
@@ -80,27 +90,19 @@ def test_no_session_sees_two_shapes(model):
 
 def test_the_shapes_used_last_are_kept(model):
     padded, sessions = fixed(model)
-    for tens in (*range(1, _KEPT + 1), 1, _KEPT + 1, 1, 2):
+    for tens in (*range(1, KEPT + 1), 1, KEPT + 1, 1, 2):
         padded.run(None, {"input": some(1, 3, 10 * tens, 10)})
-    assert len(sessions) == _KEPT + 2  # 2 was given up for the one too many, 1 was not
-    assert len(padded._sessions) == _KEPT
+    assert len(sessions) == KEPT + 2  # 2 was given up for the one too many, 1 was not
 
 
 def test_memory_held_for_other_shapes_is_given_back_where_it_is_short(model):
-    padded, sessions = fixed(model)
+    padded, sessions = fixed(model, scarce=1)
     padded.run(None, {"input": some(1, 3, 5, 5)})
-    opened = padded._open
-
-    class Scarce:
-        def run(self, *_):
-            padded._open = opened
-            raise RuntimeError("Failed to allocate memory for requested buffer")
-
-    padded._open = Scarce
     values = some(1, 3, 5, 15)
     assert np.array_equal(padded.run(["map"], {"input": values})[0], values**2)
-    assert list(padded._sessions) == [(4, 3, 10, 20)]
-    assert len(sessions) == 2
+    assert sessions == [[(4, 3, 10, 10)], [], [(4, 3, 10, 20)]]
+    padded.run(None, {"input": some(1, 3, 5, 5)})
+    assert len(sessions) == 4, "that of the other shape was given up"
 
 
 def test_what_fails_twice_is_told(model):

@@ -93,7 +93,7 @@ def test_the_command_fetches_what_is_missing(tmp_path, monkeypatch, source):
     assert (tmp_path / FILE.name).read_bytes() == CONTENT
     own = CliRunner(env=environment).invoke(main, ["models", "fetch", str(tmp_path / "own.pt")])
     assert own.exit_code == 1
-    assert "only published models can be fetched" in own.output
+    assert "Only published models can be fetched" in own.output
 
 
 def test_files_are_cn_clips():
