@@ -41,7 +41,7 @@ class WeightsFigures(Shape):
     arrived: Annotated[int, Field(description="Bytes that are there.")]
     size: Annotated[int, Field(description="Bytes of all; 0: a model of one's own, which a person puts there.")]
     host: Annotated[str, Field(description="Who delivers now; empty: nobody does.")]
-    reason: Annotated[str, Field(description="What is missing, and why it cannot be had for now, in a sentence.")]
+    reason: Annotated[str, Field(description="What is missing, and why it cannot be downloaded now, in a sentence.")]
     next_try: Annotated[Moment | None, Field(description="When all hosts are asked again.")]
 
 
