@@ -9,7 +9,7 @@ places, in other numbers or in swapped colours.
 The figures are about pictures whose first thing has a colour that it has in no training picture: 18 pairs such as
 红 and 圆 (`scenes.HELD_OUT`). Pools of 200 such pictures are drawn, larger than those for training. Each has a caption
 that says everything about it and is true of no other picture of its pool. `top1` is the fraction of captions whose
-nearest picture of all 200 is their own, `picture_top1` the fraction of pictures whose nearest caption is their own. Both
+nearest picture of all 200 is their own, `picture_top1` that of pictures whose nearest caption is their own. Both
 go through `load_clip`, as in a search. The model has not learned which of two things is on which side of the other. So
 it confuses "red circle left of blue tree" with "blue tree left of red circle". Pools rarely contain both.
 
