@@ -16,9 +16,9 @@ import structlog
 
 from indexer.errors import IndexerError
 from indexer.models.host import CallError, Facts, GoneError
+from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
 from indexer.models.shared_lock import SharedLock
-from indexer.models.standing import Pace, Runner, Standing
 from indexer.models.states import EngineAwayError, GuiltError, Phase, State
 from indexer.models.supervisor import Supervisor
 from indexer.models.suspects import Suspects
@@ -55,8 +55,8 @@ class Engine:
         self.name = name
         self._pace = pace or Pace()
         self._probe = probe
-        self._standing = Standing(name, self._pace)
-        self._supervisor = Supervisor(self._standing, open_on, probe, device, self._pace, wanting, self._look)
+        self._lifecycle = Lifecycle(name, self._pace)
+        self._supervisor = Supervisor(self._lifecycle, open_on, probe, device, self._pace, wanting, self._look)
         self._started = False
         self._suspects = Suspects()
         self._lock = SharedLock()
@@ -70,17 +70,17 @@ class Engine:
     @property
     def state(self) -> State:
         """Its state now."""
-        return self._standing.state
+        return self._lifecycle.state
 
     @property
     def facts(self) -> Facts | None:
         """What is known of the model. None until it was opened for the first time."""
-        return self._standing.facts
+        return self._lifecycle.facts
 
     @property
     def replaced(self) -> int:
         """How often it was replaced since `start`."""
-        return self._standing.replaced
+        return self._lifecycle.replaced
 
     @property
     def most(self) -> int:
@@ -89,23 +89,23 @@ class Engine:
 
     def away(self) -> EngineAwayError:
         """The error for callers while it is not ready."""
-        return self._standing.away()
+        return self._lifecycle.away()
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed`, from any thread, after each change of `state` or `facts`. Call the result to stop that."""
-        return self._standing.watch(changed)
+        return self._lifecycle.watch(changed)
 
     def when_lost(self, tell: Callable[[float], None]) -> Callable[[], None]:
         """Call `tell`, from any thread, when the engine is found to be sick. Call the result to stop that.
 
         Its argument is a time of time.monotonic(): answers given after it may be wrong. Earlier probes were right.
         """
-        return self._standing.when_lost(tell)
+        return self._lifecycle.when_lost(tell)
 
     @property
     def proven(self) -> float:
         """When the last successful probe began, by time.monotonic()."""
-        return self._standing.proven
+        return self._lifecycle.proven
 
     def start(self) -> None:
         """Open the model and start the supervisor. Does nothing when called again."""
@@ -116,16 +116,16 @@ class Engine:
 
     def settle(self, seconds: float | None = None) -> State:
         """Wait until it is ready or has failed to start, but at most so many seconds."""
-        self._standing.until(lambda: self.state.phase is not Phase.LOADING, seconds)
+        self._lifecycle.until(lambda: self.state.phase is not Phase.LOADING, seconds)
         return self.state
 
     def wake(self) -> None:
         """End a pause now: what it waits for may have arrived."""
-        self._standing.wake()
+        self._lifecycle.wake()
 
     def close(self) -> None:
         """End the engine, and all calls."""
-        self._standing.close()
+        self._lifecycle.close()
 
     def call(self, method: str, argument: object, items: Sequence[object], check: Callable[[Any], None]) -> Any:
         """Call the model's `method` with `argument`, which contains `items`. `check` raises for an impossible answer.
@@ -139,7 +139,7 @@ class Engine:
         runner: Runner | None = None
         if not self._suspects.among(items):
             with self._lock.shared():
-                runner = self._standing.ready()
+                runner = self._lifecycle.ready()
                 try:
                     answer = self._ask(runner, method, argument, check)
                 except GoneError as error:
@@ -156,7 +156,7 @@ class Engine:
         elif len(items) > 1:
             raise IndexerError("one of them has to be tried alone")
         with self._lock.alone():
-            now = self._standing.ready()
+            now = self._lifecycle.ready()
             # The failure of an engine that was ended says nothing about the input.
             return self._try_alone(now, method, argument, items[0], check, failed if now is runner else None)
 
@@ -184,8 +184,8 @@ class Engine:
                 answer = self._ask(runner, method, argument, check)
             except GoneError as error:
                 if not error.replaced and self._suspects.ended_alone(item, killed=error.killed):
-                    self._standing.ends(runner, str(error), error)
-                    self._standing.failures = 0  # it works
+                    self._lifecycle.ends(runner, str(error), error)
+                    self._lifecycle.failures = 0  # it works
                     raise GuiltError(error) from error
                 self._lose(runner, error)
             except Exception as error:
@@ -197,7 +197,7 @@ class Engine:
 
     def _vouch(self, runner: Runner, answer: Any, items: Sequence[object]) -> Any:
         """Return the answer. If the engine was sick a short time ago, probe it first."""
-        if self._standing.is_doubtful:
+        if self._lifecycle.is_doubtful:
             self._prove(runner)
         self._suspects.clear(items)
         return answer
@@ -236,7 +236,7 @@ class Engine:
             self._lose(runner, failed or error)
         if wrong := self._probe.differs(answer, self._supervisor.right(runner)):
             self._lose(runner, CallError(wrong))
-        self._standing.proven = began
+        self._lifecycle.proven = began
 
     def _probed(self, runner: Runner) -> Any:
         """The answer to the probe. A runner that fails it once and then passes is flaky."""
@@ -265,8 +265,8 @@ class Engine:
             log.warning("an engine is short of memory: batches get smaller", engine=self.name, most=self._most)
 
     def _lose(self, runner: Runner, error: Exception) -> NoReturn:
-        self._standing.ends(runner, str(error), error)
-        raise self._standing.away() from error
+        self._lifecycle.ends(runner, str(error), error)
+        raise self._lifecycle.away() from error
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -14,9 +14,9 @@ from indexer.models.fetcher import Fetcher
 from indexer.models.host import Facts, Host, Opened, Setup
 from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
+from indexer.models.lifecycle import Pace, Runner
 from indexer.models.openers import ClipHalf, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
-from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
 
 if TYPE_CHECKING:  # importing torch takes seconds: only code that needs it should wait

@@ -12,8 +12,8 @@ import structlog
 
 from indexer.errors import WeightsError
 from indexer.models.host import CallError
+from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
-from indexer.models.standing import Pace, Runner, Standing
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Supervisor:
     """The supervisor of one engine.
 
     Args:
-        standing: the engine's state.
+        lifecycle: the engine's state.
         open_on: opens the model on a device: `auto`, `cpu` or `cuda`.
         probe: the question with which the engine is checked.
         device: where it should run.
@@ -36,7 +36,7 @@ class Supervisor:
 
     def __init__(
         self,
-        standing: Standing,
+        lifecycle: Lifecycle,
         open_on: Callable[[str], Runner],
         probe: Probe,
         device: str,
@@ -44,7 +44,7 @@ class Supervisor:
         wanting: Callable[[], str],
         look: Callable[[Runner], None],
     ) -> None:
-        self._standing = standing
+        self._lifecycle = lifecycle
         self._open_on = open_on
         self._probe = probe
         self._device = device
@@ -61,35 +61,35 @@ class Supervisor:
 
     def run(self) -> None:
         """Supervise until the engine should end. An error in here counts as a failure: this thread must not end."""
-        while not self._standing.closing:
+        while not self._lifecycle.closing:
             try:
                 self._round()
             except Exception as error:
-                log.exception("cannot supervise an engine", engine=self._standing.name)
-                self._standing.fails(error)
-                self._standing.sleep(self._standing.pause)
+                log.exception("cannot supervise an engine", engine=self._lifecycle.name)
+                self._lifecycle.fails(error)
+                self._lifecycle.sleep(self._lifecycle.pause)
 
     def _round(self) -> None:
         """Open the engine and keep it running until it ends, or find out why it cannot run. Then pause."""
-        standing = self._standing
+        lifecycle = self._lifecycle
         if missing := self._wanting():
-            standing.waits(missing)
-            standing.sleep(self._pace.weights)
+            lifecycle.waits(missing)
+            lifecycle.sleep(self._pace.weights)
             return
-        standing.loads()
-        instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
-        reason = standing.state.reason
+        lifecycle.loads()
+        instead = self._device == "auto" and lifecycle.failures >= _GIVE_UP_GPU
+        reason = lifecycle.state.reason
         try:
             runner = self._open("cpu" if instead else self._device)
         except WeightsError as error:
-            standing.waits(str(error))
-            standing.sleep(self._pace.weights)
+            lifecycle.waits(str(error))
+            lifecycle.sleep(self._pace.weights)
             return
         except Exception as error:
-            standing.fails(error)
+            lifecycle.fails(error)
         else:
             self._attend(runner, f"on the processor for now, as it failed again and again: {reason}" * instead)
-        standing.sleep(standing.pause)
+        lifecycle.sleep(lifecycle.pause)
 
     def _open(self, device: str) -> Runner:
         """A runner that answers the probe as the processor does."""
@@ -124,7 +124,7 @@ class Supervisor:
         probe = time.monotonic() + self._pace.probe
         if instead:
             self._gpu_at = time.monotonic() + self._gpu_pause
-        while self._standing.has(runner):
+        while self._lifecycle.has(runner):
             now = time.monotonic()
             if now >= probe:
                 self._look(runner)
@@ -136,11 +136,11 @@ class Supervisor:
                     self._begin(runner, runner.facts.note)
             else:
                 due = min(probe, self._gpu_at) if instead else probe
-                self._standing.until_not(runner, due - now)
+                self._lifecycle.until_not(runner, due - now)
 
     def _begin(self, runner: Runner, note: str) -> None:
-        self._standing.begins(runner, note)
-        runner.when_it_ends(lambda reason: self._standing.ends(runner, reason))
+        self._lifecycle.begins(runner, note)
+        runner.when_it_ends(lambda reason: self._lifecycle.ends(runner, reason))
 
     def _on_gpu(self) -> Runner | None:
         """A runner on the GPU, if the GPU works again."""
@@ -150,8 +150,8 @@ class Supervisor:
             self._gpu_pause = min(2 * self._gpu_pause, _RARELY * self._pace.gpu)
             self._gpu_at = time.monotonic() + self._gpu_pause
             log.info(
-                "the GPU still fails", engine=self._standing.name, error=str(error), seconds=round(self._gpu_pause)
+                "the GPU still fails", engine=self._lifecycle.name, error=str(error), seconds=round(self._gpu_pause)
             )
             return None
-        self._standing.failures, self._gpu_pause = 0, self._pace.gpu
+        self._lifecycle.failures, self._gpu_pause = 0, self._pace.gpu
         return runner

@@ -57,7 +57,7 @@ class Runner(Protocol):
         """End it, and every call in progress."""
 
 
-class Standing:
+class Lifecycle:
     """The state of the engine of that name. Any thread may use it.
 
     Attributes:
