@@ -203,7 +203,7 @@ class Immich:
         if status >= 300:
             raise ImmichError(f"Immich answered {status} to /{path}: {text[:300]} (check IMMICH_URL)")
 
-    async def take_off(self, tag: UUID, assets: Sequence[UUID]) -> int:
+    async def remove_tag(self, tag: UUID, assets: Sequence[UUID]) -> int:
         """Remove `tag` from `assets`. Returns from how many.
 
         Raises:

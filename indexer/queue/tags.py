@@ -60,15 +60,15 @@ class Untagger:
                 trouble = str(error) if isinstance(error, IndexerError) else explain(error)
                 if trouble != self._trouble:  # log each trouble once
                     self._trouble = trouble
-                    log.warning("cannot take the tag reindex off", reason=trouble)
+                    log.warning("cannot remove the tag reindex", reason=trouble)
             await asyncio.sleep(backoff.after(failure))
 
     async def round(self) -> int:
-        """Remove the tags that can be removed now. Returns from how many photos. Raises as `Immich.take_off`."""
-        taken_off = 0
+        """Remove the tags that can be removed now. Returns from how many photos. Raises as `Immich.remove_tag`."""
+        removed = 0
         for row in await self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE):
             try:
-                taken_off += await self._immich.take_off(row["tag_id"], row["assets"])
+                removed += await self._immich.remove_tag(row["tag_id"], row["assets"])
             except ForeignTagError as error:
                 self._foreign.add(row["tag_id"])
                 log.warning(
@@ -76,6 +76,6 @@ class Untagger:
                     tag=str(row["tag_id"]),
                     reason=str(error),
                 )
-        if taken_off:
-            log.info("took the tag reindex off", photos=taken_off)
-        return taken_off
+        if removed:
+            log.info("removed the tag reindex", photos=removed)
+        return removed

@@ -361,7 +361,7 @@ async def test_answers_that_make_no_sense_are_trouble_and_no_success(photos, sta
     app.router.add_route("*", "/{rest:.*}", answer)
     async with TestServer(app) as server, Immich(str(server.make_url("/api")), "key") as somebody:
         with pytest.raises(IndexerError, match=rf"Immich answered {status} to /api/tags/.*\(check IMMICH_URL\)"):
-            await somebody.take_off(photos[0], photos[:1])
+            await somebody.remove_tag(photos[0], photos[:1])
 
 
 async def test_an_address_that_is_none_or_where_nobody_is(photos):
@@ -369,4 +369,4 @@ async def test_an_address_that_is_none_or_where_nobody_is(photos):
         Immich("immich:2283", "key")
     async with Immich("http://127.0.0.1:9", "key") as nobody:
         with pytest.raises(IndexerError, match=r"cannot reach Immich at http://127.0.0.1:9"):
-            await nobody.take_off(photos[0], photos[:1])
+            await nobody.remove_tag(photos[0], photos[:1])
