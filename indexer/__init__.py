@@ -7,3 +7,7 @@ __version__ = "0.1.0"
 # Set before NumPy is imported. Its matrices are small here. Several threads wait for each other, and on a busy machine
 # take several times as long as one. The models have threads of their own (CPU_THREADS).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Set before ONNX Runtime is loaded, in case one newer than ours is installed: from 1.29 on it tells Microsoft which
+# models it runs.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
