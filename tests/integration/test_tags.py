@@ -322,7 +322,7 @@ async def test_the_tag_of_another_person_stays(pool, immich, connection, photos,
     assert len(api.calls) == asked, "and is not asked about again"
     (entry,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert entry["tag"] == str(foreign)
-    assert "of another person" in entry["event"]
+    assert "its owner is not that of IMMICH_API_KEY" in entry["event"]
     rows = await connection.fetch('SELECT "assetId" FROM tag_asset')
     assert [row["assetId"] for row in rows] == [his]
 

@@ -121,6 +121,7 @@ MODELS = {
         "NotImplemented",
         "InvalidGraph",
         "EPFail",
+        "DeviceReset",
         "ModelLoadCanceled",
         "ModelRequiresCompilation",
         "NotFound",
