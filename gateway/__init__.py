@@ -1,1 +1,1 @@
-"""Immich's machine-learning address: answers what Immich asks, with what the indexer writes."""
+"""The server at Immich's machine-learning address. It answers with the results that the indexer stores."""

@@ -1,4 +1,4 @@
-"""The application, put together, and the command `immich-gateway`."""
+"""Builds the application. Also the command `immich-gateway`."""
 
 import asyncio
 import sys
@@ -50,19 +50,19 @@ from indexer.settings import Settings
 
 log = structlog.get_logger()
 
-_PERSONS = 10.0  # seconds that a database under load may take to answer somebody
-_SLOW = 60.0  # seconds that counting what Immich forgot may take in a large library
+_PERSONS = 10.0  # seconds that the database may take to answer a person, even under load
+_SLOW = 60.0  # seconds that counting Immich's missing work may take in a large library
 
 
 def create_app(
     settings: Settings, models: LazyModels, *, forward: Task | None = None, pace: ApiPace = USUAL
 ) -> web.Application:
-    """The application; it starts and stops everything it needs.
+    """The application. It starts and stops everything that it needs.
 
     Args:
         settings: of this process.
         models: loaded.
-        forward: answers what is not answered here; whoever the settings name where it is not given.
+        forward: answers the tasks that are not answered here. By default what the settings name.
         pace: of the API for people.
     """
     metrics = Metrics()
@@ -139,9 +139,9 @@ def create_app(
 def _serve_people(
     app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics, pace: ApiPace
 ) -> None:
-    """Adds the routes of those who say who they are: no token in them."""
+    """Add the routes of the API for people. They log in, so these routes have no token."""
     identity = Identity(immich, pace)
-    # Others than Immich's requests use, so that nobody takes their connections; persons are patient.
+    # A pool of its own, so that people do not take the connections of Immich's requests. People can wait longer.
     library = Library(settings.dsn, patience=_PERSONS)
     figures = Library(settings.dsn)
     search = Search(
@@ -189,7 +189,7 @@ def _recovery(settings: Settings, library: Library, forwarder: Forwarder, immich
 
 
 def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, forwarder: Forwarder) -> MtPhotos:
-    assert settings.mt_photos_api_key is not None  # noqa: S101 - asked by the caller
+    assert settings.mt_photos_api_key is not None  # noqa: S101 - the caller has checked it
     return MtPhotos(
         Sources(
             lines=pictures.lines,

@@ -1,4 +1,4 @@
-"""The body of a request while it arrives: kept, and given from its beginning to as many as ask for it."""
+"""The body of a request while it arrives. It is kept, and any number of readers get it from its beginning."""
 
 import asyncio
 from bisect import bisect_right
@@ -10,15 +10,15 @@ from aiohttp.web import RequestPayloadError
 
 from gateway.errors import HttpError, SlowClientError, TooLargeError
 
-_PIECE = 1 << 20  # bytes handed to a socket at once
-_SMALL = 32 << 10  # bytes; smaller parts are put together
+_PIECE = 1 << 20  # bytes given to a socket at a time
+_SMALL = 32 << 10  # bytes: smaller parts are joined
 
 
 class Body:
-    """Bytes that are all there, or those of `arriving`, in the parts that they come in.
+    """The bytes of a body, complete or still `arriving`, in the parts in which they come.
 
     Attributes:
-        size: bytes in all; None while nobody knows.
+        size: total bytes. None while not known.
         arrived: bytes that are here.
     """
 
@@ -26,7 +26,7 @@ class Body:
         self.size: int | None = len(data)
         self.arrived = len(data)
         self._parts = [data] if data else []
-        self._starts = [0] if data else []  # where in the body each of them begins
+        self._starts = [0] if data else []  # where in the body each part begins
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
@@ -35,13 +35,13 @@ class Body:
     async def arriving(
         cls, content: StreamReader, *, size: int | None, limit: int, seconds: float
     ) -> AsyncIterator["Body"]:
-        """A body that is received for as long as the block lasts.
+        """A body that is received while the block runs.
 
         Args:
             content: where it comes from.
-            size: bytes that were announced; None: none were.
-            limit: bytes that are taken.
-            seconds: time it may take.
+            size: bytes that the client announced. None: it announced nothing.
+            limit: the most bytes to accept.
+            seconds: the longest time that it may take.
         """
         body = cls()
         body.size = size
@@ -58,17 +58,17 @@ class Body:
         return self.arrived == self.size
 
     def start(self, length: int) -> bytes:
-        """Its first bytes, at most `length` of those that are here."""
+        """Its first bytes, as far as they are here, but at most `length`."""
         return b"".join(self._parts[: bisect_right(self._starts, length)])[:length]
 
     async def more(self, than: int) -> None:
-        """Wait until more bytes are here than that, or all.
+        """Wait until more than `than` bytes are here, or all of them.
 
         Raises:
             SlowClientError: they took too long.
             TooLargeError: there are too many.
             HttpError: they are not encoded as their headers say.
-            Exception: the connection broke, as aiohttp puts it.
+            Exception: the connection broke. The exception is aiohttp's.
         """
         while self.arrived <= than and not self.complete:
             if self._failure is not None:
@@ -84,9 +84,10 @@ class Body:
         return self._parts[0]
 
     async def pieces(self) -> AsyncIterator[memoryview]:
-        """What is here, then what comes. Where the rest never comes this waits to be cancelled.
+        """What is here, then what arrives later. If the rest never arrives, this waits until it is cancelled.
 
-        That the body failed is told by `whole` alone: whoever sends it on must not take it for a fault of the receiver.
+        Only `whole` raises if the body failed: code that forwards the body must not take this for an error of the
+        receiving server.
         """
         at = 0
         while not (self.complete and at == self.arrived):
@@ -104,7 +105,7 @@ class Body:
             if self.size is not None and self.size > limit:
                 raise too_large
             async with asyncio.timeout(seconds):
-                # Part by part: `readany` would make one of all that is here, and each of them is copied once already.
+                # Part by part: `readany` would join all parts that are here, and each was already copied once.
                 while (part := (await content.readchunk())[0]) or not content.at_eof():
                     if self.arrived + len(part) > limit:
                         raise too_large
@@ -121,7 +122,7 @@ class Body:
 
     def _add(self, part: bytes) -> None:
         start, self.arrived = self.arrived, self.arrived + len(part)
-        # Small ones are put together, equal sizes first, as in a binary counter: few parts, however it is cut.
+        # Small parts are joined, two of equal size at a time, as in a binary counter. So there are never many parts.
         while self._parts and len(self._parts[-1]) <= len(part) < _SMALL:
             start, part = self._starts.pop(), self._parts.pop() + part
         self._parts.append(part)

@@ -1,4 +1,4 @@
-"""What the gateway answers when it cannot answer: one exception a status, one JSON shape for all."""
+"""The gateway's error answers: one exception for each status, one JSON shape for all."""
 
 import json
 from typing import Annotated
@@ -18,7 +18,7 @@ class ErrorAnswer(Shape):
 
 
 class GatewayError(IndexerError):
-    """Base of all of them; its text goes to the client."""
+    """Base of all of them. Its text is sent to the client."""
 
     status = 500
     code = "error"
@@ -26,19 +26,19 @@ class GatewayError(IndexerError):
 
     @property
     def as_answer(self) -> ErrorAnswer:
-        """As the client is told."""
+        """The answer's content."""
         return ErrorAnswer(error=self.code, message=str(self))
 
 
 class UnexpectedError(GatewayError):
-    """Something that nobody thought of; the gateway's log says more."""
+    """An unexpected error. The gateway's log says more."""
 
     def __init__(self) -> None:
         super().__init__("unexpected error, see the gateway's log")
 
 
 class NotFoundError(GatewayError):
-    """There is no such thing, or not for whoever asks; or no such address, or not for this method (405)."""
+    """It does not exist, or not for this user. Or there is no such address, or not with this method (405)."""
 
     status = 404
     code = "not_found"
@@ -49,7 +49,7 @@ class NotFoundError(GatewayError):
 
 
 class HttpError(GatewayError):
-    """What was sent is no request that HTTP knows; the text says in which way."""
+    """The request is not valid HTTP. The text says why."""
 
     status = 400
     code = "bad_request"
@@ -67,35 +67,35 @@ class MissingInputError(GatewayError):
 
 
 class ParameterError(GatewayError):
-    """A parameter, or something in the body, is missing or wrong; the text names it, and what it may be."""
+    """A parameter, or something in the body, is missing or wrong. The text names it, and the allowed values."""
 
     status = 400
     code = "bad_parameter"
 
 
 class UnauthorizedError(GatewayError):
-    """Nobody proved who is asking."""
+    """The request does not prove who sent it."""
 
     status = 401
     code = "unauthorized"
 
 
 class ForbiddenError(GatewayError):
-    """Whoever is asking may not; the text says what is missing."""
+    """The user may not do this. The text says what is missing."""
 
     status = 403
     code = "forbidden"
 
 
 class ConflictError(GatewayError):
-    """It cannot be done as things are; the text says how they are."""
+    """It cannot be done in the present state. The text describes the state."""
 
     status = 409
     code = "conflict"
 
 
 class TooLargeError(GatewayError):
-    """More bytes, pixels or characters than we take."""
+    """More bytes, pixels or characters than we accept."""
 
     status = 413
     code = "too_large"
@@ -116,14 +116,14 @@ class SlowClientError(GatewayError):
 
 
 class UnsupportedError(GatewayError):
-    """Nothing here answers that task, and no other server was named to ask."""
+    """Nothing here answers that task, and the settings name no other server."""
 
     status = 501
     code = "unsupported"
 
 
 class UpstreamError(GatewayError):
-    """The server that answers such tasks for us failed or cannot be reached; the text says how."""
+    """The server that answers such tasks failed or cannot be reached. The text says how."""
 
     status = 502
     code = "upstream"
@@ -131,7 +131,7 @@ class UpstreamError(GatewayError):
 
 
 class BusyError(GatewayError):
-    """More is waiting than can be served soon: better to hear it now."""
+    """Too much is waiting to be served soon. Better to say so at once."""
 
     status = 503
     code = "busy"
@@ -142,24 +142,24 @@ class BusyError(GatewayError):
 
 
 class UnavailableError(BusyError):
-    """Something needed for an answer is not there, such as the database or Immich; the text says what."""
+    """Something that the answer needs is not available, such as the database or Immich. The text says what."""
 
     code = "unavailable"
 
 
 class ModelAwayError(UnavailableError):
-    """A model that an answer needs is not there now: its weights are missing, or it is sick; the text says which."""
+    """A model that the answer needs is not ready: its weights are missing, or it is sick. The text says which."""
 
 
 class DeadlineError(GatewayError):
-    """The answer took longer than we let anybody wait."""
+    """The answer took longer than the deadline."""
 
     status = 504
     code = "deadline"
 
 
 def answer(error: GatewayError) -> web.Response:
-    """The error as the client gets it, an `ErrorAnswer`."""
+    """The error as an HTTP answer, with an `ErrorAnswer`."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = json.dumps(error.as_answer.as_json, ensure_ascii=False)
     return web.Response(status=error.status, text=body, content_type="application/json", headers=headers)

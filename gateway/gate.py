@@ -1,4 +1,4 @@
-"""How much may wait: who comes when it is full hears so at once, and when to come again."""
+"""Limits how much may wait. When it is full, a client is told at once to come again later."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from gateway.errors import BusyError
 
 
 class Gate:
-    """Lets in up to `limit` units of `what` at once, and nobody waits for a place."""
+    """Admits up to `limit` units of `what` at the same time. Nobody waits for a place."""
 
     def __init__(self, what: str, limit: int, *, retry_after: int = 1) -> None:
         self.what = what
@@ -17,10 +17,10 @@ class Gate:
 
     @contextmanager
     def __call__(self, units: int = 1) -> Iterator[None]:
-        """Hold `units`, at most all there are, for as long as the block lasts.
+        """Hold `units` while the block runs, or all units if there are fewer.
 
         Raises:
-            BusyError: there are not as many left.
+            BusyError: not so many are free.
         """
         units = min(units, self.limit)
         if self.taken + units > self.limit:

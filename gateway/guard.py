@@ -1,4 +1,4 @@
-"""What every request goes through: the token, the limits, errors in one shape, and a line in the log."""
+"""What every request passes through: token, limits, errors in one shape, and a line in the log."""
 
 import hmac
 import time
@@ -16,7 +16,7 @@ from indexer.settings import Settings
 log = structlog.get_logger()
 
 BODY = web.RequestKey("body", Body)
-"""Where a handler finds the body of its request, which may still be arriving."""
+"""Under this key a handler finds the request's body, which may still be arriving."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -25,15 +25,15 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-_GONE = 499  # the client is gone: nobody reads the answer
-_SMALL = 64 << 10  # bodies up to this size are always let in: searches go on while pictures queue
+_GONE = 499  # the client has disconnected: nobody reads the answer
+_SMALL = 64 << 10  # bodies up to this size are always admitted, so that searches go on while pictures wait
 
 
 class Guard:
-    """A middleware; handlers find the body at `request[BODY]`. Settings say what the limits are."""
+    """A middleware. Handlers find the body at `request[BODY]`. The settings give the limits."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._max_body = (settings.max_preview_megabytes << 20) + _SMALL  # a picture and the form around it
+        self._max_body = (settings.max_preview_megabytes << 20) + _SMALL  # a picture, and the form that contains it
         self._bodies = Gate("uploads", max(settings.gateway_megabytes_in_flight << 20, self._max_body))
         self._body_seconds = settings.gateway_body_seconds
         token = settings.gateway_token
@@ -42,17 +42,17 @@ class Guard:
 
     @staticmethod
     async def on_prepare(_request: web.Request, response: web.StreamResponse) -> None:
-        """A signal of the application: no answer is kept, taken for another type, or read by another site's page."""
+        """A signal of the application. Its headers forbid browsers to cache answers, guess types, or share them."""
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
 
     @property
     def prefix(self) -> str:
-        """What every route begins with that does not itself ask who comes."""
+        """The beginning of every route that does not itself check who sent the request."""
         return "" if self._token is None else "/{token}"
 
     def bears_token(self, request: web.Request) -> bool:
-        """Whether it comes with the token as `Authorization: Bearer`."""
+        """Whether the request has the token as `Authorization: Bearer`."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and self._is_token(given.strip())
 
@@ -61,7 +61,7 @@ class Guard:
 
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Never logs or counts by what a client wrote: no address as it was given, no body, no query."""
+        """Handle a request. Nothing that a client wrote is logged or counted: no path, no body, no query."""
         start = time.perf_counter()
         resource = request.match_info.route.resource
         path = resource.canonical if resource is not None else "(unknown)"
@@ -93,7 +93,7 @@ class Guard:
             return answer(UnexpectedError())
 
     def _check_token(self, request: web.Request) -> None:
-        """Of the routes that Immich and MT Photos ask, who cannot log in; those without the prefix ask who comes."""
+        """Check the token of routes for Immich and MT Photos, which cannot log in. Other routes check the user."""
         given = request.match_info.get("token")
         if given is None or self._token is None:
             return
@@ -104,7 +104,7 @@ class Guard:
         if not request.can_read_body:
             request[BODY] = Body()
             return await handler(request)
-        # What is announced of a compressed body says nothing of the one that we get.
+        # For a compressed body the announced size says nothing about its size here.
         size = None if "Content-Encoding" in request.headers else request.content_length
         held = self._max_body if size is None else size
         with self._bodies(held if held > _SMALL else 0):

@@ -1,4 +1,4 @@
-"""Whether the gateway can really answer, and the state of everything it needs."""
+"""Whether the gateway can really answer, and the state of everything that it needs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from indexer.models.states import Phase
 
 
 class Health:
-    """The state of a gateway: of the `engines` that were needed so far, and of what the functions in `others` tell."""
+    """The state of a gateway: of the `engines` needed so far, and of what the functions in `others` return."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Health:
         self._others = others
 
     async def ready(self) -> bool:
-        """Whether a search would be answered: the models are well, and the width that its vector must have is known."""
+        """Whether a search would be answered: the models work, and the width of its vector is known."""
         if not all(engine.state.is_ready for engine in self._engines().values()):
             return False
         if self._text is None:
@@ -42,12 +42,12 @@ class Health:
 
     @property
     def waits_for_weights(self) -> bool:
-        """Whether a model is away, and its weights are all that it waits for: to start anew would not help."""
+        """Whether a model is not ready only because its weights are missing: then a restart would not help."""
         away = [state for engine in self._engines().values() if not (state := engine.state).is_ready]
         return bool(away) and all(state.phase is Phase.WAITING for state in away)
 
     async def look(self) -> dict[str, Any]:
-        """Everything, as JSON's types."""
+        """The whole state, as JSON."""
         ready = await self.ready()
         return {
             "ready": ready,

@@ -1,4 +1,4 @@
-"""What the gateway asks Immich's database, which may be away at any time: nothing here waits for it for long."""
+"""The gateway's queries to Immich's database. It may be unavailable at any time, so none of them waits for long."""
 
 import asyncio
 import contextlib
@@ -27,12 +27,12 @@ log = structlog.get_logger()
 
 _SQL = queries("gateway")
 _CHANGE = 5.0  # seconds to wait for Immich to finish changing its column
-_PAUSE = 1.0  # seconds between two tries to reach a database that is away
+_PAUSE = 1.0  # seconds between two tries to reach a database that does not answer
 _CONNECTIONS = 4
-_CONFIRM = 1.0  # seconds for the server to confirm that a question was taken back: else its connection is dead
+_CONFIRM = 1.0  # seconds for the server to confirm that a query was cancelled: otherwise its connection is dead
 
 _TROUBLE = (*TROUBLE, SchemaError)
-# What the database says where no indexer was ever installed, or not for us.
+# The database's errors where no indexer was ever installed, or where we may not read its tables.
 NOT_OURS = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
@@ -48,20 +48,20 @@ Vector = npt.NDArray[np.float32]
 
 
 class AwayError(Exception):
-    """The database does not answer. For callers here, who go on without it."""
+    """The database does not answer. Callers in the gateway catch it and go on without the database."""
 
 
 class OccupiedError(AwayError):
-    """The database is there, but has no time for this question."""
+    """The database answers, but has no time for this query."""
 
 
-# The connections that were lent to the question at hand.
+# The connections that were lent to the present query.
 _lent: ContextVar[list[Connection] | None] = ContextVar("lent", default=None)
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the indexer has read of a picture: its vector in the model's dimensions, its lines as the table has them."""
+    """What the indexer has stored of a picture: its vector in the model's dimensions, its lines as in the table."""
 
     vector: Vector | None = None
     lines: list[StoredLine] | None = None
@@ -72,7 +72,7 @@ class Stored:
 
 
 def check_width(width: int, dimensions: int) -> None:
-    """See to it that Immich's column can hold the vectors of a model.
+    """Check that Immich's column has room for the vectors of a model.
 
     Raises:
         UnavailableError: it is narrower.
@@ -85,12 +85,12 @@ def check_width(width: int, dimensions: int) -> None:
 
 
 class Library:
-    """Immich's database, to ask it and to leave requests in the queue; no results are written from here.
+    """Immich's database: for queries, and to enqueue requests. Results are not written from here.
 
     Args:
         dsn: where it is.
-        lease: seconds after which an indexer that was not seen is taken for dead.
-        patience: seconds that each of these may take: to wait for a free connection, to connect, to be answered.
+        lease: seconds. An indexer not seen for so long counts as dead.
+        patience: seconds that each of these may take: waiting for a free connection, connecting, the answer.
     """
 
     def __init__(self, dsn: str, *, lease: float = 10, patience: float = 2) -> None:
@@ -106,12 +106,12 @@ class Library:
         self._reading: asyncio.Task[tuple[int, bool]] | None = None
 
     async def width(self) -> int:
-        """The width of Immich's vector column: as it is now, or as it last was while the database is away.
+        """The width of Immich's vector column: the present one, or the last known one if the database is unavailable.
 
         Raises:
             UnavailableError: it was never known, or Immich is changing it.
         """
-        # Read anew for each answer, for Immich remembers a vector of a wrong width until it is restarted.
+        # It is read for every answer, because Immich caches vectors, also those of a wrong width, until its restart.
         loop = asyncio.get_running_loop()
         until = loop.time() + _CHANGE
         try:
@@ -131,7 +131,7 @@ class Library:
             return self.last_width
 
     async def stored(self, digest: bytes, clip_model: str | None, ocr_model: str | None) -> Stored:
-        """What the indexer has committed for the picture with that SHA-256 by those models.
+        """What the indexer has stored for the picture with that SHA-256, made by those models.
 
         Raises:
             AwayError: the database does not answer.
@@ -147,7 +147,7 @@ class Library:
         )
 
     async def under_way(self, among: set[UUID] | None = None) -> set[UUID]:
-        """Photos that a living indexer is reading or will read soon, all or those `among` some.
+        """Photos that a living indexer is reading or will read soon: all, or those `among` some.
 
         Raises:
             AwayError: the database does not answer.
@@ -160,29 +160,29 @@ class Library:
         return {row["asset_id"] for row in rows}
 
     async def backlog(self) -> Counts | None:
-        """The indexer's queue; None where there is none, or the database is away."""
+        """The indexer's queue. None where there is none, or the database is unavailable."""
         try:
             return await self.ask(backlog.counts)
         except (AwayError, *NOT_OURS):
             return None
 
     async def workers(self) -> list[WorkerState]:
-        """The indexers; none while the database is away."""
+        """The indexers. None of them while the database is unavailable."""
         try:
             return await self.ask(backlog.workers)
         except (AwayError, *NOT_OURS):
             return []
 
     async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
-        """The answer, with all the caution that a database needs that may hang, be restarted or be restored.
+        """The answer to a query. It allows for a database that hangs, is restarted or is restored at any time.
 
-        It waits for a free connection, and then for its answer, `patience` seconds each if given.
+        It waits for a free connection and then for the answer, `patience` seconds each, if given.
 
         Raises:
             AwayError: the database does not answer.
-            OccupiedError: it does, but all connections are busy, or the answer takes longer.
-            ColumnWidthError: the question found Immich's column too narrow.
-            asyncpg.PostgresError: a table is not there, or not for us.
+            OccupiedError: it answers, but all connections are busy, or the query takes longer.
+            ColumnWidthError: Immich's column is too narrow for the query.
+            asyncpg.PostgresError: a table does not exist, or we may not read it.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._try_again:
@@ -197,7 +197,7 @@ class Library:
             except (*NOT_OURS, ColumnWidthError):
                 raise
             except OccupiedError:
-                self.trouble = None  # it is there: it has confirmed that the question was taken back
+                self.trouble = None  # the database answers: it has confirmed that the query was cancelled
                 raise
             except _TROUBLE as error:  # TimeoutError is an OSError
                 trouble = "it does not answer" if isinstance(error, TimeoutError) else explain(error)
@@ -205,7 +205,7 @@ class Library:
                     log.warning("no database", error=trouble)
                 self.trouble = trouble
                 if isinstance(error, TimeoutError) and lent:
-                    await self._drop(lent)  # the next question has a connection that is new
+                    await self._drop(lent)  # the next query gets a new connection
                 else:
                     self._try_again = loop.time() + _PAUSE
                 raise AwayError(trouble) from error
@@ -215,11 +215,11 @@ class Library:
         return answer
 
     async def need(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
-        """The same for somebody who cannot be answered without it.
+        """As `ask`, for requests that cannot be answered without the database.
 
         Raises:
             BusyError: the database has no time for it.
-            UnavailableError: there is no answer; the text says why, and what to do.
+            UnavailableError: there is no answer. The text says why, and what to do.
         """
         try:
             return await self.ask(question, patience=patience)
@@ -237,15 +237,17 @@ class Library:
             ) from error
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         if self._pool is not None:
             self._pool.terminate()
 
     async def _read_width(self) -> tuple[int, bool]:
-        """One question for all who ask at the same time."""
+        """One query for all requests that need the width at the same time."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._ask_width())
-            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+            self._reading.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # all callers may have been cancelled
         return await asyncio.shield(self._reading)
 
     async def _ask_width(self) -> tuple[int, bool]:
@@ -257,7 +259,7 @@ class Library:
 
     @contextlib.asynccontextmanager
     async def _place(self, patience: float) -> AsyncIterator[None]:
-        """One of as many places as there are connections, so that nobody waits for one while being timed."""
+        """One of as many places as there are connections, so that waiting for a connection is not timed as a query."""
         try:
             async with asyncio.timeout(patience):
                 await self._places.acquire()
@@ -277,9 +279,9 @@ class Library:
         return self._pool
 
     async def _drop(self, silent: list[Connection]) -> None:
-        """Close connections that may never say anything again. Idle ones are made anew before they are used."""
+        """Close connections that may never answer again. Idle ones are checked before they are used."""
         for connection in silent:
-            with contextlib.suppress(asyncpg.InterfaceError):  # it has come back to the pool
+            with contextlib.suppress(asyncpg.InterfaceError):  # it is back in the pool
                 connection.terminate()
         if self._pool is not None:
             await self._pool.expire()
@@ -292,7 +294,7 @@ async def _note(connection: Connection) -> None:
 
 
 async def _in_time(seconds: float, question: Callable[[Pool], Awaitable[T]], pool: Pool, lent: list[Connection]) -> T:
-    """The answer. Where it takes longer the question is taken back, which ends when the server has confirmed it.
+    """The answer. If it takes longer, the query is cancelled, and this returns when the server has confirmed that.
 
     Raises:
         OccupiedError: it took longer.

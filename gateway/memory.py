@@ -1,4 +1,4 @@
-"""Freed memory, kept for the next request instead of given back to the system."""
+"""Keeps freed memory for the next request, instead of returning it to the system."""
 
 import contextlib
 import ctypes
@@ -7,11 +7,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def keep_freed() -> None:
-    """Make glibc keep what requests free; nothing where the C library is another.
+    """Make glibc keep the memory that requests free. Does nothing with another C library.
 
-    By itself it asks the system for each large buffer anew, which then hands it over page by page: for a body of
-    500 KB that takes longer than all the rest. glibc comes to the same limits by itself once buffers of 32 MB were
-    freed (mallopt(3), `M_MMAP_THRESHOLD`); here they hold from the beginning.
+    By default glibc asks the system for each large buffer, and the system provides it page by page. For a body of
+    500 KB that takes longer than everything else. glibc raises its limits by itself after buffers of 32 MB were freed
+    (mallopt(3), `M_MMAP_THRESHOLD`). Here they are raised from the beginning.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Metrics for Prometheus."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 
 
 class Server(Protocol):
-    """What Prometheus is told of a machine-learning server; `trouble` is empty while it is well."""
+    """A machine-learning server with its figures for Prometheus. `trouble` is empty while it works."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -74,24 +74,24 @@ class Metrics:
         )
 
     def watch(self, gate: Gate) -> None:
-        """Report how many are in."""
+        """Report how many units of the gate are held."""
         self.waiting.labels(gate.what).set_function(lambda: gate.taken)
 
     def watch_upstreams(self, servers: Sequence[Server]) -> None:
-        """Report what each of them does, and how it is."""
+        """Report the figures and the state of each server."""
         self.registry.register(_Upstreams(servers))
 
     def watch_engines(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
-        """Report how each engine is that `engines` tells of."""
+        """Report the state of each engine that `engines` returns."""
         self.registry.register(_Engines(engines))
 
     def watch_weights(self, fetcher: Fetcher) -> None:
-        """Report how much of each model's weights is here."""
+        """Report how much of each model's weights is present."""
         self.registry.register(_Weights(fetcher))
 
     @contextmanager
     def timed(self, task: str) -> Iterator[None]:
-        """Note how long the block took, or why it failed."""
+        """Record how long the block took, or why it failed."""
         start = time.perf_counter()
         try:
             yield
@@ -101,7 +101,7 @@ class Metrics:
         self.seconds.labels(task).observe(time.perf_counter() - start)
 
     def text(self, backlog: Counts | None, workers: Sequence[WorkerState] = ()) -> bytes:
-        """Everything, as Prometheus reads it; no backlog and no workers where the database is away."""
+        """All metrics in Prometheus' format. Without backlog and workers where the database is unavailable."""
         self._indexers.clear()
         for worker in workers:
             for name, engine in worker.engines.items():
@@ -114,7 +114,7 @@ class Metrics:
 
 
 class _Engines(Collector):
-    """How each engine of this gateway is, read when Prometheus asks."""
+    """The state of each engine of this gateway, read when Prometheus asks."""
 
     def __init__(self, engines: Callable[[], Mapping[str, Engine]]) -> None:
         self._engines = engines
@@ -131,7 +131,7 @@ class _Engines(Collector):
 
 
 class _Weights(Collector):
-    """How far the weights are, read when Prometheus asks."""
+    """How much of the weights is present, read when Prometheus asks."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
@@ -152,7 +152,7 @@ class _Weights(Collector):
 
 
 class _Upstreams(Collector):
-    """The figures that the servers keep themselves, read when Prometheus asks."""
+    """The figures that the servers count themselves, read when Prometheus asks."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self._servers = servers

@@ -1,4 +1,4 @@
-"""The models of a gateway: the text tower at once, what reads pictures when a picture needs it."""
+"""The models of a gateway: the text tower is started at once, the others when a picture needs them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from indexer.settings import Settings
 
 @dataclass(frozen=True)
 class LazyModels:
-    """What a gateway runs on.
+    """The models of a gateway.
 
     `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
-    `fetcher` brings the weights that are missing.
+    `fetcher` downloads missing weights.
     """
 
     text: TextModel | None
@@ -26,10 +26,10 @@ class LazyModels:
 
 
 def load(settings: Settings) -> LazyModels:
-    """Start what a search needs, and wait until it is ready, or is known not to be; blocks for seconds.
+    """Start what a search needs, and wait until it is ready or has failed to start. Blocks for seconds.
 
     Raises:
-        WeightsError: a model is unknown, or the OCR engine's package damaged; the text says what to do.
+        WeightsError: a model is unknown, or the OCR engine's package is damaged. The text says what to do.
     """
     memory.warn(memory.needed(settings, ("text",), ocr=False))
     fetcher = Fetcher.of(settings)
@@ -40,6 +40,6 @@ def load(settings: Settings) -> LazyModels:
 
 
 def load_pictures(settings: Settings, fetcher: Fetcher) -> Inference:
-    """Start what reads pictures, just as the indexer does."""
-    # Modest: somebody who searches is waiting in front of a screen, pictures are not.
+    """Start the models that read pictures, as the indexer does."""
+    # In the background: a person waits for a search, nobody waits for a picture.
     return loading.start_inference(settings, loading.load_models(settings, fetcher, background=True), background=True)

@@ -1,4 +1,4 @@
-"""`python -m gateway.ping`: whether the gateway of this host is ready, for a container's health check."""
+"""`python -m gateway.ping`: the health check of a container. It tells whether the gateway on this host is ready."""
 
 import sys
 from urllib.error import HTTPError
@@ -8,13 +8,13 @@ from indexer.errors import IndexerError, words_of
 from indexer.settings import Settings
 
 WAITING = "waiting for weights"
-"""The answer to /ping of a gateway that does all but search by meaning."""
+"""The answer to /ping of a gateway that can do everything but search by meaning."""
 
 
 def trouble(settings: Settings) -> str | None:
-    """What is wrong with the gateway that listens on this host, in words without its token; None while it is ready.
+    """What is wrong with the gateway on this host, in words without its token. None while it is ready.
 
-    Nor where nothing is missing but weights.
+    Also None where only weights are missing.
     """
     token = settings.gateway_token
     prefix = f"/{token.get_secret_value()}" if token else ""
@@ -23,7 +23,7 @@ def trouble(settings: Settings) -> str | None:
             return None
     except HTTPError as error:
         said = error.read(200).decode(errors="replace")
-        if said == WAITING:  # it does all else, and to start it anew would not help
+        if said == WAITING:  # it does everything else, and a restart would not help
             return None
         return f"the gateway is not ready: {said} (status {error.code})"
     except OSError as error:
@@ -31,7 +31,7 @@ def trouble(settings: Settings) -> str | None:
 
 
 def main() -> None:
-    """Exit with 0, or with 1 and the reason."""
+    """Exit with 0, or print the reason and exit with 1."""
     try:
         found = trouble(Settings.load())
     except IndexerError as error:

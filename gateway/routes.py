@@ -1,4 +1,4 @@
-"""What Immich asks, and what those ask who run the gateway."""
+"""The routes for Immich, and for the people and programs that monitor the gateway."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from gateway.ping import WAITING
 
 
 class Routes:
-    """Handlers; `predict` answers whole requests, within `deadline` seconds each."""
+    """Handlers. `predict` answers whole requests, each within `deadline` seconds."""
 
     def __init__(self, predict: Task, health: Health, metrics: Metrics, library: Library, deadline: float) -> None:
         self._predict = predict
@@ -38,10 +38,11 @@ class Routes:
         ]
 
     def beside(self, bears_token: Callable[[web.Request], bool]) -> list[web.RouteDef]:
-        """Where the others begin with a token: what those ask who cannot have it in an address.
+        """Routes without a token in their address, where the other routes begin with one.
 
-        `/health` tells everybody whether the gateway is ready, and nothing else. Whoever `bears_token` gets all of it,
-        and `/metrics`. `/ping` is not here: Immich would take a gateway for well that refuses the rest.
+        `/health` tells everybody whether the gateway is ready, and nothing else. With the token in a header it tells
+        everything, and there is `/metrics`. `/ping` is not among them: Immich would think that a gateway works that
+        refuses everything else.
         """
 
         async def health(request: web.Request) -> web.Response:
@@ -61,7 +62,7 @@ class Routes:
         return as_json({"message": "immich-indexer gateway", "version": indexer.__version__})
 
     async def _ping(self, _request: web.Request) -> web.Response:
-        # Immich asks a server that is not well last: honest while another one of its list may know better.
+        # Immich asks a server that does not work last. The answer is honest: another server of its list may work.
         if await self._health.ready():
             return web.Response(text="pong")
         return web.Response(text=WAITING if self._health.waits_for_weights else "not ready", status=503)

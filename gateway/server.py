@@ -1,7 +1,7 @@
-"""The HTTP server under the application: answers in our form, and keeps to itself, what never becomes a request.
+"""The HTTP server below the application. It also answers what is no valid request, in our form, and logs no content.
 
-What aiohttp's parser refuses reaches no middleware. Its own answer is plain text, and its log shows what was sent: an
-address with a search in it.
+What aiohttp's parser refuses does not reach any middleware. aiohttp's own answer is plain text, and its log shows what
+was sent, for example an address with a search in it.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from indexer.errors import SettingsError
 
 log = structlog.get_logger()
 
-_GRACE = 8.0  # seconds to finish what is under way when told to stop, under the 10 that containers are given
+_GRACE = 8.0  # seconds to finish requests when stopped: less than the 10 that containers get
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# The first class that fits counts. Never aiohttp's own words: they quote what was sent.
+# The first class that fits counts. We never use aiohttp's own words: they quote what was sent.
 _REASONS: tuple[tuple[type[Exception], int, str], ...] = (
     (http_exceptions.LineTooLong, 431, "the address or a header is too long: at most 8190 bytes each"),
     (http_exceptions.BadHttpMethod, 400, "this is no HTTP: is it https:// to a port that speaks http://?"),
@@ -48,10 +48,10 @@ class _Protocol(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer to what is no request, or (500) to one that failed beyond every middleware."""
+        """The answer to something that is no request, or (500) to a request that failed outside of every middleware."""
         for kind, ours, reason in _REASONS:
             if isinstance(exc, kind):
-                log.info("refused what is no request", reason=kind.__name__, status=ours)
+                log.info("refused an invalid request", reason=kind.__name__, status=ours)
                 error: GatewayError = HttpError(reason, ours)
                 break
         else:
@@ -65,7 +65,7 @@ class _Protocol(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **options: Any) -> None:
-        """What aiohttp has to say of a connection that broke down, without what was sent over it."""
+        """Log what aiohttp reports of a broken connection, without what was sent over it."""
         error = options.get("exc_info")
         if isinstance(error, web.RequestPayloadError | http_exceptions.HttpProcessingError):
             log.debug("a body broke off", reason=type(error).__name__)
@@ -82,7 +82,7 @@ class Runner(web.AppRunner):
     """Runs an application, as the command does."""
 
     def __init__(self, app: web.Application, *, grace: float = _GRACE) -> None:
-        # Cancellation: nobody works for a client that is gone.
+        # Handlers are cancelled when their client disconnects.
         super().__init__(app, access_log=None, shutdown_timeout=grace, handler_cancellation=True)
 
     async def _make_server(self) -> web.Server:
@@ -91,7 +91,7 @@ class Runner(web.AppRunner):
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             try:
                 return await made.request_handler(request)
-            except web.HTTPException as error:  # an Expect that nobody knows, which is looked at before the middlewares
+            except web.HTTPException as error:  # an unknown Expect header, which is checked before the middlewares
                 return answer(HttpError(error.reason, error.status))
 
         return _Server(
@@ -103,7 +103,7 @@ class Runner(web.AppRunner):
 
 
 async def serve(app: web.Application, host: str, port: int) -> None:
-    """Answer on `host`, `port` until told to stop by SIGINT or SIGTERM.
+    """Serve on `host`, `port` until SIGINT or SIGTERM.
 
     Raises:
         SettingsError: it cannot listen there.
@@ -117,7 +117,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         await web.TCPSite(runner, host, port).start()
         await stop.wait()
     except OSError as error:
-        # asyncio's own words name the address a second time.
+        # asyncio's own text repeats the address.
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise SettingsError(f"cannot listen on {host}:{port}: {reason} (GATEWAY_HOST, GATEWAY_PORT)") from error
     finally:

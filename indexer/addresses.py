@@ -1,4 +1,4 @@
-"""Addresses of servers in the settings: one check for all of them."""
+"""One check for all settings that are addresses of servers."""
 
 from yarl import URL
 
@@ -7,18 +7,18 @@ def http_url(text: str, example: str) -> URL:
     """The address in `text`, without a slash at its end.
 
     Args:
-        text: what somebody wrote.
-        example: how it should look, for the error.
+        text: what a person wrote.
+        example: an example of a right address, for the error.
 
     Raises:
-        ValueError: it is no http(s) address. The text does not quote it: there may be a password in it.
+        ValueError: it is no http(s) address. The error does not quote it, because it may contain a password.
     """
     try:
         url = URL(text.strip().rstrip("/"))
         whole = url.scheme in ("http", "https") and bool(url.host) and not (url.query_string or url.fragment)
         if whole and not any(character.isspace() for character in text.strip()):
             return url
-    except ValueError:  # yarl's own words quote the address
+    except ValueError:  # the text of yarl's error quotes the address
         pass
     raise ValueError(f"no address like {example}")
 

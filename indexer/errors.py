@@ -1,9 +1,9 @@
-"""Every error that a person may meet, each carrying what is needed to mend it."""
+"""All errors that are meant for people. Each says how to solve the problem."""
 
-# What errors mean that are raised without a word, most of them where a line is cut. The first that fits.
+# Explanations for errors without a text, most of them from broken connections. The first match counts.
 _SILENT = (
     (TimeoutError, "no answer in time"),
-    (ConnectionRefusedError, "nobody listens there"),
+    (ConnectionRefusedError, "nothing listens there"),
     (ConnectionError, "the connection was cut"),
     (EOFError, "it ends too early"),
     (MemoryError, "no memory is left"),
@@ -11,37 +11,37 @@ _SILENT = (
 
 
 def words_of(error: BaseException) -> str:
-    """What `error` says, in one piece; never empty."""
+    """The text of `error`, or an explanation. Never empty."""
     said = str(error).strip()
     return said or next((words for kind, words in _SILENT if isinstance(error, kind)), type(error).__name__)
 
 
 class IndexerError(Exception):
-    """Base of all errors raised on purpose; its text is meant for a person."""
+    """Base of all errors raised on purpose. Their text is for people."""
 
 
 class SettingsError(IndexerError):
-    """A setting is missing or wrong; the text names it."""
+    """A setting is missing or wrong. The text names it."""
 
 
 class PictureError(IndexerError):
-    """This one picture cannot be read; other pictures are not concerned."""
+    """This one picture cannot be read. Other pictures are not affected."""
 
 
 class ModelError(IndexerError):
-    """A model answered with something that cannot be; the text says with what."""
+    """A model returned an impossible answer. The text says what is wrong with it."""
 
 
 class WeightsError(IndexerError):
-    """A model's weights are missing or are not what they should be; the text says which file goes where."""
+    """A model's weights are missing or are not the right ones. The text says which file to put where."""
 
 
 class SchemaError(IndexerError):
-    """The database does not look as it must; the text says what to run."""
+    """The database is not as it must be. The text says what to run."""
 
 
 class RequestError(IndexerError):
-    """What a person asked for cannot be done; the text says what is wrong with it."""
+    """A person's request cannot be fulfilled. The text says what is wrong with it."""
 
 
 class ColumnWidthError(SchemaError):
@@ -56,4 +56,4 @@ class ColumnWidthError(SchemaError):
 
 
 class QueryError(IndexerError):
-    """What a person typed cannot be searched for; the text says why."""
+    """A query cannot be searched for. The text says why."""

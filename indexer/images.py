@@ -1,4 +1,4 @@
-"""From the path Immich stores to pixels: which file, its bytes, its picture."""
+"""From the path of a preview in Immich's database to its pixels: the file, its bytes, the decoded picture."""
 
 import errno
 import io
@@ -14,37 +14,38 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from indexer.errors import PictureError, words_of
 
-# What Immich writes as a preview (JPEG, WebP), and what a person may hand in besides. A short list also keeps Pillow's
-# rarer parsers away from files that strangers uploaded.
+# What Immich writes as a preview (JPEG, WebP), and what a person may upload to the gateway. The list is short, so that
+# files of strangers do not reach Pillow's less used parsers.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 
-# Pillow has one limit for the whole process and mostly only warns. Ours is an argument of decode(), checked on the
-# header before any pixel is decoded, and always an error.
+# Pillow has one limit for the whole process, and often only warns. Our limit is an argument of decode(). It is checked
+# on the header, before any pixel is decoded, and is always an error.
 Image.MAX_IMAGE_PIXELS = None
 
-# What is wrong with one file. All else that goes wrong with reading may be no file's fault: too many are open, the disk
-# fails, the folder may not be read.
-_FILES_OWN = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+# Errors that belong to this one file. Other errors may come from the machine: too many open files, a failing disk, a
+# folder that we may not read.
+_ERRORS_OF_THE_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
-_OBJECT = re.compile(r"<[^<>]*>")  # as Python prints what has no other name
+_OBJECT = re.compile(r"<[^<>]*>")  # how Python prints an object that has no better name
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
 
 @dataclass(frozen=True)
 class PathMap:
-    """Where Immich's paths are found here, e.g. Immich's `/data/thumbs/a.jpeg` under `/mnt/photos/thumbs/a.jpeg`.
+    """Where a path of Immich's is on this machine, e.g. `/data/thumbs/a.jpeg` under `/mnt/photos/thumbs/a.jpeg`.
 
-    `prefixes` are pairs (Immich's prefix, ours), the longest first. Paths under none of them are left as they are,
-    and so are all paths when there are no prefixes.
+    `prefixes` are pairs (Immich's prefix, ours), the longest first. A path that begins with none of them stays as it
+    is. Without prefixes all paths stay as they are.
     """
 
     prefixes: tuple[tuple[PurePosixPath, Path], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `/data=/mnt/photos`; several are separated by `;` or `,`, an empty text maps nothing.
+        """Read `/data=/mnt/photos`. Several mappings are separated by `;` or `,`. An empty text maps nothing.
 
-        A folder may have both in its name, but not before a `/` or a later `=`: there begins the next mapping.
+        The name of a folder may contain `;` and `,`, but not where a `/` and later a `=` follow: there the next mapping
+        begins.
 
         Raises:
             ValueError: a part is not `absolute path=absolute path`, or names a prefix twice.
@@ -69,7 +70,7 @@ class PathMap:
             PictureError: the path is empty, holds a NUL or climbs with `..`.
         """
         path = PurePosixPath(immich_path)
-        # Immich never stores '..'. Resolving it instead of refusing it would let a row of its database name any file.
+        # Immich never stores '..'. If we resolved it, a row of the database could name any file of this machine.
         if not immich_path or "\0" in immich_path or ".." in path.parts:
             raise PictureError(f"refused path: {immich_path!r}")
         for theirs, ours in self.prefixes:
@@ -79,19 +80,19 @@ class PathMap:
 
 
 def read(path: Path, *, max_bytes: int) -> bytes:
-    """The whole file; blocks, so call it in a thread.
+    """Read the whole file. It blocks, so call it in a thread.
 
     Raises:
-        PictureError: the file is missing, no file, empty or has more than `max_bytes` bytes.
-        OSError: it cannot be read, which may be no fault of its own.
+        PictureError: the file is missing, is no regular file, is empty, or has more than `max_bytes` bytes.
+        OSError: it cannot be read, and the cause may be the machine, not the file.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)  # one more than allowed tells without trusting a size that may change
+            data = file.read(max_bytes + 1)  # one byte more: the size may change while we read
     except FileNotFoundError:
         raise PictureError(f"preview missing: {path}") from None
     except OSError as error:
-        if error.errno not in _FILES_OWN:
+        if error.errno not in _ERRORS_OF_THE_FILE:
             raise
         raise PictureError(f"preview unreadable: {path}: {error.strerror or words_of(error)}") from error
     if not data:
@@ -122,24 +123,23 @@ def dimensions(data: bytes, *, max_pixels: int) -> tuple[int, int]:
     """Width and height in pixels, from the header alone.
 
     Raises:
-        PictureError: as `decode`, as far as the header tells.
+        PictureError: as for `decode`, but only for what the header shows.
     """
     with _opened(data, max_pixels) as image:
         return image.size
 
 
 def decode(data: bytes, *, max_pixels: int) -> Picture:
-    """Decode a picture (the first frame of an animation) to 8-bit RGB.
+    """Decode a picture to 8-bit RGB. Of an animation the first frame is used.
 
-    Colours are converted exactly as `Image.open(file).convert("RGB")` does it, because that is what cn_clip's own
-    preprocessing sees, and a transparent picture is laid on a ground first (`_on_ground`). EXIF orientation is
-    deliberately not applied, because Immich's previews are stored upright, without it: its boxes refer to the pixels
-    as they are.
+    Colours are converted exactly as `Image.open(file).convert("RGB")` does, because cn_clip's own preprocessing does
+    the same. A transparent picture is first put on a background (`_on_background`). EXIF orientation is not applied:
+    Immich stores its previews upright, and the boxes in its database refer to the pixels as they are stored.
 
     Raises:
-        PictureError: the data is no picture of a known format, is damaged or cut short, or its header promises more
-            than `max_pixels` pixels (nothing has been decoded then). Whatever the bytes, no other error escapes.
-        MemoryError, OSError: there is no memory, or no file may be opened: no fault of the bytes.
+        PictureError: the data is no picture of a known format, is damaged or cut short, or its header announces more
+            than `max_pixels` pixels (then nothing was decoded). No other bytes lead to any other error.
+        MemoryError, OSError: there is no memory, or no file may be opened. The bytes are not the cause.
     """
     with _opened(data, max_pixels) as image:
         width, height = image.size
@@ -151,12 +151,13 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
 
 
 def upright(data: bytes, *, max_pixels: int) -> bytes:
-    """The file of a picture that lies as its EXIF orientation demands, for files that are no previews of Immich's.
+    """Turn a picture as its EXIF orientation says. For files that are not previews of Immich.
 
-    `data` itself where it lies so already, else a PNG, which loses nothing. OpenCV's imdecode turns such pictures, too.
+    Returns `data` itself where the picture is upright already, otherwise a PNG, which loses nothing. OpenCV's imdecode
+    turns such pictures, too.
 
     Raises:
-        PictureError: as `decode`, where it has to be turned; else as `dimensions`.
+        PictureError: as for `decode` where the picture has to be turned, otherwise as for `dimensions`.
     """
     with _opened(data, max_pixels) as image:
         if image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9):
@@ -169,7 +170,7 @@ def upright(data: bytes, *, max_pixels: int) -> bytes:
 
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The picture with its header read and found acceptable; whatever goes wrong in the block is a PictureError."""
+    """Open a picture and check its header. Errors inside the block become a PictureError."""
     if not data:
         raise PictureError("empty file")
     try:
@@ -180,16 +181,16 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
             yield image
     except (PictureError, MemoryError):
         raise
-    except Exception as error:  # Pillow's parsers raise almost anything on hostile bytes, up to SyntaxError
-        if isinstance(error, OSError) and error.errno is not None:  # of the system; Pillow's own have no number
+    except Exception as error:  # Pillow's parsers raise almost anything on damaged bytes, even SyntaxError
+        if isinstance(error, OSError) and error.errno is not None:  # from the system: Pillow's own have no number
             raise
-        if "out of memory" in str(error):  # as Pillow's decoders have it
+        if "out of memory" in str(error):  # the words of Pillow's decoders
             raise MemoryError(str(error)) from error
         raise PictureError(f"not a readable picture: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """What Pillow means, for a person: its own words name objects by their place in memory."""
+    """Pillow's reason, for a person. Pillow's own text may contain the memory address of an object."""
     if isinstance(error, UnidentifiedImageError):
         return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged at its beginning"
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
@@ -198,23 +199,23 @@ def _reason(error: Exception) -> str:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes to RGB."""
+    """Convert any of Pillow's modes to RGB."""
     if image.has_transparency_data and image.mode not in ("I;16", "I"):
-        return _on_ground(image.convert("RGBA"))
+        return _on_background(image.convert("RGBA"))
     if image.mode.startswith("I") or image.mode == "F":
-        # Pillow clips deep grey at 255, which turns most of a 16-bit picture white; keep the high byte instead.
+        # Pillow sets values above 255 to 255, so most of a 16-bit picture becomes white. We keep the high byte instead.
         grey = np.asarray(image).astype(np.float64)
         scale = 256 if grey.max(initial=0) > 255 else 1
         image = Image.fromarray((grey / scale).clip(0, 255).astype(np.uint8))
-    image.info.pop("transparency", None)  # it does not change the pixels of an RGB result, but Pillow may warn about it
+    image.info.pop("transparency", None)  # no effect on an RGB result, but Pillow may warn about it
     return image.convert("RGB")
 
 
-def _on_ground(image: Image.Image) -> Image.Image:
-    """An RGBA picture as it looks on white where it is dark, on black where it is light: then text can be read.
+def _on_background(image: Image.Image) -> Image.Image:
+    """Put an RGBA picture on a background: white behind a dark picture, black behind a light one, so text is legible.
 
-    What is hidden below transparent pixels is arbitrary: a WebP encoder gives them the colour of their neighbours. What
-    counts is the brightness of what borders on them, not of all: dark letters beside a bright emblem want white.
+    The colour below a transparent pixel is arbitrary: a WebP encoder takes that of a neighbour. So only the pixels
+    that border on transparent ones decide. For example dark letters beside a bright emblem need white.
     """
     alpha = image.getchannel("A")
     rgb = image.convert("RGB")

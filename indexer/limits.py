@@ -1,6 +1,6 @@
-"""What this process may use: processors and memory, as the control groups of Linux (cgroup 1 and 2) limit them.
+"""What this process may use: processors and memory, as limited by control groups of Linux (cgroup 1 and 2).
 
-A container's limits are those of its group and of all groups above it: the tightest holds. The files are described in
+A container is limited by its own group and by all groups above it: the smallest limit counts. See
 https://docs.kernel.org/admin-guide/cgroup-v2.html and .../cgroup-v1/.
 """
 
@@ -14,19 +14,19 @@ from typing import TypeVar
 
 N = TypeVar("N", int, float)
 
-_NONE = 1 << 60  # bytes: cgroup 1 has no word for "no limit" but a number as large as a page counter goes
+_NONE = 1 << 60  # bytes: cgroup 1 writes "no limit" as the largest number of its page counter
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`processors` is a quota, perhaps a fraction; `memory` is in bytes. None where there is no limit."""
+    """`processors` is a quota and may be a fraction. `memory` is in bytes. None where there is no limit."""
 
     processors: float | None
     memory: int | None
 
 
 def read(root: Path = Path("/")) -> Limits:
-    """The limits now. `root` is where /proc and /sys are."""
+    """The present limits. `root` is the folder that contains /proc and /sys."""
     quotas, memories = [], []
     for folder in _groups(root, "cpu"):
         quotas += [_quota(_words(folder / "cpu.max")), _quota(_old_quota(folder))]
@@ -36,16 +36,16 @@ def read(root: Path = Path("/")) -> Limits:
 
 
 def processors(root: Path = Path("/")) -> int:
-    """How many threads have a processor each: the affinity mask and the quota, rounded up, at least 1."""
+    """How many threads can run at the same time: by the affinity mask and by the quota, rounded up, at least 1."""
     quota = read(root).processors
     mask = len(os.sched_getaffinity(0))
     return mask if quota is None else max(1, min(mask, math.ceil(quota)))
 
 
 def memory_kills(root: Path = Path("/")) -> int | None:
-    """How many processes of this machine the kernel has ended for want of memory since it started; None: unknown.
+    """How many processes of this machine the kernel has killed for lack of memory since its start. None: unknown.
 
-    A container may not see the counter of its own group from before its last start: that begins anew with it.
+    It is the machine's counter: the counter of a container's own group starts again at each start of the container.
     """
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/vmstat").read_text().splitlines():
@@ -56,16 +56,17 @@ def memory_kills(root: Path = Path("/")) -> int | None:
 
 
 def boot(root: Path = Path("/")) -> str | None:
-    """Which start of the machine this is; None: unknown."""
+    """An identifier of this start of the machine. None: unknown."""
     with contextlib.suppress(OSError):
         return (root / "proc/sys/kernel/random/boot_id").read_text().strip()
     return None
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of our group and of those above it, in each hierarchy that has the controller.
+    """The folders of our group and of those above it, in each hierarchy with this controller.
 
-    Inside a container /proc may name a path of the host, which is not below the mount: then the mount itself is ours.
+    Inside of a container /proc may name a path of the host, which does not exist below the mount. Then the mount itself
+    is the folder of our group.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -97,7 +98,7 @@ def _old_quota(folder: Path) -> list[str]:
 
 
 def _quota(words: list[str]) -> float | None:
-    """`150000 100000`: so many microseconds in each period of so many."""
+    """The quota in `150000 100000`: microseconds in each period, and the length of the period."""
     with contextlib.suppress(ValueError, ZeroDivisionError):
         quota, period = words
         return int(quota) / int(period)

@@ -1,4 +1,4 @@
-"""Logging: for a person on a terminal, as JSON lines otherwise, always on standard error; what libraries log, too."""
+"""Logging to standard error: for people on a terminal, otherwise as JSON lines. Includes what libraries log."""
 
 import logging
 import re
@@ -10,12 +10,12 @@ import structlog
 
 from indexer.database.trouble import TROUBLE, explain
 
-# In a URL's login (up to the last @, for the password may hold one that nobody quoted), or as a parameter.
+# A password in a URL's login (up to the last @, because it may contain an @ itself), or as a parameter.
 _PASSWORD = re.compile(r"(?P<login>://[^:/@\s]*:)\S+@|(?P<parameter>password=)[^\s&]+", re.IGNORECASE)
 
 
 def _hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank the password of any URL that slips into a message or a traceback, such as a driver's connection error."""
+    """Hide the password of any URL in a message or a traceback, such as a driver's connection error."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = _PASSWORD.sub(_blank, value)
@@ -27,10 +27,10 @@ def _blank(match: re.Match[str]) -> str:
 
 
 class _Libraries(logging.Handler):
-    """Passes on what libraries log. Trouble with the database is one line: it passes, and whoever asked is told.
+    """Forwards what libraries log. An error of the database is one line, because the caller gets the error, too.
 
-    Of asyncpg's own tasks, whose connection ended before they did, asyncio would print a traceback each: these have
-    nobody who asked, and are for whoever looks for the last detail.
+    When a connection ends before asyncpg's own tasks do, asyncio logs a traceback for each task. Nobody waits for these
+    tasks, so such lines are only logged at the level `debug`.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -44,7 +44,7 @@ class _Libraries(logging.Handler):
 
 
 def configure(level: str, form: str) -> None:
-    """Set up structlog for this process. `form` is auto, human or json; `level` a level's name."""
+    """Set up structlog for this process. `form` is auto, human or json. `level` is the name of a level."""
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
     render: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
@@ -56,7 +56,7 @@ def configure(level: str, form: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
-            structlog.processors.format_exc_info,  # plain text: prettier ones print local variables, passwords too
+            structlog.processors.format_exc_info,  # plain text: other formats print local variables, and so passwords
             _hide_secrets,
             render,
         ],

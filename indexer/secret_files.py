@@ -1,4 +1,4 @@
-"""Settings that stand in a file: `DB_PASSWORD_FILE=/run/secrets/password`, as in Immich."""
+"""Settings whose value is in a file: `DB_PASSWORD_FILE=/run/secrets/password`, as in Immich."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from indexer.errors import SettingsError
 
-# Those that Immich reads from a file; besides them, whatever is secret.
+# The settings that Immich can read from a file. Besides these we read all secrets from files.
 _AS_IN_IMMICH = frozenset({"db_url", "db_hostname", "db_database_name", "db_username", "db_password"})
 
 
@@ -17,11 +17,11 @@ class SecretFiles(PydanticBaseSettingsSource):
     """The content of the file that `NAME_FILE` names, or of the file NAME in CREDENTIALS_DIRECTORY (systemd's).
 
     Args:
-        settings: whose fields are looked for.
-        environment: the variables by their names in lower case; an empty one counts as none.
+        settings: the class whose fields are looked for.
+        environment: the variables by their names in lower case. An empty one counts as not set.
 
     Raises:
-        SettingsError: a file that is named cannot be read. When called.
+        SettingsError: a named file cannot be read. Raised by the call.
     """
 
     def __init__(self, settings: type[BaseSettings], environment: Mapping[str, str | None]) -> None:
@@ -29,7 +29,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         self._environment = environment
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Its value, its name, and that it is no JSON; without a file, None."""
+        """The value, the field's name, and that the value is not JSON. The value is None without a file."""
         if field_name not in _AS_IN_IMMICH and "SecretStr" not in str(field.annotation):
             return None, field_name, False
         name = field_name.upper()
@@ -46,6 +46,6 @@ class SecretFiles(PydanticBaseSettingsSource):
             raise SettingsError(f"wrong settings: {name}_FILE: cannot read {path}: {reason}") from None
 
     def __call__(self) -> dict[str, Any]:
-        """The fields that stand in files."""
+        """The fields whose values are in files."""
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment (and from a file `.env` in the working directory), and checked then."""
+"""All settings. They are read once, from the environment and a file `.env` in the working directory, and checked."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from indexer.secret_files import SecretFiles
 
 Task = Literal["clip", "ocr"]
 
-# The settings that are addresses, and how one looks.
+# The settings that are addresses, each with an example.
 _ADDRESSES = {
     "immich_url": "http://immich-server:2283",
     "immich_public_url": "https://photos.example",
@@ -39,7 +39,7 @@ _ADDRESSES = {
 class Settings(BaseSettings):
     """The settings of one process. Field names are the environment variables in lower case.
 
-    Build it with `Settings.load()`, whose errors name the variable. The descriptions are the table of docs/settings.md.
+    Build it with `Settings.load()`: its errors name the variable. The descriptions are the table in docs/settings.md.
     """
 
     model_config = SettingsConfigDict(
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_mode(self) -> "Settings":
         try:
-            self.dsn  # noqa: B018 - the mode needs what stands in the URL, or a certificate
+            self.dsn  # noqa: B018 - raises where the mode does not fit the URL, or needs a certificate
         except ValueError as error:
             raise ValueError(f"DB_SSL_MODE: {error}") from None
         return self
@@ -261,18 +261,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """A file that is named for a setting wins over its variable, as in Immich."""
-        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - as pydantic's own documentation has it
+        """A file that is named for a setting has precedence over the variable, as in Immich."""
+        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101 - as in pydantic's documentation
         assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101
         files = SecretFiles(settings_cls, {**dotenv_settings.env_vars, **env_settings.env_vars})
         return init_settings, files, env_settings, dotenv_settings
 
     @classmethod
     def load(cls, **overrides: object) -> "Settings":
-        """Read the environment; `overrides` (by field name) win over it.
+        """Read the environment. `overrides` (by field name) have precedence over it.
 
         Raises:
-            SettingsError: naming each wrong variable, what is wrong with it, and never its value if it is a secret.
+            SettingsError: it names each wrong variable and what is wrong. It never contains the value of a secret.
         """
         try:
             return cls(**overrides)  # type: ignore[arg-type]
@@ -285,7 +285,7 @@ class Settings(BaseSettings):
 
     @property
     def dsn(self) -> str:
-        """URL of the database, with its password: never to be logged."""
+        """The database's URL, with its password. Never log it."""
         if self.db_url is not None:
             return str(self._with_mode(Dsn.parse(self.db_url.get_secret_value())))
         socket = self.db_hostname.startswith("/")
@@ -296,13 +296,13 @@ class Settings(BaseSettings):
 
     def _with_mode(self, dsn: Dsn) -> Dsn:
         if "db_ssl_mode" not in self.model_fields_set:
-            return dsn  # asyncpg's own default, which is the same and heeds PGSSLMODE
-        # Immich's allow insists on TLS where libpq's begins without: this takes it where there is any, as prefer does.
+            return dsn  # asyncpg's default is the same, and uses PGSSLMODE
+        # Immich's `allow` demands TLS where libpq's `allow` first tries without. We use TLS where the server has it.
         return dsn.with_mode("prefer" if self.db_ssl_mode == "allow" else self.db_ssl_mode)
 
     @property
     def threads(self) -> int:
-        """CPU threads for the models: the setting, or as many as this process, or its container, may run on."""
+        """CPU threads for the models: the setting, or as many processors as this process or its container may use."""
         return self.cpu_threads or limits.processors()
 
     @property
@@ -312,11 +312,11 @@ class Settings(BaseSettings):
 
     @property
     def immich_pages(self) -> str:
-        """The address of Immich's pages, without a slash at its end; empty where it is not known."""
+        """The address of Immich's pages, without a slash at its end. Empty where it is not known."""
         return (self.immich_public_url or self.immich_url).rstrip("/").removesuffix("/api")
 
     def path_map(self) -> PathMap:
-        """Where the paths in Immich's database are on this machine."""
+        """Where a path of Immich's database is on this machine."""
         return PathMap.parse(self.media_path_map)
 
 
@@ -331,7 +331,7 @@ def settings_table(
     """The settings as a Markdown table.
 
     Args:
-        descriptions: by variable, what to say instead of our own words.
+        descriptions: texts by variable, in place of the fields' own descriptions.
         head: the titles of the three columns.
     """
     rows = [f"| {' | '.join(head)} |", "|---|---|---|"]

@@ -1,19 +1,19 @@
--- The least-privileged role for immich-indexer. `immich-indexer role` runs it, with Immich's own login; or by hand, in Immich's
--- database, as a superuser:
+-- The least-privileged role for immich-indexer. `immich-indexer role` runs this file, with Immich's own login. Or run it by hand as a
+-- superuser, in Immich's database:
 --
 --   psql -q -d immich -v password='choose one' -f role.sql
 --
--- Safe to run again, at any time. Run it again after Immich restored a backup: a restore leaves our schema in the hands of
--- Immich's role, and a backup from before the role knows nothing of its rights. And after `immich-indexer uninstall`, before
--- installing again: that took zhparser's schema away, which only a superuser can make.
+-- It can be run again at any time. Run it again after Immich restored a backup: after a restore Immich's role owns our schema, and a
+-- backup from before the role was made does not contain the role's rights. Run it also after `immich-indexer uninstall`, before you
+-- install again: uninstall drops zhparser's schema, which only a superuser can create.
 --
--- The role's name is `ii` because Immich 3 restores a backup in a way of its own: it writes the name of its own database user
--- over the name of each owner, byte by byte, and where that is longer its end stays. So our name must be the shorter one.
+-- The role's name is `ii` because of the way in which Immich 3 restores a backup. It writes the name of its own database user over the
+-- name of each owner, byte by byte. If the owner's name is longer, its end stays. So our name has to be the shorter one.
 --
--- A backup made from now on mentions the role, so a new server must have it before Immich restores there: CREATE ROLE ii.
--- To be rid of it: immich-indexer uninstall, then DROP OWNED BY ii; DROP ROLE ii;
+-- Backups made from now on mention the role, so a new server needs it before Immich restores one there: CREATE ROLE ii.
+-- To remove it: immich-indexer uninstall, then DROP OWNED BY ii; DROP ROLE ii;
 --
--- psql's alone are the next line, which indexer/work/role.py leaves out, and the variable `password`, which it fills in.
+-- Only psql understands the next line, which indexer/work/role.py leaves out, and the variable `password`, which it replaces.
 \set ON_ERROR_STOP on
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -25,18 +25,18 @@ DECLARE
     immich name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.asset'));
     statement text;
 BEGIN
-    -- Two of these at once would change the same rows of the catalogue.
+    -- Two runs at the same time would change the same rows of the catalogue.
     PERFORM pg_advisory_xact_lock(hashtext('immich_indexer'), hashtext('role'));
 
-    -- Somebody else may have a role of so short a name. Ours has this comment, and one made for a restore cannot log in.
+    -- The name is short, so somebody else may have such a role. Ours has this comment. A role made only for a restore cannot log in.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ii' AND rolcanlogin
                AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM 'immich-indexer') THEN
-        RAISE EXCEPTION 'this server has a role ii of somebody else'
+        RAISE EXCEPTION 'this server has a role ii that is not ours'
             USING HINT = 'Rename that role. If it is immich-indexer''s after all: COMMENT ON ROLE ii IS ''immich-indexer''';
     END IF;
 
-    -- Until November 2026 the name was immich_indexer. Where both are there, because the old one was made for a restore, the new
-    -- one takes over; the old one stays while another database needs it.
+    -- Until November 2026 the name was immich_indexer. If both roles exist, because the old one was created for a restore, the new one
+    -- takes over its objects. The old one stays while another database needs it.
     IF to_regrole('immich_indexer') IS NULL THEN
         IF to_regrole('ii') IS NULL THEN
             CREATE ROLE ii;
@@ -56,21 +56,21 @@ BEGIN
     EXECUTE format('GRANT CREATE, CONNECT ON DATABASE %I TO ii', current_database());
 
     FOR statement IN
-        -- Immich's role becomes a member, so that its own backup can read our tables and its own restore replace them. A
-        -- superuser needs no membership.
+        -- Immich's role becomes a member, so that its own backup can read our tables and its own restore can replace them. A superuser does
+        -- not need that.
         SELECT format('GRANT ii TO %I', rolname) FROM pg_roles WHERE rolname = immich AND NOT rolsuper
         UNION ALL
         SELECT 'GRANT USAGE ON SCHEMA public TO ii'
         UNION ALL
         SELECT format('GRANT %s ON public.%I TO ii', rights, name)
         FROM (VALUES
-            -- what is read
+            -- read
             ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
                 'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
-            -- what is written; asset_ocr_audit by Immich's own trigger on asset_ocr, with our rights
+            -- written; Immich's own trigger on asset_ocr writes asset_ocr_audit, with our rights
             ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
             ('INSERT', ARRAY['asset_ocr_audit']),
-            -- what is listened to, now and by later versions
+            -- triggers, of this version and of later ones
             ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
         ) AS wanted (rights, names), unnest(names) AS name
         WHERE to_regclass(format('public.%I', name)) IS NOT NULL
@@ -78,13 +78,13 @@ BEGIN
         EXECUTE statement;
     END LOOP;
 
-    -- zhparser, where this server has it, for only a superuser may create it. In a schema of ours, so that it goes when we go.
+    -- zhparser, where this server offers it: only a superuser may create it. It is in a schema of ours, so uninstall removes it.
     IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'zhparser' AND installed_version IS NULL) THEN
         CREATE SCHEMA IF NOT EXISTS immich_indexer_zhparser;
         CREATE EXTENSION zhparser SCHEMA immich_indexer_zhparser;
     END IF;
 
-    -- What is ours already, and in other hands: each change of owner waits for whoever uses the table.
+    -- Take over our objects that have another owner. Each change of owner waits for whoever uses the table.
     FOR statement IN
         SELECT format('ALTER %s OWNER TO ii', object)
         FROM (

@@ -1,12 +1,12 @@
--- The terms of our SQL, each said once. Where a statement or a function says eligible(x) or priority(name), what stands here
--- takes its place when the file is read (indexer/database/statements.py).
+-- The terms of our SQL, each defined only here. Statements and functions contain eligible(x) and priority(name). When a file is
+-- read, the text below replaces them (indexer/database/statements.py).
 
 -- term: eligible(asset)
--- Whether an asset is indexed: Immich shows it somewhere, and its files are there.
+-- Whether we index an asset: Immich shows it somewhere, and its files exist.
 asset."deletedAt" IS NULL AND asset.status = 'active' AND asset.visibility <> 'hidden' AND NOT asset."isOffline"
 
 -- term: priority(request)
--- A person asks for a few photos, and waits.
+-- A person asks for a few photos, and waits for them.
 0
 
 -- term: priority(upload)
@@ -14,9 +14,9 @@ asset."deletedAt" IS NULL AND asset.status = 'active' AND asset.visibility <> 'h
 10
 
 -- term: priority(bulk)
--- A person asks for many photos: those just uploaded go first.
+-- A person asks for many photos. They go behind new uploads.
 15
 
 -- term: priority(backfill)
--- A photo that lacks results, or has those of another model.
+-- A photo without results, or with those of another model.
 20

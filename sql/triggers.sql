@@ -1,5 +1,5 @@
--- The triggers on Immich's tables, as pg_get_triggerdef prints them: install compares the text and touches only what is
--- missing or different. No WHEN and no UPDATE OF: both would block Immich's later changes of those columns.
+-- The triggers on Immich's tables, as pg_get_triggerdef prints them. install compares the text, and changes only triggers that are
+-- missing or different. They have no WHEN and no UPDATE OF, because Immich could not change the columns named there.
 CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.asset_file REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_preview_write();
 CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset_file REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_preview_write();
 CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_asset_update();

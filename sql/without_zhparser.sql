@@ -1,2 +1,2 @@
--- For a data directory that had zhparser and is on a server without it, as after going back to Immich's stock image.
+-- For a server without zhparser whose data directory was used with zhparser, for example after a return to Immich's own image.
 DROP SCHEMA IF EXISTS immich_indexer_zhparser CASCADE;

@@ -1,1 +1,1 @@
-"""What Immich asks of its machine-learning URL."""
+"""Answers to what Immich asks at its machine-learning URL."""

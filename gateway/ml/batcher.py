@@ -1,4 +1,4 @@
-"""Makes one call of many questions: whatever waits when the model becomes free goes in together."""
+"""Puts many questions into one call: everything that waits when the model becomes free goes together."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,14 @@ from indexer.models.scheduler import outcomes_of
 T = TypeVar("T")
 R = TypeVar("R")
 
-_PATIENCE = 0.05  # of the time that the last batch took
+_PATIENCE = 0.05  # as a fraction of the time that the last batch took
 
 
 class Batcher(Generic[T, R]):
     """Calls `run` with up to `size` items, in a thread of its own, one call at a time.
 
-    A batch leaves at once when the thread is idle. Only right after a batch of several does the next one wait a moment
-    for as many to come together again: those who got their answers may be about to ask, and a call has its fixed cost.
+    A batch starts at once when the thread is idle. Right after a batch of several items, the next one waits a moment
+    until as many are there again. Its clients may be about to ask again, and each call has a fixed cost.
     """
 
     def __init__(self, run: Callable[[Sequence[T]], Sequence[R]], size: int) -> None:
@@ -30,7 +30,7 @@ class Batcher(Generic[T, R]):
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
     async def __call__(self, item: T) -> R:
-        """The result for `item`. Raises what `run` raises for this item by itself."""
+        """The result for `item`. Raises what `run` raises for this item alone."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrived.set()
@@ -39,7 +39,7 @@ class Batcher(Generic[T, R]):
         return await future
 
     def close(self) -> None:
-        """Start nothing more. A call under way cannot be stopped: it ends by itself."""
+        """Start no more calls. A running call cannot be stopped: it ends by itself."""
         if self._working is not None:
             self._working.cancel()
         for _, future in self._waiting:
@@ -47,9 +47,9 @@ class Batcher(Generic[T, R]):
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
-        """Until nothing waits."""
+        """Run batches until nothing waits."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # whoever is ready in this turn of the loop comes along
+        await asyncio.sleep(0)  # items that are ready in this turn of the event loop join
         while batch := self._take():
             start = loop.time()
             try:
@@ -59,7 +59,7 @@ class Batcher(Generic[T, R]):
                     future.cancel()
                 raise
             for (_, future), outcome in zip(batch, found, strict=True):
-                if future.done():  # whoever asked has gone
+                if future.done():  # the caller was cancelled
                     continue
                 if isinstance(outcome, Exception):
                     future.set_exception(outcome)

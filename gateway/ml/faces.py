@@ -1,4 +1,4 @@
-"""InsightFace here, for those who have no machine-learning server of Immich's to ask; and faces in Immich's form."""
+"""Faces by InsightFace in this process, for users without Immich's machine-learning server. And Immich's formats."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from indexer.models.faces import Face
 from indexer.models.hosted import HostedFaces
 
 TASK = "facial-recognition"
-_MIN_SCORE = 0.7  # Immich's, where a request names none
+_MIN_SCORE = 0.7  # Immich's default
 _LOADING = 60.0  # seconds that a request waits for the model to be loaded
 _EDGES = ("x1", "y1", "x2", "y2")
 
@@ -30,10 +30,10 @@ class LocalFaces:
     """Answers `facial-recognition`.
 
     Args:
-        name: what Immich calls the model.
-        model: started when the first picture comes.
-        threads: pictures looked at, and so held decoded, at once.
-        queue: pictures that may wait at once.
+        name: Immich's name of the model.
+        model: started at the first picture.
+        threads: pictures processed, and so kept decoded, at the same time.
+        queue: the most pictures that may wait.
         max_pixels: larger pictures are refused.
     """
 
@@ -60,12 +60,12 @@ class LocalFaces:
         return {TASK: face_answer(faces), "imageWidth": picture.width, "imageHeight": picture.height}
 
     async def find(self, image: bytes, min_score: float) -> list[Face]:
-        """The faces in the picture whose file is `image`, the surest first. Raises GatewayError."""
+        """The faces in the picture whose file is `image`, the highest score first. Raises GatewayError."""
         faces, _ = await self._look(image, min_score)
         return faces
 
     def close(self) -> None:
-        """Start nothing more, and end the model."""
+        """Start no more work, and end the model."""
         self.engine.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -77,7 +77,7 @@ class LocalFaces:
             entry = request.entry(TASK, kind)
             if entry is None:
                 raise UnsupportedError(f"{TASK} is answered with detection and recognition together, or not at all")
-            if entry["modelName"] != self.name:  # Immich could not compare its embeddings with those it has
+            if entry["modelName"] != self.name:  # its embeddings cannot be compared with those that Immich has
                 raise UnsupportedError(
                     f"Immich asks for the face model {entry['modelName'][:100]}, here is {self.name}: choose it in "
                     "Administration > Settings > Machine Learning, or name Immich's own server in IMMICH_ML_URL"
@@ -101,7 +101,7 @@ class LocalFaces:
 
 
 def _described(request: PredictRequest, task: str) -> str:
-    """A task with the models that are wanted for it, which may be why nobody here answers it."""
+    """A task and the models wanted for it: perhaps they are why nothing here answers it."""
     kinds = request.entries[task]
     entries = kinds.values() if isinstance(kinds, dict) else ()
     models = {str(entry["modelName"]) for entry in entries if isinstance(entry, dict) and "modelName" in entry}
@@ -109,7 +109,7 @@ def _described(request: PredictRequest, task: str) -> str:
 
 
 def face_answer(faces: Sequence[Face]) -> list[dict[str, object]]:
-    """Faces as Immich takes them."""
+    """Faces in Immich's format."""
     return [
         {
             "boundingBox": dict(zip(_EDGES, face.box, strict=True)),
@@ -121,10 +121,10 @@ def face_answer(faces: Sequence[Face]) -> list[dict[str, object]]:
 
 
 def read_faces(answer: Any) -> list[Face]:
-    """Faces from what another server answered.
+    """Faces from the answer of another server.
 
     Raises:
-        ValueError: that is of another form.
+        ValueError: the answer has another format.
     """
     try:
         return [
@@ -140,6 +140,6 @@ def read_faces(answer: Any) -> list[Face]:
 
 
 def face_entries(model: str, min_score: float) -> dict[str, Any]:
-    """What Immich writes into a request for faces."""
+    """Immich's entries of a request for faces."""
     detection = {"modelName": model, "options": {"minScore": min_score}}
     return {TASK: {"detection": detection, "recognition": {"modelName": model}}}

@@ -1,4 +1,4 @@
-"""What is answered forwarder: faces, and whatever a newer Immich may ask, by Immich's own machine-learning server."""
+"""Tasks that are not answered here: faces, and new tasks of a newer Immich. Immich's own server answers them."""
 
 import asyncio
 import contextlib
@@ -26,26 +26,26 @@ from indexer.settings import Settings
 
 log = structlog.get_logger()
 
-_HEADROOM = 0.95  # share of the gateway's deadline, so that the reason why it passed is told
+_HEADROOM = 0.95  # fraction of the gateway's deadline, so that the client still gets the reason
 
 
 class Forwarded:
-    """Sends a request on as it comes. `model` is the face model that `find` asks for; a request names its own."""
+    """Forwards a request unchanged. `model`: the face model for `find`. A request names its own."""
 
     def __init__(self, upstreams: Upstreams, model: str) -> None:
         self._upstreams = upstreams
         self._model = model
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
-        """The server's answer as it is; where it does not understand the request, to what it does.
+        """The server's answer, unchanged. If it does not know a part of the request: its answer to the other parts.
 
         Raises:
-            UpstreamError, DeadlineError: as `Upstreams.predict`; also where the answer lacks a task.
+            UpstreamError, DeadlineError: as `Upstreams.predict`. Also where the answer lacks a task.
         """
         try:
             answer = await self._upstreams.predict(request.body, request.content_type)
         except UpstreamRefusalError as refusal:
-            # Immich may be newer than its machine-learning server, and never asks again.
+            # Immich may be newer than its machine-learning server, and it never asks again.
             familiar = await request.familiar() if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY else None
             if familiar is None:
                 raise
@@ -56,7 +56,7 @@ class Forwarded:
         return answer
 
     async def find(self, image: bytes, min_score: float) -> list[Face]:
-        """The faces in the picture whose file is `image`, the surest first. Raises as above."""
+        """The faces in the picture whose file is `image`, the highest score first. Raises as above."""
         body, content_type = form(face_entries(self._model, min_score), image=image)
         answer = await self._upstreams.predict(Body(body), content_type)
         try:
@@ -66,10 +66,10 @@ class Forwarded:
 
 
 class Forwarder:
-    """Whoever answers what the gateway itself does not: other servers if any are named, else InsightFace here.
+    """Answers what the gateway itself does not: with other servers if the settings name any, else with InsightFace.
 
-    `came_back` is set whenever, after none of the servers was well, one is again, or the weights of the model here have
-    come; whoever waits for it clears it. `fetcher` brings those.
+    `came_back` is set when a server works again after none did, or when the weights of InsightFace's model have
+    arrived. The code that waits for it clears it. `fetcher` downloads those weights.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, fetcher: Fetcher | None = None) -> None:
@@ -100,7 +100,7 @@ class Forwarder:
         return await self.faces(request)
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """To go along with an application, in its `cleanup_ctx`."""
+        """A context of the application, for its `cleanup_ctx`."""
         if self.upstreams is not None:
             async with self.upstreams:
                 yield
@@ -114,7 +114,7 @@ class Forwarder:
 
     @property
     def well(self) -> bool:
-        """Whether anybody would answer now for faces."""
+        """Whether a request for faces would be answered now."""
         return self.upstreams.well if self.upstreams is not None else not self._missing_weights()
 
     @property
@@ -126,7 +126,7 @@ class Forwarder:
         return {"faces": engine} if engine.facts is not None or engine.state.phase is Phase.SICK else {}
 
     def state(self) -> dict[str, Any]:
-        """For `health`: the servers and how they are, or the model here."""
+        """For `health`: the servers and their state, or the model here."""
         if self.upstreams is None:
             return {
                 "model": self._settings.face_model,
@@ -140,7 +140,7 @@ class Forwarder:
         }
 
     def _tell_of_weights(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Set `came_back` once they have come."""
+        """Set `came_back` when the weights have arrived."""
 
         def look() -> None:
             if not self._fetcher.missing("faces"):

@@ -1,7 +1,7 @@
-"""The API of mt-photos-ai, so that MT Photos, and whoever used that service, can be answered from here.
+"""The API of mt-photos-ai, for MT Photos and for other clients of that service.
 
-Off unless MT_PHOTOS_API_KEY is set. The names of its fields, and numbers as strings, are MT Photos'; failures are HTTP
-errors with a `msg`, never empty results.
+It is off unless MT_PHOTOS_API_KEY is set. The names of its fields, and numbers as strings, are those of MT Photos.
+Failures are HTTP errors with a `msg`, never empty results.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the answers come from; each raises GatewayError.
+    """The functions that answer. Each raises GatewayError.
 
     Attributes:
         lines: of the picture whose file is given, as the indexer stores them: text, x1, y1 .. x4, y4 in 0..1, score of
             the box, score of the text.
         image_vector: of such a picture, in the CLIP model's own dimensions, L2-normalised.
-        text_vector: likewise of a text.
-        faces: in such a picture, those of at least that score.
+        text_vector: the same of a text.
+        faces: in such a picture, with at least that score.
     """
 
     lines: Callable[[bytes], Awaitable[Sequence[StoredLine]]]
@@ -51,9 +51,9 @@ class MtPhotos:
     """Answers MT Photos.
 
     Args:
-        sources: where the answers come from.
-        api_key: what its header `api-key` must hold.
-        face_model: name of the face model, and `device`: what the models run on, both only told.
+        sources: the functions that answer.
+        api_key: the right value of its header `api-key`.
+        face_model: name of the face model. `device`: where the models run. Both are only reported.
         max_pixels: larger pictures are refused.
         deadline: seconds for one request.
     """
@@ -62,17 +62,17 @@ class MtPhotos:
         self, sources: Sources, *, api_key: str, face_model: str, device: str, max_pixels: int, deadline: float
     ) -> None:
         if not api_key:
-            raise ValueError("without a key everybody could come in")
+            raise ValueError("without a key everybody would have access")
         self._sources = sources
         self._api_key = api_key.encode()
         self._face_model = face_model
         self._device = device
         self._max_pixels = max_pixels
         self._deadline = deadline
-        self._turning = asyncio.Semaphore(2)  # pictures decoded at once for it, beside those of the models
+        self._turning = asyncio.Semaphore(2)  # pictures decoded here at the same time, besides those of the models
 
     def routes(self, prefix: str = "") -> list[web.RouteDef]:
-        """To be added to an application."""
+        """Routes for an application."""
         answers = {
             "/check": self._check,
             "/ocr": self._ocr,
@@ -88,7 +88,7 @@ class MtPhotos:
         return {"result": "pass", "title": "immich-indexer", "help": _HELP, "device": self._device}
 
     async def _restart(self, _request: web.Request) -> dict[str, Any]:
-        """mt-photos-ai frees its memory so, and is asked for it between pictures. Here there is nothing to free."""
+        """mt-photos-ai frees its memory here, and clients call it between pictures. We have nothing to free."""
         return {"result": "pass"}
 
     async def _ocr(self, request: web.Request) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class MtPhotos:
         }
 
     async def _picture(self, request: web.Request) -> bytes:
-        """The content of the form's `file`, which is a photo as a camera wrote it: turned as its EXIF data demand."""
+        """The content of the form's `file`: a photo from a camera, turned as its EXIF data says."""
         body = await request[BODY].whole()
         for name, content in parts(body, request.headers.get("Content-Type", "")):
             if name == "file":

@@ -1,4 +1,4 @@
-"""Pictures to vectors and lines: what the indexer has written of the same bytes, or what it would write."""
+"""Vectors and lines of pictures: what the indexer has stored for the same bytes, or what it would store."""
 
 import asyncio
 import hashlib
@@ -22,23 +22,22 @@ from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
 
-_WEIGHTS = 60  # seconds until weights that are missing may have come
+_WEIGHTS = 60  # seconds until missing weights may have arrived
 
 
 class Pictures:
-    """Answers `clip.visual` and `ocr`, in one if asked for both.
+    """Answers `clip.visual` and `ocr`, also both in one request.
 
     Args:
-        library: what the indexer has written.
+        library: to look up what the indexer has stored.
         metrics: where to count.
-        clip_model: tells the name of the CLIP model that the indexer uses, as stored with its vectors; None while
-            that is not known.
-        ocr_model: name of its OCR engine, as stored with its lines.
+        clip_model: returns the name of the indexer's CLIP model, as stored with its vectors. None while not known.
+        ocr_model: name of the indexer's OCR engine, as stored with its lines.
         tasks: clip, ocr, or both.
-        missing: tells what is missing of CLIP's weights, in a sentence; empty: nothing.
-        load: loads the models, which takes a while, when a picture comes that the indexer does not know.
-        queue: pictures that may wait at once.
-        wait: seconds to wait for an indexer that may be at work on the picture.
+        missing: returns what CLIP's weights lack, in a sentence. Empty: nothing.
+        load: loads the models, at the first picture that the indexer has not read. It takes seconds.
+        queue: the most pictures that may wait.
+        wait: seconds to wait for an indexer that may be reading the picture.
         max_pixels: larger pictures are refused.
     """
 
@@ -71,12 +70,12 @@ class Pictures:
 
     @property
     def loaded(self) -> bool:
-        """Whether the models are."""
+        """Whether the models are loaded."""
         return self._inference is not None
 
     @property
     def engines(self) -> dict[str, Engine]:
-        """Those of its models, by task; none before they are needed."""
+        """The engines of its models, by task. None before they are needed."""
         inference = self._inference
         return {} if inference is None else engines_of(clip=inference.clip, ocr=inference.ocr)
 
@@ -86,8 +85,8 @@ class Pictures:
         if "clip" in wanted:
             request.entry("clip", "visual")
         min_box, min_text = request.min_score("ocr", "detection"), request.min_score("ocr", "recognition")
-        # Only checked. It is how finely Immich's own server looks for text; we always look as finely as the indexer
-        # does (OCR_DETECT_SIDE, by default about as Immich), and what it has read is no worse for what was asked.
+        # Only checked. It is the size at which Immich's own server looks for text. We always use the indexer's size
+        # (OCR_DETECT_SIDE, by default about Immich's): stored lines are good enough for any value.
         request.max_resolution("ocr", "detection")
         data = request.need_image()
         width, height = await asyncio.to_thread(self._dimensions, data)
@@ -100,8 +99,8 @@ class Pictures:
         return answer | {"imageWidth": width, "imageHeight": height}
 
     async def _column(self, data: bytes, found: Stored) -> Vector:
-        """What the indexer writes into Immich's column: where it has room for words, what the picture says is in it."""
-        assert found.vector is not None  # noqa: S101 - asked by the caller
+        """The vector that the indexer writes into Immich's column. It includes the text, if the column has room."""
+        assert found.vector is not None  # noqa: S101 - the caller has checked it
         width, dimensions = await self._library.width(), len(found.vector)
         check_width(width, dimensions)
         if room(width, dimensions) and found.lines is None and self._ocr_model is not None:
@@ -121,12 +120,12 @@ class Pictures:
         return lines
 
     async def read(self, data: bytes, wanted: frozenset[str]) -> Stored:
-        """What is wanted (clip, ocr) of the picture whose file is `data`, just as the indexer stores it.
+        """What is wanted (clip, ocr) of the picture whose file is `data`, exactly as the indexer stores it.
 
         Raises:
             BusyError: too many pictures are waiting.
             MissingInputError: the picture cannot be decoded.
-            UnavailableError: the models cannot be loaded, or are away.
+            UnavailableError: the models cannot be loaded, or are not ready.
             UnsupportedError: TASKS leaves it out.
         """
         if missing := sorted(wanted - self._tasks):
@@ -135,7 +134,7 @@ class Pictures:
             return await self._read(data, wanted)
 
     def close(self) -> None:
-        """Start nothing more, and end the models."""
+        """Start no more work, and end the models."""
         for engine in self.engines.values():
             engine.close()
         if self._inference is not None:
@@ -153,7 +152,7 @@ class Pictures:
                 vector, lines = await inference.read(data, clip=clip, ocr=ocr)
         except PictureError as error:
             raise MissingInputError(str(error)) from error
-        # Somebody may have been faster. What is stored counts, so that everybody gets the same.
+        # The indexer may have been faster. Then its stored result counts, so that everybody gets the same.
         found = await self._stored(digest)
         self._metrics.pictures.labels("computed").inc()
         return Stored(
@@ -162,32 +161,32 @@ class Pictures:
         )
 
     def _is_ready(self, task: str) -> bool:
-        """Whether its model was loaded, and is at work."""
+        """Whether the model of that task is loaded and ready."""
         engine = self.engines.get(task)
         return engine is not None and engine.state.is_ready
 
     async def _from_indexer(self, digest: bytes, wanted: frozenset[str]) -> Stored:
-        """What the indexer has committed, waiting for it while it may be reading this very picture.
+        """What the indexer has stored. Waits while the indexer may be reading this picture.
 
-        Immich writes what we answer. If it did so while the indexer writes, each line would be there twice.
+        Immich stores our answer. If it did so at the same time as the indexer, each line would be stored twice.
         """
         found = await self._stored(digest)
         if found.has(wanted):
             self._metrics.pictures.labels("stored").inc()
             return found
         if "clip" in wanted and found.vector is None and not self._is_ready("clip") and (missing := self._missing()):
-            raise ModelAwayError(missing, _WEIGHTS)  # the indexer waits for them too
+            raise ModelAwayError(missing, _WEIGHTS)  # the indexer waits for them, too
         loop = asyncio.get_running_loop()
         until, pause, coming = loop.time() + self._wait, 0.02, None
         while True:
             try:
-                # In this order: a job's end and its results are one commit.
+                # In this order: results and the completion of their job are one transaction.
                 coming = await self._library.under_way(coming)
                 found = await self._stored(digest)
-            except OccupiedError:  # the database is there and busy: whether the indexer reads it is not known
+            except OccupiedError:  # the database is busy: it is not known whether the indexer is reading the picture
                 pass
             except AwayError:
-                return found  # the database went away while the indexer was at work
+                return found  # the database became unavailable while the indexer was reading
             if found.has(wanted):
                 self._metrics.pictures.labels("awaited").inc()
                 return found
@@ -197,14 +196,14 @@ class Pictures:
             pause = min(pause * 1.5, 0.4)
 
     async def _stored(self, digest: bytes) -> Stored:
-        """What is committed; nothing while the database is away or busy."""
+        """What is stored. Nothing while the database is unavailable or busy."""
         try:
             return await self._library.stored(digest, self._clip_model(), self._ocr_model)
         except AwayError:
             return Stored()
 
     async def _models(self) -> Inference:
-        if self._loading is None:  # a task of its own: who asked first may go away, and others wait for it too
+        if self._loading is None:  # a task of its own: the first caller may be cancelled while others wait for it
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
         loading = self._loading
         try:
@@ -218,7 +217,7 @@ class Pictures:
         return self._inference
 
     def _dimensions(self, data: bytes) -> tuple[int, int]:
-        """From the header, in pixels."""
+        """Width and height in pixels, from the header."""
         try:
             width, height = images.dimensions(data, max_pixels=sys.maxsize)
         except PictureError as error:

@@ -1,4 +1,4 @@
-"""Gives each task of a request to who answers it, side by side, and makes one answer of theirs."""
+"""Splits a request into tasks, has them answered at the same time, and merges the answers."""
 
 import asyncio
 from collections.abc import Callable, Collection, Set
@@ -8,19 +8,19 @@ from gateway.metrics import Metrics
 from gateway.ml.protocol import PredictRequest
 from gateway.ml.tasks import Task
 
-_LABELS = ("facial-recognition",)  # what strangers write into a request must not become labels of our metrics
+_LABELS = ("facial-recognition",)  # text from a request must not become a label of our metrics
 
 
 class Predict:
     """Answers whole requests.
 
     Args:
-        local: the tasks answered here, of `clip` and `ocr`; the others are forwarded.
-        reads: whether our text model can stand in for Immich's of that name. Where not, `ocr` is forwarded: who cannot
-            read a script must not say that a photo has no text.
+        local: the tasks answered here, of `clip` and `ocr`. The others are forwarded.
+        reads: whether our OCR engine can replace Immich's model of that name. If not, `ocr` is forwarded: an engine
+            that cannot read a script must not report that a photo has no text.
         texts: answers `clip.textual`.
         pictures: answers `clip.visual` and `ocr`.
-        forward: answers faces, and whatever a newer Immich may ask.
+        forward: answers faces, and new tasks of a newer Immich.
         metrics: where to count.
     """
 
@@ -42,7 +42,7 @@ class Predict:
         self._metrics = metrics
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
-        """The answer to all tasks of `request`. Raises GatewayError: where one task fails there is no answer."""
+        """The answer to all tasks of `request`. Raises GatewayError: if one task fails, there is no answer."""
         here = self._here(request)
         if not here:
             return await self._forwarded(request)
@@ -53,7 +53,7 @@ class Predict:
             async with asyncio.TaskGroup() as group:
                 answers = [group.create_task(self._timed(*part)) for part in parts]
         except ExceptionGroup as failed:
-            # The fault of the request, if any, is what its sender can mend.
+            # An error in the request goes first: the client can correct it.
             raise min(failed.exceptions, key=lambda error: getattr(error, "status", 999)) from None
         merged: dict[str, object] = {}
         for answer in answers:
@@ -61,7 +61,7 @@ class Predict:
         return merged
 
     async def _forwarded(self, request: PredictRequest) -> dict[str, object]:
-        """The answer to a request that is sent on while it arrives, given only once all of it has been seen."""
+        """The answer to a request that is forwarded while it arrives. Returned after all of it has been checked."""
         answer = asyncio.create_task(self._timed(self._label(request.entries), self._forward, request))
         try:
             await request.check()
@@ -71,7 +71,7 @@ class Predict:
             await asyncio.gather(answer, return_exceptions=True)
 
     def _here(self, request: PredictRequest) -> Set[str]:
-        """Those of its tasks that are answered here."""
+        """The tasks of the request that are answered here."""
         here = self._local & request.entries.keys()
         asked = [request.entry("ocr", kind) for kind in ("detection", "recognition")] if "ocr" in here else []
         if not all(self._reads(entry["modelName"]) for entry in asked if entry is not None):
@@ -83,8 +83,8 @@ class Predict:
         seen: list[str] = []
         if "clip" in here:
             textual, visual = request.entry("clip", "textual"), request.entry("clip", "visual")
-            if (textual is None) == (visual is None):  # one answer cannot hold both
-                raise MalformedError("entries: clip is to have either textual or visual")
+            if (textual is None) == (visual is None):  # one answer cannot contain both
+                raise MalformedError("entries: clip must have either textual or visual")
             if textual is not None:
                 request.need_text()
                 parts.append(("clip.textual", self._texts, request.only(["clip"])))

@@ -1,4 +1,4 @@
-"""Immich's machine-learning protocol: its multipart requests taken apart, its answers put together."""
+"""Immich's machine-learning protocol: parses its multipart requests, and builds its answers."""
 
 import json
 import math
@@ -14,11 +14,11 @@ from gateway.body import Body
 from gateway.errors import MalformedError, MissingInputError, TooLargeError
 from indexer.photos.lines import StoredLine
 
-MAX_TEXT_BYTES = 16 << 10  # the model reads some 50 characters; nobody types more than this
+MAX_TEXT_BYTES = 16 << 10  # the model reads about 50 characters: nobody types more than this
 _MAX_ENTRIES_BYTES = 64 << 10
 _MAX_HEADER_BYTES = 8 << 10
 _MAX_PARTS = 16
-_LOOKS = 16  # at a form under way, for its entries: those of Immich come first, and at once
+_LOOKS = 16  # tries to find the entries in a form that is still arriving: Immich sends them first
 
 _KINDS = {
     "clip": ("textual", "visual"),
@@ -37,9 +37,9 @@ _NAME = re.compile(
 class PredictRequest:
     """One request of Immich's.
 
-    `entries` maps tasks to types to `{"modelName": str, "options": {...}}`, unchecked below the first level; `body` is
-    the form as it came, whose boundary `content_type` names. While it is still arriving there is neither image nor
-    text, and what comes may yet turn out to be no form: `whole` waits for it.
+    `entries` maps tasks to types to `{"modelName": str, "options": {...}}`. Only its first level is checked. `body` is
+    the form as it came, with the boundary that `content_type` names. While it is arriving, there is neither image nor
+    text, and it is not known whether the form is valid: `whole` waits for all of it.
     """
 
     entries: dict[str, Any]
@@ -49,7 +49,7 @@ class PredictRequest:
     content_type: str
 
     async def whole(self) -> "PredictRequest":
-        """The same request with all of its form.
+        """This request with its complete form.
 
         Raises:
             MalformedError, MissingInputError, TooLargeError: as `parse`.
@@ -60,12 +60,12 @@ class PredictRequest:
         return parse(await self.body.whole(), self.content_type)
 
     async def check(self) -> None:
-        """Wait for all of its form, which somebody else answers, and make sure that it is one. Raises as `whole`."""
+        """Wait for all of the form, which another server answers, and check it. Raises as `whole`."""
         if self.image is None and self.text is None:
             _text(_fields(await self.body.whole(), self.content_type))
 
     def entry(self, task: str, kind: str) -> dict[str, Any] | None:
-        """The entry of that task and type, checked; None where there is none.
+        """The entry of that task and type, checked. None where there is none.
 
         Raises:
             MalformedError: it is not what Immich sends.
@@ -86,22 +86,22 @@ class PredictRequest:
         """The option `minScore` of that entry, 0 where there is none.
 
         Raises:
-            MalformedError: it is no number.
+            MalformedError: it is not a number.
         """
         score = ((self.entry(task, kind) or {}).get("options") or {}).get("minScore", 0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-            raise MalformedError(f"entries: minScore of {task}.{kind} is no number")
+            raise MalformedError(f"entries: minScore of {task}.{kind} is not a number")
         return float(score)
 
     def max_resolution(self, task: str, kind: str) -> int | None:
-        """The option `maxResolution` of that entry, None where there is none.
+        """The option `maxResolution` of that entry. None where there is none.
 
         Raises:
-            MalformedError: it is no number of pixels.
+            MalformedError: it is not a number of pixels.
         """
         pixels = ((self.entry(task, kind) or {}).get("options") or {}).get("maxResolution")
         if pixels is not None and (isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 1):
-            raise MalformedError(f"entries: maxResolution of {task}.{kind} is no positive whole number")
+            raise MalformedError(f"entries: maxResolution of {task}.{kind} is not a positive whole number")
         return pixels
 
     def need_image(self) -> bytes:
@@ -117,11 +117,11 @@ class PredictRequest:
         return self.text
 
     def only(self, tasks: Iterable[str]) -> "PredictRequest":
-        """The same request for `tasks` alone, to be answered here: its body stays what came."""
+        """This request for `tasks` only, to be answered here. Its body stays the whole form."""
         return replace(self, entries={task: self.entries[task] for task in tasks})
 
     def form_for(self, tasks: Iterable[str]) -> "PredictRequest":
-        """The same request for `tasks` alone, to be sent on: with the very same body where that is all of it."""
+        """This request for `tasks` only, to be forwarded. The body stays the same if these are all tasks."""
         wanted = {task: self.entries[task] for task in tasks}
         if wanted.keys() == self.entries.keys():
             return self
@@ -129,9 +129,9 @@ class PredictRequest:
         return replace(self, entries=wanted, body=Body(body), content_type=content_type)
 
     async def familiar(self) -> "PredictRequest | None":
-        """The same request with no more than Immich's server of 3.3 knows; None where all of it is, or nothing.
+        """This request with only what Immich's server of 3.3 knows. None where that is all of it, or nothing.
 
-        That one answers 422 to tasks, types and members that it does not know, options apart. Raises as `whole`.
+        That server answers 422 to tasks, types and members that it does not know, except options. Raises as `whole`.
         """
         known = {
             task: {
@@ -150,7 +150,7 @@ class PredictRequest:
 
 
 async def receive(body: Body, content_type: str) -> PredictRequest:
-    """A request as soon as its entries are there, or all of it where they are not to be seen before.
+    """A request, as soon as its entries have arrived. If they do not come first, after all of it has arrived.
 
     Raises:
         MalformedError, MissingInputError, TooLargeError, SlowClientError: as `PredictRequest.whole`.
@@ -168,7 +168,7 @@ async def receive(body: Body, content_type: str) -> PredictRequest:
 
 
 def parse(body: bytes, content_type: str) -> PredictRequest:
-    """Take a request apart.
+    """Parse a request.
 
     Raises:
         MalformedError: the form or its entries are not what Immich sends.
@@ -181,7 +181,7 @@ def parse(body: bytes, content_type: str) -> PredictRequest:
 
 
 def _fields(body: bytes, content_type: str) -> dict[str, memoryview]:
-    """What a form holds, by name, without a copy."""
+    """The fields of a form by name, without a copy."""
     fields: dict[str, memoryview] = {}
     for name, content in parts(body, content_type):
         if name in fields:
@@ -207,7 +207,7 @@ def _text(fields: Mapping[str, memoryview]) -> str | None:
 
 
 def _first_entries(start: bytes, content_type: str) -> dict[str, Any] | None:
-    """The entries in the beginning of a form; None if they are not there, or are none."""
+    """The entries at the beginning of a form. None if they are not there, or are not valid."""
     try:
         return next((_entries(content) for name, content in parts(start, content_type) if name == "entries"), None)
     except MalformedError:
@@ -257,7 +257,7 @@ def parts(body: bytes, content_type: str) -> Iterator[tuple[str, memoryview]]:
 
 
 def form(entries: Mapping[str, Any], *, image: bytes | None = None, text: str | None = None) -> tuple[bytes, str]:
-    """A request as Immich writes it: the body, and its Content-Type."""
+    """A request in Immich's format: the body, and its Content-Type."""
     boundary = "----formdata-undici-046872319955"
     content = (image or b"") + (text or "").encode()
     while boundary.encode() in content:
@@ -275,12 +275,12 @@ def _part(boundary: str, head: str, content: bytes) -> bytes:
 
 
 def vector_answer(vector: npt.NDArray[np.float32]) -> str:
-    """A vector as Immich takes it: a string that holds a JSON array, each number exactly the one of the vector."""
+    """A vector in Immich's format: a string with a JSON array, which gives exactly the same numbers again."""
     return json.dumps(vector.tolist(), separators=(",", ":"))
 
 
 def ocr_answer(lines: Sequence[StoredLine], min_box_score: float, min_text_score: float) -> dict[str, object]:
-    """Stored lines as Immich takes them, the surer ones only."""
+    """Stored lines in Immich's format, only those with at least these scores."""
     kept = [line for line in lines if line.box_score >= min_box_score and line.text_score >= min_text_score]
     return {
         "text": [line.text for line in kept],

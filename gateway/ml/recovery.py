@@ -1,7 +1,7 @@
-"""Has Immich do what it forgot: it asks for faces once, and if nobody answered, never again.
+"""Starts Immich's own jobs for work that Immich does not repeat: it asks for faces once, even if nobody answered.
 
-Starting Immich's own "missing" jobs is enough, as soon as there is somebody to answer them. Whether there is need is
-read from the database, so that it does not matter who was away, an upstream or the gateway itself.
+Immich's "missing" jobs are enough, as soon as a server can answer them. The database shows whether there is such work.
+So it does not matter what was down, an upstream server or the gateway itself.
 """
 
 import asyncio
@@ -25,34 +25,34 @@ _LONGEST_PAUSE = 24 * 3600.0
 
 @dataclass
 class _Job:
-    """One of Immich's jobs: when it may be started again, and what that helped."""
+    """One of Immich's jobs: when it may be started again, and whether that helped."""
 
     pause: float
     not_before: float = 0
-    left: int = 0  # photos when it was last started; 0: not yet
+    left: int = 0  # missing photos when it was last started, 0: not started yet
     trouble: str = ""
 
 
 class Answering(Protocol):
-    """Whoever answers for faces; `gateway.ml.forward.Forwarder` is one. `came_back` is set when they do so again."""
+    """What answers for faces, such as `gateway.ml.forward.Forwarder`. `came_back` is set when it works again."""
 
     came_back: asyncio.Event
 
     @property
     def well(self) -> bool:
-        """Whether they would now."""
+        """Whether a request would be answered now."""
 
 
 class Recovery:
-    """Looks after every recovery of who answers for faces, and now and then, and starts what is needed.
+    """Checks for missing work, from time to time and when faces are answered again, and starts the jobs needed.
 
     Args:
-        look: what is forgotten, of photos ready for longer than the time given; may raise while the database is away.
-        immich: to start its jobs; None: without a key there is only advice.
-        faces: who answers for them; None: always somebody does.
-        interval: least seconds between two starts of a job. One that brings nothing is started ever more rarely.
-        settle: seconds after a recovery until the answers under way have reached the database.
-        look_again: seconds between two looks, and until Immich is asked again that could not start a job.
+        look: returns what is missing, of photos ready for longer than the time given. May raise without database.
+        immich: to start its jobs. None: without a key there is only advice.
+        faces: what answers for them. None: something always does.
+        interval: least seconds between two starts of a job. The pause grows while starting it does not help.
+        settle: seconds after faces are answered again, until running answers have been stored.
+        look_again: seconds between two checks, and until Immich is asked again after it could not start a job.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Recovery:
         self._jobs: dict[Queue, _Job] = {"faceDetection": _Job(interval), "duplicateDetection": _Job(interval)}
 
     async def run(self) -> None:
-        """Go on for ever."""
+        """Check without end."""
         while True:
             await asyncio.sleep(self._settle)
             await self._round()
@@ -84,14 +84,14 @@ class Recovery:
                     await self._recovered()
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
-        """To go along with an application, in its `cleanup_ctx`."""
+        """A context of the application, for its `cleanup_ctx`."""
         task = asyncio.create_task(self.run())
         yield
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     def state(self) -> dict[str, Any]:
-        """For `health`: what is forgotten, what to press where we may not, and why a job was not started."""
+        """For `health`: what is missing, what to press in Immich without a key, and why a job was not started."""
         troubles = [job.trouble for job in self._jobs.values() if job.trouble]
         by_hand = self._immich is None or troubles
         return asdict(self.forgotten) | {"advice": self.forgotten.advice if by_hand else [], "trouble": troubles}
@@ -106,8 +106,8 @@ class Recovery:
     async def _round(self) -> None:
         try:
             self.forgotten = await self._look(timedelta(seconds=self._settle))
-        except Exception as error:  # whatever a database raises
-            log.debug("cannot see what Immich forgot", reason=words_of(error))
+        except Exception as error:  # any error of the database
+            log.debug("cannot check for work that Immich misses", reason=words_of(error))
             return
         if self._faces is None or self._faces.well:
             await self._start_if_due("faceDetection", self.forgotten.faces)
@@ -123,13 +123,13 @@ class Recovery:
         try:
             await self._immich.start_missing(queue)
         except ImmichError as error:
-            busy = isinstance(error, ImmichBusyError)  # what it is at may well be these photos
+            busy = isinstance(error, ImmichBusyError)  # it may be working on these very photos
             job.trouble = "" if busy else str(error)
             (log.debug if busy else log.warning)(
                 "cannot start Immich's job", job=queue, photos=photos, reason=str(error)
             )
             return
-        log.info("started Immich's job for what it forgot", job=queue, photos=photos)
+        log.info("started Immich's job for missing photos", job=queue, photos=photos)
         helped = not job.left or photos < job.left
         job.pause = self._interval if helped else min(2 * job.pause, _LONGEST_PAUSE)
         job.not_before, job.left, job.trouble = now + job.pause, photos, ""

@@ -1,4 +1,4 @@
-"""A sample of the library, to tell what is searched for from the rest: all of a small one, and never an old one."""
+"""A sample of the library, to tell the photos that match a search from the others. Never outdated."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,11 +19,11 @@ from indexer.photos import lexical
 from indexer.photos.vectors import as_column, received, room, scales
 from indexer.search.discriminant import Background
 
-SIZE = 2000  # photos: of a library with no more all of them, each time one changes
-_GROWN = 10  # a larger one is looked at again when a tenth as many photos were read since,
-_AGE = 1800.0  # and after so many seconds, for which nobody waits
-_WAIT = 20.0  # seconds that a question may wait for a sample
-_PATIENCE = 60.0  # seconds that taking one may take
+SIZE = 2000  # photos. A smaller library is sampled completely, again after each change
+_GROWN = 10  # a larger library is sampled again when a tenth as many photos were read since,
+_AGE = 1800.0  # and after so many seconds. No search waits for that
+_WAIT = 20.0  # seconds that a search may wait for a sample
+_PATIENCE = 60.0  # seconds that taking a sample may take
 _CHUNK = 250  # vectors in one answer of the database
 
 _SQL = queries("words")
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rows:
-    """Photos as the column has them, or will once the indexer is done: `vectors` is (photos, width)."""
+    """Photos as Immich's column has them, or will have them once the indexer is done: `vectors` is (photos, width)."""
 
     ids: Sequence[UUID]
     owners: Sequence[UUID]
@@ -42,19 +42,19 @@ class Rows:
 
 @dataclass(frozen=True)
 class Sample:
-    """Photos of the library, made so that the model's part of their vectors and the rest are of one length.
+    """Photos of the library, scaled so that the model's part of their vectors and the rest have the same length.
 
     Attributes:
         width: of Immich's column.
-        dimensions: of it that are the model's.
-        places: where in `background.rows` a photo is.
-        owners: whose the rows are.
-        background: what they look like.
-        unrelated: the mean of those with text; None where there is none, or no room for words.
-        fingerprint: of the state of the whole library that this is; None where it is a part.
-        photos: in the library.
-        time: when it was looked at, by the database's clock.
-        taken: and by the loop's.
+        dimensions: those of the column that are the model's.
+        places: by photo, its row in `background.rows`.
+        owners: the owner of each row.
+        background: their statistical description.
+        unrelated: the mean of those with text. None where there are none, or the column has no room for words.
+        fingerprint: of the state of the library, if this is all of it. None where it is only a part.
+        photos: number of photos in the library.
+        time: when it was taken, by the database's clock.
+        taken: when it was taken, by the event loop's clock.
     """
 
     width: int
@@ -70,15 +70,15 @@ class Sample:
 
     @property
     def whole(self) -> bool:
-        """Whether it is all of the library."""
+        """Whether it contains the whole library."""
         return self.fingerprint is not None
 
 
 class Sampler:
-    """Keeps a sample of the library that is as the library is.
+    """Provides a sample that matches the present library.
 
     Args:
-        library: the photos there are.
+        library: the database.
     """
 
     def __init__(self, library: Library) -> None:
@@ -87,23 +87,23 @@ class Sampler:
         self._taking: asyncio.Task[None] | None = None
 
     async def current(self, width: int, dimensions: int, wait: float = _WAIT) -> Sample:
-        """A sample of a column of `width` that is not older than the library's last noticeable change.
+        """A sample, with vectors of `width`, taken after the library's last noticeable change.
 
         Raises:
-            UnavailableError: the database does not answer, or looking at the library takes longer than `wait` seconds.
+            UnavailableError: the database does not answer, or taking the sample takes longer than `wait` seconds.
         """
         try:
             async with asyncio.timeout(wait):
                 return await self._current(width, dimensions)
         except TimeoutError:
-            raise UnavailableError("the library is still being looked at: search once more in a minute", 30) from None
+            raise UnavailableError("the library is still being analysed: search again in a minute", 30) from None
 
     async def _current(self, width: int, dimensions: int) -> Sample:
         started = False
         while not await self._is_current(width, dimensions) and not started:
             if started := self._taking is None or self._taking.done():
                 self._start(width, dimensions)
-            assert self._taking is not None  # noqa: S101 - just started, or under way
+            assert self._taking is not None  # noqa: S101 - just started, or already running
             await asyncio.shield(self._taking)
         sample = self._sample
         if sample is None or (sample.width, sample.dimensions) != (width, dimensions):
@@ -113,7 +113,7 @@ class Sampler:
         return sample
 
     async def take(self, width: int, dimensions: int) -> None:
-        """Look at the library now. Raises UnavailableError."""
+        """Take a sample now. Raises UnavailableError."""
         state = await self._state()
         chosen = await self._row("sample", SIZE, plan="by_hash")
         rows = await read(self._library, chosen["ids"], width, _PATIENCE)
@@ -123,7 +123,7 @@ class Sampler:
         )
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start no more work."""
         if self._taking is not None:
             self._taking.cancel()
 
@@ -149,16 +149,18 @@ class Sampler:
     def _start(self, width: int, dimensions: int) -> None:
         if self._taking is None or self._taking.done():
             self._taking = asyncio.ensure_future(self.take(width, dimensions))
-            self._taking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+            self._taking.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # all callers may have been cancelled
 
 
 async def ask(
     library: Library, seconds: float, question: Callable[[Connection], Awaitable[T]], *, plan: str = "by_index"
 ) -> T:
-    """The answer to a question each of whose statements may take so many seconds, planned `by_index` or `by_hash`.
+    """The result of a query. Each statement may take so many seconds, and is planned `by_index` or `by_hash`.
 
     Raises:
-        UnavailableError: one took longer, or the database does not answer.
+        UnavailableError: a statement took longer, or the database does not answer.
     """
 
     async def asked(pool: Pool) -> tuple[T] | None:
@@ -167,17 +169,17 @@ async def ask(
                 async with connection.transaction(readonly=True):
                     await connection.fetchrow(_SQL[plan], str(int(1000 * seconds)))
                     return (await question(connection),)
-            except asyncpg.QueryCanceledError:  # which says nothing against the database
+            except asyncpg.QueryCanceledError:  # that does not mean that the database is down
                 return None
 
     answer = await library.need(asked, patience=seconds + 5)
     if answer is None:
-        raise UnavailableError("the database is too busy to look for these words: search once more in a minute", 30)
+        raise UnavailableError("the database is too busy to look for these words: search again in a minute", 30)
     return answer[0]
 
 
 async def read(library: Library, ids: Sequence[UUID], width: int, patience: float) -> Rows:
-    """The vectors of photos in a column of `width`; those that have none are left out. Raises UnavailableError."""
+    """The vectors of photos in a column of `width`. Photos without one are left out. Raises UnavailableError."""
     found: list[asyncpg.Record] = []
     for start in range(0, len(ids), _CHUNK):
         found += await ask(library, patience, partial(look_up, ids=ids[start : start + _CHUNK], width=width))
@@ -185,12 +187,12 @@ async def read(library: Library, ids: Sequence[UUID], width: int, patience: floa
 
 
 async def look_up(connection: Connection, ids: Sequence[UUID], width: int) -> list[asyncpg.Record]:
-    """The same in one question, for `to_rows` to make sense of."""
+    """The same in one query, whose result is for `to_rows`."""
     return list(await connection.fetch(_SQL["vectors"], ids, width, lexical.VERSION)) if ids else []
 
 
 def to_rows(records: Sequence[asyncpg.Record], width: int) -> Rows:
-    """What `look_up` found."""
+    """The rows in the result of `look_up`."""
     found = [(row["id"], row["owner"], _column(row, width)) for row in records]
     kept = [(asset, owner, vector) for asset, owner, vector in found if vector is not None]
     vectors = np.stack([vector for *_, vector in kept]) if kept else np.zeros((0, width), dtype=np.float32)

@@ -1,6 +1,7 @@
-"""Which of Immich's text models ours stands in for: those whose scripts it reads.
+"""Which of Immich's text models our OCR engine can replace: those whose scripts it reads.
 
-Immich names a model for a script `SCRIPT__PP-OCRv5_mobile`, and its general ones (Chinese, Japanese, English) without.
+Immich names a model for one script `SCRIPT__PP-OCRv5_mobile`. Its general ones (Chinese, Japanese, English) have no
+`SCRIPT__`.
 """
 
 from indexer.models.ocr_engines import EngineName
@@ -9,10 +10,10 @@ READ: dict[EngineName, frozenset[str]] = {
     "rapidocr": frozenset({"", "ch", "chinese_cht", "en", "japan", "latin"}),
     "rapidocr-onnxruntime": frozenset({"", "ch", "chinese_cht", "en"}),
 }
-"""What stands before the `__`, in small letters, in the names of models that an engine of ours can replace."""
+"""The part before `__`, in lower case, of the names of models that our engine can replace."""
 
 
 def reads(engine: EngineName, model: str) -> bool:
-    """Whether `engine` knows the letters that Immich's text model `model` is for. False of names nobody knows here."""
+    """Whether `engine` reads the script of Immich's text model `model`. False for unknown names."""
     script, parted, _ = model.partition("__")
     return (script.lower() if parted else "") in READ[engine]

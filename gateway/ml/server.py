@@ -1,4 +1,4 @@
-"""One machine-learning server that speaks Immich's protocol, and what its answers and failures mean."""
+"""One machine-learning server that speaks Immich's protocol, and the meaning of its answers and failures."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ from indexer.immich.ml_servers import explain, name_of
 
 _PASSING = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _CONNECT_SECONDS = 3.0
-_KEEP_ALIVE = 1.0  # seconds; Immich's server closes idle connections after 2
-_LONGEST_ANSWER = 32 << 20  # bytes; a face takes some 10,000
+_KEEP_ALIVE = 1.0  # seconds: Immich's server closes idle connections after 2
+_LONGEST_ANSWER = 32 << 20  # bytes: a face takes about 10,000
 
 
 class UpstreamRefusalError(UpstreamError):
-    """A server answered with an error of its own: its status where the fault is the request's (4xx), else 502."""
+    """A server answered with an error. `status` is the server's where the request is the cause (4xx), else 502."""
 
     reason = "refused"
 
@@ -35,7 +35,7 @@ class UpstreamRefusalError(UpstreamError):
 
 
 class _Payload(aiohttp.Payload):
-    """A body as it is, without a copy, in large pieces: aiohttp's own are of 64 KiB."""
+    """A body, unchanged and without a copy, in large pieces: those of aiohttp have 64 KiB."""
 
     def __init__(self, body: Body) -> None:
         super().__init__(body)
@@ -43,17 +43,17 @@ class _Payload(aiohttp.Payload):
         self._size = body.size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """For people."""
+        """The body as text, for people."""
         return self._body.start(self._body.arrived).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """All of it, as it comes."""
+        """Write all of it, as it arrives."""
         async for piece in self._body.pieces():
             await writer.write(piece)
 
 
 class PassingError(Exception):
-    """The request was not worked on and may be repeated, after `pause` seconds if the server named any."""
+    """The server did not process the request. It may be repeated, after `pause` seconds if the server named them."""
 
     reason = "busy"
 
@@ -63,20 +63,20 @@ class PassingError(Exception):
 
 
 class UnreachableError(PassingError):
-    """No connection came about."""
+    """The connection could not be made."""
 
     reason = "unreachable"
 
 
 class StaleError(PassingError):
-    """The server closed a kept connection, most likely just as we took it; less likely, this request killed it."""
+    """The server closed a kept connection, probably just when we used it. Or, less likely, this request killed it."""
 
     reason = "stale"
 
 
 @dataclass(eq=False)
 class Server:
-    """One server; `trouble` says why it is not well, and is empty while it is; `failed` counts by reason."""
+    """One server. `trouble` says why it does not work, and is empty while it does. `failed` counts by reason."""
 
     url: URL
     trouble: str = ""
@@ -91,11 +91,11 @@ class Server:
         return name_of(self.url)
 
     async def predict(self, session: aiohttp.ClientSession, body: Body, content_type: str) -> Relayed:
-        """What it answers to `POST /predict` with this very body.
+        """Its answer to `POST /predict` with this body, unchanged.
 
         Raises:
-            PassingError: it did not take the request, or (StaleError) seems not to have.
-            UpstreamRefusalError, UpstreamError: it took it and failed.
+            PassingError: it did not process the request, or (StaleError) probably did not.
+            UpstreamRefusalError, UpstreamError: it accepted the request, and failed.
         """
         self.in_flight += 1
         try:
@@ -103,7 +103,7 @@ class Server:
         except (PassingError, UpstreamError) as error:
             self.failed[error.reason] += 1
             raise
-        except asyncio.CancelledError:  # by a deadline, or by a client that went or sent no more
+        except asyncio.CancelledError:  # by a deadline, or because the client disconnected or stopped sending
             self.failed["abandoned"] += 1
             raise
         finally:
@@ -142,12 +142,12 @@ class Server:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise UpstreamError(f"{self.name} answered something that is no JSON object")
+            raise UpstreamError(f"{self.name} answered with something that is not a JSON object")
         return Relayed(found, answer)
 
 
 def open_session() -> aiohttp.ClientSession:
-    """A session for any number of servers, which keeps connections for the next request."""
+    """A session for any number of servers. It keeps connections for the next request."""
     reuse = aiohttp.TraceConfig()
     reuse.on_connection_reuseconn.append(_on_reuse)
     return aiohttp.ClientSession(

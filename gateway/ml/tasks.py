@@ -1,4 +1,4 @@
-"""What answers a task of Immich's, whoever it is: a model here, a stored result, or another server."""
+"""The interface of whatever answers a task of Immich's: a model here, a stored result, or another server."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,20 +7,20 @@ from gateway.ml.protocol import PredictRequest
 
 
 class Task(Protocol):
-    """Answers one or more of the entries of a request; `gateway.ml.predict` decides who gets which."""
+    """Answers one or more entries of a request. `gateway.ml.predict` decides which task gets which."""
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
-        """The answer's members, e.g. `{"clip": "[0.1,...]"}`, for every one of `request.entries`.
+        """The members of the answer, e.g. `{"clip": "[0.1,...]"}`, for every one of `request.entries`.
 
-        An image's size (`imageWidth`, `imageHeight`) may be among them.
+        The size of the image (`imageWidth`, `imageHeight`) may be among them.
 
         Raises:
-            GatewayError: what to answer instead. Never an empty result in place of a failure.
+            GatewayError: the error to answer with. A failure never becomes an empty result.
         """
 
 
 class Relayed(dict[str, object]):
-    """An answer of another server, with its JSON as it came: `raw` need not be written anew."""
+    """An answer of another server, with its JSON as it came: `raw` can be sent on unchanged."""
 
     def __init__(self, members: Mapping[str, object], raw: bytes) -> None:
         super().__init__(members)

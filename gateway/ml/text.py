@@ -1,4 +1,4 @@
-"""Texts to vectors: the text tower stays warm, takes whatever waits as one batch, and remembers."""
+"""Turns texts into vectors. The text tower stays loaded, takes everything that waits as one batch, and has a cache."""
 
 import contextlib
 from collections import OrderedDict
@@ -20,19 +20,19 @@ from indexer.photos import lexical
 from indexer.photos.vectors import as_query
 
 _NO_CLIP = "there is no CLIP here: TASKS leaves it out"
-BATCH = 32  # texts in one call of the model: more gain nothing
+BATCH = 32  # texts in one call of the model: more are not faster
 
 
 class TextModel(Protocol):
-    """What is needed of a CLIP model; `indexer.models.clip.Clip` is one."""
+    """What we need of a CLIP model. `indexer.models.clip.Clip` is one."""
 
     @property
     def name(self) -> str:
-        """As it is stored with the vectors of photos."""
+        """Its name, as stored with the vectors of photos."""
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors."""
+        """The width of its vectors."""
 
     def encode_texts(self, texts: Sequence[str]) -> Vector:
         """(n, dimensions) float32, L2-normalised."""
@@ -42,12 +42,12 @@ class Texts:
     """Answers `clip.textual`.
 
     Args:
-        model: the text tower; None where there is no CLIP here, and nobody asks for it.
-        library: tells the width that vectors must have.
+        model: the text tower. None where there is no CLIP here, and nobody asks for it.
+        library: for the width that vectors must have.
         metrics: where to count.
-        queue: texts that may wait at once.
-        cache: vectors to remember.
-        word_weight: how much nearer a photo comes that has the searched text in it, in terms of cosine similarity.
+        queue: the most texts that may wait.
+        cache: the number of vectors to cache.
+        word_weight: how much nearer a photo with the searched text comes, as cosine similarity.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Texts:
         self.engines = engines_of(text=model)
         for engine in self.engines.values():
             engine.when_lost(self._forget)
-        # One call at a time, on all processors: a second one would only make both late.
+        # One call at a time, on all processors: two at a time would both be late.
         self._batcher: Batcher[str, Vector] = Batcher(self._encode, BATCH)
 
     @property
     def model_name(self) -> str | None:
-        """The model's; None where there is no CLIP here, or its name is not known yet."""
+        """The model's name. None where there is no CLIP here, or its name is not known yet."""
         return name_of(self._model)
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
@@ -89,15 +89,15 @@ class Texts:
         return {"clip": vector_answer(question)}
 
     async def warm(self) -> None:
-        """Get to know the library, so that the first search is as good as the later ones."""
+        """Take a sample of the library, so that the first search is as good as later ones."""
         if self._model is not None:
             with contextlib.suppress(UnavailableError), asked():
                 await self._words.learn(await self._library.width(), self._model.dimensions)
 
     async def _of_both(self, text: str) -> Vector:
-        """By meaning, and nearer where the very words are."""
+        """The vector by meaning, moved towards photos that contain these words."""
         vector = await self.embed(text)
-        # After the model, which wants every processor for itself; and so it is the width of now.
+        # After the model, which needs every processor for itself. So the width is also the present one.
         width = await self._width(len(vector))
         question = as_query(vector, width)
         if self._word_weight:
@@ -107,10 +107,10 @@ class Texts:
         return question
 
     async def _of_words(self, words: str, text: str) -> Vector:
-        """By words alone, if there are any; by meaning where that is all that can be asked."""
+        """The vector by words only. By meaning where there are no words, or the column cannot express them."""
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        dimensions = self._model.dimensions  # known without its weights, most of the time
+        dimensions = self._model.dimensions  # usually known without its weights
         width = await self._width(dimensions)
         question = await self._words.only(words, width, dimensions)
         return as_query(await self.embed(words.strip() or text), width) if question is None else question
@@ -125,13 +125,13 @@ class Texts:
 
         Raises:
             BusyError: too many texts are waiting.
-            MissingInputError: the model cannot take it.
-            ModelAwayError: the model is away.
+            MissingInputError: the model cannot process it.
+            ModelAwayError: the model is not ready.
             UnsupportedError: there is no CLIP here.
         """
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        cache = self._cache  # another one, as soon as the model is found to be sick
+        cache = self._cache  # it is replaced by an empty one when the model is found to be sick
         with asked():
             key = self._model.name, text
             known = cache.get(key)
@@ -148,11 +148,11 @@ class Texts:
         return vector
 
     def _forget(self, _proven: float) -> None:
-        """Part of it may be wrong. May be called from any thread."""
+        """Empty the cache: some of it may be wrong. May be called from any thread."""
         self._cache = OrderedDict()
 
     def close(self) -> None:
-        """Start nothing more, and end the model."""
+        """Start no more work, and end the model."""
         for engine in self.engines.values():
             engine.close()
         self._words.close()
@@ -160,7 +160,7 @@ class Texts:
 
     def _encode(self, texts: Sequence[str]) -> list[Vector]:
         self._metrics.batch.observe(len(texts))
-        assert self._model is not None  # noqa: S101 - embed() has looked
+        assert self._model is not None  # noqa: S101 - embed() has checked it
         vectors = self._model.encode_texts(texts)
-        # Copies: a view would keep its whole batch alive in the cache.
+        # Copies: a view would keep its whole batch in memory as long as it is cached.
         return [vector.copy() for vector in vectors]

@@ -1,8 +1,8 @@
-"""Immich's own machine-learning servers as one: who has least to do, who is well, and what may be asked again.
+"""Immich's own machine-learning servers, used as one. It chooses the server, and repeats what can be repeated.
 
-Immich asks once and never again, so a request waits here, within Immich's patience, for a server that restarts. Only
-what cannot have been worked on is repeated: a connection that did not come about, or the answers 502, 503 and 504. A
-photo that kills the server it is sent to must not be sent to the next one.
+Immich asks once and never again. So a request waits here, as long as Immich waits, for a server that restarts. Only a
+request that was certainly not processed is repeated: the connection failed, or the answer was 502, 503 or 504. A photo
+that kills a server must not be sent to the next one.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from indexer.immich.ml_servers import ping
 log = structlog.get_logger()
 
 _LONGEST_PAUSE = 5.0
-_LOOK_AGAIN = 1.0  # seconds until a server that is not well is asked again how it is
+_LOOK_AGAIN = 1.0  # seconds until a server that does not work is checked again
 
 
 @dataclass
 class _Asking:
-    """One request on its way: since when, who was asked in this round, who last, if a kept connection failed it."""
+    """One request in progress: since when, who was asked in this round, who last, whether a kept connection failed."""
 
     since: float
     tried: set[Server] = field(default_factory=set)
@@ -44,12 +44,12 @@ class Upstreams:
     """Servers that speak Immich's protocol, used as an asynchronous context manager.
 
     Args:
-        urls: their addresses, a path in front of /predict allowed.
-        timeout: seconds for one request with all its attempts; Immich gives up after 300.
-        wait: seconds within which a request is tried again while no server takes it.
-        check: seconds between two looks at /ping; fewer while a server is not well.
+        urls: their addresses, with or without a path before /predict.
+        timeout: seconds for one request with all its attempts. Immich gives up after 300.
+        wait: seconds within which a request is tried again while no server accepts it.
+        check: seconds between two checks of /ping. Fewer while a server does not work.
 
-    `came_back` is set whenever, after none was well, one is again; whoever waits for it clears it.
+    `came_back` is set when a server works again after none did. The code that waits for it clears it.
     """
 
     def __init__(self, urls: Sequence[URL], *, timeout: float = 240, wait: float = 60, check: float = 10) -> None:
@@ -79,16 +79,16 @@ class Upstreams:
 
     @property
     def well(self) -> bool:
-        """Whether any server is."""
+        """Whether any server works."""
         return any(not server.trouble for server in self.servers)
 
     async def predict(self, body: Body, content_type: str) -> Relayed:
-        """What a server answers to `POST /predict` with this very body, sent on while it arrives.
+        """A server's answer to `POST /predict` with this body, which is forwarded unchanged while it arrives.
 
         Raises:
             UpstreamRefusalError: a server refused the request.
-            UpstreamError: no server could be reached, or one broke off.
-            DeadlineError: `timeout` passed while a server was at work.
+            UpstreamError: no server could be reached, or one broke the connection.
+            DeadlineError: `timeout` passed while a server was working.
         """
         if self._session is None:
             raise RuntimeError("use `async with`")
@@ -108,7 +108,7 @@ class Upstreams:
             raise DeadlineError(f"{name} has not answered within {self._timeout:g} s") from None
 
     async def _ask_again(self, ask: Callable[[], Awaitable[Relayed]], asking: _Asking, first: PassingError) -> Relayed:
-        """Goes on after `first`, which was made without tenacity: its overhead is a tenth of a request's time."""
+        """Try again after `first`. That attempt is made without tenacity, which takes a tenth of a request's time."""
         failed: list[PassingError] = [first]
 
         async def attempt() -> Relayed:
@@ -129,7 +129,7 @@ class Upstreams:
         try:
             return await server.predict(session, body, content_type)
         except StaleError as error:
-            if asking.stale:  # twice is no accident
+            if asking.stale:  # not by chance: it happened twice
                 raise UpstreamError(str(error)) from error
             asking.stale = True
             raise
@@ -137,7 +137,7 @@ class Upstreams:
             self._notice()
 
     def _choose(self, asking: _Asking) -> Server:
-        """The one with fewest in flight of those that are well; nobody twice before all have had their turn."""
+        """The working server with the fewest requests. None is asked twice before all were asked."""
         if len(asking.tried) == len(self.servers):
             asking.tried.clear()
         free = [server for server in self.servers if server not in asking.tried]
@@ -149,13 +149,13 @@ class Upstreams:
         return server
 
     def _pause(self, asking: _Asking, state: RetryCallState) -> float:
-        """Seconds until the next attempt: none while another server that is well has not been asked yet."""
+        """Seconds until the next attempt. None while another working server has not been asked yet."""
         if any(not server.trouble and server not in asking.tried for server in self.servers):
             return 0
         error = state.outcome.exception() if state.outcome else None
         named = min(error.pause, _LONGEST_PAUSE) if isinstance(error, PassingError) else 0
         doubling = min(_LONGEST_PAUSE, 0.1 * 2.0**state.attempt_number)
-        return max(named, doubling * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        return max(named, doubling * random.uniform(0.5, 1))  # noqa: S311 - not a secret
 
     async def _watch(self, server: Server, session: aiohttp.ClientSession) -> None:
         while True:
@@ -164,14 +164,14 @@ class Upstreams:
             await asyncio.sleep(min(self._check, _LOOK_AGAIN) if server.trouble else self._check)
 
     def _notice(self) -> None:
-        """Tell of a server that went or came back, and of the first one back after none was well."""
+        """Log servers that stop and start to work. Set `came_back` for the first one after none worked."""
         were_well = len(self._away) < len(self.servers)
         for server in self.servers:
             if server.trouble and server not in self._away:
                 self._away.add(server)
-                log.warning("an upstream is away", server=server.name, reason=server.trouble)
+                log.warning("an upstream server does not answer", server=server.name, reason=server.trouble)
             elif not server.trouble and server in self._away:
                 self._away.remove(server)
-                log.info("an upstream is back", server=server.name)
+                log.info("an upstream server answers again", server=server.name)
         if self.well and not were_well:
             self.came_back.set()

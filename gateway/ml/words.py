@@ -1,7 +1,7 @@
-"""What to ask for photos with words in them: `ocr:` in Immich's search box, and the words of any other search.
+"""The query vector for photos with certain words: for `ocr:` in Immich's search box, and for the words of any search.
 
-Immich keeps an answer until it is restarted, so that none is given in doubt: not while the database is away, nor while
-it is not known what the library looks like now.
+Immich caches an answer until it is restarted. So there is no answer while it might be wrong: neither without the
+database, nor without a sample of the present library.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from indexer.text.query import Query, parse
 log = structlog.get_logger()
 
 _SQL = queries("words")
-_PATIENCE = 10.0  # seconds for the index to name the matches, where nothing can be answered without them
-_BESIDE_PATIENCE = 0.12  # where a search by meaning is good enough; the arithmetic takes some 20 ms more
-_BESIDE_WAIT = 2.0  # seconds such a search waits for a sample
-_OWNERS = 32  # people, whose photos are looked at
-_LOOK = 1000  # matches looked at in a large library, of all of them together
-_MATCHES = 200  # matches learnt from
-# A vector of CLIP's own width can point at no more, whatever they look like: in a small library, where it can be seen
-# who comes before them, and in a large one.
+_PATIENCE = 10.0  # seconds for the index to find the matches, where the answer needs them
+_BESIDE_PATIENCE = 0.12  # the same, where a search by meaning alone would do. The computation takes 20 ms more
+_BESIDE_WAIT = 2.0  # seconds that such a search waits for a sample
+_OWNERS = 32  # the most users whose photos are searched
+_LOOK = 1000  # the most matches looked at in a large library, of all users together
+_MATCHES = 200  # the most matches to learn from
+# A vector of CLIP's own width cannot single out more photos. In a small library it is known which others come first, in
+# a large one it is not.
 _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
 _MANY = 50
@@ -43,13 +43,13 @@ _MANY = 50
 
 @dataclass(frozen=True)
 class _Matches:
-    """Photos that say it.
+    """Photos that contain the words.
 
     Attributes:
-        ids: of all of them, or of as many as were looked for.
-        all: whether it is all.
+        ids: all of them, or as many as were searched for.
+        all: whether these are all.
         learnt: those to learn from.
-        read: what was read of those that are not in the sample.
+        read: the vectors of those that are not in the sample.
     """
 
     ids: frozenset[UUID]
@@ -59,10 +59,10 @@ class _Matches:
 
 
 class Words:
-    """Finds the direction in Immich's column along which photos with certain words stand out.
+    """Finds the direction in Immich's column that singles out photos with certain words.
 
     Args:
-        library: the photos there are.
+        library: the database.
     """
 
     def __init__(self, library: Library) -> None:
@@ -70,21 +70,21 @@ class Words:
         self._sampler = Sampler(library)
 
     async def only(self, text: str, width: int, dimensions: int) -> Vector | None:
-        """The question that ranks photos by `text` alone, of length 1; None where there is nothing to ask for.
+        """The query vector, of length 1, that ranks photos by `text` alone. None where `text` has no words.
 
-        Where no photo has the text, it is what one that comes later would look like, as far as the column has room for
-        words.
+        Where no photo has the text, it is the vector that a later photo with it would have, as far as the column has
+        room for words.
 
         Raises:
-            BusyError: what can be known now is not enough for a good one.
+            BusyError: too little is known at the moment for a good vector.
         """
         query = _parsed(text)
         if not query:
             return None
         sample = await self._sampler.current(width, dimensions)
-        if not sample.places:  # Immich would keep the answer for when there are photos
+        if not sample.places:  # Immich would use its cached answer even when there are photos
             raise UnavailableError(
-                "no photo has a vector yet, and Immich shows none without: search for words once some have one, or now "
+                "no photo has a vector yet, and Immich shows only photos with one: search for words later, or now "
                 "in the gateway's console",
                 30,
             )
@@ -94,9 +94,9 @@ class Words:
         return question / np.float32(length) if length else None
 
     async def beside(self, text: str, width: int, dimensions: int) -> Vector | None:
-        """What to add to the model's question: photos with `text` come 1 nearer than those with other text or none.
+        """What to add to the model's query vector, so that photos with `text` come 1 nearer than all others.
 
-        None where the column has no room for words, no photo has the text, or the database is away or slow.
+        None where the column has no room for words, no photo has the text, or the database is unavailable or slow.
         """
         query = _parsed(text)
         if not (query and room(width, dimensions)):
@@ -104,22 +104,22 @@ class Words:
         try:
             sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
             matches = await self._matches(query, sample, _BESIDE_PATIENCE)
-        except BusyError as error:  # or unavailable
+        except BusyError as error:  # or UnavailableError
             log.debug("searched by meaning alone", why=str(error))
             return None
         return await asyncio.to_thread(_beside, query, sample, matches)
 
     async def learn(self, width: int, dimensions: int) -> None:
-        """Get to know the library. Raises BusyError."""
+        """Take a sample of the library. Raises BusyError."""
         await self._sampler.take(width, dimensions)
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start no more work."""
         self._sampler.close()
 
     async def _matches(self, query: Query, sample: Sample, patience: float) -> _Matches:
         most = _most(sample)
-        # In a small library, whom to put first is known of every photo.
+        # In a small library it is known of every photo whether it matches.
         limit = len(sample.places) + _MATCHES if sample.whole else most + 1
         look = limit if sample.whole else _LOOK
 
@@ -143,7 +143,7 @@ def _most(sample: Sample) -> int:
 
 
 def _rows(matches: _Matches, sample: Sample) -> Rows:
-    """What to learn from, of length 1 in both parts."""
+    """The vectors to learn from, of length 1 in both parts."""
     known = [asset for asset in matches.learnt if asset in sample.places]
     places = [sample.places[asset] for asset in known]
     rest = to_rows(matches.read, sample.width)
@@ -157,10 +157,10 @@ def _rows(matches: _Matches, sample: Sample) -> Rows:
 
 def _sharpened(query: Query, sample: Sample, matches: _Matches) -> Vector:
     learnt = _rows(matches, sample)
-    # The model's part counts like the words: it is what leads through an HNSW index, whose graph follows it. Three
-    # times as much leads better, but misses more of what says the same and looks different.
+    # The model's part has the same weight as the words, because an HNSW index, whose graph follows the model, needs it.
+    # Three times the weight finds more through the index, but misses photos with these words that look different.
     others = None
-    # In a large library the sample stands for the others, and what many matches have in common is good enough.
+    # In a large library the sample represents the others, and what many matches have in common is good enough.
     if matches.all and (sample.whole or len(learnt.ids) <= _MANY):
         others = np.ones(len(sample.places), dtype=np.bool_)
         others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
@@ -180,14 +180,14 @@ def _beside(query: Query, sample: Sample, matches: _Matches) -> Vector | None:
         return None
     plain = _plain(query, sample.width, sample.dimensions)
     question = sample.background.question(learnt.vectors, learnt.owners, words=plain, dimensions=sample.dimensions)
-    question[: sample.dimensions] = 0  # the order of photos without the words stays the model's
+    question[: sample.dimensions] = 0  # photos without the words stay in the model's order
     question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
     scaled = sample.background.scaled(question, learnt.vectors, learnt.owners)
     return scaled * scales(sample.width, sample.dimensions)
 
 
 def _plain(query: Query, width: int, dimensions: int) -> Vector:
-    """The direction of the words themselves; zeros where the column has no room for them."""
+    """The direction of the words themselves. Zeros where the column has no room for them."""
     question = np.zeros(width, dtype=np.float32)
     words = room(width, dimensions)
     if words:
@@ -198,17 +198,17 @@ def _plain(query: Query, width: int, dimensions: int) -> Vector:
 def _parsed(text: str) -> Query:
     try:
         return parse(text)
-    except QueryError:  # nobody is told; it is a search by meaning
+    except QueryError:  # not reported: it becomes a search by meaning
         return Query(())
 
 
 def _apart(query: Query) -> str:
-    """All its runs: one that ends before a space does not go on behind it, as Chinese would in a text."""
+    """All runs of the query. A run that ends before a space does not continue after it, as Chinese would in a text."""
     return ",".join(query.phrases).replace(" ", ",")
 
 
 async def _find(connection: Connection, query: Query, limit: int, look: int) -> tuple[list[asyncpg.Record], int]:
-    """Photos that match, `limit` at most and of no owner more than the number that comes with them."""
+    """Matching photos, at most `limit`, and how many of one owner there are at most."""
     owners = [row["id"] for row in await connection.fetch(_SQL["owners"], _OWNERS)]
     if not owners:
         return [], limit

@@ -1,4 +1,4 @@
-"""How long to wait before asking the database again, so that its refusals do not fill its log."""
+"""How long to wait before the next query after an error, so that repeated errors do not fill the server's log."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from tenacity import RetryCallState
 
 from indexer.errors import SchemaError
 
-_LONGEST = 60.0  # seconds, and so much later at most we notice that all is well again
+_LONGEST = 60.0  # seconds: also the longest time until we notice that the database works again
 # A right, a table or a schema is missing, or the login is wrong.
 _REFUSALS = (
     asyncpg.SyntaxOrAccessError,
@@ -18,10 +18,10 @@ _REFUSALS = (
 
 
 class Backoff:
-    """The pauses of one loop: `usual` seconds, and twice as long after each refusal in a row, up to a minute.
+    """The pauses of one loop: `usual` seconds, doubled after each refusal in a row, up to a minute.
 
-    Each refusal is an error in PostgreSQL's log, and they may go on until a person does something: after a restored
-    backup until sql/role.sql was run. Other trouble passes by itself, often soon, and its pauses do not grow.
+    A refusal is, for example, a missing right after a restored backup. It lasts until a person acts, and each one is
+    an error in PostgreSQL's log. Other errors end by themselves, often soon, so their pauses do not grow.
     """
 
     def __init__(self, usual: float) -> None:
@@ -29,7 +29,7 @@ class Backoff:
         self._refusals = 0
 
     def after(self, error: BaseException | None) -> float:
-        """Seconds to wait after a try that ended with `error`, or (None) went well."""
+        """Seconds to wait after a try that ended with `error`. None means that the try succeeded."""
         if not isinstance(error, _REFUSALS):
             self._refusals = 0
             return self._usual
@@ -39,7 +39,7 @@ class Backoff:
 
 
 def at_least(first: float, usual: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
-    """For tenacity: `usual` pauses, but none shorter than `Backoff(first)` says."""
+    """For tenacity: the pauses of `usual`, but none shorter than those of `Backoff(first)`."""
     backoff = Backoff(first)
 
     def wait(state: RetryCallState) -> float:

@@ -1,10 +1,10 @@
-"""The address of Immich's database: read from what a person wrote, checked, and handed to asyncpg.
+"""The address of Immich's database: parsed, checked, and turned into arguments for asyncpg.
 
-Understood is PostgreSQL's own URL, with libpq's parameters and their meaning
-(https://www.postgresql.org/docs/current/libpq-connect.html), and what Immich's driver allows besides
-(https://github.com/brianc/node-postgres/tree/master/packages/pg-connection-string), for Immich reads the same variable.
+Accepted are PostgreSQL's own URLs, with libpq's parameters and their meaning
+(https://www.postgresql.org/docs/current/libpq-connect.html). Immich reads the same variable, so what its driver accepts
+is accepted too (https://github.com/brianc/node-postgres/tree/master/packages/pg-connection-string).
 
-What stands between `//` and the host may be part of a password: no error quotes it.
+The text between `//` and the host may be part of a password, so no error quotes it.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, get_args
 from urllib.parse import quote, unquote
 
 Mode = Literal["disable", "allow", "prefer", "require", "no-verify", "verify-ca", "verify-full"]
-"""Of TLS: libpq's, and node-postgres' no-verify, which is `require` whatever certificates are here."""
+"""Modes of TLS: libpq's, and node-postgres' `no-verify`, which encrypts but never checks the certificate."""
 
 _FORM = "write it like postgresql://user:password@host:5432/immich"
 _RESERVED = (
@@ -26,14 +26,15 @@ _RESERVED = (
 )
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.%/-]*)(?::(?P<port>\d*))?")
 
-# What asyncpg does, most of it as libpq does.
+# Parameters that asyncpg handles, mostly as libpq does.
 _OF_CONTEXT = ("sslcert", "sslkey", "sslpassword", "sslcrl", "ssl_min_protocol_version", "ssl_max_protocol_version")
 _DONE = (
     *("host", "port", "dbname", "user", "password", "passfile", "service", "options", "connect_timeout"),
     *("target_session_attrs", "krbsrvname", "gsslib", "sslmode", "sslrootcert", "sslnegotiation", *_OF_CONTEXT),
 )
 _FILES = ("passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl")
-# What changes nothing for us: a silent line is found by our own probes, text is always UTF-8, and we say who we are.
+# Parameters that change nothing for us: our own probes find a dead connection, text is always UTF-8, and we set the
+# application's name ourselves.
 _NEEDLESS = (
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
     *("application_name", "fallback_application_name", "client_encoding", "encoding", "load_balance_hosts"),
@@ -47,7 +48,7 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "ssl_max_protocol_version": _TLS,
     "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
     "gsslib": ("gssapi", "sspi"),
-    # What asyncpg does not do; these values ask for no more than it does.
+    # asyncpg does not support these parameters. These values ask for nothing that asyncpg does not do anyway.
     "channel_binding": ("disable", "prefer"),
     "gssencmode": ("disable", "prefer"),
     "sslcertmode": ("allow",),
@@ -61,9 +62,9 @@ _NODE_SSL = {"true": "verify-full", "1": "verify-full", "false": "disable", "0":
 
 @dataclass(frozen=True)
 class Dsn:
-    """Where the database is and who asks. `str()` is a URL with the password in it: never to be logged.
+    """Where the database is and who logs in. `str()` is a URL with the password: never log it.
 
-    `hosts` are pairs (host or socket directory, port or None); without any, asyncpg looks where libpq would.
+    `hosts` are pairs (host or socket directory, port or None). Without hosts asyncpg looks where libpq would.
     """
 
     hosts: tuple[tuple[str, int | None], ...] = ()
@@ -77,7 +78,8 @@ class Dsn:
         """Read a URL.
 
         Raises:
-            ValueError: it is none, or asks for what cannot be had; the text says what to write, and quotes no secret.
+            ValueError: it is no such URL, or it asks for something unsupported. The text says what to write instead,
+                and quotes no secret.
         """
         scheme, there, rest = text.strip().partition("://")
         parts = re.fullmatch(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?", rest)
@@ -87,7 +89,7 @@ class Dsn:
             raise ValueError("there is a line break or another control character in it")
         if parts is None or "@" in parts[2] + (parts[3] or ""):
             raise ValueError(_RESERVED)
-        login, _, place = parts[1].rpartition("@")  # the last one: an @ in a password is often left as it is
+        login, _, place = parts[1].rpartition("@")  # the last @: a password may contain others, not escaped
         user, _, password = login.partition(":")
         parameters = _parameters(parts[3] or "")
         database = unquote(parts[2].removeprefix("/"))
@@ -102,7 +104,7 @@ class Dsn:
         return dsn
 
     def with_mode(self, mode: Mode) -> Self:
-        """The same, with that mode of TLS where the URL itself names none. Raises as `parse`."""
+        """A copy with that mode of TLS, unless the URL itself names one. Raises as `parse`."""
         if "sslmode" in self.parameters:
             return self
         dsn = replace(self, parameters={**self.parameters, "sslmode": mode})
@@ -110,10 +112,10 @@ class Dsn:
         return dsn
 
     def arguments(self, timeout: float) -> dict[str, Any]:
-        """What asyncpg.connect is to be called with.
+        """The arguments for asyncpg.connect.
 
         Args:
-            timeout: seconds to wait for a connection; `connect_timeout` in the URL can only shorten it.
+            timeout: seconds to wait for a connection. `connect_timeout` in the URL can only make it shorter.
         """
         given = dict(self.parameters)
         wait = float(given.pop("connect_timeout", "") or 0) or timeout
@@ -121,7 +123,7 @@ class Dsn:
         mode, root = given.get("sslmode"), given.get("sslrootcert") or _usual_root()
         by_system = root == "system" and mode not in ("disable", "allow", "prefer")
         if mode == "no-verify" or by_system or (mode == "verify-full" and root is None):
-            # asyncpg knows neither no-verify nor the system's certificates.
+            # asyncpg supports neither no-verify nor the system's certificates.
             own = {name: given.pop(name) for name in _OF_CONTEXT if name in given}
             arguments["ssl"] = _context(verify=mode != "no-verify", **own)
             for name in ("sslmode", "sslrootcert"):
@@ -160,18 +162,18 @@ class Dsn:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """Those that asyncpg needs to know, the last where one is given twice."""
+    """The parameters that asyncpg needs. Of one that is given twice the last counts."""
     given: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
         if not equals:
             raise ValueError("after the question mark come name=value pairs, separated by &")
         given[unquote(name)] = unquote(value)
-    for name in {"database", "db"} & given.keys():  # asyncpg's and node-postgres' word for it
+    for name in {"database", "db"} & given.keys():  # the names in asyncpg and node-postgres
         given["dbname"] = given.pop(name)
     if (mode := given.pop("ssl", None)) is not None:  # node-postgres
         given.setdefault("sslmode", _NODE_SSL.get(mode, mode))
-    # A name may be what follows an & in a password that is given here.
+        # The name may come from a password that contains an &, so such a name is not quoted.
     secret = not given.keys().isdisjoint({"password", "sslpassword"})
     for name, value in list(given.items()):
         if name in _VALUES:
@@ -184,7 +186,7 @@ def _parameters(query: str) -> dict[str, str]:
         elif name not in _DONE:
             shown = "a parameter" if secret else f"the parameter {name!r}"
             raise ValueError(
-                f"{shown} is none that we can follow: take it out (server settings go into options=-c%20name=value)"
+                f"{shown} is not supported here: remove it (server settings go into options=-c%20name=value)"
             )
     return given
 
@@ -201,8 +203,8 @@ def _is_port(text: str) -> bool:
 
 
 def _usual_root() -> str | None:
-    """Where libpq and asyncpg look for certificates of authorities when no one says."""
-    # Path's own methods raise where there is no home, or one of somebody else's, as in a container.
+    """Where libpq and asyncpg look for the certificates of authorities by default."""
+    # Path's own methods raise where there is no home directory, or where it is somebody else's, as in a container.
     usual = os.path.expanduser("~/.postgresql/root.crt")  # noqa: PTH111
     return os.environ.get("PGSSLROOTCERT") or (usual if os.path.isfile(usual) else None)  # noqa: PTH113
 
@@ -223,7 +225,9 @@ def _context(
     context.maximum_version = ssl.TLSVersion[ssl_max_protocol_version.replace(".", "_")]
     context.set_alpn_protocols(["postgresql"])
     if sslcert:
-        context.load_cert_chain(sslcert, sslkey, lambda: sslpassword)  # a function, or OpenSSL asks on the terminal
+        context.load_cert_chain(
+            sslcert, sslkey, lambda: sslpassword
+        )  # a function: otherwise OpenSSL asks on the terminal
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

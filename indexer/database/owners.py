@@ -1,6 +1,7 @@
-"""Who owns what is ours. Immich 3 cannot restore a backup in which an owner's name is longer than its own user's.
+"""The owners of our database objects. A longer name than that of Immich's user would break Immich 3's restore.
 
-It writes the name of its database user over each owner's in the dump, byte by byte, and the end of a longer one stays.
+When Immich 3 restores a backup, it writes the name of its own database user over the name of each owner in the dump,
+byte by byte. Where the owner's name is longer, its end stays, and the result names no role.
 """
 
 from indexer.database.pool import Connection
@@ -12,15 +13,15 @@ _SQL = queries("owners")
 
 
 async def trouble(connection: Connection) -> str | None:
-    """What keeps Immich 3 from restoring its backups, and what to run; None where nothing does.
+    """What prevents Immich 3 from restoring its backups, and what to run. None where nothing does.
 
-    `connection` is one to Immich's database, as any role.
+    `connection` is a connection to Immich's database, as any role.
     """
     row = await connection.fetchrow(_SQL["too_long"])
     if row is None:
         return None
     owner, immich, database = row["owner"], row["immich"], row["database"]
-    if owner == ROLE:  # there is no shorter name
+    if owner == ROLE:  # Immich's user has a name of one letter: no shorter name exists
         command, user = f"psql -d {database} -c 'REASSIGN OWNED BY {owner} TO {immich}'", immich
         how = "As a superuser"
     else:

@@ -1,4 +1,4 @@
-"""Connections to Immich's database, and the SQL files that are asked over them."""
+"""Connections to Immich's database."""
 
 import asyncio
 import contextlib
@@ -17,19 +17,19 @@ from indexer.errors import SchemaError
 T = TypeVar("T")
 
 LOCK_TIMEOUT = "800ms"
-IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker or a dead line must not hold locks against Immich
+IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker must not keep locks that Immich needs
 
 _STATEMENT = 120.0  # seconds that a statement may take
-PATIENCE = _STATEMENT + 30  # to wait for an answer, where nothing is shorter: the line may be dead, and nobody tells us
+PATIENCE = _STATEMENT + 30  # seconds to wait for an answer by default: nobody reports a dead connection
 
-INSTALLING = 900.0  # seconds that installing our schema may take: an index of a large table takes its time
+INSTALLING = 900.0  # seconds that installing our schema may take: an index of a large table is slow
 
-# What `within` is waiting for, or no longer is: asyncio itself keeps no task alive.
+# The tasks that `within` started and that have not ended: asyncio itself keeps no reference to a task.
 _left: set["asyncio.Task[Any]"] = set()
 
 if TYPE_CHECKING:  # asyncpg's classes take no parameters at run time
     OwnConnection = asyncpg.Connection[Any]
-    Connection = OwnConnection | PoolConnectionProxy[Any]  # one's own, or one borrowed from a pool
+    Connection = OwnConnection | PoolConnectionProxy[Any]  # an own connection, or one from a pool
     Connections = asyncpg.Pool[Any]
 else:
     OwnConnection = Connection = asyncpg.Connection
@@ -112,11 +112,11 @@ async def _vector_schema(connection: Connection, timeout: float) -> str:
 
 
 def _session(search_path: str | None = None, *, durable: bool = True) -> dict[str, str]:
-    # Given when the session starts, so that a pool's reset between uses brings back just this. The lock timeout is less
-    # than the server's deadlock_timeout: in a conflict with Immich, as when it restores a backup, we are who gives way.
+    # These settings are given when the session starts, because a pool's reset between uses goes back to them. The lock
+    # timeout is shorter than the server's deadlock_timeout: in a conflict with Immich it is our statement that fails.
     session = {"application_name": "immich-indexer", "lock_timeout": LOCK_TIMEOUT}
     session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
-    session["jit"] = "off"  # our queries are short, and compiling one takes longer than any of them
+    session["jit"] = "off"  # our queries are short: compiling one takes longer than running it
     if search_path is not None:
         session["search_path"] = search_path
     if not durable:
@@ -125,21 +125,21 @@ def _session(search_path: str | None = None, *, durable: bool = True) -> dict[st
 
 
 async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
-    """One connection that knows nothing special: to LISTEN, to notify, to look around.
+    """One plain connection: to LISTEN, to notify, to inspect the database.
 
     It takes `timeout` seconds at most to connect, and so long for an answer over the new connection.
 
     Raises:
-        RefusedError: the settings are wrong: waiting does not help.
-        OSError, asyncpg.PostgresError: no connection for now, or a wrong login; `explain` puts it into words.
+        RefusedError: the settings are wrong, and waiting does not help.
+        OSError, asyncpg.PostgresError: no connection at the moment, or a wrong login. `explain` describes it.
     """
     with refusals():
         connection: OwnConnection = await asyncpg.connect(
             **Dsn.parse(dsn).arguments(timeout), server_settings=_session()
         )
     try:
-        # A pooler may swallow what a session begins with, and our statements would wait for Immich's locks without end.
-        # Asked as one plain text: a prepared statement is what poolers lose.
+        # A pooler may drop the settings that a session starts with. Then our statements would wait for Immich's locks
+        # without limit. This is sent as plain text, because some poolers do not support prepared statements.
         kept = await connection.execute(
             f"SELECT WHERE current_setting('lock_timeout') = '{LOCK_TIMEOUT}'", timeout=timeout
         )
@@ -152,26 +152,26 @@ async def connect(dsn: str, *, timeout: float = 10) -> OwnConnection:
 
 
 async def connect_to_immich(dsn: str, *, timeout: float = 10) -> OwnConnection:
-    """One connection that finds Immich's tables, and pgvector wherever it lives.
+    """One connection that finds Immich's tables and pgvector, whatever schema pgvector is in.
 
-    It knows the types of neither: a restored backup makes them anew under other numbers, and a connection that had
-    learnt the old ones would be wrong for good. Vectors go as text. `timeout` as in `connect`.
+    It registers no type of either. A restored backup creates the types again with other OIDs, and a connection that
+    knew the old ones would stay wrong. So vectors are sent as text. `timeout` as in `connect`.
 
     Raises:
         SchemaError: the database has no pgvector.
-        OSError, asyncpg.PostgresError: no connection; `explain` puts it into words.
+        OSError, asyncpg.PostgresError: no connection. `explain` describes it.
     """
     connection = await connect(dsn, timeout=timeout)
     try:
         await connection.execute(f"SET search_path = {await _search_path(connection, timeout)}", timeout=timeout)
     except BaseException:
-        connection.terminate()  # at once: its line may be dead
+        connection.terminate()  # at once: the server may not answer any more
         raise
     return connection
 
 
 async def hang_up(connection: OwnConnection) -> None:
-    """Close it, politely where it still answers."""
+    """Close it, with a proper goodbye to the server if the server still answers."""
     with contextlib.suppress(*TROUBLE):
         await connection.close(timeout=1)
 
@@ -191,11 +191,11 @@ async def open_pool(
 ) -> Pool:
     """A pool of up to `size` such connections, with that `patience`. `timeout` and errors as in `connect_to_immich`.
 
-    `lent` is told of each connection that is lent out.
+    `lent` is called with each connection that the pool lends out.
 
-    `durable=False` spares Immich's disk: a crash of the server may then forget our last half second, always whole
-    transactions and the latest first. That is all a worker needs, whose results and the end of their jobs are one
-    transaction.
+    `durable=False` reduces writes to Immich's disk. After a crash of the server the transactions of the last half
+    second may then be missing, always whole ones, the newest first. That is safe for a worker: results and the
+    completion of their jobs are one transaction.
     """
     first = await connect(dsn, timeout=timeout)
     try:
@@ -216,12 +216,12 @@ async def open_pool(
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to, if it does within `seconds`; else TimeoutError, and it is left to end by itself.
+    """The result of `work`, if it ends within `seconds`. Otherwise TimeoutError, and `work` goes on by itself.
 
-    For connections of one's own, and for whoever is in more of a hurry than a pool. None: however long it takes.
+    For connections outside of a pool, and for callers with less patience than a pool. None: no limit.
 
-    A timeout of asyncio's own is not enough for work on a pool: a cancelled query keeps its connection, and whoever
-    awaits it, until the server has confirmed the cancelling, and the server may be what does not answer.
+    A timeout of asyncio's is not enough for a query: a cancelled query keeps its connection, and its caller, until the
+    server confirms that it was cancelled, and it may be the server that does not answer.
     """
     task = asyncio.ensure_future(work)
     _left.add(task)
@@ -230,7 +230,7 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
         task.cancel()
-        await asyncio.wait({task}, timeout=1)  # what was sent to the database is done or undone
+        await asyncio.wait({task}, timeout=1)  # so that the statement has ended, one way or the other
         raise
     if not done:
         task.cancel()
@@ -241,4 +241,4 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
 def _forget(task: "asyncio.Task[Any]") -> None:
     _left.discard(task)
     if not task.cancelled():
-        task.exception()  # seen: nobody else may be there to see it
+        task.exception()  # reading it stops asyncio's warning about an exception that nobody read

@@ -1,7 +1,8 @@
-"""What the database refuses because of our settings, told from what passes: a server that starts, a name not there yet.
+"""Errors that the database returns because our settings are wrong. Others pass, as when a server is still starting.
 
-A wrong setting ends a process at once, with a sentence, for waiting changes nothing. So do, by their own classes, a
-wrong login and an unknown database: whoever runs us starts us again, enough where the role comes a moment later.
+Such an error ends the process at once, with a sentence: waiting would change nothing. A wrong login and an unknown
+database do the same, by their own exception classes. The service manager then starts us again, which is enough where
+the role is created a moment later.
 """
 
 import ssl
@@ -10,13 +11,13 @@ from contextlib import contextmanager
 
 import asyncpg
 
-# How the role that we log in as gets its rights, to be read after "..., ": a person's next step.
+# How our database role gets its rights. It follows "..., " in a message, and is the person's next step.
 RUN_ROLE = "start the service `role` again (it runs `immich-indexer role`), or run sql/role.sql as a superuser"
 POOLER = (
     "between us and the database stands a connection pooler (pgbouncer?), which keeps from the server what a session "
     "of ours needs: connect to PostgreSQL itself (check DB_HOSTNAME and DB_PORT, or DB_URL)"
 )
-# What a server says of `options` in the URL that it does not know, or not for us.
+# A server's messages about `options` in the URL that it does not know or does not allow us to set.
 _ASKED_TOO_MUCH = (
     asyncpg.UndefinedObjectError,
     asyncpg.InvalidParameterValueError,
@@ -26,12 +27,12 @@ _ASKED_TOO_MUCH = (
 
 
 class RefusedError(asyncpg.InterfaceError):
-    """The database cannot be worked with as the settings have it, and waiting changes nothing; the text says why."""
+    """The settings make it impossible to work with the database, and waiting does not help. The text says why."""
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Around connecting. Raises RefusedError instead of what asyncpg raises for a wrong setting."""
+    """A context for connecting. Raises RefusedError instead of asyncpg's error for a wrong setting."""
     try:
         yield
     except (OSError, asyncpg.PostgresError) as error:
@@ -42,7 +43,7 @@ def refusals() -> Iterator[None]:
 
 
 def _why(error: OSError | asyncpg.PostgresError) -> str | None:
-    text = str(error).partition("\n")[0]  # what follows are details and hints
+    text = str(error).partition("\n")[0]  # details and hints follow
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the database's certificate is not trusted: {error.verify_message} (check DB_SSL_MODE, or sslmode and "
@@ -50,7 +51,7 @@ def _why(error: OSError | asyncpg.PostgresError) -> str | None:
         )
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return f"the database and we do not agree on TLS: {error.reason or text} (check DB_SSL_MODE, or DB_URL)"
-    if type(error) is ConnectionError and "SSL upgrade" in text:  # asyncpg's, which has no class of its own
+    if type(error) is ConnectionError and "SSL upgrade" in text:  # asyncpg has no class for it
         return "the database offers no TLS, which DB_SSL_MODE, or sslmode in DB_URL, asks for"
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in text:
         return POOLER

@@ -1,4 +1,4 @@
-"""What we may do with Immich's tables. sql/role.sql gives it; a table that a newer Immich adds is not among it."""
+"""What our role may do with Immich's tables. sql/role.sql grants it, but not for tables that a newer Immich adds."""
 
 from indexer.database.pool import Connection
 from indexer.database.refusal import RUN_ROLE
@@ -9,10 +9,10 @@ _SQL = queries("rights")
 
 
 async def require(connection: Connection) -> None:
-    """See to it that our role may do what it must.
+    """Check that our role has the rights that it needs.
 
     Raises:
-        SchemaError: it may not; the text says what, and what to run.
+        SchemaError: a right is missing. The text says which, and what to run.
     """
     lacking: list[str] = await connection.fetchval(_SQL["lacking"])
     if lacking:

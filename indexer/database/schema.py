@@ -1,7 +1,7 @@
-"""Our schema in Immich's database: installed, kept right, removed.
+"""Our schema in Immich's database: how it is installed, repaired and removed.
 
-Safe on a busy Immich: everything is looked at first, what is right is left alone, and the one kind of statement that
-needs a lock on Immich's tables (CREATE TRIGGER) waits for it for a fraction of a second at a time.
+This is safe while Immich is busy. Everything is checked first, and what is right is not touched. Only CREATE TRIGGER
+needs a lock on Immich's tables. It waits for the lock only a fraction of a second at a time.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ TABLES = (
     "tag",
     "tag_asset",
 )
-LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to queue behind us, at worst
-LOCK_PATIENCE = 120.0  # seconds to go on trying
-FROZEN = "30s"  # after which an install that does nothing gives way to the next: its process is frozen
+LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to wait behind us, at most
+LOCK_PATIENCE = 120.0  # seconds until we stop trying
+FROZEN = "30s"  # an install that does nothing for so long is ended: its process is frozen
 _ADVISORY = 0x1DE8E5  # one install at a time
-_ALIVE = 20  # seconds since an indexer was last seen for which uninstall takes it for running
+_ALIVE = 20  # seconds: an indexer seen within them is running, and uninstall refuses
 
 SQL = queries("schema")
 
@@ -51,8 +51,8 @@ class Change:
 
     migrations: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)  # all else that was changed, in words
-    notes: list[str] = field(default_factory=list)  # what is to be known, or done by a person
+    done: list[str] = field(default_factory=list)  # everything else that was changed, in words
+    notes: list[str] = field(default_factory=list)  # what a person should know or do
 
     def __bool__(self) -> bool:
         """Whether anything was changed."""
@@ -89,12 +89,12 @@ def _migrations(folder: Path | None = None) -> list[_Migration]:
 
 @contextlib.contextmanager
 def _rights() -> Iterator[None]:
-    """Say what to run where our role may not do what it must."""
+    """Say what to run where our role lacks a right."""
     try:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise SchemaError(
-            f"{error}: {RUN_ROLE} (Immich's restoring a backup makes its own role the owner of our schema), or run "
+            f"{error}: {RUN_ROLE} (after Immich restored a backup, its own role owns our schema), or run "
             "immich-indexer as the role that Immich itself uses"
         ) from error
 
@@ -103,7 +103,7 @@ async def version(connection: Connection) -> int:
     """The version of our schema in this database; 0 when it is not installed.
 
     Raises:
-        SchemaError: it is there, but this role may not look at it.
+        SchemaError: it is installed, but this role may not read it.
     """
     with _rights():
         if await connection.fetchval("SELECT to_regclass('immich_indexer.migration')") is None:
@@ -117,10 +117,10 @@ def known_version() -> int:
 
 
 async def require(connection: Connection) -> int:
-    """The version of our schema, when this program can work with it.
+    """The version of our schema, if this program can work with it.
 
     Raises:
-        SchemaError: it is not installed, or not of this program's version; the text says what to run.
+        SchemaError: it is not installed, or has another version. The text says what to run.
     """
     have = await version(connection)
     if have == 0:
@@ -136,28 +136,28 @@ async def require(connection: Connection) -> int:
 
 
 async def missing_triggers(connection: Connection) -> list[str]:
-    """Triggers that are not there, disabled, or not as they should be, as `table.name`."""
+    """Triggers that are missing, disabled or different, as `table.name`."""
     return [f"{t.table}.{t.name}" for t in _triggers() if not await _trigger_is_right(connection, t)]
 
 
 async def is_current(connection: Connection) -> bool:
-    """Whether schema and triggers are all as this program wants them."""
+    """Whether the schema and all triggers are as this program needs them."""
     if await version(connection) != known_version() or await missing_triggers(connection):
         return False
     return bool(await connection.fetchval(SQL["is_whole"])) and await zhparser.state(connection) != "lost"
 
 
 async def install(connection: Connection, *, migrations: Path | None = None, patience: float = LOCK_PATIENCE) -> Change:
-    """Bring the database to what this program needs; does nothing, and locks nothing, where it is so already.
+    """Bring the database to what this program needs. Where it is so already, it changes nothing and locks nothing.
 
     Args:
         connection: as a role with the rights of sql/role.sql, outside a transaction.
         migrations: another folder of migrations (for tests of upgrades).
-        patience: seconds to go on trying where Immich holds a lock.
+        patience: seconds to go on trying while Immich holds a lock.
 
     Raises:
-        SchemaError: Immich's tables are missing, or the schema is newer than this program, or a right is missing, or
-            a lock could not be had.
+        SchemaError: Immich's tables are missing, the schema is newer than this program, a right is missing, or a lock
+            was not free in time.
     """
     change = Change()
     await _check_immich(connection)
@@ -199,12 +199,12 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
 
 
 async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) -> list[str]:
-    """Take everything of ours out of the database.
+    """Remove everything of ours from the database.
 
-    Returns what a person should know: what stays, and how it is replaced.
+    Returns what a person should know: what stays, and how to replace it.
 
     Raises:
-        SchemaError: an indexer is running, or a right is missing, or a lock could not be had for `patience` seconds.
+        SchemaError: an indexer is running, a right is missing, or a lock was not free for `patience` seconds.
     """
     if await connection.fetchval("SELECT to_regnamespace('immich_indexer')") is None:
         return ["nothing to do: immich-indexer is not installed in this database"]
@@ -218,8 +218,8 @@ async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) 
             if await connection.fetchval(SQL["is_whole"]):
                 notes += await _left_behind(connection)
             notes += await tuning.take_back(connection)
-        with _lock_in_vain("Immich's tables", patience):
-            async for attempt in _patiently(patience):
+        with _explain_lock("Immich's tables", patience):
+            async for attempt in _while_locked(patience):
                 with attempt:
                     async with connection.transaction():
                         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
@@ -228,10 +228,10 @@ async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) 
 
 
 async def vector_width(connection: Connection) -> int:
-    """Width of Immich's vector column as it is now.
+    """The present width of Immich's vector column.
 
     Raises:
-        SchemaError: there is no such column, or (while Immich changes it) it has no width.
+        SchemaError: there is no such column, or it has no width (while Immich changes it).
     """
     width = await connection.fetchval(SQL["vector_width"])
     if width is None or width < 1:
@@ -255,8 +255,8 @@ def _too_new(have: int, known: int) -> SchemaError:
     )
 
 
-def _patiently(patience: float) -> AsyncRetrying:
-    """Go on trying while locks are held: Immich has the right of way."""
+def _while_locked(patience: float) -> AsyncRetrying:
+    """Try again while locks are held: Immich has precedence."""
     return AsyncRetrying(
         retry=retry_if_exception_type((asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)),
         wait=wait_random_exponential(multiplier=0.2, max=3),
@@ -266,8 +266,8 @@ def _patiently(patience: float) -> AsyncRetrying:
 
 
 @contextlib.contextmanager
-def _lock_in_vain(what: str, patience: float) -> Iterator[None]:
-    """Say why a lock could not be had."""
+def _explain_lock(what: str, patience: float) -> Iterator[None]:
+    """Say why a lock was not free in time."""
     try:
         yield
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
@@ -289,9 +289,9 @@ async def _migrate(connection: Connection, step: _Migration) -> None:
 
 
 async def _functions(connection: Connection) -> list[str]:
-    """Create or replace the functions that are missing or of another version; returns their names.
+    """Create or replace the functions that are missing or of another version. Returns their names.
 
-    The comment on a function holds two hashes: of the file it was made from, and of its definition just after that.
+    The comment on a function holds two hashes: that of its file, and that of its definition just after it was created.
     """
     changed = []
     for path in sql_files("functions/*.sql"):
@@ -313,7 +313,7 @@ async def _functions(connection: Connection) -> list[str]:
 
 
 async def _grant(connection: Connection) -> list[str]:
-    """Immich dumps all as the owner of its tables: that role must be able to read ours. Returns what was granted."""
+    """Let the owner of Immich's tables read ours: Immich's backup runs as this role. Returns what was granted."""
     granted = []
     owner = await connection.fetchval(SQL["immich_owner"])
     for row in await connection.fetch(SQL["unreadable_schemas"], owner):
@@ -330,8 +330,8 @@ async def _trigger_is_right(connection: Connection, trigger: _Trigger) -> bool:
 
 async def _create_trigger(connection: Connection, trigger: _Trigger, patience: float) -> None:
     statement = trigger.definition.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1)
-    with _lock_in_vain(trigger.table, patience):
-        async for attempt in _patiently(patience):
+    with _explain_lock(trigger.table, patience):
+        async for attempt in _while_locked(patience):
             with attempt:
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")

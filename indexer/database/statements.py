@@ -17,7 +17,7 @@ def sql_files(pattern: str) -> list[Path]:
 
 
 def sql(name: str) -> str:
-    """The text of the file sql/`name`, with the terms of sql/terms.sql put in."""
+    """The text of the file sql/`name`, with the terms of sql/terms.sql replaced by their meaning."""
     return re.sub(r"\b(eligible|priority)\((\w+)\)", _term, _read(name))
 
 
@@ -46,6 +46,6 @@ def _read(name: str) -> str:
 
 @cache
 def queries(name: str) -> dict[str, str]:
-    """The named queries of sql/queries/`name`.sql: each follows a line `-- name: its_name`."""
+    """The named queries of sql/queries/`name`.sql. Each follows a line `-- name: its_name`."""
     parts = re.split(r"^-- name: (\w+)\n", sql(f"queries/{name}.sql"), flags=re.MULTILINE)
     return {key: text.strip().rstrip(";") for key, text in zip(parts[1::2], parts[2::2], strict=True)}

@@ -1,15 +1,15 @@
-"""What asking the database may raise, and its words for a person."""
+"""The errors that a query may raise, and their explanations for a person."""
 
 import asyncpg
 
 from indexer.database.refusal import RUN_ROLE, RefusedError
 from indexer.errors import words_of
 
-# Whatever asking the database may raise. asyncpg has no common base class for it; the last is what it says when asked
-# between the server's last words and the end of the connection.
+# All errors that a query may raise. asyncpg has no common base class for them. It raises the last one for a query that
+# is sent after the server has ended the session and before the connection is closed.
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-# What a person can do about trouble of the server's.
+# What a person can do about errors of the server.
 _ADVICE = (
     (
         asyncpg.ReadOnlySQLTransactionError,
@@ -23,12 +23,12 @@ _ADVICE = (
     (asyncpg.CannotConnectNowError, "the database is starting, shutting down or in recovery"),
 )
 
-# What asyncpg says of a connection that ends while it is used; the first in words about itself.
+# asyncpg's errors for a connection that ends while it is in use.
 _CUT_OFF = (asyncpg.InternalClientError, asyncpg.ConnectionDoesNotExistError)
 
 
 def explain(error: BaseException) -> str:
-    """A connection error in words that say what to check; never with a password."""
+    """A database error in words that say what to check. Never contains a password."""
     if isinstance(error, RefusedError):
         return str(error)
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):

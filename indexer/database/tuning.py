@@ -1,4 +1,4 @@
-"""Settings of the database that Immich's own search wants: install makes them where it may, uninstall resets them."""
+"""Database settings that Immich's own search needs. `install` sets them if it may, and `uninstall` resets them."""
 
 import json
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from indexer.database.pool import Connection
 from indexer.database.statements import queries
 
-# By the kind of index that Immich's search asks. HNSW: for it to show more than 40 photos of a library. VectorChord: by
-# default it leaves out what is probably far; at 4, the most there is, it is as exact as comparing all vectors.
+# By the kind of index on Immich's vectors. HNSW: without these Immich's search shows at most 40 photos. VectorChord: by
+# default it skips vectors that are probably far away. With 4, the maximum, it is as exact as comparing all vectors.
 WANTED = {
     "hnsw": {"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"},
     "vchordrq": {"vchordrq.epsilon": "4"},
@@ -22,13 +22,13 @@ _KEY = "database_settings"
 
 
 async def missing(connection: Connection, kind: str) -> dict[str, str]:
-    """What is wanted for an index of that kind and not set, with its values; what somebody has set counts as set."""
+    """The settings that an index of that kind needs and that nobody has set, with their values."""
     stored = await _stored(connection)
     return {name: value for name, value in WANTED[kind].items() if name not in stored}
 
 
 async def advice(connection: Connection) -> list[str]:
-    """What the database's owner should run, and why; empty where Immich's search is well without."""
+    """What the database's owner should run, and why. Empty where Immich's search needs nothing."""
     index = await connection.fetchrow(_SQL["index"])
     if index is None:
         return []
@@ -45,15 +45,15 @@ async def advice(connection: Connection) -> list[str]:
 
 
 async def apply(connection: Connection) -> list[str]:
-    """Set what nobody has set, if we may; for HNSW whatever index there is now. Returns in words what was set."""
+    """Set what nobody has set, if we may. For HNSW also without such an index now. Returns in words what was set."""
     index = await connection.fetchrow(_SQL["index"])
     ours = await missing(connection, "hnsw")
     if index is not None and index["kind"] != "hnsw":
         ours |= await missing(connection, index["kind"])
     if not ours or not await connection.fetchval(_SQL["may_alter_database"]):
         return []
-    # hnsw.* are settings of a library that is loaded on first use; before, only a superuser may set them. VectorChord's
-    # is loaded when the server starts.
+    # hnsw.* are settings of a library that is loaded on its first use. Before that only a superuser may set them.
+    # VectorChord's library is loaded when the server starts.
     await connection.fetchval("SELECT '[1]'::vector <-> '[1]'::vector")
     async with connection.transaction():
         for statement in await _statements(connection, ours):
@@ -63,7 +63,7 @@ async def apply(connection: Connection) -> list[str]:
 
 
 async def take_back(connection: Connection) -> list[str]:
-    """Reset what still has the value we gave it. Returns what a person should know."""
+    """Reset the settings that still have the value we gave them. Returns what a person should know."""
     notes = []
     stored = await _stored(connection)
     for name, value in (await _ours(connection)).items():

@@ -1,4 +1,4 @@
-"""zhparser's part of our schema, which only some servers can have: made, taken back, and what is to be done for it."""
+"""zhparser's part of our schema. Only some servers offer zhparser, so it comes and goes with the server."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ from indexer.database.pool import Connection
 from indexer.database.refusal import RUN_ROLE
 from indexer.database.statements import queries, sql
 
-# lost: our configuration asks for it, and the server has it no longer. none: the server does not offer it. offered: the
-# extension has to be created, which only a superuser may. ready: our configuration has to be made. used: it is there.
+# lost: our configuration needs zhparser, but the server no longer has it. none: the server does not offer it. offered:
+# the extension has to be created, by a superuser. ready: our configuration has to be created. used: it exists.
 State = Literal["lost", "none", "offered", "ready", "used"]
 
 _SQL = queries("zhparser")
@@ -20,13 +20,13 @@ _ADVICE: dict[State, str] = {
 
 
 async def state(connection: Connection) -> State:
-    """Where this database stands."""
+    """The state of this database."""
     found: State = await connection.fetchval(_SQL["state"])
     return found
 
 
 async def advice(connection: Connection) -> str | None:
-    """What a person should know or do; None where Chinese words rank."""
+    """What a person should know or do. None where Chinese words are ranked."""
     found = await state(connection)
     if found == "offered" and await connection.fetchval(_SQL["is_superuser"]):
         found = "ready"
@@ -34,12 +34,12 @@ async def advice(connection: Connection) -> str | None:
 
 
 async def install(connection: Connection) -> list[str]:
-    """Make the Chinese configuration where that can be; take it back where the server lost zhparser.
+    """Create the Chinese configuration where possible. Remove it where the server no longer has zhparser.
 
     Returns in words what was done.
     """
     found = await state(connection)
-    if found == "lost":  # pg_dump asks the parser for its token types: Immich's backups would fail
+    if found == "lost":  # pg_dump calls the parser, so Immich's backups would fail
         await connection.execute(sql("without_zhparser.sql"))
         return ["took zhparser's part out, for this server does not have zhparser any more"]
     if found == "ready" or (found == "offered" and await connection.fetchval(_SQL["is_superuser"])):

@@ -1,1 +1,1 @@
-"""A demonstration without an Immich: a stand-in for it, a PostgreSQL of its own, and pictures to read."""
+"""A demo without an Immich: a stand-in for Immich, a PostgreSQL of its own, and pictures to read."""

@@ -1,4 +1,4 @@
-"""Who uses the stand-in for Immich, how they prove it, and whom its pictures show."""
+"""The users of the stand-in for Immich, how they log in, and the people in its pictures."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ class Accounts(Writer):
     """Accounts, keys, partners; people in pictures."""
 
     async def create_user(self, name: str, *, admin: bool = False) -> UUID:
-        """A person with an account."""
+        """Creates a user."""
         user: UUID = await self._value("insert_user", f"{name}@example.org", name, admin)
         return user
 
@@ -25,7 +25,7 @@ class Accounts(Writer):
         await self._write("delete_user", user)
 
     async def create_key(self, user: UUID, *permissions: str) -> str:
-        """An API key, with all permissions where none are named."""
+        """Creates an API key, with all permissions if none are named."""
         key = _secret()
         await self._write("insert_key", _hash(key), user, list(permissions or ("all",)))
         return key
@@ -35,7 +35,7 @@ class Accounts(Writer):
         await self._write("delete_key", _hash(key))
 
     async def log_in(self, user: UUID) -> str:
-        """A session: the token that a browser keeps in its cookie."""
+        """Starts a session. Returns the token that a browser keeps in its cookie."""
         token = _secret()
         await self._write("insert_session", _hash(token), user)
         return token
@@ -45,16 +45,16 @@ class Accounts(Writer):
         await self._write("delete_session", _hash(token))
 
     async def share(self, by: UUID, to: UUID, *, in_timeline: bool = True) -> None:
-        """Makes somebody a partner, who then takes the other's photos into their timeline, or not."""
+        """Makes `to` a partner of `by`. `in_timeline`: whether `to` shows these photos in their own timeline."""
         await self._write("insert_partner", by, to)
         await self._write("update_partner", by, to, in_timeline)
 
     async def stop_sharing(self, by: UUID, to: UUID) -> None:
-        """Ends that."""
+        """Ends a partnership."""
         await self._write("delete_partner", by, to)
 
     async def recognise(self, asset: UUID, person: UUID | None = None) -> UUID:
-        """Finds a face in a photo, somebody's who is known or new. Returns the person; from 3.2 on, the group."""
+        """Finds a face in a photo, of a known person or a new one. Returns the person, from 3.2 on the group."""
         grouped = await self._is_at_least("3.2")
         async with self._transaction() as connection:
             if person is None:
@@ -66,21 +66,21 @@ class Accounts(Writer):
         return person
 
     async def name_person(self, user: UUID, person: UUID, name: str) -> None:
-        """What a user calls somebody."""
+        """Gives a person a name, for one user."""
         grouped = await self._is_at_least("3.2")
         await self.database.execute(_PEOPLE["name_person_3_2" if grouped else "name_person"], user, person, name)
 
     async def join_cluster(self, user: UUID, other: UUID) -> None:
-        """From 3.2 on: a user looks for people together with another from now on."""
+        """From 3.2 on: two users share their people from now on."""
         await self.database.execute(_PEOPLE["join_cluster"], user, other)
 
     async def share_person(self, by: UUID, person: UUID, to: UUID) -> None:
-        """From 3.3 on: lets another user see who that is."""
+        """From 3.3 on: lets another user see who a person is."""
         await self.database.execute(_PEOPLE["share_person"], by, person, to)
 
 
 def _secret() -> str:
-    """Immich takes 32 random bytes in base 64 and leaves out what is neither letter nor digit."""
+    """A secret as Immich makes it: 32 random bytes in base 64, without all that is no letter or digit."""
     return re.sub(r"\W", "", base64.b64encode(secrets.token_bytes(32)).decode())
 
 

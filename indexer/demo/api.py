@@ -1,4 +1,4 @@
-"""A stand-in for Immich's HTTP API: as much of it as we ask for, over the stand-in's database."""
+"""A stand-in for those parts of Immich's HTTP API that we use, over the stand-in's database."""
 
 import asyncio
 import hashlib
@@ -19,11 +19,11 @@ _GAP = 0.002  # seconds between two pieces of an answer
 
 
 class Api:
-    """Answers as Immich does to whoever has an API key or a session; the versions do not differ in it.
+    """Answers API keys and sessions as Immich does. All versions answer the same.
 
     Args:
         database: Immich's.
-        media: its files; without them it has no pictures to show.
+        media: its files. Without them it has no pictures to show.
     """
 
     def __init__(self, database: Connection | Connections, media: MediaRoot | None = None) -> None:
@@ -31,7 +31,7 @@ class Api:
         self._media = media
 
     def application(self) -> web.Application:
-        """To be served."""
+        """The application, to be served."""
         app = web.Application(middlewares=[_in_pieces])
         app.router.add_get("/api/server/ping", self._ping)
         app.router.add_get("/api/users/me", self._user)
@@ -44,7 +44,7 @@ class Api:
 
     async def _user(self, request: web.Request) -> web.Response:
         found = await self._database.fetchrow(_SEARCHES["user"], await self._permitted(request, "user.read"))
-        assert found is not None  # noqa: S101 - its key or session was found just now
+        assert found is not None  # noqa: S101 - its key or session was just found
         return web.json_response({name: _plain(value) for name, value in found.items()})
 
     async def _key(self, request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ class Api:
         return web.Response(body=content, content_type=f"image/{extension(content)}", headers=headers)
 
     async def _permitted(self, request: web.Request, permission: str) -> UUID:
-        """Whose key or session it is, if it has that permission."""
+        """The user of the request's key or session, if it has that permission."""
         key, session = await self._authenticate(request)
         if key is not None and not {"all", permission} & set(key["permissions"]):
             raise _error(web.HTTPForbidden, f"Missing required permission: {permission}")
@@ -78,7 +78,7 @@ class Api:
         return user
 
     async def _authenticate(self, request: web.Request) -> tuple[asyncpg.Record | None, Any]:
-        """The key or the session; where there are both, Immich takes the session."""
+        """The key or the session of a request. Where there are both, Immich uses the session."""
         headers = request.headers
         kind, _, bearer = headers.get("Authorization", "").partition(" ")
         session = (
@@ -106,7 +106,7 @@ class Api:
 async def _in_pieces(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """A proxy, or a packet's end, parts an answer wherever it likes."""
+    """Sends an answer in small pieces, as a proxy or the network may split it."""
     answer: web.StreamResponse
     try:
         answer = await handler(request)

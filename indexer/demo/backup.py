@@ -1,4 +1,4 @@
-"""Immich's own backup of its database, and its restore, byte for byte as Immich 3.0.2 and later do it."""
+"""Immich's own backup of its database, and its restore, exactly as Immich 3.0.2 and later do it."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from indexer.errors import IndexerError
 
 _CHUNK = 1 << 16
 
-# Immich terminates everybody else first, our indexer included, and starts from an empty public schema.
+# Immich first terminates all other connections, also our indexer's, and then starts from an empty public schema.
 _RESET = """\
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
 DROP SCHEMA public CASCADE;
@@ -29,7 +29,7 @@ async def dump(url: str, path: Path) -> None:
     """Writes the whole database into a file, as the role in the address.
 
     Raises:
-        IndexerError: pg_dump failed, or there is none of the server's version; the text says which.
+        IndexerError: pg_dump failed, or there is none of the server's version. The text says which.
     """
     binaries, _ = await _prepare(url)
     arguments = ["--clean", "--if-exists", f"--file={path}", f"--dbname={url}"]
@@ -37,7 +37,7 @@ async def dump(url: str, path: Path) -> None:
 
 
 async def restore(url: str, path: Path) -> None:
-    """Replaces what is in the database by a backup, in one transaction, all of it owned by the role in the address.
+    """Replaces the database by a backup, in one transaction. The role in the address becomes the owner of everything.
 
     Every other connection is terminated. Immich needs a superuser for this: pgvector is not a trusted extension.
 
@@ -56,11 +56,11 @@ async def restore(url: str, path: Path) -> None:
 
 
 class OwnerRewriter:
-    """Makes `user` the owner in a dump that passes by in chunks, in the way of Immich, which parses no SQL.
+    """Makes `user` the owner of everything in a dump, which comes in chunks. As Immich does, without parsing SQL.
 
-    After each `OWNER TO ` the user's name is written over what stands there, byte by byte. What is left of it at the
-    next `;` is put in before that. Where the old name is longer, its end stays. The first `FROM stdin`, where data
-    begin, ends it all.
+    After each `OWNER TO ` the user's name is written over the name there, byte by byte. If it is longer, its rest is
+    inserted before the next `;`. If it is shorter, the end of the old name stays. All this stops at the first
+    `FROM stdin`, where data begins.
     """
 
     def __init__(self, user: str) -> None:
@@ -71,7 +71,7 @@ class OwnerRewriter:
         self._over = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """The next chunk, rewritten. Where chunks begin and end makes no difference."""
+        """The next chunk, rewritten. It makes no difference where chunks begin and end."""
         written = bytearray()
         for position, byte in enumerate(chunk):
             if self._over:
@@ -94,14 +94,14 @@ class OwnerRewriter:
 
 
 class _Marker:
-    """Finds a marker in a stream of bytes; a byte that does not continue it is not looked at again as its first."""
+    """Finds a marker in a stream of bytes. A byte that breaks a match is not tried as the first byte of a new one."""
 
     def __init__(self, marker: bytes) -> None:
         self._marker = marker
         self._matched = 0
 
     def ends_with(self, byte: int) -> bool:
-        """Whether the marker ends with this byte, the next of the stream."""
+        """Whether the marker is complete with this byte, the next of the stream."""
         self._matched = self._matched + 1 if self._marker[self._matched] == byte else 0
         if self._matched < len(self._marker):
             return False
@@ -118,7 +118,7 @@ def _script(user: str, path: Path) -> Iterator[bytes]:
 
 
 async def _prepare(url: str) -> tuple[Path, str]:
-    """Client programs of the server's own major version, and who we are."""
+    """Client programs of the server's own major version, and the connection's user."""
     connection = await asyncpg.connect(url)
     try:
         major = connection.get_server_version().major
@@ -129,7 +129,7 @@ async def _prepare(url: str) -> tuple[Path, str]:
 
 
 def client_programs(major: int) -> Path:
-    """A newer pg_dump writes settings that an older server refuses, so only the same version will do."""
+    """Client programs of that version. A newer pg_dump writes settings that an older server refuses."""
     on_path = shutil.which("pg_dump")
     places = [
         Path(f"/usr/lib/postgresql/{major}/bin"),
@@ -150,11 +150,11 @@ def _run(program: Path, arguments: list[str]) -> str:
 
 
 def _replay(psql: Path, arguments: list[str], script: Iterable[bytes]) -> None:
-    with tempfile.TemporaryFile() as said:  # no pipe: psql would wait for a reader, and we for psql
+    with tempfile.TemporaryFile() as said:  # no pipe: psql would wait for a reader, while we wait for psql
         command = [str(psql), *arguments]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as running:  # noqa: S603
-            assert running.stdin is not None  # noqa: S101 - just asked for
-            with contextlib.suppress(BrokenPipeError):  # it has ended, and says why
+            assert running.stdin is not None  # noqa: S101 - requested above
+            with contextlib.suppress(BrokenPipeError):  # psql has ended, and has written why
                 running.stdin.writelines(script)
                 running.stdin.close()
         if running.returncode != 0:

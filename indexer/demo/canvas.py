@@ -1,4 +1,4 @@
-"""Drawing with a record of what was written."""
+"""Draws pictures, and records the text in them."""
 
 import importlib
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ def font(face: Face, size: int) -> ImageFont.FreeTypeFont:
 
 
 class Canvas:
-    """A picture being drawn, which remembers each line of text in the order of drawing.
+    """A picture that is being drawn. It records each line of text in the order of drawing.
 
     Args:
         width: In pixels.
         height: In pixels.
-        background: What it is filled with.
+        background: Its colour.
     """
 
     def __init__(self, width: int, height: int, background: Colour = "white") -> None:
@@ -55,7 +55,7 @@ class Canvas:
         face: Face = "sans",
         anchor: str = "la",
     ) -> float:
-        """Writes one line, ``size`` pixels high, and returns how wide it came out."""
+        """Writes one line, ``size`` pixels high. Returns its width."""
         self.pen.text(at, text, colour, font(face, size), anchor)
         self.lines.append(text)
         return font(face, size).getlength(text)
@@ -112,7 +112,7 @@ class Canvas:
         return self
 
     def recede(self, amount: float) -> Self:
-        """Looks at the picture from below: its upper edge gets narrower by that share of the width."""
+        """Shows the picture as seen from below: its upper edge gets narrower by that fraction of the width."""
         width, height = self.image.size
         inset = width * amount
         seen = [(inset, inset / 2), (width - inset, inset / 2), (width, height), (0, height)]
@@ -129,7 +129,7 @@ class Canvas:
         return self
 
     def lie_on(self, table: Colour, margin: int) -> Self:
-        """Puts the picture, now a sheet of paper, on something else."""
+        """Puts the picture, as a sheet of paper, on a table."""
         scene = Image.new("RGB", (self.image.width + 2 * margin, self.image.height + 2 * margin), table)
         shadow = Image.new("RGB", self.image.size, "#3a3a3a")
         scene.paste(shadow, (margin + 8, margin + 10))
@@ -140,7 +140,7 @@ class Canvas:
         return self
 
     def age(self, seed: int, noise: float = 6, blur: float = 0.5) -> Self:
-        """Lets a camera take it: light that falls off, a lens that is not sharp, a sensor that is not quiet.
+        """Makes it look like a photo: uneven light, a blurred lens, a noisy sensor.
 
         Args:
             seed: The same seed draws the same picture.
@@ -157,7 +157,7 @@ class Canvas:
         return self
 
     def turn(self, degrees: Literal[90, 180, 270]) -> Self:
-        """Turns the whole picture, as a phone does that forgot which way is up."""
+        """Turns the whole picture, as a phone does that was held the wrong way."""
         self._replace(self.image.rotate(degrees, expand=True))
         return self
 
@@ -167,7 +167,7 @@ class Canvas:
 
 
 def _projection(seen: Sequence[tuple[float, float]], flat: Sequence[tuple[float, float]]) -> list[float]:
-    """The eight numbers that lead from where a corner is seen to where it is taken from."""
+    """The eight coefficients of the perspective transformation from each seen corner to the flat corner."""
     equations, values = [], []
     for (x, y), (u, v) in zip(seen, flat, strict=True):
         equations += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]

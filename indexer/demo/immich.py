@@ -1,4 +1,4 @@
-"""A stand-in for Immich: the part of its schema that we meet, and its writes, one by one, in its order."""
+"""A stand-in for Immich: the part of its schema that we use, and its writes, one by one, in the same order."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         visibility: Visibility = "timeline",
         taken_at: datetime | None = None,
     ) -> UUID:
-        """Everything up to the moment when Immich asks its ML server.
+        """An upload, up to the moment when Immich asks its machine-learning server.
 
         A hidden asset, the video part of a motion photo, gets no preview.
         """
@@ -64,7 +64,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         visibility: Visibility = "timeline",
         taken_at: datetime | None = None,
     ) -> UUID:
-        """The first half of an upload: the asset and its metadata, before there is a preview."""
+        """The first half of an upload: the asset and its metadata. There is no preview yet."""
         asset = uuid4()
         moment = taken_at or datetime.now(UTC)
         original = (
@@ -85,7 +85,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write("update_thumbhash", asset, _thumbhash(preview))
 
     async def refresh_metadata(self, asset: UUID) -> None:
-        """Rewrites metadata that did not change, and the asset's tags from its metadata."""
+        """Rewrites metadata that did not change, and the asset's tags from the metadata."""
         await self._write("refresh_exif", asset)
         await self._write("refresh_asset", asset)
         async with self._transaction() as connection:
@@ -94,9 +94,9 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write("metadata_extracted", asset)
 
     async def regenerate_thumbnails(self, asset: UUID, preview: bytes | None = None) -> None:
-        """Rewrites the files in place, with other bytes where some are given.
+        """Rewrites the files in place, with other bytes if some are given.
 
-        The database sees one write, and that one is Immich's mistake: the searchable text becomes empty.
+        The database sees only one write, and it is a bug of Immich's: the searchable text becomes empty.
         """
         path = await self._value("preview", asset)
         self.media.write(path, self.media.read(path) if preview is None else preview)
@@ -137,7 +137,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._show(asset, "hidden")
 
     async def unhide(self, asset: UUID) -> None:
-        """Brings an asset back to the timeline from wherever it was; no ML request follows."""
+        """Brings an asset back to the timeline. No machine-learning request follows."""
         await self._show(asset, "timeline")
 
     async def lock(self, asset: UUID) -> None:
@@ -158,7 +158,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write("come_online", asset)
 
     async def tag(self, assets: UUID | Sequence[UUID], value: str) -> UUID:
-        """Tags one person's photos through Immich's API, all in one statement. Returns the tag."""
+        """Tags photos of one user through Immich's API, all in one statement. Returns the tag."""
         photos = several(assets)
         tag: UUID = await self._value("upsert_tag", photos[0], value)
         await self._write("insert_tag_assets", photos, tag)
@@ -167,20 +167,20 @@ class StandIn(Accounts, MachineLearning, Searches):
         return tag
 
     async def untag(self, assets: UUID | Sequence[UUID], tag: UUID) -> None:
-        """Takes a tag off photos through Immich's API."""
+        """Removes a tag from photos through Immich's API."""
         await self._write("delete_tag_from_assets", tag, several(assets))
         for asset in several(assets):
             await self._tags_changed(asset)
 
     async def rename_tag(self, tag: UUID, value: str) -> None:
-        """Calls a tag otherwise; from 3.3 on the metadata and the tags of all of its photos are written anew."""
+        """Renames a tag. From 3.3 on the metadata and the tags of all of its photos are written again."""
         await self._write("rename_tag", tag, value)
         if await self._is_at_least("3.3"):
             for asset in await self._tagged(tag):
                 await self._tags_changed(asset)
 
     async def delete_tag(self, tag: UUID) -> None:
-        """Deletes a tag; from 3.3 on the metadata and the tags of all of its photos are written anew."""
+        """Deletes a tag. From 3.3 on the metadata and the tags of all of its photos are written again."""
         assets = await self._tagged(tag)
         await self._write("delete_tag", tag)
         if await self._is_at_least("3.3"):
@@ -190,7 +190,7 @@ class StandIn(Accounts, MachineLearning, Searches):
     async def edit(
         self, asset: UUID, crop: Crop | None = None, rotate: int | None = None, mirror: media.Mirror | None = None
     ) -> None:
-        """Crops a photo, turns it clockwise, mirrors it: no ML request follows, only what lies inside stays visible."""
+        """Crops a photo, turns it clockwise, mirrors it. No ML request follows. Lines outside become invisible."""
         edits: list[tuple[str, dict[str, int | str]]] = []
         if crop is not None:
             edits.append(("crop", {**dict(zip(("x", "y", "width", "height"), crop, strict=True))}))
@@ -211,9 +211,9 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write("update_size", asset, *media.size(content))
 
     async def remove_edits(self, asset: UUID) -> None:
-        """Takes every edit back.
+        """Removes all edits.
 
-        Only lines that were hidden make up the searchable text afterwards: Immich's mistake, not ours.
+        Afterwards the searchable text consists only of the lines that were hidden: a bug of Immich's.
         """
         async with self._transaction() as connection:
             await connection.execute(WRITES["delete_edits"], asset)
@@ -228,7 +228,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         return [row["assetId"] for row in await self.database.fetch(WRITES["tagged"], tag)]
 
     async def _tags_changed(self, asset: UUID) -> None:
-        """Immich writes the tags into the metadata as well, and reads them again from there."""
+        """Immich also writes the tags into the metadata, and reads them again from there."""
         await self._write("update_exif_tags", asset)
         owner = await self._value("owner", asset)
         sidecar = f"{self.media.prefix}/upload/{owner}/{asset}.xmp"
@@ -240,7 +240,7 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self.refresh_metadata(asset)
 
     async def _write_files(self, asset: UUID, files: dict[str, bytes], extension: str, *, edited: bool) -> None:
-        """All of them on disk, then all of their rows at once."""
+        """Writes all files to disk, then all of their rows in one statement."""
         owner = await self._value("owner", asset)
         paths = {kind: self.media.path(owner, asset, kind, extension, edited=edited) for kind in files}
         for kind, content in files.items():
@@ -248,9 +248,9 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write("upsert_files", asset, list(paths), list(paths.values()), edited)
 
     async def _revise_visible_lines(self, asset: UUID) -> None:
-        """Hides the lines that a crop cuts away, as Immich does each time it makes thumbnails again.
+        """Hides the lines that a crop removes, as Immich does each time it generates thumbnails.
 
-        Without a crop Immich revises only lines that were hidden, but replaces the whole searchable text by theirs.
+        Without a crop Immich changes only lines that were hidden, but replaces the whole searchable text by theirs.
         """
         parameters = await self._value("crop", asset)
         lines = await self.database.fetch(WRITES["lines"], asset)
@@ -271,7 +271,7 @@ class StandIn(Accounts, MachineLearning, Searches):
 
 
 def _thumbhash(picture: bytes) -> bytes:
-    """Some 25 bytes that follow the picture; what they say is nobody's business here."""
+    """About 25 bytes that depend on the picture. Their meaning does not matter here."""
     return hashlib.sha256(picture).digest()[:25]
 
 

@@ -1,4 +1,4 @@
-"""What the stand-in for Immich sends to a machine-learning server, and writes once that has answered."""
+"""What the stand-in for Immich sends to a machine-learning server, and what it writes after the answer."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -25,10 +25,10 @@ class OcrLine:
 
 
 class MachineLearning(Writer):
-    """Its three jobs, and what an administrator does to them."""
+    """Immich's three machine-learning jobs, and what an administrator can do with them."""
 
     async def ml_picture(self, asset: UUID, task: Literal["clip", "ocr", "facial-recognition"]) -> bytes:
-        """The file that a request for a task carries: the unedited preview; from 3.2 on, for faces, the edited one."""
+        """The file in a request for a task: the unedited preview. For faces, from 3.2 on, the edited one."""
         edited = task == "facial-recognition" and await self._is_at_least("3.2")
         path = await self._value("edited_preview", asset) if edited else None
         return self.media.read(path or await self._value("preview", asset))
@@ -68,26 +68,26 @@ class MachineLearning(Writer):
     # What an administrator does
 
     async def ocr_all(self) -> None:
-        """The button "OCR, all": empties both tables; asking again for each photo is left to the caller."""
+        """The button "OCR, all": empties both tables. The caller has to ask again for each photo."""
         async with self._transaction() as connection:
             await connection.execute("TRUNCATE asset_ocr")
             await connection.execute("TRUNCATE ocr_search")
 
     async def smart_search_all(self) -> None:
-        """The button "Smart search, all": a change of model to the width there is, without Immich's lock."""
+        """The button "Smart search, all": as a change to a model of the same width, without Immich's lock."""
         async with self._connection() as connection:
             width = await connection.fetchval(_WIDTH)
             await self._empty_embeddings(connection, width)
             await self._resize_embeddings(connection, width)
 
     async def change_clip_model(self, width: int) -> None:
-        """Chooses a CLIP model of that many dimensions; nothing is queued again."""
+        """Chooses a CLIP model of that many dimensions. Nothing is queued again."""
         async with self.clip_model_change(width):
             pass
 
     @asynccontextmanager
     async def clip_model_change(self, width: int) -> AsyncIterator[None]:
-        """The same with a halt between its two transactions, when the table is empty and only half changed."""
+        """The same with a pause between its two transactions, when the table is empty but not yet changed."""
         async with self._connection() as connection:
             await connection.execute("SELECT pg_advisory_lock($1)", _CLIP_LOCK)
             try:

@@ -12,15 +12,15 @@ from PIL.Image import Transpose
 from indexer import images
 from indexer.errors import PictureError
 
-#: Which way a picture is mirrored: left and right change places, or top and bottom.
+#: How a picture is mirrored: left and right are swapped, or top and bottom.
 Mirror = Literal["horizontal", "vertical"]
 
-_TURNS = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}  # Pillow's go the other way
+_TURNS = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}  # Pillow turns the other way
 _MIRRORS = {"horizontal": Transpose.FLIP_LEFT_RIGHT, "vertical": Transpose.FLIP_TOP_BOTTOM}
 
 
 class MediaRoot:
-    """Immich's upload directory: where it lies on this machine, and what it is called inside Immich's container.
+    """Immich's upload directory: its path on this machine, and its path inside Immich's container.
 
     Args:
         directory: The directory on this machine.
@@ -32,12 +32,12 @@ class MediaRoot:
         self.prefix = prefix
 
     def path(self, owner: UUID, asset: UUID, kind: str, extension: str, *, edited: bool = False) -> str:
-        """Where Immich keeps a photo's preview, thumbnail or fullsize file, in its own words."""
+        """The path of a photo's preview, thumbnail or fullsize file, as Immich stores it."""
         name = f"{asset}_{kind}{'_edited' if edited else ''}.{extension}"
         return f"{self.prefix}/thumbs/{owner}/{name[0:2]}/{name[2:4]}/{name}"
 
     def on_disk(self, path: str) -> Path:
-        """Where that file lies on this machine."""
+        """The path of that file on this machine."""
         return self.directory / path.removeprefix(self.prefix).lstrip("/")
 
     def read(self, path: str) -> bytes:
@@ -45,23 +45,23 @@ class MediaRoot:
         return self.on_disk(path).read_bytes()
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file in place, as Immich does: whoever reads at this moment may see half of it."""
+        """Writes a file in place, as Immich does. A reader may see only half of it meanwhile."""
         file = self.on_disk(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
 
     def delete(self, path: str) -> None:
-        """Deletes a file; one that is not there is no error."""
+        """Deletes a file. A missing file is no error."""
         self.on_disk(path).unlink(missing_ok=True)
 
 
 def extension(picture: bytes) -> str:
-    """How Immich ends the name of such a preview."""
+    """The ending of the name that Immich gives such a preview."""
     return "webp" if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP" else "jpeg"
 
 
 def upright(picture: bytes) -> bytes:
-    """The picture as Immich's previews lie: turned as its EXIF data demand. What is no picture stays as it is."""
+    """The picture as in Immich's previews: turned as its EXIF data says. What is no picture is returned unchanged."""
     try:
         return images.upright(picture, max_pixels=sys.maxsize)
     except PictureError:
@@ -69,11 +69,11 @@ def upright(picture: bytes) -> bytes:
 
 
 def size(picture: bytes) -> tuple[int | None, int | None]:
-    """Width and height in pixels, or nothing of what is no picture."""
+    """Width and height in pixels. None for anything but a picture."""
     try:
         with Image.open(BytesIO(picture)) as image:
             return image.size
-    except OSError:  # Pillow's error for what it does not know, and for what breaks off
+    except OSError:  # Pillow's error for unknown formats and truncated files
         return None, None
 
 
@@ -88,7 +88,7 @@ def edited(
     rotate: int | None = None,
     mirror: Mirror | None = None,
 ) -> bytes:
-    """What is left of a picture inside of ``(x, y, width, height)`` pixels, turned clockwise and then mirrored."""
+    """The part of a picture inside of ``(x, y, width, height)`` pixels, turned clockwise and then mirrored."""
     image: Image.Image = Image.open(BytesIO(picture))
     if crop is not None:
         x, y, width, height = crop

@@ -1,4 +1,4 @@
-"""Pictures whose text is known: what the demo reads, and what tells how well it was read."""
+"""Pictures with known text. The demo reads them, and compares the results with that text."""
 
 import unicodedata
 from collections import Counter
@@ -11,7 +11,7 @@ from indexer.demo.scenes import SCENES
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture and what is written on it."""
+    """A picture, and the text on it."""
 
     name: str
     category: str
@@ -20,10 +20,10 @@ class Drawn:
 
 
 def draw_all(directory: Path, every: int = 1) -> list[Drawn]:
-    """Draws every picture into a directory, as Immich would have made its preview; the same ones each time.
+    """Draws every picture into a directory, as Immich would make its preview. The pictures are always the same.
 
-    With `every` 10 only each tenth of them, beginning with the first. Most are JPEG, every seventh is WebP; the shorter
-    side has 1440 pixels at most.
+    With `every` 10 only each tenth of them, beginning with the first. Most are JPEG, every seventh is WebP. The shorter
+    side has at most 1440 pixels.
     """
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
@@ -41,15 +41,15 @@ def ground_truth(drawn: Iterable[Drawn]) -> dict[str, list[str]]:
 
 
 def score(expected: Iterable[str], found: Iterable[str]) -> tuple[int, int]:
-    """How many of the drawn lines were found exactly, and how many there are.
+    """How many of the drawn lines were found exactly, and how many lines there are.
 
-    Full-width and half-width forms are the same, and so are capital and small letters; white space does not count. A
-    line that was drawn twice has to be found twice.
+    Full-width and half-width forms count as the same, and so do capital and small letters. White space does not count.
+    A line that was drawn twice has to be found twice.
     """
     wanted, got = Counter(map(folded, expected)), Counter(map(folded, found))
     return (wanted & got).total(), wanted.total()
 
 
 def folded(line: str) -> str:
-    """A line as it is compared: see `score`."""
+    """A line in the form in which lines are compared, see `score`."""
     return "".join(unicodedata.normalize("NFKC", line).split()).casefold()

@@ -1,4 +1,4 @@
-"""The demo: photos are uploaded one by one, read as they come, and then found, on a database of its own."""
+"""The demo, on a database of its own: photos are uploaded one by one, read at once, and then found."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ _SEARCHES = 8
 
 @dataclass
 class _Uploaded:
-    """A picture of the demo on its way; times in seconds since the epoch."""
+    """A picture that was uploaded. Times in seconds since the epoch."""
 
     picture: Drawn
     asset: UUID
@@ -59,12 +59,12 @@ class _Uploaded:
 
 
 def run(*, once: bool, as_json: bool, pictures: Path | None) -> int:
-    """Show it. Returns the exit status: 1 if any photo was lost.
+    """Run the demo. Returns the exit status: 1 if any photo was lost.
 
     Args:
         once: stop after the prepared searches.
         as_json: print one JSON object on standard output, and nothing else there.
-        pictures: a directory of one's own pictures, with an optional `gt.json`, `{file: [lines]}`.
+        pictures: a directory of your own pictures, with an optional `gt.json`, `{file: [lines]}`.
 
     Raises:
         IndexerError: there is nothing to show, or the database could not be started.
@@ -93,7 +93,7 @@ def _own_pictures(folder: Path) -> list[Drawn]:
 
 
 def _settings(work: Path) -> tuple[Settings, str]:
-    """Settings for the demo, and what to call its CLIP weights."""
+    """The settings of the demo, and a name for its CLIP weights."""
     settings = Settings.load(
         media_path_map=f"/data={work / 'media'}", reconcile_seconds=3600, retry_seconds=1, tasks=("clip", "ocr")
     )
@@ -128,7 +128,7 @@ async def _show(
                 seeker = _Seeker(pool, await asyncio.to_thread(load_text_tower, settings), settings.search_text_weight)
                 report["searches_by_meaning"] = await _searches_by_meaning(show, seeker, uploaded)
                 if as_json:
-                    print(json.dumps(report, ensure_ascii=False))  # noqa: T201 - this is what --json is for
+                    print(json.dumps(report, ensure_ascii=False))  # noqa: T201 - the output of --json
                 elif not once and sys.stdin.isatty():
                     await _your_searches(show, seeker)
             finally:
@@ -254,7 +254,7 @@ def _say_how_it_went(show: Console, report: dict[str, object]) -> None:
 async def _prepared_searches(
     show: Console, connection: OwnConnection, uploaded: list[_Uploaded]
 ) -> list[dict[str, object]]:
-    """A few searches for pieces of what was drawn; expected are the pictures that hold the piece."""
+    """A few searches for pieces of the drawn text. The pictures with this piece are expected."""
     results: list[dict[str, object]] = []
     for query in _pieces([u.picture for u in uploaded]):
         expected = sorted(u.picture.path.name for u in uploaded if _holds(u.picture, query))
@@ -270,7 +270,7 @@ def _holds(picture: Drawn, query: str) -> bool:
 
 
 def _pieces(drawn: list[Drawn]) -> list[str]:
-    """Pieces of two to six characters, each of another category where there are enough; the same ones each time."""
+    """Pieces of two to six characters, from different categories while there are enough. Always the same ones."""
     chance = random.Random(20)  # noqa: S311 - a choice to show, not a secret
     by_category: dict[str, list[str]] = defaultdict(list)
     for picture in drawn:
@@ -295,7 +295,7 @@ def _pieces(drawn: list[Drawn]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Seeker:
-    """Searches as the gateway does, for somebody who may see everything."""
+    """Searches as the gateway does, for a user who may see everything."""
 
     pool: Pool
     texts: Clip
@@ -310,7 +310,7 @@ class _Seeker:
 
 
 async def _searches_by_meaning(show: Console, seeker: _Seeker, uploaded: list[_Uploaded]) -> list[dict[str, object]]:
-    """Searches for what the drawn shapes show; expected are the pictures for which it is true, before all others."""
+    """Searches for what the drawn shapes show. The pictures for which it is true are expected before all others."""
     there = {u.picture.path.name for u in uploaded}
     results: list[dict[str, object]] = []
     for caption in SEARCHES:

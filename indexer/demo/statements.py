@@ -1,4 +1,4 @@
-"""The demo's SQL, kept in files."""
+"""The demo's SQL files."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every part of the stand-in for Immich does: ask and write, as the version of Immich whose schema it is."""
+"""The base of all parts of the stand-in for Immich: queries and writes, as the present version of Immich does them."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +27,7 @@ class Writer:
     Args:
         database: Immich's own connection or pool.
         directory: Immich's upload directory on this machine.
-        prefix: The same directory inside Immich's container: what the database says.
+        prefix: The same directory inside Immich's container, as the database has it.
     """
 
     def __init__(self, database: Connection | Connections, directory: Path, prefix: str = "/data") -> None:
@@ -39,11 +39,11 @@ class Writer:
         await self._migrate(VERSIONS[: VERSIONS.index(version) + 1])
 
     async def upgrade(self, version: Version = NEWEST) -> None:
-        """Starts a newer Immich on the database, which changes its schema first."""
+        """Starts a newer Immich on the database, which first changes its schema."""
         await self._migrate(VERSIONS[VERSIONS.index(await self.version()) + 1 : VERSIONS.index(version) + 1])
 
     async def version(self) -> Version:
-        """Which Immich it is."""
+        """The present version of Immich."""
         full: str = await self.database.fetchval(
             'SELECT version FROM version_history ORDER BY "createdAt" DESC LIMIT 1'
         )
@@ -80,7 +80,7 @@ class Writer:
 
 
 def literal(vector: Sequence[float]) -> str:
-    """A vector as pgvector reads it, which is also what an ML server answers."""
+    """A vector as pgvector reads it. A machine-learning server's answer has the same form."""
     return json.dumps([float(number) for number in vector])
 
 

@@ -1,4 +1,4 @@
-"""Immich's own API, as far as we ask it for anything: who somebody is, pictures, starting its jobs, taking tags off."""
+"""The parts of Immich's own API that we use: accounts, pictures, starting jobs, removing tags."""
 
 import hashlib
 import json
@@ -22,23 +22,23 @@ _LONGEST_ANSWER = 1 << 20  # bytes
 
 
 class ImmichError(IndexerError):
-    """Immich did not do what it was asked."""
+    """Immich did not do what we asked for."""
 
 
 class ImmichBusyError(ImmichError):
-    """That job is at work already."""
+    """The job is running already."""
 
 
 class ImmichAwayError(ImmichError):
-    """Immich cannot be reached, or fails: later it may answer."""
+    """Immich cannot be reached, or fails. It may answer later."""
 
 
 class ImmichMissingError(ImmichError):
-    """There is no such thing, or not for whoever asks."""
+    """It does not exist, or not for this user."""
 
 
 class ImmichRefusalError(ImmichError):
-    """Immich does not let them: `status` 401 (nobody it knows) or 403 (who may not), `reason` as it says it."""
+    """Immich refuses: `status` 401 (unknown credential) or 403 (not permitted), and Immich's own `reason`."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"Immich refuses ({status}): {reason}")
@@ -47,11 +47,11 @@ class ImmichRefusalError(ImmichError):
 
 
 class ForeignTagError(ImmichError):
-    """The tag is of another person than the API key, and may not be taken off with it."""
+    """The tag belongs to another user than the API key, which may not remove it."""
 
 
 class _Outcome(BaseModel):
-    """What Immich says of one photo that a tag was to be taken off."""
+    """Immich's answer about one photo whose tag was to be removed."""
 
     success: bool
     error: str | None = None
@@ -62,9 +62,10 @@ _OUTCOMES = TypeAdapter(list[_Outcome])
 
 @dataclass(frozen=True)
 class Credential:
-    """What proves to Immich who somebody is: a header. Its repr keeps the secret.
+    """A header that proves to Immich who a person is. The repr hides the secret.
 
-    Immich notes with a session which browser used it last, so it is shown the very `agent` (User-Agent) that asked us.
+    Immich stores with a session which browser used it last. So we pass on the `agent` (User-Agent) of the request that
+    we received.
     """
 
     header: Literal["x-api-key", "x-immich-user-token"]
@@ -73,17 +74,17 @@ class Credential:
 
     @property
     def is_key(self) -> bool:
-        """Whether it is an API key, which has permissions; a session may do all that its owner may."""
+        """Whether it is an API key. A key has permissions, a session may do all that its user may."""
         return self.header == "x-api-key"
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 to remember it by."""
+        """SHA-256, to recognise it again."""
         return hashlib.sha256(f"{self.header}:{self.secret}".encode()).digest()
 
     @property
     def headers(self) -> dict[str, str]:
-        """As Immich gets them."""
+        """The headers to send to Immich."""
         return {self.header: self.secret} | ({"User-Agent": self.agent} if self.agent else {})
 
 
@@ -102,7 +103,7 @@ class Immich:
 
     Args:
         url: Immich's address, with or without /api.
-        api_key: our own, of an administrator, for what is not asked in somebody's name.
+        api_key: our own, of an administrator, for calls that are not made in a user's name.
 
     Raises:
         SettingsError: `url` is no address.
@@ -118,7 +119,7 @@ class Immich:
 
     @property
     def has_key(self) -> bool:
-        """Whether there is a key of our own."""
+        """Whether we have a key of our own."""
         return self._own is not None
 
     async def __aenter__(self) -> Self:
@@ -128,18 +129,18 @@ class Immich:
         await self.close()
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def account(self, credential: Credential) -> Account:
-        """Whose credential this is. A key needs the permission user.read for it.
+        """Whose credential this is. A key needs the permission user.read for this.
 
         Raises:
-            ImmichRefusalError: it is nobody's, or the key may not ask.
-            ImmichAwayError: no answer for now.
-            ImmichError: what answers at that address is no Immich.
+            ImmichRefusalError: nobody's, or the key lacks the permission.
+            ImmichAwayError: no answer at the moment.
+            ImmichError: the server at that address is not Immich.
         """
         answer = await self._read("api/users/me", credential)
         try:
@@ -148,7 +149,7 @@ class Immich:
             raise self._strange("api/users/me") from None
 
     async def permissions(self, key: Credential) -> frozenset[str]:
-        """What an API key may do, such as `asset.read`, or `all`; any key may ask that. Errors as `account`."""
+        """What an API key may do, such as `asset.read`, or `all`. Any key may ask this. Errors as `account`."""
         answer = await self._read("api/api-keys/me", key)
         permissions = answer.get("permissions") if isinstance(answer, dict) else None
         if not isinstance(permissions, list):
@@ -160,36 +161,36 @@ class Immich:
         return await self.permissions(self._key())
 
     async def ping(self) -> None:
-        """See whether Immich answers. Errors as `account`."""
+        """Check that Immich answers. Errors as `account`."""
         await self._read("api/server/ping", None)
 
     @asynccontextmanager
     async def open(
         self, path: str, credential: Credential, *, query: Mapping[str, str], etag: str | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A file, 200, to be read while it arrives; or 304, if it is still the one that had the tag `etag`.
+        """A file, to be read while it arrives (status 200). Status 304: it is still the one that had the tag `etag`.
 
         Raises:
-            ImmichRefusalError: they may not have it.
-            ImmichMissingError: there is no such thing, or not for them.
-            ImmichAwayError: no answer for now.
-            ImmichError: what answers at that address is no Immich.
+            ImmichRefusalError: the user may not have it.
+            ImmichMissingError: it does not exist, or not for this user.
+            ImmichAwayError: no answer at the moment.
+            ImmichError: the server at that address is not Immich.
         """
         headers = credential.headers | {"Accept-Encoding": "identity"} | ({"If-None-Match": etag} if etag else {})
         async with self._request("GET", path, headers=headers, params=query, timeout=_FILE_TIMEOUT) as response:
             if response.status not in (200, 304):
                 text = await self._text(path, response)
-                if response.status in (400, 404):  # Immich's words for "not yours", too
+                if response.status in (400, 404):  # Immich also answers so for other people's files
                     raise ImmichMissingError(f"Immich has no /{path} for them")
                 raise self._refusal(path, response.status, text)
             yield response
 
     async def start_missing(self, queue: Queue) -> None:
-        """Have a job do what it has not done yet, as its button "Missing" does.
+        """Start a job for what it has not done yet, as Immich's button "Missing" does.
 
         Raises:
-            ImmichBusyError: the job is at work already; Immich does not start it twice.
-            ImmichError: Immich cannot be reached or refuses; the text says what to do.
+            ImmichBusyError: the job is running already. Immich does not start it twice.
+            ImmichError: Immich cannot be reached or refuses. The text says what to do.
         """
         path = f"api/jobs/{queue}"
         status, text = await self._call("PUT", path, self._key(), {"command": "start", "force": False})
@@ -198,22 +199,22 @@ class Immich:
                 f"Immich refuses IMMICH_API_KEY ({status}): as an administrator make one with the permission job.create"
             )
         if status == 400 and "already running" in text:
-            raise ImmichBusyError(f"Immich's job {queue} is at work already")
+            raise ImmichBusyError(f"Immich's job {queue} is running already")
         if status >= 300:
             raise ImmichError(f"Immich answered {status} to /{path}: {text[:300]} (check IMMICH_URL)")
 
-    async def take_off(self, tag: UUID, assets: Sequence[UUID]) -> int:
-        """Take `tag` off `assets`. Returns off how many.
+    async def remove_tag(self, tag: UUID, assets: Sequence[UUID]) -> int:
+        """Remove `tag` from `assets`. Returns from how many.
 
         Raises:
-            ForeignTagError: it is of another person, or the photos are.
-            ImmichError: Immich cannot be reached or refuses; the text says what to do.
+            ForeignTagError: the tag or the photos belong to another user.
+            ImmichError: Immich cannot be reached or refuses. The text says what to do.
         """
         path = f"api/tags/{tag}/assets"
         status, text = await self._call("DELETE", path, self._key(), {"ids": [str(asset) for asset in assets]})
         if status in (401, 403):
             raise ImmichError(f"Immich refuses IMMICH_API_KEY ({status}): give it the permission tag.asset")
-        if status == 400:  # what Immich says of what is not one's own
+        if status == 400:  # Immich's answer for tags and photos of other users
             raise ForeignTagError(_reason(text))
         try:
             outcomes = _OUTCOMES.validate_json(text if status < 300 else "")
@@ -239,7 +240,7 @@ class Immich:
         return answer
 
     def _refusal(self, path: str, status: int, text: str) -> ImmichError:
-        """What an answer other than the one asked for means."""
+        """The error for an answer with another status than expected."""
         if status in (401, 403):
             return ImmichRefusalError(status, _reason(text))
         if status >= 500 or status == 429:
@@ -255,7 +256,7 @@ class Immich:
             return response.status, await self._text(path, response)
 
     async def _text(self, path: str, response: aiohttp.ClientResponse) -> str:
-        """The whole answer. Not `content.read(n)`: that gives what has arrived so far.
+        """The whole answer. `content.read(n)` would only return what has arrived so far.
 
         Raises:
             ImmichError: it is longer than any answer of Immich's.
@@ -265,18 +266,18 @@ class Immich:
             body += part
             if len(body) > _LONGEST_ANSWER:
                 raise ImmichError(
-                    f"what answers at {self._url} is no Immich: more than {_LONGEST_ANSWER} bytes to /{path} "
+                    f"the server at {self._url} is not Immich: more than {_LONGEST_ANSWER} bytes to /{path} "
                     "(check IMMICH_URL)"
                 )
         return body.decode(errors="replace")
 
     @asynccontextmanager
     async def _request(self, method: str, path: str, **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Raises ImmichAwayError also for what fails while the answer is read."""
+        """Raises ImmichAwayError, also for what fails while the answer is read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
         try:
-            # No redirects: a credential goes to IMMICH_URL and nowhere else.
+            # No redirects: a credential is sent to IMMICH_URL only.
             async with self._session.request(method, self._url / path, allow_redirects=False, **options) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -285,11 +286,11 @@ class Immich:
             ) from error
 
     def _strange(self, path: str, status: int = 200) -> ImmichError:
-        return ImmichError(f"what answers at {self._url} is no Immich: {status} to /{path} (check IMMICH_URL)")
+        return ImmichError(f"the server at {self._url} is not Immich: {status} to /{path} (check IMMICH_URL)")
 
 
 def _reason(text: str) -> str:
-    """What Immich says in an error, without the JSON around it."""
+    """Immich's message in an error, without the JSON around it."""
     try:
         answer = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Immich forgot: it asks for a photo's faces once, and looks for duplicates only after a CLIP job of its own."""
+"""Work that Immich does not repeat by itself: it looks for faces once, and for duplicates after its own CLIP job."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,14 +11,14 @@ _PAGE = "Administration > Job Queues"
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Numbers of photos that only Immich's own "missing" jobs bring back."""
+    """Numbers of photos for which only Immich's own "missing" jobs help."""
 
     faces: int = 0
     duplicates: int = 0
 
     @property
     def advice(self) -> list[str]:
-        """What to press in Immich, a sentence a job; empty where nothing is forgotten."""
+        """What to press in Immich, one sentence for each job. Empty where nothing is missing."""
         lines = []
         if self.faces:
             lines.append(
@@ -34,7 +34,7 @@ class Forgotten:
 
 
 async def look(connection: Connection | Pool, *, older: timedelta = timedelta(minutes=10)) -> Forgotten:
-    """What is forgotten now, of photos that have been ready for longer than `older`."""
+    """What is missing now, of photos that have been ready for longer than `older`."""
     row = await connection.fetchrow(queries("forgotten")["forgotten"], older)
     return Forgotten(row["faces"], row["duplicates"]) if row else Forgotten()
 

@@ -1,4 +1,4 @@
-"""Immich's own machine-learning servers: their addresses, and whether they are well."""
+"""Immich's own machine-learning servers: their addresses, and whether they work."""
 
 import os
 
@@ -11,12 +11,12 @@ _PING_TIMEOUT = aiohttp.ClientTimeout(total=2)  # Immich's own
 
 
 def name_of(url: URL) -> str:
-    """The address without any password, to be shown."""
+    """The address without its password, for people."""
     return str(url.with_user(None))
 
 
 async def ping(session: aiohttp.ClientSession, url: URL) -> str:
-    """Why the server is not well, asked as Immich asks it; empty if it is."""
+    """Why the server does not work, asked as Immich asks. Empty if it works."""
     try:
         async with session.get(url / "ping", timeout=_PING_TIMEOUT) as response:
             return "" if response.ok else f"/ping answered {response.status}"
@@ -25,7 +25,7 @@ async def ping(session: aiohttp.ClientSession, url: URL) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """What aiohttp raised, in words for a person."""
+    """An error of aiohttp, in words for a person."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, OSError):
         cause = error.os_error
         errno = cause.errno or 0

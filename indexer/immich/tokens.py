@@ -1,6 +1,6 @@
 """Immich's own tokenisation of OCR text, so that its OCR filter finds what we write into `ocr_search`."""
 
-# Inclusive ranges of UTF-16 code units that Immich takes for Chinese, Japanese or Korean.
+# Inclusive ranges of UTF-16 code units that Immich counts as Chinese, Japanese or Korean.
 _CJK = ((0x4E00, 0x9FFF), (0xAC00, 0xD7AF), (0x3040, 0x309F), (0x30A0, 0x30FF), (0x3400, 0x4DBF))
 
 
@@ -13,8 +13,8 @@ def _kind(unit: int) -> str:
 def tokens(text: str) -> list[str]:
     """Tokens of one line, as Immich makes them.
 
-    It works on UTF-16 code units: units up to 32 separate; a run of one CJK unit stays, a run of n becomes its n - 1
-    overlapping pairs; any other run is one token, punctuation and all.
+    It works on UTF-16 code units. Units up to 32 separate tokens. A run of one CJK unit stays, a run of n becomes its
+    n - 1 overlapping pairs. Any other run is one token, with its punctuation.
     """
     data = text.encode("utf-16-le", "surrogatepass")
     units = [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]

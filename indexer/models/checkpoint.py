@@ -15,7 +15,7 @@ from indexer.models.shapes import Config, configuration
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's file, its shape and its SHA-256; `label` is what people call it."""
+    """A model's file, its shape and its SHA-256. `label` is the model's name for people."""
 
     label: str
     path: Path
@@ -24,7 +24,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """Identity of these very weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`: stored with what they computed.
+        """Identity of exactly these weights, e.g. `cn-clip ViT-B-16 5997ef32c50d`. Stored with their results.
 
         It ends in `(demo)` where there is a `note`. Errors as `tensors`.
         """
@@ -32,12 +32,12 @@ class Checkpoint:
 
     @cached_property
     def note(self) -> str | None:
-        """What the file says of itself, where it is no model for a library of photographs. Errors as `tensors`."""
+        """A note in the file that it is no model for a library of photographs. Errors as `tensors`."""
         note = self._content().get("note")
         return note if isinstance(note, str) else None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights by cn_clip's parameter names, mapped from the file rather than read where its format allows.
+        """The weights by cn_clip's parameter names. Memory-mapped where the file's format allows it.
 
         Raises:
             WeightsError: the file is damaged, or is not a checkpoint of cn_clip.
@@ -60,16 +60,16 @@ class Checkpoint:
 
 
 def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
-    """Find a model's file, check it, and learn its shape.
+    """Find a model's file, check it, and read its shape.
 
     Args:
         model: one of cn_clip's names (`ViT-B-16`, ...), or the path of a `.pt` file with `{"state_dict": ...}` as
-            cn_clip writes it; its shape then stands beside it, in a file of the same stem ending in `.json` (see
+            cn_clip writes it. Then its shape is in a file beside it, of the same name but ending in `.json` (see
             `Config` for the keys).
         download_root: the folder of the named models' files.
 
     Raises:
-        WeightsError: a file is missing, is not what was published, or its JSON is unusable.
+        WeightsError: a file is missing, is not what was published, or its JSON cannot be used.
     """
     if model in weights.FILES:
         path = weights.find(model, download_root or Path.home() / ".cache" / "clip")  # cn_clip's own default
@@ -79,10 +79,12 @@ def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:
         if not path.is_file():
             raise WeightsError(f"the CLIP checkpoint {path} does not exist")
     else:
-        weights.file_of(model)  # raises, naming the models there are
+        weights.file_of(model)  # raises, and names the existing models
         raise AssertionError(model)
     config = configuration(model)
     report = weights.check(path)
     if not report.genuine:
-        raise WeightsError(f"{report}; it is fetched again by itself, or by `immich-indexer models fetch {model}`")
+        raise WeightsError(
+            f"{report}; it is downloaded again automatically, or with `immich-indexer models fetch {model}`"
+        )
     return Checkpoint(label, path, config, report.sha256)

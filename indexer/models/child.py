@@ -1,6 +1,6 @@
-"""`python -m indexer.models.child`: the process of one model; `host` starts it and says what to load.
+"""`python -m indexer.models.child`: the process of one model. `host` starts it and tells it what to load.
 
-Its arguments are its parent's number and the sockets to it: the first tells by its end that the parent is gone.
+Its arguments are the parent's process id and the sockets to it. When the first socket closes, the parent has ended.
 """
 
 import ctypes
@@ -19,10 +19,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve until the parent ends, or ends us."""
+    """Serve until the parent ends, or closes us."""
     parent, *numbers = map(int, sys.argv[1:])
     _end_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too, and is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
     life, *lanes = [socket.socket(fileno=number) for number in numbers]
     threading.Thread(target=_leave_at_the_end_of, args=(life,), daemon=True).start()
     setup: Setup = wire.receive(lanes[0])
@@ -36,14 +36,14 @@ def main() -> None:
     for lane in lanes[1:]:
         threading.Thread(target=_serve, args=(opened.model, lane), daemon=True).start()
     _serve(opened.model, lanes[0])
-    threading.Event().wait()  # the others end with the parent
+    threading.Event().wait()  # the other threads end this process when the parent ends
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel end us with the parent's thread that started us, even where a call holds up all of Python."""
+    """Ask the kernel to kill us when the parent's thread ends, even while a call blocks all of Python."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before that
+    if os.getppid() != parent:  # it ended before the line above
         os._exit(0)
 
 
@@ -62,7 +62,7 @@ def _serve(model: Any, lane: socket.socket) -> None:
             except Exception as error:
                 answer = as_answer(error)
             wire.send(lane, answer)
-            del argument, answer  # not held while nothing is asked
+            del argument, answer  # frees their memory while there is no call
 
 
 def _facts(opened: Opened) -> Facts:

@@ -1,4 +1,4 @@
-"""Pictures and texts to vectors of one space, with Chinese-CLIP."""
+"""Turns pictures and texts into vectors of one space, with Chinese-CLIP."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -24,21 +24,21 @@ log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
 _NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, of a search
+_ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, and of a typical search
 
 EQUAL = 0.9999
-"""Least cosine to cn_clip's own fp32 vectors at which a faster number format counts as the same model."""
+"""Least cosine to cn_clip's own fp32 vectors with which a faster number format may be used."""
 
 
 class Clip:
-    """A loaded Chinese-CLIP model, as `load_clip` returns it; every method may be called from any thread.
+    """A loaded Chinese-CLIP model, as `load_clip` returns it. Every method may be called from any thread.
 
     Attributes:
         name: identity of the weights, stored with every result.
         dimensions: width of the vectors.
-        resolution: side of the square picture that the image tower sees, in pixels.
+        resolution: side in pixels of the square picture that the image tower takes.
         device: `cpu` or `cuda`, where it computes.
-        precision: the numbers each loaded half computes in; results agree across them to a cosine of 0.9999.
+        precision: the number format of each loaded tower. Vectors in two formats have a cosine of at least 0.9999.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Clip:
         self._threads = threads
 
     def prepare(self, picture: Picture) -> np.ndarray:
-        """What the image tower sees, see `pixels.prepare`."""
+        """The input of the image tower, see `pixels.prepare`."""
         return pixels.prepare(picture, self.resolution)
 
     def encode_images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """Vectors of prepared pictures: (n, dimensions) float32, each of length 1.
 
-        A batch that does not fit the GPU's memory is halved until it does.
+        A batch that needs more memory than the GPU has is halved until it fits.
 
         Raises:
             IndexerError: the image tower is not loaded, or a vector is not finite.
@@ -76,9 +76,9 @@ class Clip:
         return self._run("image", torch.from_numpy(np.stack(prepared)))
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of texts: (n, dimensions) float32, each of length 1, in the order given.
+        """Vectors of texts: (n, dimensions) float32, each of length 1, in the same order.
 
-        As in cn_clip a text is cut after 50 tokens (about 50 Chinese characters), and an empty one has a vector too.
+        As in cn_clip, a text is cut after 50 tokens (about 50 Chinese characters), and an empty text has a vector, too.
 
         Raises:
             IndexerError: the text tower is not loaded, or a vector is not finite.
@@ -88,7 +88,7 @@ class Clip:
             return vectors
         tokens = tokenize(texts)
         lengths = tokens.ne(0).sum(dim=1)
-        # Similar lengths together, and no more padding than the longest needs: the result is the same, the work less.
+        # Texts of similar length go together, padded to the longest of them: less work for the same result.
         for rows in torch.split(lengths.argsort(stable=True), _TEXTS_AT_ONCE):
             vectors[rows.numpy()] = self._run("text", tokens[rows, : int(lengths[rows].max())])
         return vectors
@@ -97,7 +97,7 @@ class Clip:
         if tower not in self._towers:
             raise IndexerError(f"the {tower} half of {self.name} is not loaded")
         precision = self.precision[tower]
-        # torch keeps this number for each calling thread, so two models of one process can differ in it.
+        # torch stores this number for each calling thread, so two models of one process may have different ones.
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         vectors = _halving(lambda part: _forward(self._towers[tower], part, precision, self.device), batch)
@@ -109,7 +109,7 @@ class Clip:
 @torch.inference_mode()
 def _forward(module: nn.Module, batch: torch.Tensor, precision: Precision, device: str) -> np.ndarray:
     """Vectors of length 1, fp32, on the CPU."""
-    whole = device == "cuda" and precision == "fp16"  # the whole tower is fp16 then, as in cn_clip
+    whole = device == "cuda" and precision == "fp16"  # then the whole tower is fp16, as in cn_clip
     if whole and batch.is_floating_point():
         batch = batch.half()
     narrow_by = None if whole else _NARROW.get(precision)
@@ -120,13 +120,13 @@ def _forward(module: nn.Module, batch: torch.Tensor, precision: Precision, devic
 
 
 def _halving(forward: Callable[[torch.Tensor], np.ndarray], batch: torch.Tensor) -> np.ndarray:
-    """`forward(batch)`, in two halves (and so on) where the device has not the memory for the whole."""
+    """`forward(batch)`. Where the device has too little memory: in two halves, and so on."""
     try:
         return forward(batch)
     except torch.OutOfMemoryError:
         if len(batch) == 1:
             raise
-    # Outside the except block: there, the traceback would still hold the tensors of the failed attempt.
+    # Outside of the except block: inside it the traceback would keep the tensors of the failed attempt alive.
     torch.cuda.empty_cache()
     middle = len(batch) // 2
     return np.concatenate([_halving(forward, batch[:middle]), _halving(forward, batch[middle:])])
@@ -155,18 +155,18 @@ def load_clip(
     Args:
         model: one of cn_clip's five names, or the path of a checkpoint (see `checkpoint.open_checkpoint`).
         device: `cpu` or `cuda`.
-        download_root: folder of the named models' files; cn_clip's own (`~/.cache/clip`) if not given.
-        precision: `auto` is fp16 on CUDA; on a processor, for each half, the format it is fastest at, if these weights
-            pass a comparison with fp32 while they are loaded.
-        threads: processors that one batch may use; with 1, several threads can encode at once, each on a processor of
-            its own.
-        towers: the halves to load; the other one takes no memory.
+        download_root: folder of the named models' files. By default cn_clip's own (`~/.cache/clip`).
+        precision: `auto` is fp16 on CUDA. On a processor it is, for each tower, the fastest format there, if these
+            weights give nearly the same vectors as in fp32. That is measured while they are loaded.
+        threads: processors that one batch may use. With 1, several threads can encode at the same time, each on its own
+            processor.
+        towers: the towers to load. The other one takes no memory.
 
     Raises:
         WeightsError: the weights are missing, damaged or do not fit their configuration.
     """
-    # In a thread that ends, and its team with it: torch keeps a team of threads for each thread that calls it, and from
-    # the second one on OpenMP, counting more threads than processors, puts them to sleep at each step of a model.
+    # In a thread that ends, so that its OpenMP threads end, too. torch keeps OpenMP threads for each thread that calls
+    # it. With a second set there are more threads than processors, and then OpenMP lets them sleep at each step.
     with ThreadPoolExecutor(1) as loader:
         return loader.submit(_load, open_checkpoint(model, download_root), device, precision, threads, towers).result()
 
@@ -194,14 +194,14 @@ def _load(
         used[tower] = wanted
         if wanted in _NARROW:
             narrow(loaded[tower], _NARROW[wanted])
-        elif tower == "text" and device == "cpu":  # pictures are large enough to read a matrix once for many rows
+        elif tower == "text" and device == "cpu":  # for pictures it gains nothing: they have many rows for each matrix
             pack(loaded[tower])
     config = checkpoint.config
     return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device, threads)
 
 
 def _fastest_equal(tower: Tower, module: nn.Module, checkpoint: Checkpoint, device: str) -> Precision:
-    """The processor's fastest format, if these weights give the same vectors in it."""
+    """The processor's fastest number format in which these weights give nearly the same vectors."""
     if device != "cpu" or (fastest := fastest_format(_ROWS[tower])) == "fp32":
         return "fp32"
     probe = _probe(tower, checkpoint.config["image_resolution"])
@@ -214,7 +214,7 @@ def _fastest_equal(tower: Tower, module: nn.Module, checkpoint: Checkpoint, devi
 
 
 def _probe(tower: Tower, resolution: int) -> torch.Tensor:
-    """A few inputs of the kinds a tower meets, to compare number formats by."""
+    """A few typical inputs of a tower, to compare number formats with."""
     if tower == "text":
         return tokenize(["", "猫", "2025年8月 发票 ￥128.50", "在海边看日落的一家人和两只狗" * 4])
     generator = torch.Generator().manual_seed(0)

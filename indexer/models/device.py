@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from indexer.errors import SettingsError
 from indexer.models import gpu
 
-if TYPE_CHECKING:  # it takes seconds to import: only who computes with it waits
+if TYPE_CHECKING:  # its import takes seconds: only code that computes with it should wait
     import torch
 
 Device = Literal["cpu", "cuda"]
 Format = Literal["fp32", "bf16", "fp16"]
 
-_LAYERS = 8  # so many matrices do not stay in a cache, no more than a model's do
+_LAYERS = 8  # so many matrices do not fit into a cache, as in a real model
 
 
 def resolve_device(wanted: str) -> Device:
@@ -25,16 +25,16 @@ def resolve_device(wanted: str) -> Device:
 def choose_device(
     wanted: str, needs: int = 0, *, driver: gpu.Driver | None = None, build: gpu.Build | None = None
 ) -> tuple[Device, str]:
-    """Where to compute on this machine, and a sentence why not on the GPU that it has; empty where it has none.
+    """Where to compute on this machine. With a sentence why not on its GPU, empty where it has none.
 
     Args:
         wanted: `auto`, `cpu` or `cuda`.
-        needs: bytes that the models take on a GPU.
-        driver: of the GPU; this machine's where it is not given.
-        build: what torch was built for; the one installed where it is not given.
+        needs: bytes of GPU memory that the models take.
+        driver: of the GPU. By default this machine's.
+        build: what torch was built for. By default the installed torch.
 
     Raises:
-        SettingsError: the name is unknown, or `cuda` was asked for and cannot be; the text says what would help.
+        SettingsError: the name is unknown, or `cuda` was asked for and cannot be used. The text says what would help.
     """
     if wanted not in ("auto", "cpu", "cuda"):
         raise SettingsError(f"unknown device {wanted!r}: use auto, cpu or cuda")
@@ -50,11 +50,11 @@ def choose_device(
 
 @cache
 def fastest_format(rows: int) -> Format:
-    """The number format in which this processor multiplies `rows` rows by a layer of a transformer fastest.
+    """The number format in which this processor is fastest at multiplying `rows` rows by a layer of a transformer.
 
-    Measured, for half a second, because having the instructions says little: with AMX bf16 takes half of fp32's time,
-    with AVX-512 alone twice as much, and fp16 gains where few rows leave the reading of the matrix to wait for. Another
-    format than fp32 has to be clearly faster.
+    It is measured, for half a second, because the processor's instruction set says little. With AMX bf16 takes half of
+    fp32's time, with only AVX-512 twice as much. fp16 is faster where there are few rows, because then reading the
+    matrix takes the time. A format other than fp32 is chosen only if it is clearly faster.
     """
     import torch
 

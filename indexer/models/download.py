@@ -1,7 +1,7 @@
-"""Brings one published file here: from the first host that delivers it, going on where an earlier try stopped.
+"""Downloads one published file, from the first host that delivers it. It continues where an earlier try stopped.
 
-Its digest is known, so every host will do, and one may go on where another stopped. The bytes go to `<name>.part`, are
-checked, and only then get the file's name: what has that name is whole.
+The file's digest is known, so any host will do, and one may continue where another stopped. The bytes go to
+`<name>.part` and are checked. Only then the file gets its name: a file of that name is always complete.
 """
 
 import errno
@@ -22,30 +22,30 @@ from indexer.errors import WeightsError
 from indexer.models.published import PublishedFile, megabytes, sha256_of
 
 Progress = Callable[[str, int], None]
-"""Called with the host that delivers and the bytes present so far. What it raises ends the download."""
+"""Called with the name of the host and the number of bytes present. An exception in it ends the download."""
 
 _CHUNK = 1 << 20
-_WINDOW = 30.0  # seconds over which a host's speed is looked at
-_LEAST = 4096  # bytes a second: from one that is slower the next takes over
+_WINDOW = 30.0  # seconds over which a host's speed is measured
+_LEAST = 4096  # bytes a second: a slower host is left for the next one
 _OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 class TakenError(WeightsError):
-    """Another process is fetching this very file."""
+    """Another process is downloading the same file."""
 
 
 class _HostError(Exception):
-    """A host does not deliver; the text says why. Another one may."""
+    """A host does not deliver. The text says why. Another host may deliver."""
 
 
 def download(file: PublishedFile, progress: Progress | None = None, *, silence: float = 10) -> None:
-    """Fetch `file`, asking one of its addresses after the other. Blocks. Nothing happens where it is there already.
+    """Download `file`, asking its addresses one after the other. Blocks. Does nothing where the file exists already.
 
     A host that sends nothing for `silence` seconds is given up.
 
     Raises:
-        TakenError: another process is at it.
-        WeightsError: no host delivers it, each with its reason; or it cannot be written here.
+        TakenError: another process is downloading it.
+        WeightsError: no host delivers it (with each host's reason), or it cannot be written here.
     """
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,16 +59,16 @@ def download(file: PublishedFile, progress: Progress | None = None, *, silence: 
 
 @contextmanager
 def _locked(file: PublishedFile) -> Iterator[IO[bytes]]:
-    """The file that takes the bytes, for us alone."""
+    """The `.part` file, locked for us."""
     while True:
         with file.part.open("ab+") as part:
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise TakenError(f"another process is fetching {file.path}") from None
+                raise TakenError(f"another process is downloading {file.path}") from None
             except OSError:  # a file system without locks
                 pass
-            # Whoever had the lock may have finished meanwhile, and this be the whole file under its own name.
+            # The process that had the lock may have finished meanwhile. Then this is the complete, renamed file.
             if not file.part.exists() or not os.path.samestat(os.fstat(part.fileno()), file.part.stat()):
                 continue
             try:
@@ -80,7 +80,7 @@ def _locked(file: PublishedFile) -> Iterator[IO[bytes]]:
 
 
 def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress, silence: float) -> None:
-    """Make `part` the whole file."""
+    """Complete `part`."""
     troubles = []
     for address in file.addresses:
         host = urlsplit(address).netloc
@@ -94,11 +94,11 @@ def _from_any(file: PublishedFile, part: IO[bytes], progress: Progress, silence:
             return
         part.truncate(0)
         troubles.append(f"{host}: what arrived is not what was published (SHA-256 {found}), and was deleted")
-    raise WeightsError(f"{file.path.name} cannot be had for now: {'; '.join(troubles)}")
+    raise WeightsError(f"{file.path.name} cannot be downloaded now: {'; '.join(troubles)}")
 
 
 def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progress: Progress, silence: float) -> None:
-    """Bring `part` to its full size, going on where it ends."""
+    """Complete `part` from one host, continuing at its end."""
     done = os.fstat(part.fileno()).st_size
     if done > file.size:
         part.truncate(0)
@@ -111,7 +111,7 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
             f"{file.path.parent} has room for {megabytes(free)}, {file.path.name} needs {megabytes(file.size - done)}"
         )
     headers = {"User-Agent": "immich-indexer"} | ({"Range": f"bytes={done}-"} if done else {})
-    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - of a host named by us or the operator
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - a host named by us or the operator
     try:
         with urllib.request.urlopen(request, timeout=silence) as response:  # noqa: S310
             start = _start(response, done, file.size)
@@ -129,15 +129,15 @@ def _from(address: str, host: str, file: PublishedFile, part: IO[bytes], progres
 
 
 def _start(response: http.client.HTTPResponse, done: int, size: int) -> int:
-    """At which byte what it sends begins, being what we want."""
-    start = 0  # without ranges it begins at the beginning
+    """The byte at which the response begins, if it is the right file."""
+    start = 0  # a host without ranges sends the whole file
     if response.status == 206:
         given = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
         start = int(given) if given.isdecimal() else done
         if start != done:
             raise _HostError(f"sends from byte {start} where {done} was asked for")
     promised = start + int(response.headers.get("Content-Length") or size - start)
-    if promised != size:  # a login page, most likely; not worth writing down
+    if promised != size:  # probably a login page
         raise _HostError(f"delivers {promised} bytes, the published file has {size}")
     return start
 
@@ -156,7 +156,7 @@ def _copy(
                     raise _HostError(f"too slow, {(done - before) / seconds:.0f} bytes a second")
                 since, before = time.monotonic(), done
     finally:
-        part.flush()  # the next host goes on from here
+        part.flush()  # the next host continues here
     os.fsync(part.fileno())
     if done < size:
         raise _HostError(f"broke off after {done} of {size} bytes")

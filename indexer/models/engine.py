@@ -1,9 +1,10 @@
-"""One model at work: asked, tried alone where it fails, probed before anybody is blamed.
+"""One model at work. It handles failed calls: it finds out whether the engine or the input is the cause.
 
-The engine is guilty until the input is proven to be. A call that fails is tried again alone, and the engine is probed
-in between: a probe that fails shows a sick engine, which is ended and opened anew after a pause, and the call comes to
-`EngineAwayError`. Where the probe is right each time and the input fails each time, that is the input's `GuiltError`.
-An input whose process ends is tried alone in the next one, and is guilty if that ends too, twice.
+The engine is assumed to be the cause until the opposite is proven. After a failed call the engine is probed, and the
+input is tried again alone. If the probe fails, the engine is sick: it is ended, opened again after a pause, and the
+call raises `EngineAwayError`. If the probe succeeds every time and the input fails every time, the call raises
+`GuiltError`. An input during which the process ended is tried alone in the next process. If that one ends twice, the
+input is the cause.
 """
 
 import threading
@@ -15,30 +16,30 @@ import structlog
 
 from indexer.errors import IndexerError
 from indexer.models.host import CallError, Facts, GoneError
+from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
 from indexer.models.shared_lock import SharedLock
-from indexer.models.standing import Pace, Runner, Standing
 from indexer.models.states import EngineAwayError, GuiltError, Phase, State
 from indexer.models.supervisor import Supervisor
 from indexer.models.suspects import Suspects
 
 log = structlog.get_logger()
 
-_PROOF = 3  # failures of one input in a row, the engine being probed after each
-_PROOF_OF_FLAKY = 6  # where the engine has failed by chance before: at one call in three once in 700 inputs
-_SLOWER = 10.0  # times as long as any call of its kind has taken is too long
+_PROOF = 3  # failures in a row, with successful probes between them, that prove the input is the cause
+_PROOF_OF_FLAKY = 6  # the same for an engine that has failed at random before (at 1 call in 3: wrong once in 700)
+_SLOWER = 10.0  # a call that takes so many times as long as any of its kind before is too slow
 
 
 class Engine:
-    """A model that is looked after, from `start` until `close`. Any thread may call it.
+    """A supervised model, from `start` until `close`. Any thread may call it.
 
     Args:
         name: for a person: "the CLIP model".
-        open_on: opens the model on a device: `auto`, `cpu` or `cuda`; takes seconds, raises as `host.Host`.
-        probe: what it is asked to see whether it is well.
-        device: where it is to run.
-        pace: how patient to be.
-        wanting: what is missing for it to be opened, in a sentence; empty where nothing is.
+        open_on: opens the model on a device: `auto`, `cpu` or `cuda`. Takes seconds, raises as `host.Host`.
+        probe: the question with which the engine is checked.
+        device: where it should run.
+        pace: its pauses and time limits.
+        wanting: a sentence about what is missing to open it. Empty where nothing is.
     """
 
     def __init__(
@@ -54,91 +55,91 @@ class Engine:
         self.name = name
         self._pace = pace or Pace()
         self._probe = probe
-        self._standing = Standing(name, self._pace)
-        self._supervisor = Supervisor(self._standing, open_on, probe, device, self._pace, wanting, self._look)
+        self._lifecycle = Lifecycle(name, self._pace)
+        self._supervisor = Supervisor(self._lifecycle, open_on, probe, device, self._pace, wanting, self._look)
         self._started = False
         self._suspects = Suspects()
         self._lock = SharedLock()
-        self._runner: Runner | None = None  # whose are:
-        self._called = False  # since the last probe
-        self._flaky = 0  # failures by chance
-        self._longest: dict[str, float] = {}  # seconds of a call, by method
-        self._most = 0  # items in a call that there is memory for
-        self._room_at = 0.0  # when there may be more again
+        self._runner: Runner | None = None  # the values below are about this runner:
+        self._called = False  # whether it was called since the last probe
+        self._flaky = 0  # random failures
+        self._longest: dict[str, float] = {}  # seconds of the longest call, by method
+        self._most = 0  # items that fit into its memory in one call, 0: any number
+        self._room_at = 0.0  # when to try larger calls again
 
     @property
     def state(self) -> State:
-        """How it is now."""
-        return self._standing.state
+        """Its state now."""
+        return self._lifecycle.state
 
     @property
     def facts(self) -> Facts | None:
-        """Of the model; None until it was opened for the first time."""
-        return self._standing.facts
+        """What is known of the model. None until it was opened for the first time."""
+        return self._lifecycle.facts
 
     @property
     def replaced(self) -> int:
-        """How often it was replaced since the start."""
-        return self._standing.replaced
+        """How often it was replaced since `start`."""
+        return self._lifecycle.replaced
 
     @property
     def most(self) -> int:
-        """Items that one call may have for want of memory; 0 where it may have any number."""
+        """Items that one call may have, because memory is short. 0: any number."""
         return self._most if time.monotonic() < self._room_at else 0
 
     def away(self) -> EngineAwayError:
-        """What to raise for want of it."""
-        return self._standing.away()
+        """The error for callers while it is not ready."""
+        return self._lifecycle.away()
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Have `changed` called, from any thread, after each change of `state` or `facts`; returns what ends that."""
-        return self._standing.watch(changed)
+        """Call `changed`, from any thread, after each change of `state` or `facts`. Call the result to stop that."""
+        return self._lifecycle.watch(changed)
 
     def when_lost(self, tell: Callable[[float], None]) -> Callable[[], None]:
-        """Have `tell` called, from any thread, when it is found to be sick; returns what ends that.
+        """Call `tell`, from any thread, when the engine is found to be sick. Call the result to stop that.
 
-        It is given the time, by time.monotonic(), since which the answers may be wrong: all probes before were right.
+        Its argument is a time of time.monotonic(): answers given after it may be wrong. Earlier probes were right.
         """
-        return self._standing.when_lost(tell)
+        return self._lifecycle.when_lost(tell)
 
     @property
     def proven(self) -> float:
-        """When the last probe began that it answered rightly, by time.monotonic()."""
-        return self._standing.proven
+        """When the last successful probe began, by time.monotonic()."""
+        return self._lifecycle.proven
 
     def start(self) -> None:
-        """Open the model, and look after it; not a second time."""
+        """Open the model and start the supervisor. Does nothing when called again."""
         if self._started:
             return
         self._started = True
         threading.Thread(target=self._supervisor.run, name=f"supervisor of {self.name}", daemon=True).start()
 
     def settle(self, seconds: float | None = None) -> State:
-        """Wait until it is ready, or is known not to be, but no longer than that."""
-        self._standing.until(lambda: self.state.phase is not Phase.LOADING, seconds)
+        """Wait until it is ready or has failed to start, but at most so many seconds."""
+        self._lifecycle.until(lambda: self.state.phase is not Phase.LOADING, seconds)
         return self.state
 
     def wake(self) -> None:
-        """Try at once what would be tried after a pause: what it waits for may have come."""
-        self._standing.wake()
+        """End a pause now: what it waits for may have arrived."""
+        self._lifecycle.wake()
 
     def close(self) -> None:
-        """End it, and all calls."""
-        self._standing.close()
+        """End the engine, and all calls."""
+        self._lifecycle.close()
 
     def call(self, method: str, argument: object, items: Sequence[object], check: Callable[[Any], None]) -> Any:
-        """What the model's `method` makes of `argument`, in which are `items`; `check` raises where that cannot be.
+        """Call the model's `method` with `argument`, which contains `items`. `check` raises for an impossible answer.
 
         Raises:
             EngineAwayError: it is not ready, or was found to be sick.
-            GuiltError: it is well, and cannot take the only one of `items`.
-            Exception: it failed where there are several items, to be called with each by itself; or lacks memory.
+            GuiltError: it works, but cannot process the only one of `items`.
+            Exception: it failed with several items (call it with each alone), or has too little memory.
         """
         failed: Exception | None = None
         runner: Runner | None = None
         if not self._suspects.among(items):
             with self._lock.shared():
-                runner = self._standing.ready()
+                runner = self._lifecycle.ready()
                 try:
                     answer = self._ask(runner, method, argument, check)
                 except GoneError as error:
@@ -155,8 +156,8 @@ class Engine:
         elif len(items) > 1:
             raise IndexerError("one of them has to be tried alone")
         with self._lock.alone():
-            now = self._standing.ready()
-            # A failure of one that is gone tells nothing.
+            now = self._lifecycle.ready()
+            # The failure of an engine that was ended says nothing about the input.
             return self._try_alone(now, method, argument, items[0], check, failed if now is runner else None)
 
     def _try_alone(
@@ -168,7 +169,7 @@ class Engine:
         check: Callable[[Any], None],
         failed: Exception | None,
     ) -> Any:
-        """As `call`, for one item, while nothing else is under way; it may have `failed` once."""
+        """As `call`, for one item, with no other call at the same time. It may have `failed` once already."""
         failures = 0
         while True:
             if failed is not None:
@@ -183,8 +184,8 @@ class Engine:
                 answer = self._ask(runner, method, argument, check)
             except GoneError as error:
                 if not error.replaced and self._suspects.ended_alone(item, killed=error.killed):
-                    self._standing.ends(runner, str(error), error)
-                    self._standing.failures = 0  # it is well
+                    self._lifecycle.ends(runner, str(error), error)
+                    self._lifecycle.failures = 0  # it works
                     raise GuiltError(error) from error
                 self._lose(runner, error)
             except Exception as error:
@@ -195,8 +196,8 @@ class Engine:
                 return self._vouch(runner, answer, [item])
 
     def _vouch(self, runner: Runner, answer: Any, items: Sequence[object]) -> Any:
-        """The answer, of an engine that was sick a moment ago only where it is well now."""
-        if self._standing.is_doubtful:
+        """Return the answer. If the engine was sick a short time ago, probe it first."""
+        if self._lifecycle.is_doubtful:
             self._prove(runner)
         self._suspects.clear(items)
         return answer
@@ -214,16 +215,16 @@ class Engine:
         return answer
 
     def _look(self, runner: Runner) -> None:
-        """Probe it, if it has worked since the last time."""
+        """Probe it, if it was called since the last probe."""
         if self._called:
             with self._lock.shared():
                 try:
                     self._prove(runner)
                 except IndexerError:
-                    return  # it is ended
+                    return  # it was ended
 
     def _prove(self, runner: Runner, failed: Exception | None = None) -> None:
-        """Return where `runner` answers the probe rightly; else end it, and raise EngineAwayError."""
+        """Return if `runner` passes the probe. Otherwise end it, and raise EngineAwayError."""
         began = time.monotonic()
         self._called = False
         try:
@@ -235,10 +236,10 @@ class Engine:
             self._lose(runner, failed or error)
         if wrong := self._probe.differs(answer, self._supervisor.right(runner)):
             self._lose(runner, CallError(wrong))
-        self._standing.proven = began
+        self._lifecycle.proven = began
 
     def _probed(self, runner: Runner) -> Any:
-        """The answer to the probe. An engine that fails once and then not fails by chance."""
+        """The answer to the probe. A runner that fails it once and then passes is flaky."""
 
         def ask(method: str, argument: object) -> Any:
             return self._ask(runner, method, argument)
@@ -255,17 +256,17 @@ class Engine:
     def _is_flaky(self, error: Exception) -> None:
         self._flaky += 1
         if self._flaky == 1:
-            log.warning("an engine fails by chance", engine=self.name, error=str(error))
+            log.warning("an engine fails at random", engine=self.name, error=str(error))
 
     def _make_room(self, error: Exception, items: int) -> None:
         if _lacks_memory(error):
             self._most = max(1, items // 2)
             self._room_at = time.monotonic() + self._pace.room
-            log.warning("an engine has little memory: smaller batches", engine=self.name, most=self._most)
+            log.warning("an engine is short of memory: batches get smaller", engine=self.name, most=self._most)
 
     def _lose(self, runner: Runner, error: Exception) -> NoReturn:
-        self._standing.ends(runner, str(error), error)
-        raise self._standing.away() from error
+        self._lifecycle.ends(runner, str(error), error)
+        raise self._lifecycle.away() from error
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""The face models' weight files: where they lie, where they come from, and whether they are genuine."""
+"""The weight files of the face models: where they are, where they come from, and whether they are genuine."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class FaceFile:
 
 @dataclass(frozen=True)
 class FaceFiles:
-    """The two networks of one model: one finds faces, one tells them apart."""
+    """The two networks of one model: one detects faces, one recognises them."""
 
     detection: FaceFile
     recognition: FaceFile
@@ -29,8 +29,8 @@ class FaceFiles:
         return iter((self.detection, self.recognition))
 
 
-# Immich's own copy of InsightFace's pack of the same name (release v0.7), under InsightFace's file names: a pack that
-# InsightFace has unpacked in its own folder is found there.
+# Immich's copy of InsightFace's pack of the same name (release v0.7), with InsightFace's file names. So a pack that
+# InsightFace has unpacked into its own folder is found there.
 FILES = {
     "buffalo_l": FaceFiles(
         FaceFile(
@@ -65,7 +65,7 @@ def files_of(model: str) -> FaceFiles:
 
 
 def published(model: str, download_root: Path, sources: Sequence[Source] = ()) -> tuple[PublishedFile, ...]:
-    """The model's files in `download_root`/<model>, to be had from those of `sources` that have them.
+    """The model's files in `download_root`/<model>, with their addresses at those of `sources` that have them.
 
     Raises:
         WeightsError: no such model.
@@ -86,19 +86,19 @@ def find(model: str, download_root: Path) -> tuple[Path, Path]:
     """The model's files in `download_root`/<model>: for detection, for recognition.
 
     Raises:
-        WeightsError: one is not there; the text says which file to put where, and which command fetches it.
+        WeightsError: a file is missing. The text says which file to put where, and which command downloads it.
     """
     detection, recognition = published(model, download_root, Source.all())
     for file in (detection, recognition):
         if not file.path.is_file():
             raise WeightsError(
                 f"weights of the face model {model} are missing: {file.path}\n"
-                "`immich-indexer run` fetches them by itself where IMMICH_ML_URL names no server; to see it done:\n"
+                "`immich-indexer run` downloads them where IMMICH_ML_URL names no server; to watch it:\n"
                 "             immich-indexer models fetch --faces   (HF_ENDPOINT=... names a mirror of Hugging Face)\n"
                 f"or offline:  download {file.addresses[0]}\n"
                 f"             and put the file ({file.size} bytes) there, or unpack InsightFace's own\n"
                 f"             {_RELEASE}/{model}.zip in {file.path.parent}\n"
-                "or let Immich's own server see to faces: IMMICH_ML_URL=http://immich-machine-learning:3003"
+                "or let Immich's own server find faces: IMMICH_ML_URL=http://immich-machine-learning:3003"
             )
     return detection.path, recognition.path
 
@@ -114,10 +114,10 @@ def missing(model: str, download_root: Path) -> str:
 
 
 def check(model: str, download_root: Path) -> list[Report]:
-    """Read both files and compare them with what was published.
+    """Read both files and compare them with the published digests.
 
     Raises:
-        WeightsError: one is not there or cannot be read.
+        WeightsError: a file is missing or cannot be read.
     """
     find(model, download_root)
     return [report(file.path, file.sha256) for file in published(model, download_root)]

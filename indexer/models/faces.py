@@ -1,4 +1,4 @@
-"""The faces in a picture: where each is and who it resembles, with InsightFace's networks and own code around them."""
+"""The faces in a picture: where each is and whom it resembles. InsightFace's networks, with our code around them."""
 
 import copy
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from indexer.images import Picture
 from indexer.models.onnx import Shape, open_session, usable_device
 from indexer.models.published import PublishedFile, report
 
-_SIDE = 640  # of the square in which faces are looked for, as Immich does it
-_CROP = 112  # side of the upright face that the second network is shown
-_AT_ONCE = 16  # faces in one call of it, which bounds memory
+_SIDE = 640  # side of the square in which faces are detected, as in Immich
+_CROP = 112  # side of the upright face that the second network takes
+_AT_ONCE = 16  # faces in one call of the second network, which limits memory
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Face:
     """One face.
 
     Attributes:
-        box: x1, y1, x2, y2 in whole pixels; parts of a face beyond the picture's edge may make it reach beyond, too.
+        box: x1, y1, x2, y2 in whole pixels. The box of a face at the picture's edge may reach beyond it.
         score: 0..1, how sure the detector is.
-        embedding: (512,) float32 as the network gives it, not normalised; faces are compared by cosine.
+        embedding: (512,) float32, not normalised. Faces are compared by cosine.
     """
 
     box: tuple[int, int, int, int]
@@ -55,7 +55,7 @@ class Faces:
         except ImportError as error:
             raise SettingsError(
                 f"faces need the package insightface ({error}): pip install 'immich-indexer[faces]', or let Immich's "
-                "own server see to them with IMMICH_ML_URL"
+                "own server find them with IMMICH_ML_URL"
             ) from error
         self._crop = norm_crop
         try:
@@ -66,7 +66,7 @@ class Faces:
                 str(recognition),
                 session=open_session(recognition, device=device, threads=threads, shape=_batch),
             )
-        except Exception as error:  # ONNX Runtime and protobuf each have their own
+        except Exception as error:  # ONNX Runtime and protobuf raise exceptions of their own
             raise WeightsError(f"cannot load {detection} and {recognition}: {words_of(error)}") from error
         if not self._detector.use_kps or self._recogniser.input_size != (_CROP, _CROP):
             raise WeightsError(
@@ -75,13 +75,13 @@ class Faces:
         self._at_once = _AT_ONCE if isinstance(self._recogniser.input_shape[0], str) else 1
 
     def find(self, picture: Picture, min_score: float) -> list[Face]:
-        """The faces that the detector is at least `min_score` sure of, the surest first.
+        """The faces with a detector score of at least `min_score`, the highest score first.
 
         Raises:
-            ValueError: the network answered with something that is no number.
+            ValueError: the network returned values that are not finite numbers.
         """
         bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
-        detector: Any = copy.copy(self._detector)  # it keeps its threshold in itself, and other threads have their own
+        detector: Any = copy.copy(self._detector)  # it stores the threshold, and each thread may have another one
         detector.det_thresh = min_score
         boxes, landmarks = detector.detect(_not_too_narrow(bgr))
         crops = [self._crop(bgr, points, image_size=_CROP) for points in landmarks]
@@ -109,7 +109,7 @@ class Faces:
         for start in range(0, len(crops), self._at_once):
             found.extend(self._recogniser.get_feat(crops[start : start + self._at_once]))
         if not all(np.isfinite(embedding).all() for embedding in found):
-            raise ValueError("the face model answered with something that is no number")
+            raise ValueError("the face model returned values that are not finite numbers")
         return found
 
 
@@ -117,23 +117,25 @@ def load_faces(files: Sequence[PublishedFile], *, device: str = "cpu", threads: 
     """The face model of these two files, as `face_weights.published` names them.
 
     Raises:
-        WeightsError: a file is missing, or damaged, or not what was published.
+        WeightsError: a file is missing, damaged, or not what was published.
         SettingsError: the package insightface is not installed.
     """
     for file in files:
         if not (found := report(file.path, file.sha256)).genuine:
-            raise WeightsError(f"{found}; it is fetched again by itself, or by `immich-indexer models fetch --faces`")
+            raise WeightsError(
+                f"{found}; it is downloaded again automatically, or with `immich-indexer models fetch --faces`"
+            )
     detection, recognition = files
     return Faces(detection.path, recognition.path, device=device, threads=threads)
 
 
 def _batch(shape: Shape) -> Shape:
-    """(n, 3, 112, 112) of two kinds; a network may take one face at a time only."""
+    """The shape to pad a batch to: (1 or 16, 3, 112, 112). A network may only take one face at a time."""
     return _AT_ONCE if shape[0] > 1 else 1, *shape[1:]
 
 
 def _not_too_narrow(bgr: np.ndarray) -> np.ndarray:
-    """The picture, widened by black where the detector would shrink it to less than a pixel, and fail."""
+    """The picture, with black added where the detector would shrink it to less than a pixel wide, and fail."""
     height, width = bgr.shape[:2]
     least = -(-max(height, width) // _SIDE)
     return np.pad(bgr, ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0)))

@@ -1,7 +1,7 @@
-"""Keeps the weight files of a process there: looks for them, and fetches in the background what is missing.
+"""Provides the weight files of a process: checks them, and downloads missing ones in the background.
 
-Whoever needs a model asks `missing` before loading it, and is called after each change by `watch`. A file that somebody
-puts there is found by looking; one that is not what was published is said so, and replaced.
+Code that needs a model calls `missing` before loading it, and is called after each change by `watch`. A file that a
+person copies there is noticed. A file that differs from the published one is reported and replaced.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient a fetcher is, in seconds.
+    """A fetcher's pauses, in seconds.
 
     Attributes:
-        look: between two looks at the files.
-        first: until it asks all sources once more; twice as long each time after that.
-        longest: such a pause at most.
-        copying: without growth, after which a file that is too short is not being copied there any more.
-        told: between two lines of the log on how far it is.
-        silence: without a byte, after which a host is given up.
+        look: between two checks of the files.
+        first: until it asks all sources again. Doubled each time after that.
+        longest: the longest such pause.
+        copying: a file that is too short and has not grown for so long is not being copied any more.
+        told: between two log lines about the progress.
+        silence: without a byte, after which the next host is asked.
     """
 
     look: float = 5
@@ -47,7 +47,7 @@ class Pace:
 
 
 class _Entry:
-    """One model's place: what is wanted, what is there, and when to try again to fetch the rest."""
+    """The state of one model: the wanted files, the present files, and when to try the download again."""
 
     def __init__(self, wanted: ModelFiles) -> None:
         self.wanted = wanted
@@ -58,19 +58,19 @@ class _Entry:
 
 
 class _StopError(WeightsError):
-    """The download is not wanted any more."""
+    """The download is no longer needed."""
 
 
 class Fetcher:
-    """Keeps what is `wanted` there, from `run` on; all but `run` may be called from any thread.
+    """Provides the files that are `wanted`, while `run` runs. All methods but `run` may be called from any thread.
 
-    Making one reads the files that are there: seconds per gigabyte.
+    The constructor reads the existing files: seconds per gigabyte.
 
     Args:
-        wanted: the first first.
-        fetches: whether to fetch what is missing, or only to look for it.
-        bringer: who brings it where this one does not fetch, in a sentence.
-        pace: how patient to be.
+        wanted: the models, in the order in which to download them.
+        fetches: whether to download what is missing, or only to check for it.
+        bringer: a sentence: who downloads it if this fetcher does not.
+        pace: its pauses.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Fetcher:
 
     @classmethod
     def of(cls, settings: Settings) -> "Fetcher":
-        """As the settings say; it fetches where it may write. Raises WeightsError: a model is unknown."""
+        """A fetcher for these settings. It downloads if it may write there. Raises WeightsError: unknown model."""
         wanted = model_files.all_files(settings)
         folders = {file.path.parent for one in wanted for file in one.files}
         if settings.weights_source == "none":
@@ -100,20 +100,20 @@ class Fetcher:
 
     @property
     def downloads(self) -> list[DownloadState]:
-        """How it stands with each model."""
+        """The state of each model."""
         return [entry.download for entry in self._entries.values()]
 
     def missing(self, use: Use) -> str:
-        """What is missing of the model for that, in a sentence; empty where nothing is."""
+        """What the model for that use lacks, in a sentence. Empty where nothing."""
         entry = self._entries.get(use)
         return entry.download.missing if entry else ""
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Have `changed` called, from any thread, after something came, went, or could not be had."""
+        """Call `changed`, from any thread, after a file arrived, disappeared, or could not be downloaded."""
         self._watchers.append(changed)
 
     async def run(self) -> None:
-        """Look and fetch, for ever."""
+        """Check and download, without end."""
         while True:
             try:
                 await _in_thread(self._look_at_all)
@@ -121,8 +121,8 @@ class Fetcher:
                     if entry.download.missing and entry.wanted.files and time.monotonic() >= entry.due:
                         await self._fetch(entry)
                         break
-            except Exception:  # never a reason to stop reading photos
-                log.exception("cannot look after the weights")
+            except Exception:  # must never stop the reading of photos
+                log.exception("cannot check the weights")
             await asyncio.sleep(self._pace.look)
 
     def _look_at_all(self) -> None:
@@ -133,7 +133,7 @@ class Fetcher:
             if missing and missing != before:
                 log.warning("weights missing", model=entry.wanted.model, reason=missing)
             elif before and not missing:
-                log.info("weights are there", model=entry.wanted.model)
+                log.info("weights are complete", model=entry.wanted.model)
             ended = {} if missing else {"host": "", "trouble": "", "next_try": None}
             self._set(entry, missing=missing, arrived=entry.local.all_arrived, **ended)
 
@@ -146,7 +146,7 @@ class Fetcher:
                 changed()
 
     async def _fetch(self, entry: _Entry) -> None:
-        """Try once; beside it looks go on, and end it where somebody has put the file there."""
+        """Try to download once. Checks go on meanwhile, and stop the download if a person copies the file there."""
         before, stop = entry.download.arrived, threading.Event()
         fetching = asyncio.ensure_future(_in_thread(lambda: self._fetch_all(entry, stop)))
         try:
@@ -168,7 +168,7 @@ class Fetcher:
             entry.due = time.monotonic() + entry.pause
             at = datetime.now(UTC) + timedelta(seconds=entry.pause)
             model, seconds = entry.wanted.model, round(entry.pause)
-            log.warning("cannot fetch weights", model=model, reason=str(error), again_in_seconds=seconds)
+            log.warning("cannot download weights", model=model, reason=str(error), again_in_seconds=seconds)
             self._set(entry, host="", trouble=str(error), next_try=at)
         else:
             entry.pause = 0.0
@@ -183,7 +183,7 @@ class Fetcher:
                 download(file, self._progress(entry, file, stop), silence=self._pace.silence)
 
     def _let_it_be_copied(self, file: PublishedFile, stop: threading.Event) -> None:
-        """Until a file that somebody is copying there grows no more: it may be the right one in a moment."""
+        """Wait until a file that is being copied there stops growing: it may be the right one soon."""
         while file.path.is_file() and file.path.stat().st_size < file.size and _age(file.path) < self._pace.copying:
             if stop.wait(self._pace.look):
                 raise _StopError("somebody has put it there")
@@ -201,13 +201,15 @@ class Fetcher:
             if time.monotonic() >= due:
                 due = time.monotonic() + self._pace.told
                 percent = 100 * (others + done) // wanted.size
-                log.info("fetching weights", model=wanted.model, host=host, percent=percent, of=megabytes(wanted.size))
+                log.info(
+                    "downloading weights", model=wanted.model, host=host, percent=percent, of=megabytes(wanted.size)
+                )
 
         return progress
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
-    """`work` in a thread that nobody waits for at the end of the process: a host may be silent for long."""
+    """`work` in a thread that the process does not wait for at its end: a host may not answer for a long time."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -233,12 +235,12 @@ async def _in_thread(work: Callable[[], None]) -> None:
 
 
 def _age(path: Path) -> float:
-    """Seconds since it was written to, by a clock that may have been set."""
+    """Seconds since the file was last written. The clock may have been changed since."""
     return abs(time.time() - path.stat().st_mtime)
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a file can be made in `folder`, which may itself have to be made."""
+    """Whether we can create a file in `folder`, and `folder` itself if it does not exist."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return os.access(folder, os.W_OK)

@@ -1,4 +1,4 @@
-"""Which GPUs there are, by what the driver says, and whether this build of torch can compute on one of them."""
+"""The GPUs that the driver reports, and whether the installed torch can compute on one of them."""
 
 import ctypes
 from contextlib import suppress
@@ -19,28 +19,28 @@ class Card:
 
 @dataclass(frozen=True)
 class Build:
-    """What torch was built for: CUDA's version, None for the processor alone, and what its kernels run on."""
+    """What torch was built for: CUDA's version (None: only the processor), and what its kernels run on."""
 
     name: str
     cuda: Version | None
-    kernels: frozenset[str]  # such as sm_75, compiled; compute_90, which a driver compiles for newer cards
+    kernels: frozenset[str]  # sm_75: compiled. compute_90: a driver compiles it for newer cards
 
 
 class Driver(Protocol):
-    """What NVIDIA's driver knows."""
+    """What NVIDIA's driver reports."""
 
     def version(self) -> Version | None:
-        """The newest CUDA that it serves; None where there is no driver."""
+        """The newest CUDA that it supports. None where there is no driver."""
 
     def cards(self) -> list[Card]:
-        """Those it shows to us."""
+        """The GPUs that this process may use."""
 
 
 class NvidiaDriver:
-    """By the driver's own library; needs no torch, and takes nothing of a card's memory."""
+    """Asks the driver's own library. It needs no torch, and takes no memory of a GPU."""
 
     def version(self) -> Version | None:
-        """The newest CUDA that it serves; None where there is no driver."""
+        """The newest CUDA that it supports. None where there is no driver."""
         number = ctypes.c_int()
         with suppress(OSError, AttributeError):
             if not ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number)):
@@ -48,7 +48,7 @@ class NvidiaDriver:
         return None
 
     def cards(self) -> list[Card]:
-        """Those it shows to us; none where it cannot be asked."""
+        """The GPUs that this process may use. Empty where the driver does not answer."""
         try:
             cuda = ctypes.CDLL("libcuda.so.1")
             count = ctypes.c_int()
@@ -73,7 +73,7 @@ def _card(cuda: ctypes.CDLL, number: int) -> Card:
 
 
 def torch_build() -> Build:
-    """That of the torch installed; importing it takes seconds."""
+    """The build of the installed torch. Its import takes seconds."""
     import torch
 
     cuda = None
@@ -85,12 +85,12 @@ def torch_build() -> Build:
 
 
 def trouble(driver: Driver, build: Build, needs: int = 0) -> str:
-    """Why `build` cannot compute on the first card, in a sentence that says what would help; empty where it can.
+    """Why `build` cannot compute on the first GPU, in a sentence that says what would help. Empty where it can.
 
     Args:
         driver: the machine's.
         build: of torch.
-        needs: bytes that the models take on a card.
+        needs: bytes of GPU memory that the models take.
     """
     serves, cards = driver.version(), driver.cards()
     if build.cuda is None:
@@ -120,7 +120,7 @@ def trouble(driver: Driver, build: Build, needs: int = 0) -> str:
 
 
 def _runs(kernel: str, capability: Version) -> bool:
-    """Compiled ones run on cards of their own generation, intermediate code on all that are not older."""
+    """Compiled kernels run on GPUs of their own generation, intermediate code on all that are not older."""
     built = _capability(kernel)
     if kernel.startswith("compute_"):
         return capability >= built

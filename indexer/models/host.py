@@ -1,8 +1,8 @@
-"""A model in a process of its own: killed, it takes with it whatever went wrong in it.
+"""Runs a model in a process of its own. Killing the process also ends whatever went wrong in it.
 
-A CUDA error stays for as long as its process lives, a hung call is interrupted by nothing, and a crash ends whoever
-shares the process. So a model is asked through sockets: one a call that may be under way, a lane, which a thread of the
-child serves. No pixel is copied more often than from one process to the other.
+A CUDA error lasts as long as its process, a call that hangs cannot be interrupted, and a crash ends everything in the
+same process. So the model is called through sockets. Each possible concurrent call has one socket, a lane, and a thread
+of the child serves it. Pixels are copied only once, from one process to the other.
 """
 
 import os
@@ -26,18 +26,18 @@ from indexer.models import wire
 
 log = structlog.get_logger()
 
-_TURNS = 10  # waiting is cut into so many: a machine that slept, or was paused, loses one of them and not all
-_REAP = 5.0  # seconds in which a killed process is gone, unless its driver holds it
+_TURNS = 10  # waiting is divided into so many parts: a machine that slept or was paused loses only one of them
+_REAP = 5.0  # seconds within which a killed process ends, unless its driver blocks it
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that was loaded in the child.
+    """A model that was loaded in the child process.
 
     Attributes:
         model: whose methods are called.
         device: `cpu` or `cuda`, where it really runs.
-        note: why not where it was to run; empty where it does.
+        note: why it does not run on the wanted device. Empty where it does.
     """
 
     model: Any
@@ -47,7 +47,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the parent knows of a loaded model; None where such a model has none."""
+    """What the parent process knows of a loaded model. None for what such a model does not have."""
 
     name: str
     device: str
@@ -59,7 +59,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a child is told first: how to open its model, importable there, on which device, how far to step back."""
+    """The first message to a child: how to open its model, on which device, and how much to lower its priority."""
 
     open: Callable[[str], Opened]
     device: str
@@ -67,10 +67,10 @@ class Setup:
 
 
 class CallError(Exception):
-    """A call raised something. The text is that of the error in the child, `trace` where it happened.
+    """A call raised an exception. The text is that of the exception in the child, `trace` its traceback.
 
     Attributes:
-        lacks_memory: it had not the memory, be it the processor's or the GPU's.
+        lacks_memory: the processor's or the GPU's memory was not enough.
     """
 
     def __init__(self, text: str, trace: str = "", *, lacks_memory: bool = False) -> None:
@@ -86,7 +86,7 @@ class GoneError(Exception):
     """The child has ended, or does not answer.
 
     Attributes:
-        killed: by somebody else, as the kernel does where memory is short.
+        killed: by another program, as the kernel does where memory is short.
         replaced: by `Host.close`.
     """
 
@@ -97,23 +97,27 @@ class GoneError(Exception):
 
 
 class Host:
-    """One child and the model in it. Making it blocks until the model is loaded. `call` may come from any thread.
+    """One child process and the model in it. The constructor blocks until the model is loaded.
+
+    `call` may be called from any thread.
 
     Args:
-        setup: what the child is to load.
-        lanes: calls that may be under way at once; further ones wait.
+        setup: what the child loads.
+        lanes: the most concurrent calls. More calls wait.
         patience: seconds that loading may take.
 
     Raises:
-        IndexerError: of the model's own, such as WeightsError.
+        IndexerError: an error of the model's own, such as WeightsError.
         CallError: the model cannot be loaded.
-        GoneError: the child ended while it loaded it, or was not done in time.
+        GoneError: the child ended while it loaded the model, or took too long.
     """
 
     def __init__(self, setup: Setup, *, lanes: int, patience: float) -> None:
         self._replaced = False
         self._on_end: Callable[[str], None] | None = None
-        pairs = [socket.socketpair() for _ in range(lanes + 1)]  # the first is never used: its end is the parent's
+        pairs = [
+            socket.socketpair() for _ in range(lanes + 1)
+        ]  # nothing is sent over the first: it closes when the parent ends
         theirs = [their.fileno() for _, their in pairs]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -132,7 +136,7 @@ class Host:
         self._life, *self._lanes = [ours for ours, _ in pairs]
         self._lock = threading.Lock()
         self._ended = False
-        self._idle: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()  # None: there will be none any more
+        self._idle: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()  # None: the child has ended
         for lane in self._lanes[1:]:
             self._idle.put(lane)
         try:
@@ -145,10 +149,10 @@ class Host:
             self._free(self._lanes[0])
 
     def call(self, method: str, argument: object, patience: float) -> Any:
-        """What the model's `method` makes of `argument`.
+        """The result of the model's `method` for `argument`.
 
         Raises:
-            CallError: whatever it raised.
+            CallError: the method raised an exception.
             GoneError: the child ended, or did not answer within `patience` seconds.
         """
         lane = self._idle.get()
@@ -161,20 +165,20 @@ class Host:
             self._free(lane)
 
     def when_it_ends(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called, from a thread, with the reason when the child ends by itself."""
+        """Call `tell`, from a thread, with the reason when the child ends by itself."""
         self._on_end = tell
-        if self._process.poll() is not None:  # perhaps before this
+        if self._process.poll() is not None:  # it may have ended before
             self._tell_end()
 
     def close(self) -> None:
-        """End the child, and every call that is under way. May be called again, and from any thread."""
+        """End the child, and every call in progress. It may be called again, and from any thread."""
         self._replaced |= self._process.poll() is None
         self._process.kill()
         with self._lock:
             self._ended = True
             for lane in self._lanes:
                 with suppress(OSError):
-                    lane.shutdown(socket.SHUT_RDWR)  # wakes whoever waits at it, and closes it then
+                    lane.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it, which then closes it
             with suppress(queue.Empty):
                 while (idle := self._idle.get_nowait()) is not None:
                     idle.close()
@@ -237,7 +241,7 @@ class Host:
 
 
 def as_answer(error: Exception) -> IndexerError | CallError:
-    """What a child sends of an error."""
+    """An error in the form in which the child sends it."""
     if isinstance(error, IndexerError):
         with suppress(Exception):
             copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
@@ -251,5 +255,5 @@ _NO_MEMORY = ("out of memory", "failed to allocate memory", "bad_alloc", "cannot
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory, of the processor or of a GPU, whichever library raised it."""
+    """Whether an error means too little memory, of the processor or of a GPU, whichever library raised it."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)

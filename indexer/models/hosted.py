@@ -1,4 +1,4 @@
-"""The models as those see them who call them, each looked after by its `Engine`. Errors as those of `Engine.call`."""
+"""The models, as their callers see them. Each is supervised by its `Engine`. Errors as those of `Engine.call`."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """As it is stored with its results."""
+        """Its name, as stored with its results."""
 
 
 class Reads(Protocol):
@@ -31,7 +31,7 @@ class Reads(Protocol):
 
     @property
     def alphabet(self) -> frozenset[str] | None:
-        """The characters that it knows; None: all."""
+        """The characters that it knows. None: all."""
 
 
 class HasDimensions(Protocol):
@@ -39,11 +39,11 @@ class HasDimensions(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors."""
+        """The width of its vectors."""
 
 
 class Hosted:
-    """A model by its `engine`; `expected`: what is known of it before it was opened for the first time, if anything."""
+    """A model and its `engine`. `expected`: what is known of the model before it is first opened, if anything."""
 
     def __init__(self, engine: Engine, expected: Facts | None = None) -> None:
         self.engine = engine
@@ -51,7 +51,7 @@ class Hosted:
 
     @property
     def facts(self) -> Facts:
-        """Of the model at work. Raises EngineAwayError where it was never opened."""
+        """Facts about the running model. Raises EngineAwayError where it was never opened."""
         facts = self.engine.facts
         if facts is None:
             raise self.engine.away()
@@ -59,17 +59,17 @@ class Hosted:
 
     @property
     def known(self) -> Facts | None:
-        """Of the model, opened or not; None where nothing is known yet."""
+        """Facts about the model, opened or not. None where nothing is known yet."""
         return self.engine.facts or self._expected
 
     @property
     def name(self) -> str:
-        """The model's, as stored with its results. Raises EngineAwayError where it is not known yet."""
+        """The model's name, as stored with its results. Raises EngineAwayError where it is not known yet."""
         return name_of(self) or self.facts.name
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors. Errors as `name`."""
+        """The width of its vectors. Errors as `name`."""
         return dimensions_of(self) or self.facts.dimensions or 0
 
 
@@ -77,7 +77,7 @@ class HostedClip(Hosted):
     """The image half of CLIP."""
 
     def prepare(self, picture: Picture) -> Vector:
-        """Pixels as the model wants them."""
+        """Pixels in the form that the model takes."""
         return pixels.prepare(picture, self.facts.resolution)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
@@ -104,7 +104,7 @@ class HostedOcr(Hosted):
 
     @property
     def alphabet(self) -> frozenset[str] | None:
-        """The characters that it knows; None: all. Errors as `facts`."""
+        """The characters that it knows. None: all. Errors as `facts`."""
         return self.facts.alphabet
 
     def detect(self, picture: Picture) -> Detection:
@@ -113,7 +113,7 @@ class HostedOcr(Hosted):
         return detection
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
-        """What they say, a list a picture."""
+        """The text of the lines, one list for each picture."""
         lines: list[list[Line]] = self.engine.call(
             "recognise", list(detections), detections, partial(check_lines, count=len(detections))
         )
@@ -130,23 +130,23 @@ class HostedFaces(Hosted):
 
 
 def name_of(model: Named | None) -> str | None:
-    """The model's name; None where there is none, or it is not known yet."""
+    """The model's name. None where there is no model, or its name is not known yet."""
     if isinstance(model, Hosted):
         return model.known.name or None if model.known else None
     return None if model is None else model.name
 
 
 def dimensions_of(model: HasDimensions) -> int | None:
-    """Of the model's vectors; None where that is not known yet."""
+    """The width of the model's vectors. None where it is not known yet."""
     if isinstance(model, Hosted):
         return model.known.dimensions if model.known else None
     return model.dimensions
 
 
 def alphabet_of(model: Reads | None) -> frozenset[str] | None:
-    """The characters that it knows; None where that is all, or not known yet."""
+    """The characters that it knows. None: all, or not known yet."""
     return None if model is None or (isinstance(model, Hosted) and model.engine.facts is None) else model.alphabet
 
 
 def _anything(_: object) -> None:
-    """Whatever it is: what is wrong with it is seen when it is read."""
+    """Accepts everything: errors in it are noticed when it is recognised."""

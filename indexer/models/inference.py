@@ -1,6 +1,6 @@
-"""The models at work: pictures in, vectors and lines out, in batches across photos, bounded in memory.
+"""Runs the models: pictures in, vectors and lines out. Batches over many photos, in limited memory.
 
-Knows nothing of the database; the pipeline feeds it with previews, the gateway with what Immich sends.
+It knows nothing of the database. The pipeline calls it with previews, the gateway with what Immich sends.
 """
 
 import asyncio
@@ -24,46 +24,46 @@ T = TypeVar("T")
 
 
 class ClipModel(Protocol):
-    """What is needed of a CLIP model; `indexer.models.clip.Clip` is one."""
+    """What we need of a CLIP model. `indexer.models.clip.Clip` is one."""
 
     @property
     def name(self) -> str:
-        """As it is stored with what it made."""
+        """Its name, as stored with its results."""
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors."""
+        """The width of its vectors."""
 
     def prepare(self, picture: Picture) -> Vector:
-        """Pixels as the model wants them."""
+        """Pixels in the form that the model takes."""
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, L2-normalised."""
 
 
 class OcrModel(Protocol):
-    """What is needed of an OCR engine; `indexer.models.ocr.Ocr` is one."""
+    """What we need of an OCR engine. `indexer.models.ocr.Ocr` is one."""
 
     @property
     def name(self) -> str:
-        """As it is stored with what it read."""
+        """Its name, as stored with its results."""
 
     @property
     def alphabet(self) -> frozenset[str] | None:
-        """The characters that it knows; None: all."""
+        """The characters that it knows. None: all."""
 
     def detect(self, picture: Picture) -> Detection:
         """Where the lines are."""
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
-        """What they say, a list a picture."""
+        """The text of the lines, one list for each picture."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the models made of one picture: None where it was not asked for, or its model failed: `failed` says why.
+    """The results for one picture. None where it was not asked for, or its model failed. `failed`: the reasons.
 
-    `replaced`: how often the engine of each part had been replaced, before it was asked.
+    `replaced`: how often the engine of each part had been replaced before it was called.
     """
 
     vector: Vector | None = None
@@ -73,9 +73,9 @@ class Made:
 
 
 class Budget:
-    """Lets in holders of at most `total` units; one that wants more comes in alone. First come, first in.
+    """Admits holders of at most `total` units, in their order. A holder that wants more than `total` is admitted alone.
 
-    An interactive one comes in at once, though that overdraws the budget. The next one waits until it is paid back.
+    An interactive holder is admitted at once, even beyond the total. The next one waits until the total is kept again.
     """
 
     def __init__(self, total: int) -> None:
@@ -86,7 +86,7 @@ class Budget:
 
     @asynccontextmanager
     async def __call__(self, units: int, *, interactive: bool = False) -> AsyncIterator[None]:
-        """Hold `units` for as long as the block lasts; waits until there are as many."""
+        """Hold `units` while the block runs. Waits until so many are free."""
         units = min(units, self._total)
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._interactive if interactive else self._waiting).append((units, admitted))
@@ -94,7 +94,7 @@ class Budget:
         try:
             await admitted
             yield
-        finally:  # without awaiting: a holder that is cancelled here too gives back what it had
+        finally:  # no await in here: a cancelled holder must also give back its units
             if admitted.done() and not admitted.cancelled():
                 self._free += units
             admitted.cancel()
@@ -117,11 +117,11 @@ class Inference:
     Args:
         clip: the CLIP model, or None where no vectors are wanted.
         ocr: the OCR engine, or None where no text is wanted.
-        threads: threads to share; each model call is to keep one busy.
+        threads: threads to share. Each call of a model should keep one busy.
         max_pixels: larger pictures are refused.
-        pixels_in_flight: pixels of decoded pictures held at once, which bounds memory.
-        gpu: where models are that have no engine, which knows where it is.
-        background: leave the processors to whoever else in this process wants them.
+        pixels_in_flight: the most pixels of decoded pictures at one time, which limits memory.
+        gpu: whether models without an engine are on a GPU. An engine knows it by itself.
+        background: leave the processors to other work of this process.
     """
 
     def __init__(
@@ -152,13 +152,13 @@ class Inference:
     async def read(
         self, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False
     ) -> tuple[Vector | None, list[Line] | None]:
-        """What is wanted of the picture whose file is `data`: its vector, its lines; `interactive` before all others.
+        """Read the picture whose file is `data`: its vector, its lines. `interactive`: before all others.
 
         Raises:
             PictureError: it cannot be decoded.
             EngineAwayError: an engine that is needed is not ready.
-            GuiltError: an engine that is well cannot take this picture.
-            Exception: whatever else a model raises.
+            GuiltError: an engine that works cannot process this picture.
+            Exception: any other error of a model.
         """
         made = await self.read_each(data, clip=clip, ocr=ocr, interactive=interactive)
         for error in made.failed.values():
@@ -166,11 +166,11 @@ class Inference:
         return made.vector, made.lines
 
     async def read_each(self, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False) -> Made:
-        """The same, where the failure of one model leaves what the other makes.
+        """As `read`, but if one model fails, the result of the other one is kept.
 
         Raises:
             PictureError: it cannot be decoded.
-            Exception: no memory, no thread: nothing is wrong with the picture.
+            Exception: no memory, no thread: the picture is not the cause.
         """
         self._suit()
         models: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
@@ -186,7 +186,7 @@ class Inference:
         return Made(vector.result() if vector else None, lines.result() if lines else None, failed, replaced)
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start no more work."""
         self._schedule.close()
 
     async def _vector(self, picture: Picture, ticket: Ticket | None) -> Vector:
@@ -198,11 +198,11 @@ class Inference:
         return await self._schedule(self._recognise, detection, ticket)
 
     def _suit(self) -> None:
-        """Batches as the devices want them now: an engine may have gone to the processor, or lack memory.
+        """Set the batch sizes for the engines' present devices: an engine may have left the GPU, or be short of memory.
 
-        A GPU does one call after the other, and large ones best; what the processor does for text, before and after,
-        goes on side by side. There the recogniser answers with up to 200 MB, 18,000 kinds of characters a step: a few
-        of those at once.
+        A GPU does one call after the other, and is best at large ones. The processor's work before and after goes on
+        at the same time. The recogniser's output there takes up to 200 MB (18,000 characters at each step), so only a
+        few calls run at once.
         """
         threads = self._threads
         on_gpu, most = self._place(self.clip)
@@ -213,7 +213,7 @@ class Inference:
         self._recognise.size = min(self._recognise.size, most)
 
     def _place(self, model: object) -> tuple[bool, int]:
-        """Whether it is on a GPU, and how many it takes at once."""
+        """Whether the model is on a GPU, and how many items it takes at once."""
         if not isinstance(model, Hosted):
             return self._gpu, 64
         facts = model.engine.facts
@@ -240,7 +240,7 @@ class Inference:
 
 
 async def _kept(failed: dict[str, Exception], part: str, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` comes to; None where it fails, and `failed` has the reason."""
+    """The result of `work`. None where it fails: then the reason is put into `failed`."""
     try:
         return await work
     except Exception as error:

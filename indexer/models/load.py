@@ -1,4 +1,4 @@
-"""Starts the engines that the settings ask for, and puts them to work."""
+"""Starts the engines that the settings ask for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from indexer.models.fetcher import Fetcher
 from indexer.models.host import Facts, Host, Opened, Setup
 from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
+from indexer.models.lifecycle import Pace, Runner
 from indexer.models.openers import ClipHalf, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
-from indexer.models.standing import Pace, Runner
 from indexer.settings import Settings
 
-if TYPE_CHECKING:  # torch takes seconds to import: only who needs it waits
+if TYPE_CHECKING:  # importing torch takes seconds: only code that needs it should wait
     from indexer.models.clip import Clip
 
 log = structlog.get_logger()
 
-_BACK = 5  # how far what reads pictures steps back for those who search
+_BACK = 5  # how much the priority of reading pictures is lowered, so that searches are faster
 
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one process; None where a task is off. `device` is that of those that have no engine."""
+    """The models of one process. None where a task is off. `device` is for models without an engine."""
 
     clip: ClipModel | None
     ocr: OcrModel | None
@@ -37,13 +37,13 @@ class Models:
 
     @property
     def engines(self) -> dict[str, Engine]:
-        """By task, of those that have one."""
+        """The engines, by task."""
         named: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
         return {task: model.engine for task, model in named.items() if isinstance(model, Hosted)}
 
     @property
     def where(self) -> str:
-        """`cuda` if one of them is there, else `cpu`."""
+        """`cuda` if one of them runs there, otherwise `cpu`."""
         engines = self.engines.values()
         return "cuda" if any(engine.facts and engine.facts.device == "cuda" for engine in engines) else self.device
 
@@ -57,7 +57,7 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     """The names of the CLIP model and the OCR engine that the settings ask for, None where a task is off.
 
     Raises:
-        WeightsError: the CLIP model is unknown, or one's own, and missing or damaged.
+        WeightsError: the CLIP model is unknown, or it is a model of your own whose file is missing or damaged.
     """
     clip = None
     if "clip" in settings.tasks and (clip := _published_name(settings.clip_model)) is None:
@@ -70,16 +70,16 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
 def load_models(
     settings: Settings, fetcher: Fetcher | None = None, *, background: bool = False, pace: Pace | None = None
 ) -> Models:
-    """Start what the settings ask for, and wait until each is ready, or is known not to be.
+    """Start what the settings ask for, and wait until each engine is ready or has failed to start.
 
-    Nothing is raised for an engine that cannot be opened: its state tells why, and it is tried again; one whose weights
-    the `fetcher` lacks, as soon as they are there. `background` gives way to whoever else needs the processor.
+    An engine that cannot be opened raises nothing. Its state says why, and it is tried again. An engine whose weights
+    are missing is tried again as soon as the `fetcher` has them. `background`: leave the processors to other work.
     """
     nice = _BACK if background else 0
     clip: HostedClip | None = None
     ocr: HostedOcr | None = None
     if "clip" in settings.tasks:
-        opener = _clip_opener(settings, "image", 1)  # the scheduler keeps every thread busy with calls of its own
+        opener = _clip_opener(settings, "image", 1)  # one thread: the scheduler runs many calls at the same time
         clip = HostedClip(
             _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher),
             _expected(settings.clip_model),
@@ -98,11 +98,11 @@ def load_models(
 
 
 def load_text_tower(settings: Settings) -> "Clip":
-    """Load what makes vectors of texts into this process, for somebody who asks a few questions; blocks for seconds.
+    """Load the text half of CLIP into this process, for a command with a few queries. Blocks for seconds.
 
     Raises:
-        WeightsError: weights are missing or damaged; the text says which file to put where.
-        SettingsError: the device is not there.
+        WeightsError: weights are missing or damaged. The text says which file to put where.
+        SettingsError: the device is not available.
     """
     from indexer.models.clip import load_clip
 
@@ -119,9 +119,9 @@ def load_text_tower(settings: Settings) -> "Clip":
 
 
 def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedText:
-    """Start what makes vectors of texts; as `load_models`."""
+    """Start the text half of CLIP, as `load_models` does."""
     opener = _clip_opener(settings, "text", settings.threads)
-    # One call at a time, on all processors: a second one would only make both late.
+    # One call at a time, on all processors: two at a time would both be late.
     engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
     text = HostedText(engine, _expected(settings.clip_model))
     text.engine.start()
@@ -148,7 +148,7 @@ def make_faces(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace
 
 
 def _published_name(model: str) -> str | None:
-    """Of a published model, whose weights need not be there: they are what was published, or not loaded."""
+    """The name of a published model. Its weights may be missing: other weights than the published are never loaded."""
     file = weights.FILES.get(model)
     return None if file is None else names.name_of(model, file.sha256, demo=False)
 
@@ -157,7 +157,7 @@ def _expected(model: str) -> Facts | None:
     """What is known of a CLIP model whose weights may be missing."""
     try:
         return Facts(_published_name(model) or "", "cpu", dimensions=shapes.dimensions(model))
-    except WeightsError:  # one's own, which nobody has put there yet; or there is no such model, which the engine says
+    except WeightsError:  # a model of your own without a file yet, or an unknown model: the engine reports it
         return None
 
 
@@ -213,7 +213,7 @@ def _ocr_opener(settings: Settings) -> OcrEngine:
 
 
 def start_inference(settings: Settings, models: Models, *, background: bool = False) -> Inference:
-    """The models at work as the settings say; `background` gives way to whoever else needs the processor."""
+    """An `Inference` with these models, as the settings say. `background`: leave the processors to other work."""
     return Inference(
         models.clip,
         models.ocr,

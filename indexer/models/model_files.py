@@ -1,4 +1,4 @@
-"""The weight files that a model needs, and what is there of them now."""
+"""The weight files that a model needs, and which of them are present."""
 
 import importlib.util
 import os
@@ -15,12 +15,12 @@ from indexer.settings import Settings
 
 Use = Literal["clip", "faces"]
 Signature = tuple[int, int, int]
-"""Number, size and time of a file: another one, another file."""
+"""Number, size and time of a file: if they differ, the file is another one."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What one model needs: published files, and (a model of one's own) files that only a person can put there."""
+    """The files of one model: published ones, and (for a model of your own) files that only a person can provide."""
 
     use: Use
     model: str
@@ -29,22 +29,22 @@ class ModelFiles:
 
     @property
     def size(self) -> int:
-        """Bytes of the published ones."""
+        """Bytes of the published files."""
         return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)
 class DownloadState:
-    """How it stands with the weights of one model.
+    """The state of one model's weights.
 
     Attributes:
         use: what the model is for.
         model: its name.
-        missing: what is missing, in a sentence that stays the same while it is fetched; empty where all is there.
-        arrived: bytes that are there.
-        size: bytes of all of it; 0 where it is not known, as of a model of one's own.
-        host: who delivers now; empty where nobody does.
-        trouble: why it cannot be had for now.
+        missing: what is missing, in a sentence that stays the same during the download. Empty where nothing is.
+        arrived: bytes that are present.
+        size: bytes of all files. 0 where it is not known, as for a model of your own.
+        host: the host that is delivering now. Empty where none is.
+        trouble: why it cannot be downloaded at the moment.
         next_try: when all sources are asked again.
     """
 
@@ -59,13 +59,13 @@ class DownloadState:
 
     @property
     def as_json(self) -> dict[str, object]:
-        """For those who show it."""
+        """For the API and the console."""
         at = None if self.next_try is None else self.next_try.isoformat(timespec="seconds")
         return asdict(self) | {"next_try": at}
 
     @property
     def sentence(self) -> str:
-        """All of it, for a person."""
+        """The whole state as a sentence for a person."""
         if not self.missing:
             return f"the weights of {self.model} are there"
         said = [self.missing]
@@ -79,7 +79,7 @@ class DownloadState:
 
 
 class LocalFiles:
-    """What is there of one model's files; reads a file only where it is another one than before."""
+    """The files of one model on this machine. A file is read again only when it has changed."""
 
     def __init__(self, wanted: ModelFiles) -> None:
         self._wanted = wanted
@@ -87,7 +87,7 @@ class LocalFiles:
         self._wrong: dict[Path, Signature] = {}
 
     def lacking(self) -> str:
-        """What is missing, in a sentence; empty where nothing is. Takes seconds per gigabyte of what is new."""
+        """What is missing, in a sentence. Empty where nothing. Takes seconds per gigabyte of new files."""
         wanted = self._wanted
         if absent := [path for path in wanted.own if _signature(path) is None]:
             names = " and ".join(str(path) for path in absent)
@@ -108,12 +108,12 @@ class LocalFiles:
         return f"the weights of {wanted.model} are not there yet: {' and '.join(lacking)}" if lacking else ""
 
     def has(self, file: PublishedFile) -> bool:
-        """Whether it was found to be genuine, and is still the same."""
+        """Whether the file was found to be genuine and has not changed since."""
         signature = _signature(file.path)
         return signature is not None and self._genuine.get(file.path) == signature
 
     def arrived(self, file: PublishedFile) -> int:
-        """Bytes of it that are there, a wrong file left out."""
+        """Bytes of the file that are present. A wrong file counts as 0."""
         if self.has(file):
             return file.size
         part = _signature(file.part)
@@ -121,19 +121,19 @@ class LocalFiles:
 
     @property
     def all_arrived(self) -> int:
-        """Bytes of all its files."""
+        """Bytes of all its files that are present."""
         return sum(self.arrived(file) for file in self._wanted.files)
 
 
 def state_of(wanted: ModelFiles) -> DownloadState:
-    """How it stands with that now, for who neither fetches nor waits."""
+    """The present state of these files, for code that neither downloads nor waits."""
     local = LocalFiles(wanted)
     missing = local.lacking()
     return replace(DownloadState(wanted.use, wanted.model, missing, size=wanted.size), arrived=local.all_arrived)
 
 
 def all_files(settings: Settings) -> list[ModelFiles]:
-    """What the settings ask for; a face model where no other server is named, and InsightFace is here.
+    """The files for these settings. Those of a face model only without other server, and if InsightFace is installed.
 
     Raises:
         WeightsError: a model is unknown.
@@ -145,7 +145,7 @@ def all_files(settings: Settings) -> list[ModelFiles]:
 
 
 def clip_files(settings: Settings, model: str) -> ModelFiles:
-    """What that CLIP model needs. Raises WeightsError: it is unknown."""
+    """The files of that CLIP model. Raises WeightsError: it is unknown."""
     if model.endswith(".pt"):
         path = Path(model)
         return ModelFiles("clip", path.stem, own=(path, path.with_suffix(".json")))
@@ -153,7 +153,7 @@ def clip_files(settings: Settings, model: str) -> ModelFiles:
 
 
 def face_files(settings: Settings) -> ModelFiles:
-    """What FACE_MODEL needs. Raises WeightsError: it is unknown."""
+    """The files of FACE_MODEL. Raises WeightsError: it is unknown."""
     model = settings.face_model
     return ModelFiles("faces", model, face_weights.published(model, settings.face_download_root, _sources(settings)))
 
@@ -164,7 +164,7 @@ def _sources(settings: Settings) -> Sequence[Source]:
 
 
 def _why_not(path: Path) -> str:
-    """Why a file cannot be looked at: its folder may belong to somebody else."""
+    """Why we cannot look at a file: its folder may belong to another user."""
     trouble = _trouble(path)
     if trouble is None or isinstance(trouble, FileNotFoundError):
         return "is missing"
@@ -172,7 +172,7 @@ def _why_not(path: Path) -> str:
 
 
 def is_closed(wanted: ModelFiles) -> bool:
-    """Whether its folder exists and may not be looked into: then no file comes by itself."""
+    """Whether its folder exists but we may not look into it. Then no file can be downloaded."""
     return any(not isinstance(error, FileNotFoundError) for file in wanted.files if (error := _trouble(file.path)))
 
 

@@ -1,26 +1,26 @@
-"""What the stored name of a CLIP model tells of it, where the model itself is not at hand."""
+"""What the stored name of a CLIP model says about it, without the model itself."""
 
 _DEMO = " (demo)"
 
 
 def name_of(label: str, sha256: str, *, demo: bool) -> str:
-    """The identity of these very weights, as it is stored with what they computed.
+    """The identity of exactly these weights, as stored with their results.
 
     Args:
-        label: what people call the model.
+        label: the model's name for people.
         sha256: of its file.
-        demo: whether it is no model for a library of photographs.
+        demo: whether it is a model for the demo, not for a library of photographs.
     """
     return f"cn-clip {label} {sha256[:12]}{_DEMO if demo else ''}"
 
 
 def is_demo(name: str | None) -> bool:
-    """Whether a model of that name is no model for a library of photographs."""
+    """Whether a model of that name is for the demo, not for a library of photographs."""
     return name is not None and name.endswith(_DEMO)
 
 
 def advice(name: str | None) -> str | None:
-    """What to do about a model of that name, in a sentence; None where it is well."""
+    """What to do about a model of that name, in a sentence. None where it needs nothing."""
     if not is_demo(name):
         return None
     return (

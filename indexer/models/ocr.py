@@ -26,33 +26,34 @@ _MULTIPLE = 32
 """The detection network halves its picture five times, so its sides are multiples of this."""
 
 _LONE = 0.4
-"""How far of the way from the least score to 1 a lone character must be: no other confirms it, and shapes resemble it.
+"""How far from the least score to 1 the score of a lone character must be: no neighbour confirms it.
 
-Real ones scored more with either engine, squares and lights out of focus less, but for frames that are a 口.
+Shapes look like characters. Real lone characters scored higher with both engines, squares and blurred lights lower.
+The exception are frames, which look like 口.
 """
 
 _COMPACT = 2
-"""A lone box no longer than so many times its width may be a plate around its text."""
+"""A lone box at most so many times as long as wide may be a plate around its text."""
 
 _CLOSE_SIDE = 320
-"""Long side to look closer at, in pixels: a sixth of what a picture of 4:3 takes at 960."""
+"""Long side in pixels for a closer look: a sixth of the area that a 4:3 picture has at 960."""
 
 _MAGNIFIED = 2
-"""How many times a small place may be enlarged for that: there is nothing more to see."""
+"""How much a small place may be enlarged for a closer look: more shows nothing new."""
 
 _SMALLER = 0.6
-"""Of a plate's area, what its text takes at most: boxes of the same text found twice differ less."""
+"""The largest part of a plate's area that its text takes. Two boxes of the same text differ less than that."""
 
 _CLEARLY = 0.1
-"""How much better a line's text scores upside down where that is how it was meant: else it may be both, as 909 is."""
+"""How much higher a line must score upside down to be taken so. Some lines can be read both ways, such as 909."""
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of text.
 
-    `corners` are x1, y1 .. x4, y4 in 0..1 of the picture's width and height, clockwise from the top left of the box as
-    it lies in the picture (also where the text in it is turned); the scores are 0..1.
+    `corners` are x1, y1 .. x4, y4 in 0..1 of the picture's width and height, clockwise from the top left of the box in
+    the picture, even where the text in it is turned. The scores are 0..1.
     """
 
     text: str
@@ -63,7 +64,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Detection:
-    """The boxes of one picture from top to bottom, each with its crop, turned upright: all that recognition needs.
+    """The boxes of one picture from top to bottom, each with its upright crop: the input of `recognise`.
 
     `size` is the picture's (width, height).
     """
@@ -86,7 +87,7 @@ class _Box(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What one way of reading a line gave, and that way's `quarters`."""
+    """The result of one way of reading a line, and that way's `quarters`."""
 
     text: str
     score: float
@@ -96,12 +97,12 @@ class _Reading(NamedTuple):
 class Ocr:
     """A loaded OCR engine, as `load_ocr` returns it.
 
-    Every method may be called from any thread at any time, also the same one from several: nothing is kept between
-    calls, and ONNX Runtime takes concurrent runs. With `threads=1` each call keeps exactly one processor busy, which is
-    the fastest way to use several: one `Ocr`, as many calling threads as processors.
+    Every method may be called from several threads at once: no state is kept between calls, and ONNX Runtime allows
+    concurrent runs. With `threads=1` each call keeps exactly one processor busy. Many calling threads with one `Ocr`
+    are the fastest way to use several processors.
 
     Attributes:
-        name: engine, package version, model files and every setting that changes the result; stored with results.
+        name: engine, package version, model files and every setting that changes the result. Stored with results.
         alphabet: the characters that it can write.
     """
 
@@ -114,7 +115,7 @@ class Ocr:
         self._detect_side = detect_side
 
     def detect(self, picture: Picture) -> Detection:
-        """Find the lines of one picture on a reduced copy, and cut them out of the full one."""
+        """Find the lines of one picture on a reduced copy, and cut them out of the full picture."""
         found = self._boxes(picture.rgb, _detection_size(picture.width, picture.height, self._detect_side))
         kept = [box for box in found if box.score >= self._min_box_score]
         if found and len(kept) <= 1:
@@ -128,30 +129,30 @@ class Ocr:
         )
 
     def recognise(self, detections: Sequence[Detection]) -> list[list[Line]]:
-        """Read the lines of several pictures at once: one list a picture, in the order in which they are read.
+        """Read the lines of several pictures at once: one list for each picture, in reading order.
 
-        All crops go to the engine together, which sorts them by shape: on a GPU in batches with little padding, on a
-        processor one by one without any, which is faster there.
+        All crops go to the engine together. On a GPU it sorts them by shape into batches with little padding. On a
+        processor it reads them one by one without padding, which is faster there.
         """
         readings = iter(self._read_crops([crop for detection in detections for crop in detection.crops]))
         return [self._lines(detection, readings) for detection in detections]
 
     def read(self, pictures: Sequence[Picture]) -> list[list[Line]]:
-        """`detect` and `recognise` in one: one list of lines a picture."""
+        """`detect` and `recognise` together: one list of lines for each picture."""
         return self.recognise([self.detect(picture) for picture in pictures])
 
     def _boxes(self, rgb: np.ndarray, size: tuple[int, int]) -> list[_Box]:
-        """The boxes of a picture, found in a copy of that (width, height); unlikely ones too."""
+        """The boxes of a picture, found on a copy of that (width, height). Unlikely boxes are included."""
         copy = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
         height, width = rgb.shape[:2]
         boxes, scores = self._engine.boxes(copy, (height, width))
         return [_Box(from_top_left(box), float(score)) for box, score in zip(boxes, scores, strict=True)]
 
     def _looked_closer(self, picture: Picture, lone: _Box) -> list[_Box]:
-        """What to read instead of a picture's only box, or of its likeliest one where none is likely.
+        """What to read instead of a picture's only box, or instead of its likeliest box where none is likely.
 
-        A character on a plate is a shape in a frame: which of them is boxed, or whether any is, depends on the size of
-        the copy. So look at that place alone, in another size; pictures with more text, or none, are spared.
+        A character on a plate is a shape in a frame. The size of the copy decides which of them gets a box, if any. So
+        look at that place alone, in another size. Pictures with more text or with none do not need this.
         """
         likely = [lone] if lone.score >= self._min_box_score else []
         sides = np.ptp(lone.corners, axis=0)
@@ -175,7 +176,7 @@ class Ocr:
         return inner or likely
 
     def _lines(self, detection: Detection, readings: Iterator[_Reading]) -> list[Line]:
-        """One picture's lines worth keeping, in the order of the way the page lies."""
+        """The lines of one picture that are worth keeping, in the reading order of the page."""
         kept = []
         lying: Counter[int] = Counter()
         for corners, box_score, reading in zip(
@@ -194,21 +195,21 @@ class Ocr:
         return self._min_text_score + lone
 
     def _order(self, boxes: Sequence[np.ndarray] | np.ndarray) -> list[int]:
-        """The places of `boxes`, (4, 2) from the top left, in the engine's reading order."""
+        """The indices of `boxes`, (4, 2) from the top left, in the engine's reading order."""
         if not len(boxes):
             return []
-        # The engine gives boxes for boxes: let each one's place travel as its fifth corner.
+        # The engine returns sorted boxes, not indices. So each box carries its index as a fifth corner.
         tagged = np.array([np.vstack([box, (place, place)]) for place, box in enumerate(boxes)])
         return [int(row[4, 0]) for row in self._engine.reading_order(tagged)]
 
     def _read_crops(self, crops: Sequence[LineCrop]) -> list[_Reading]:
         best = self._readings([crop.first_way() for crop in crops])
-        # What was turned on little evidence must be clearly better so: an upright reading has the odds for it.
+        # A line that was turned without much evidence must score clearly higher than upright: most lines are upright.
         upright = [(index, way) for index, crop in enumerate(crops) if (way := crop.upright())]
         for (index, _), reading in zip(upright, self._readings([way for _, way in upright]), strict=True):
             if reading.score >= max(self._min_text_score, best[index].score - _CLEARLY):
                 best[index] = reading
-        # A line that would be dropped gets another look, the other ways it may have been meant.
+        # A line with too low a score is read again in the other ways that are possible.
         again = [
             (index, way)
             for index, crop in enumerate(crops)
@@ -231,20 +232,20 @@ class Ocr:
 
 
 def _joined(parts: Sequence[tuple[str, float]]) -> tuple[str, float]:
-    """One line's text from those of its pieces, and its score: the mean over its characters, as of a single piece."""
+    """The text of a line from those of its pieces. Its score is the mean over all characters, as for a single piece."""
     if len(parts) == 1:
         return _clean(parts[0][0]), float(parts[0][1])
     cleaned = [(text, float(score)) for raw, score in parts if (text := _clean(raw))]
-    # Between words of letters the cut was at a space, which neither piece has.
+    # Between words in letters the cut was at a space, which is in neither piece.
     joined = _WORDS_MEET.sub(" ", "\0".join(text for text, _ in cleaned)).replace("\0", "")
     return joined, sum(len(text) * score for text, score in cleaned) / max(1, sum(len(text) for text, _ in cleaned))
 
 
 def _detection_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """(width, height) to detect on: reduced to a long side of `side`, but the short one to no less than 2/3 of that.
+    """The (width, height) for detection: the long side is reduced to `side`, but the short side to at least 2/3 of it.
 
-    Otherwise the text of a long screenshot or a panorama, whose short side is all it has, would become too small. The
-    area stays within 2.5 squares of `side`, which at 960 takes some 400 MB to search.
+    Otherwise the text of a long screenshot or a panorama would become too small. The area is at most 2.5 times
+    `side` squared. At 960 the detection then takes about 400 MB.
     """
     long, short = max(width, height), min(width, height)
     scale = min(1.0, max(side / long, side * 2 / 3 / short), side * math.sqrt(2.5 / (long * short)))
@@ -266,7 +267,7 @@ def _clean(text: str) -> str:
 
 
 def ocr_name(engine: EngineName, *, min_box_score: float, min_text_score: float, detect_side: int) -> str:
-    """What `load_ocr` would call itself, without loading anything. Raises as `load_ocr`."""
+    """The name that `load_ocr` would give, without loading anything. Raises as `load_ocr`."""
     return _name(engine_name(engine), min_box_score, min_text_score, detect_side)
 
 
@@ -283,21 +284,21 @@ def load_ocr(
     min_text_score: float = 0.8,
     detect_side: int = 960,
 ) -> Ocr:
-    """Load an OCR engine; its models are part of the installed package, nothing is downloaded.
+    """Load an OCR engine. Its models are part of the installed package, nothing is downloaded.
 
     Args:
         engine: `rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4).
         device: `cpu`, or `cuda` where ONNX Runtime has it (otherwise a warning, and the CPU).
-        threads: processors that one call may use; best 1, with several calling threads.
-        min_box_score: least certainty, 0..1, that a box holds text.
-        min_text_score: least certainty, 0..1, of a line's text, as the mean over its characters.
-        detect_side: long side, in pixels, of the reduced picture that boxes are looked for in.
+        threads: processors that one call may use. 1 is best, with several calling threads.
+        min_box_score: the least score, 0..1, of a box.
+        min_text_score: the least score, 0..1, of a line's text, the mean over its characters.
+        detect_side: long side, in pixels, of the reduced picture in which boxes are detected.
 
     Raises:
         WeightsError: the package or one of its model files is missing.
         ValueError: an argument is out of range.
     """
     if detect_side < _MULTIPLE or not math.isfinite(min_box_score + min_text_score):
-        raise ValueError(f"detect_side must be at least {_MULTIPLE}, the scores numbers")
+        raise ValueError(f"detect_side must be at least {_MULTIPLE}, and the scores must be numbers")
     opened = open_engine(engine, device=device, threads=threads)
     return Ocr(opened, min_box_score=min_box_score, min_text_score=min_text_score, detect_side=detect_side)

@@ -1,4 +1,4 @@
-"""Cutting lines out of a picture and turning them the right way round, so that a recogniser can read them."""
+"""Cuts lines out of a picture and turns them upright, so that a recogniser can read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ import numpy as np
 from indexer.models.ocr_engines import Engine
 
 _LONG = 1.5
-"""A box this much longer than wide shows which way its text runs; engines lay down tall ones from here on."""
+"""In a box so many times as long as wide the direction of the text is clear. Engines turn tall ones by 90 degrees."""
 
 _SURE = 0.005
-"""How far from 0 or 1 the classifier may be for its word to be final: below that it errs on short lines and digits."""
+"""The classifier is sure within this distance from 0 or 1. Otherwise it is often wrong on short lines and digits."""
 
 _BACKED = 3
-"""So many sure lines that run one way are a page that lies so; fewer may be numbers, which the classifier errs on."""
+"""So many sure lines in one direction show the direction of the page. Fewer may be numbers, on which it errs."""
 
 _GLYPH = 2.5
-"""A tall box may hold a single upright character, such as 1 or 2, while it is no more times as high as wide."""
+"""A tall box up to so many times as high as wide may hold a single upright character, such as 1 or 2."""
 
 _LONGEST = 32_000
-"""Pixels of a side that OpenCV can straighten: it takes up to 32,766."""
+"""The longest side in pixels of a picture that OpenCV can straighten. Its limit is 32,766."""
 
 _AT_ONCE = 64
-"""How many times as long as high a line is read in one piece: memory grows with the length, to gigabytes at 600."""
+"""How many times as long as high a line may be to be read in one piece. At 600 times memory reaches gigabytes."""
 
 
 class Way(NamedTuple):
@@ -34,8 +34,8 @@ class Way(NamedTuple):
 
     Attributes:
         pixels: (height, width, 3) uint8 in BGR.
-        quarters: counter-clockwise quarter turns of the picture that bring it upright if this way is right. A column
-            of characters counts as 1: laid down so, a page of columns has them in their order, from right to left.
+        quarters: counter-clockwise quarter turns that make the picture upright if this way is right. A column of
+            characters counts as 1: turned so, the columns of a page are in their order, from right to left.
     """
 
     pixels: np.ndarray
@@ -44,14 +44,14 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class LineCrop:
-    """One line's pixels, (height, width, 3) uint8 in BGR, as it should be read.
+    """The pixels of one line, (height, width, 3) uint8 in BGR, turned as it is probably read.
 
     Attributes:
         pixels: the straightened line.
-        tall: it stands upright in the picture and was laid down: text turned by 90 degrees, or written downwards.
+        tall: the box is tall, so the line was turned by 90 degrees. Its text is turned, or written downwards.
         turned: it was turned by 180 degrees after that.
-        sure: the classifier had no doubt about that.
-        backed: enough lines of the picture were laid down or turned with it.
+        sure: the classifier was sure about that.
+        backed: enough other lines of the picture were turned in the same way.
     """
 
     pixels: np.ndarray
@@ -61,13 +61,13 @@ class LineCrop:
     backed: bool
 
     def first_way(self) -> Way:
-        """As it should be read."""
+        """As it is probably read."""
         return Way(self.pixels, self.tall + 2 * self.turned)
 
     def upright(self) -> Way | None:
-        """As it stands in the picture, where it was turned on little evidence.
+        """As it is in the picture, if it was turned without much evidence.
 
-        A number such as 909 reads as well upside down, and pictures seldom are; a 2 that is laid down reads as 日.
+        A number such as 909 can be read upside down, too, but pictures seldom are. A turned 2 looks like 日.
         """
         if self.backed or not (self.tall or self.turned):
             return None
@@ -76,7 +76,7 @@ class LineCrop:
         return Way(_rotate(self.pixels, 4 - self.tall - 2 * self.turned), 0)
 
     def other_ways(self) -> list[Way]:
-        """The same line read in other ways that are possible, the likeliest first."""
+        """The other ways in which the line can be read, the likeliest first."""
         ways = []
         if not self.sure:
             ways.append(Way(_rotate(self.pixels, 2), self.tall + 2 * (not self.turned)))
@@ -88,9 +88,9 @@ class LineCrop:
 def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[LineCrop]:
     """The lines in `boxes`, (4, 2) corners clockwise from the top left, each turned upright.
 
-    The engine lays tall boxes down, its classifier says which ones then stand on their head. What a single box leaves
-    open, a square one's direction or a doubtful classifier, the other boxes of the picture decide: lines of one page
-    run the same way.
+    The engine turns tall boxes by 90 degrees, and its classifier says which lines are then upside down. Where one box
+    is not clear (it is square, or the classifier is not sure), the other boxes of the picture decide: the lines of one
+    page have the same direction.
     """
     if not boxes:
         return []
@@ -122,7 +122,7 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Li
 
 
 def pieces(line: np.ndarray) -> list[np.ndarray]:
-    """A line's pixels in pieces short enough to be read at once, cut where there is least ink."""
+    """A line's pixels in pieces short enough for the recogniser, cut where there is least ink."""
     height, width = line.shape[:2]
     longest = height * _AT_ONCE
     if width <= longest:
@@ -136,20 +136,20 @@ def pieces(line: np.ndarray) -> list[np.ndarray]:
 
 
 def from_top_left(box: np.ndarray) -> np.ndarray:
-    """The same four corners, (4, 2) and clockwise, from the top left as the box lies in the picture.
+    """The same four corners, (4, 2) and clockwise, starting at the top left of the box in the picture.
 
-    The engines take the two leftmost corners for the left side; in a leaning column those are its top or its bottom.
+    The engines take the two leftmost corners for the left side. In a leaning column these are its top or its bottom.
     """
     middle = box - box.mean(axis=0)
     box = box[np.argsort(np.arctan2(middle[:, 1], middle[:, 0]), kind="stable")]
     sides = np.roll(box, -1, axis=0) - box
-    along = sides - np.roll(sides, -2, axis=0)  # of each side and the one opposite: which way it runs
+    along = sides - np.roll(sides, -2, axis=0)  # the direction of each side and its opposite
     first = int(np.argmax(along[:, 0] / np.maximum(np.linalg.norm(along, axis=1), 1e-6)))
     return np.roll(box, -first, axis=0)
 
 
 def turned_page(boxes: np.ndarray, size: tuple[int, int], quarters: int) -> np.ndarray:
-    """Where `boxes`, (n, 4, 2), lie when the picture of that (width, height) is turned counter-clockwise."""
+    """Where `boxes`, (n, 4, 2), are after the picture of that (width, height) is turned counter-clockwise."""
     width, height = size
     for _ in range(quarters):
         boxes = np.stack([boxes[:, :, 1], width - boxes[:, :, 0]], axis=2)
@@ -158,7 +158,7 @@ def turned_page(boxes: np.ndarray, size: tuple[int, int], quarters: int) -> np.n
 
 
 def _straightened(engine: Engine, rgb: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """`engine.crop` of the surroundings of the box alone: OpenCV takes no larger picture, nor so long a line."""
+    """`engine.crop` on the part of the picture around the box: OpenCV limits the size of pictures and of lines."""
     margin = 4  # the interpolation looks two pixels beyond the box
     left, top = (max(0, int(low) - margin) for low in box.min(axis=0))
     right, bottom = (int(high) + margin for high in box.max(axis=0))
@@ -172,7 +172,7 @@ def _straightened(engine: Engine, rgb: np.ndarray, box: np.ndarray) -> np.ndarra
 
 
 def _width(box: np.ndarray) -> int:
-    """In whole pixels, as the engines count them."""
+    """The width in whole pixels, counted as the engines do."""
     return int(max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3])))
 
 
@@ -181,12 +181,12 @@ def _height(box: np.ndarray) -> int:
 
 
 def _rotate(pixels: np.ndarray, quarters: int) -> np.ndarray:
-    """Turned counter-clockwise by so many quarters."""
+    """Turned counter-clockwise by so many quarter turns."""
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
 def _stacked(column: np.ndarray) -> np.ndarray:
-    """A column of characters written downwards, as a row: cut into squares and put side by side."""
+    """A column of characters written downwards, as a row: it is cut into squares, put side by side."""
     height, width = column.shape[:2]
     count = max(1, round(height / width))
     edges = np.linspace(0, height, count + 1).astype(int)

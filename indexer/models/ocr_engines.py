@@ -1,4 +1,4 @@
-"""The two RapidOCR packages behind one face: boxes in a picture, lines standing on their head, a line's text."""
+"""The two RapidOCR packages behind one interface: boxes in a picture, upside-down lines, a line's text."""
 
 import hashlib
 import importlib.util
@@ -23,28 +23,28 @@ _MODELS: dict[EngineName, tuple[str, str, str]] = {
 """Detector, classifier and recogniser of each package, by the names of their files."""
 
 _LEAST_BOX_SCORE = 0.35
-"""Of the boxes that engines tell of: where they are in doubt, a second look can tell."""
+"""The lowest score of boxes that engines return. Where a box is doubtful, a closer look may decide."""
 
 _LINES_AT_ONCE = 16
-"""Lines in one call of the classifier and the recogniser on a GPU, where a call costs the same with fewer."""
+"""Lines in one call of the classifier and the recogniser on a GPU. There a call with fewer takes as long."""
 
 
 @dataclass(frozen=True)
 class Engine:
     """One package's models with its own processing before and after them.
 
-    All pictures are (height, width, 3) uint8 in BGR order, as the models were trained. The callables keep their state
-    in local variables and ONNX Runtime sessions take concurrent runs, so any thread may call them at any time.
+    All pictures are (height, width, 3) uint8 in BGR order, as in the models' training. Any thread may call these
+    functions at any time: they keep their state in local variables, and ONNX Runtime allows concurrent runs.
 
     Attributes:
-        name: package, version and model files: what decides the result.
-        boxes: from a picture whose sides are multiples of 32 and the (height, width) to report in, to (n, 4, 2) float32
-            corners, clockwise from the top left, and (n,) float32 scores of at least 0.35.
-        reading_order: boxes in, boxes out, top to bottom and left to right; rows after the four corners go along.
-        crop: the straightened picture of one box; a tall one (height >= 1.5 width) is laid down counter-clockwise.
-        upside_down: for each crop, the probability that it stands on its head.
+        name: package, version and model files: all that decides the result.
+        boxes: takes a picture whose sides are multiples of 32, and the (height, width) to scale the corners to. Returns
+            (n, 4, 2) float32 corners, clockwise from the top left, and (n,) float32 scores of at least 0.35.
+        reading_order: sorts boxes, top to bottom and left to right. Rows after the four corners stay with their box.
+        crop: the straightened picture of one box. A tall one (height >= 1.5 width) is turned counter-clockwise.
+        upside_down: for each crop, the probability that it is upside down.
         texts: for each crop, its text and score.
-        alphabet: the characters that `texts` can write.
+        alphabet: the characters that `texts` can return.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Engine:
 
 
 def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
-    """Load a package's models from its own wheel; nothing is ever downloaded.
+    """Load a package's models from its own wheel. Nothing is downloaded.
 
     Raises:
         WeightsError: the wheel lacks a model file.
@@ -69,12 +69,12 @@ def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
 
 
 def engine_name(engine: EngineName) -> str:
-    """What `open_engine` would call it, without loading it. Raises as `open_engine`."""
+    """The name that `open_engine` would give, without loading it. Raises as `open_engine`."""
     return _name(engine, _files(engine))
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:
-    """Why that engine cannot run on a GPU here; empty where it can. Raises as `open_engine`."""
+    """Why that engine cannot run on a GPU here. Empty where it can. Raises as `open_engine`."""
     return gpu_trouble(_files(engine)[1])
 
 
@@ -89,12 +89,12 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
     from rapidocr.utils.parse_parameters import ParseParams
     from rapidocr.utils.process_img import get_rotate_crop_image
 
-    logging.getLogger("RapidOCR").setLevel(logging.ERROR)  # importing it set INFO
+    logging.getLogger("RapidOCR").setLevel(logging.ERROR)  # its import has set INFO
     config = ParseParams.load(DEFAULT_CFG_PATH)
 
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
         session = open_session(file, device=device, threads=threads, shape=shape)
-        # Given a session the package opens none of its own, and neither looks for nor downloads a model file.
+        # Given a session, the package opens none itself, and neither searches for a model file nor downloads one.
         return kind(OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True}))
 
     detector = part(TextDetector, config.Det, files[0], _detector_shape)
@@ -103,8 +103,8 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
     if device == "cuda":
         classifier.cls_batch_num = recogniser.rec_batch_num = _LINES_AT_ONCE
     else:
-        # On a processor a batch gains nothing, and pads every line to the widest. Nor does PP-OCRv6 need short lines
-        # padded to 320 columns: with 160 it reads the same ones in half the time (PP-OCRv4 loses some).
+        # On a processor a batch gains nothing, and every line is padded to the widest. PP-OCRv6 does not need short
+        # lines padded to 320 columns: with 160 it reads the same in half the time (PP-OCRv4 then loses some).
         recogniser.rec_batch_num, recogniser.rec_image_shape = 1, [3, 48, 160]
 
     def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
@@ -136,7 +136,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> E
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
         made = kind({**section, "model_path": str(file), "intra_op_num_threads": 1, "inter_op_num_threads": 1})
         holder = made.session if kind is TextRecognizer else made.infer
-        # It takes none from outside.
+        # This package accepts no session from outside.
         holder.session = open_session(file, device=device, threads=threads, shape=shape)
         return made
 
@@ -151,7 +151,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> E
     found = _boxes(detector, DetPreProcess, lambda batch: detector.infer(batch)[0])
 
     def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        # The package's filter drops boxes without their scores; asked one by one it cannot mix them up.
+        # The package's filter drops boxes but not their scores. Called for one box at a time it cannot mix them up.
         pairs = zip(*found(picture, shape), strict=True)
         kept = [(box, score) for raw, score in pairs for box in detector.filter_tag_det_res(raw[None], shape)]
         return _arrays([box for box, _ in kept], [score for _, score in kept])
@@ -171,18 +171,18 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> E
 
 
 def _detector_shape(shape: Shape) -> Shape:
-    """(1, 3, height, width) of few kinds: previews of one camera have the same size, screenshots and crops any."""
+    """The shape to pad to, (1, 3, height, width). Few shapes: previews of a camera are equal, others have any size."""
     one, channels, height, width = shape
     return one, channels, _up(height, 160), _up(width, 160)
 
 
 def _classifier_shape(shape: Shape) -> Shape:
-    """(n, 3, 48, 192), whose n alone differs."""
+    """The shape to pad to, (n, 3, 48, 192). Only n differs."""
     return _LINES_AT_ONCE, *shape[1:]
 
 
 def _recogniser_shape(shape: Shape) -> Shape:
-    """(n, 3, 48, width): wider ones in coarser steps, and fewer at once, so that memory stays bounded."""
+    """The shape to pad to, (n, 3, 48, width). Wider lines in larger steps, and fewer at once, to limit memory."""
     _, channels, height, width = shape
     step = 160
     while width > 4 * step:
@@ -200,11 +200,11 @@ def _boxes(
     preprocess: type[Any],
     run: Callable[[np.ndarray], np.ndarray],
 ) -> Callable[[np.ndarray, tuple[int, int]], tuple[np.ndarray, np.ndarray]]:
-    """Detection as both packages do it, except that the caller has chosen the size, and chooses the boxes."""
+    """Detection as in both packages, but the caller chooses the size and the boxes."""
     detector.postprocess_op.box_thresh = _LEAST_BOX_SCORE
 
     def boxes(picture: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        # "max" with the picture's own side: the package's resize to multiples of 32 finds nothing left to do.
+        # "max" with the picture's own side: the package's resize to multiples of 32 then has nothing to do.
         prepare = preprocess(max(picture.shape[:2]), "max", detector.mean, detector.std)
         return _arrays(*detector.postprocess_op(run(prepare(picture)), shape))
 
@@ -219,7 +219,7 @@ def _upside_down(
     classifier: Any,
     run: Callable[[np.ndarray], np.ndarray],
 ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
-    """Both packages' classifier, asked for the probability; called as a whole it copies and turns every crop."""
+    """Both packages' classifier, but it returns the probability. Called as a whole it copies and turns every crop."""
 
     def upside_down(crops: Sequence[np.ndarray]) -> np.ndarray:
         at_once = classifier.cls_batch_num
@@ -233,7 +233,7 @@ def _upside_down(
 
 
 def _files(engine: EngineName) -> list[Path]:
-    """The model files inside an installed package: detector, classifier and recogniser."""
+    """The model files in an installed package: detector, classifier and recogniser."""
     if engine not in _MODELS:
         raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
     spec = importlib.util.find_spec(engine.replace("-", "_"))

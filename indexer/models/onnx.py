@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, set up once and the same way for every model."""
+"""ONNX Runtime sessions, with the same options for every model."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ Providers = Sequence[str | tuple[str, dict[str, str]]]
 
 _CPU: Providers = ["CPUExecutionProvider"]
 _CUDA = "CUDAExecutionProvider"
-# DEFAULT has no algorithm for some convolutions of PP-OCR and takes 20 times as long; EXHAUSTIVE plans even longer.
+# DEFAULT has no algorithm for some convolutions of PP-OCR and takes 20 times as long. EXHAUSTIVE plans even longer.
 _GPU: Providers = [
     (_CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}),
     *_CPU,
 ]
 KEPT = 16
-"""Shapes of one model that are kept ready: more than the photos of a library commonly have."""
+"""Shapes of one model for which a session is kept: more than the photos of a library usually have."""
 
 
 def open_session(
@@ -33,40 +33,41 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """A session whose `run` may be called from several threads at once.
 
-    With `threads=1` a run uses the calling thread and no other, so that the caller's own threads decide how many
-    processors are busy.
+    With `threads=1` a run uses only the calling thread. So the caller's threads decide how many processors are busy.
 
     Args:
         path: the model's file.
-        device: `cpu`, or `cuda` where `usable_device` says so; torch, which brings CUDA's libraries, is imported then.
-        threads: of one run, on a processor.
-        shape: for `cuda`, see `FixedShapes`; None where the shape of the input never changes.
+        device: `cpu`, or `cuda` where `usable_device` says so. For `cuda` torch is imported: it has CUDA's libraries.
+        threads: threads of one run, on a processor.
+        shape: for `cuda`, see `FixedShapes`. None where the shape of the input never changes.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Waiting threads would otherwise spin, and take the processors from the session that has work.
+    # Otherwise waiting threads spin, and take the processors from the session that has work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena saves a seventh of the time (fresh pages for every run otherwise) and peaks lower than malloc does. A
-    # plan per shape would save little more, for memory that grows with every new shape.
+    # The arena saves a seventh of the time, because runs need no new pages, and its peak is lower than malloc's. A plan
+    # for each shape would save little more, and its memory would grow with every new shape.
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False
     if device == "cuda" and shape is not None:
         run_options = onnxruntime.RunOptions()
-        # Or each shape would keep as much memory as it ever took.
+        # Otherwise each shape would keep the most memory that it ever used.
         run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "gpu:0")
         return FixedShapes(path, options, _GPU, shape, run_options)
     return onnxruntime.InferenceSession(str(path), options, providers=_GPU if device == "cuda" else _CPU)
 
 
 def gpu_trouble(model: Path) -> str:
-    """Why this ONNX Runtime cannot run `model` on a GPU; empty where it can."""
+    """Why this ONNX Runtime cannot run `model` on a GPU. Empty where it can."""
     available = onnxruntime.get_available_providers()
     if _CUDA not in available:
         return f"this ONNX Runtime has no CUDA (only {', '.join(available)}); replace onnxruntime by onnxruntime-gpu"
-    if _CUDA not in open_session(model, device="cuda").get_providers():  # it has told standard error more
+    if (
+        _CUDA not in open_session(model, device="cuda").get_providers()
+    ):  # ONNX Runtime has written details to standard error
         return (
             f"onnxruntime-gpu {onnxruntime.__version__} finds no CUDA and cuDNN of the versions that it was built for"
         )
@@ -74,7 +75,7 @@ def gpu_trouble(model: Path) -> str:
 
 
 def usable_device(device: str, model: Path) -> str:
-    """`device`, or, with a warning that says why, `cpu` where `model` cannot be run on a GPU."""
+    """`device`, or `cpu` where `model` cannot run on a GPU, with a warning that says why."""
     if device == "cuda" and (trouble := gpu_trouble(model)):
         log.warning("models run on the CPU: %s", trouble)
         return "cpu"
@@ -82,22 +83,22 @@ def usable_device(device: str, model: Path) -> str:
 
 
 class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
-    """A model on a GPU, whose every session only ever sees one shape.
+    """A model on a GPU with several sessions, each for inputs of one shape.
 
-    cuDNN plans each convolution anew whenever the shape of a session's input changes: on an H100 half a second for
-    PP-OCRv6's detector and two for its recogniser, whose run takes 4 and 7 ms. So inputs are padded with zeros to one
-    of few shapes, and each of those, the 16 used last, has a session.
+    cuDNN plans each convolution again whenever the shape of a session's input changes. On an H100 that takes half a
+    second for PP-OCRv6's detector and two for its recogniser, whose runs take 4 and 7 ms. So inputs are padded with
+    zeros to one of a few shapes, and each of the 16 shapes used last has a session.
 
-    It stands for a model of one input, and outputs that begin with the batch; those of four dimensions are maps as
-    large as the input. What padding adds to them is cut off. All runs are those of one thread, for each thread that
-    runs a session costs the GPU some 35 MB; one after the other is what the GPU does anyway.
+    The model must have one input, and outputs whose first dimension is the batch. Outputs of four dimensions are maps
+    as large as the input. What padding adds to outputs is cut off. One thread does all runs, because each thread that
+    runs a session takes about 35 MB of the GPU, and the GPU does one run after the other anyway.
 
     Args:
         path: the model's file.
         options: of the sessions.
         providers: where they run.
-        shape: from the shape of an input to the one it is padded to, at least as large except in the first dimension,
-            the batch: one that is longer is run in parts.
+        shape: from the shape of an input to the shape that it is padded to. No dimension may be smaller, except the
+            first, the batch: a longer batch is run in parts.
         run_options: of every run.
     """
 
@@ -109,17 +110,17 @@ class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxru
         shape: Callable[[Shape], Shape],
         run_options: onnxruntime.RunOptions | None = None,
     ) -> None:
-        super().__init__(str(path), options, providers=_CPU)  # tells others of the model, and runs nothing
+        super().__init__(str(path), options, providers=_CPU)  # only describes the model, and runs nothing
         self._open = partial(onnxruntime.InferenceSession, str(path), options, providers=providers)
         self._shape = shape
         self._run_options = run_options
-        self._sessions: dict[Shape, onnxruntime.InferenceSession] = {}  # the one used last at the end
+        self._sessions: dict[Shape, onnxruntime.InferenceSession] = {}  # the one used last is at the end
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu")
 
     def run(
         self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array], run_options: object = None
     ) -> list[Array]:
-        """As ONNX Runtime's."""
+        """As in ONNX Runtime."""
         ((name, values),) = input_feed.items()
         shape = self._shape(values.shape)
         parts = [
@@ -139,9 +140,9 @@ class FixedShapes(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxru
         outputs: list[Array]
         try:
             outputs = self._session(shape).run(output_names, feed, self._run_options)
-        except Exception:  # of memory, most likely, which is held for other shapes, or by torch for its next batch
+        except Exception:  # probably no memory: other shapes hold it, or torch for its next batch
             self._sessions.clear()
-            import torch  # takes seconds, but is there already, where there is a GPU
+            import torch  # takes seconds, but with a GPU it was imported before
 
             torch.cuda.empty_cache()
             outputs = self._session(shape).run(output_names, feed, self._run_options)

@@ -1,4 +1,4 @@
-"""Opens each model in the process that is its own; `Host` calls these there, so their arguments can be pickled."""
+"""Opens each model, in the process of the model. `Host` sends these objects there, so they can be pickled."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:  # they take seconds to import: only the child needs them
     from indexer.images import Picture
     from indexer.models.faces import Face, Faces
 
-_BESIDE_WEIGHTS = 1 << 30  # bytes of a GPU that CUDA and a batch of pictures take
+_BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures
 
 
 @dataclass(frozen=True)
 class ClipHalf:
-    """One half of CLIP; arguments as those of `load_clip`. Errors as there, and of `choose_device`."""
+    """One half of CLIP. Arguments and errors as of `load_clip`, and errors of `choose_device`."""
 
     tower: str
     model: str
@@ -39,7 +39,7 @@ class ClipHalf:
             self.model,
             device=where,
             download_root=self.download_root,
-            precision=self.precision,  # type: ignore[arg-type]  # the settings know what it may be
+            precision=self.precision,  # type: ignore[arg-type]  # the settings check its value
             threads=self.threads,
             towers=(self.tower,),  # type: ignore[arg-type]
         )
@@ -48,7 +48,7 @@ class ClipHalf:
 
 @dataclass(frozen=True)
 class OcrEngine:
-    """An OCR engine; arguments as those of `load_ocr`. Errors as there, and of `choose_device`."""
+    """An OCR engine. Arguments and errors as of `load_ocr`, and errors of `choose_device`."""
 
     engine: EngineName
     min_box_score: float
@@ -56,7 +56,7 @@ class OcrEngine:
     detect_side: int
 
     def __call__(self, device: str) -> Opened:
-        """Load it. One that cannot use a GPU that CLIP can stays on the processor, whatever was asked for."""
+        """Load it. If only CLIP can use the GPU, it stays on the processor, whatever device was asked for."""
         from indexer.models.ocr import load_ocr
 
         where, note = choose_device(device)

@@ -1,4 +1,4 @@
-"""Pixels as CLIP's image half was trained on them; needs no torch."""
+"""Pixels in the form in which CLIP's image half was trained. Needs no torch."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, 
 
 
 def prepare(picture: Picture, resolution: int | None) -> npt.NDArray[np.float32]:
-    """What the image half sees: (3, resolution, resolution) float32, equal to cn_clip's `image_transform`.
+    """The input of the image half: (3, resolution, resolution) float32, equal to cn_clip's `image_transform`.
 
-    Like cn_clip it squashes the whole picture into the square; nothing is cropped away. None: the model takes the
-    picture as it is.
+    Like cn_clip it scales the whole picture to the square, and crops nothing. None: the model takes the picture as it
+    is.
     """
     if resolution is None:
         return np.asarray(picture.rgb)
@@ -24,7 +24,7 @@ def prepare(picture: Picture, resolution: int | None) -> npt.NDArray[np.float32]
 
 
 def normalised(channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Channels of 0 to 255, (..., 3, height, width), as the image half was trained on them: float32."""
+    """Channels of 0 to 255, (..., 3, height, width), normalised as in the training of the image half: float32."""
     values = channels.astype(np.float32)
     values /= 255
     values -= MEAN

@@ -1,6 +1,6 @@
-"""What an engine is asked to see whether it is well: the answer is known, and so are the errors it may have.
+"""Probes: questions with a known answer that show whether an engine works correctly.
 
-The answer is the processor's, of the very model in use, which may be anybody's.
+The right answer is computed on the processor, by the very model in use, because people may use models of their own.
 """
 
 from collections.abc import Callable
@@ -17,27 +17,27 @@ from indexer.models.answers import check_lines, check_vectors
 from indexer.models.host import Facts
 
 _ALIKE = 0.99
-"""Least cosine between a GPU's vector and the processor's: number formats differ by 0.0001, rubbish by all."""
+"""Least cosine between a GPU's vector and the processor's. Number formats differ by 0.0001, wrong results far more."""
 
 TEXT = "Immich 照片 2026"
-"""What is written in the picture, and what the text half of CLIP is asked."""
+"""The text in the picture, and the question for the text half of CLIP."""
 
 Ask = Callable[[str, Any], Any]
-"""A model's method and its argument to what it answers; raises what it raises."""
+"""Calls a model's method with an argument. Returns and raises what the method does."""
 
 
 class Probe(Protocol):
     """One question to one kind of model."""
 
     def answer(self, ask: Ask, facts: Facts) -> Any:
-        """What the model says. Raises ModelError where that cannot be."""
+        """The model's answer. Raises ModelError for an impossible one."""
 
     def differs(self, answer: Any, right: Any) -> str:
-        """In which way `answer` is wrong; empty where it is right."""
+        """How `answer` differs from the right one. Empty where it is right."""
 
 
 def picture() -> Picture:
-    """The picture that is packed with us: a line of text on a ground of colours."""
+    """The picture in our package: a line of text on a coloured background."""
     data = resources.files("indexer.models").joinpath("probe.png").read_bytes()
     return images.decode(data, max_pixels=1_000_000)
 
@@ -52,7 +52,7 @@ class ImageProbe:
         return vectors
 
     def differs(self, answer: Any, right: Any) -> str:
-        """By the angle between them."""
+        """Compares the angle between them."""
         return _apart(answer, right)
 
 
@@ -66,12 +66,12 @@ class TextProbe:
         return vectors
 
     def differs(self, answer: Any, right: Any) -> str:
-        """By the angle between them."""
+        """Compares the angle between them."""
         return _apart(answer, right)
 
 
 class LinesProbe:
-    """What the picture says."""
+    """The text in the picture."""
 
     def answer(self, ask: Ask, facts: Facts) -> Any:
         """The text of each line."""
@@ -80,7 +80,7 @@ class LinesProbe:
         return [line.text for line in lines]
 
     def differs(self, answer: Any, right: Any) -> str:
-        """In any character."""
+        """Compares all characters."""
         return "" if answer == right else f"it reads {answer} where {right} is written"
 
 

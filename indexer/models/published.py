@@ -1,4 +1,4 @@
-"""A weight file that somebody published: where it lies here, where it can be had, and whether what lies there is it."""
+"""A published weight file: its path here, its addresses, and whether the file here is the published one."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ Kind = Literal["huggingface", "modelscope"]
 
 @dataclass(frozen=True)
 class Source:
-    """A host that has published files: `kind` says how its addresses look, `host` begins them."""
+    """A host of published files. `kind`: the form of its addresses. `host`: their beginning."""
 
     kind: Kind
     host: str
 
     @classmethod
     def all(cls, first: Kind = "huggingface", hf_endpoint: str = "", modelscope_endpoint: str = "") -> "list[Source]":
-        """Those to ask in turn: of the `first` kind first, and a host that somebody has named before the known ones."""
+        """The hosts, in the order to ask: the `first` kind first, a host from the settings before the known ones."""
         hosts: dict[Kind, list[str]] = {
             "huggingface": [hf_endpoint, HUGGING_FACE, MIRROR],
             "modelscope": [modelscope_endpoint, MODELSCOPE],
@@ -38,10 +38,10 @@ class PublishedFile:
     """One file.
 
     Attributes:
-        path: where it lies here, or is to lie.
+        path: where it is, or will be, on this machine.
         size: in bytes.
         sha256: in hexadecimal.
-        addresses: where it can be had, to be asked in this order: all have the very same bytes.
+        addresses: where it can be downloaded, in the order to ask. All have exactly the same bytes.
     """
 
     path: Path
@@ -51,11 +51,11 @@ class PublishedFile:
 
     @property
     def part(self) -> Path:
-        """Where what has arrived of it is kept until it is whole."""
+        """The file for what has arrived, until it is complete."""
         return self.path.with_name(self.path.name + ".part")
 
     def is_genuine(self) -> bool:
-        """Whether what lies there is what was published (seconds per gigabyte); False where nothing lies there."""
+        """Whether the file here is the published one (seconds per gigabyte). False where there is no file."""
         try:
             return self.path.stat().st_size == self.size and sha256_of(self.path) == self.sha256
         except OSError:
@@ -64,7 +64,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found: the file's size and digest, and the digest it should have (None: not a published file)."""
+    """The result of a check: the file's size and digest, and the right digest (None: not a published file)."""
 
     path: Path
     size: int
@@ -73,7 +73,7 @@ class Report:
 
     @property
     def genuine(self) -> bool:
-        """Whether the file is what was published; True too where nothing is known of it."""
+        """Whether the file is the published one. Also True where there is none to compare with."""
         return self.expected in (None, self.sha256)
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
-"""Shares a few threads between the stages that photos go through, forming batches of whatever waits.
+"""Shares a few threads between the stages that photos go through, and forms batches of what waits.
 
-The idea of letting a batch leave as soon as a thread is free, instead of waiting to fill it, is that of
-michaelfeil/infinity; here one pool serves all stages, so that no processor idles while any stage has work, and none is
-asked to do two things at once.
+A batch starts as soon as a thread is free. It does not wait until it is full. (This idea is from
+michaelfeil/infinity.) Here one pool of threads serves all stages. So no processor is idle while any stage has work, and
+none has to do two things at once.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(eq=False)
 class Ticket:
-    """One interactive item on its way through several stages; `calls` are those it now waits for."""
+    """One interactive item on its way through several stages. `calls` are the calls that it waits for now."""
 
     calls: int = 0
 
@@ -36,7 +36,7 @@ class _Call(Generic[T, R]):
 
 @dataclass(eq=False)
 class Stage(Generic[T, R]):
-    """One kind of work: `run` takes up to `size` items in a thread and gives a result each; `limit` calls at once."""
+    """One kind of work. `run` takes up to `size` items in a thread, and gives a result each; `limit`: calls at once."""
 
     name: str
     run: Callable[[Sequence[T]], Sequence[R]]
@@ -62,16 +62,16 @@ class Stage(Generic[T, R]):
 class Scheduler:
     """Runs the items of several stages on `threads` threads.
 
-    A thread that becomes free takes a full batch if there is one, of the stage furthest on; else it feeds the first
-    stage that has anything, so that batches further on fill up. Nothing waits while a thread is idle. Threads
-    that are `background` leave the processors to whoever else in this process wants them.
+    A free thread takes a full batch if there is one, of the latest stage. Otherwise it takes what the earliest stage
+    with work has, so that the batches of later stages fill up. No work waits while a thread is idle. If
+    `background`, the threads leave the processors to other work of this process.
 
-    Interactive items go before everything that has not begun, in calls of their own. Nothing else is begun while one is
-    on its way from one stage to the next: it waits for the calls under way and for no others.
+    Interactive items go before everything that has not started, in calls of their own. While such an item is between
+    two stages nothing else is started. So it waits only for calls that are already running.
     """
 
     def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]], *, background: bool = False) -> None:
-        self._stages = stages  # in the order that a photo goes through them
+        self._stages = stages  # in the order in which a photo goes through them
         self._free = threads
         self._executor = ThreadPoolExecutor(
             threads, thread_name_prefix="model", initializer=_step_back if background else None
@@ -81,7 +81,7 @@ class Scheduler:
         self._tickets: list[Ticket] = []
 
     async def __call__(self, stage: Stage[T, R], item: T, ticket: Ticket | None = None) -> R:
-        """The result of `stage` for `item`. Raises what the stage raises for this item by itself."""
+        """The result of `stage` for `item`. Raises what the stage raises for this item alone."""
         call: _Call[T, R] = _Call(item, asyncio.get_running_loop().create_future(), ticket)
         if ticket is None:
             stage._waiting.append(call)
@@ -93,7 +93,7 @@ class Scheduler:
 
     @contextlib.contextmanager
     def ticket(self) -> Iterator[Ticket]:
-        """For an interactive item. Given to each of its calls: one is always under way or to come."""
+        """A ticket for an interactive item, to be passed with each of its calls until the last one is done."""
         ticket = Ticket()
         self._tickets.append(ticket)
         try:
@@ -103,13 +103,13 @@ class Scheduler:
             self._soon()
 
     def _soon(self) -> None:
-        """Begin what can be begun, once everything that is ready in this turn of the loop has joined."""
+        """Start what can be started, after everything that is ready in this turn of the event loop has been added."""
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
     def close(self) -> None:
-        """Start nothing more. Work in a thread cannot be stopped: it ends by itself."""
+        """Start no more work. Work in a thread cannot be stopped: it ends by itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _dispatch(self) -> None:
@@ -121,7 +121,7 @@ class Scheduler:
             batch: list[_Call[Any, Any]] = []
             while waiting and len(batch) < stage.size:
                 call = waiting.popleft()
-                if not call.result.done():  # whoever asked may have gone
+                if not call.result.done():  # the caller may have been cancelled
                     batch.append(call)
             if not batch:
                 continue
@@ -132,10 +132,10 @@ class Scheduler:
             task.add_done_callback(self._tasks.discard)
 
     def _next(self) -> tuple[Stage[Any, Any] | None, deque[_Call[Any, Any]]]:
-        """What to begin now, and which of its calls; None where nothing is to be."""
+        """The stage to start now, and its calls. None where nothing is to start."""
         if interactive := next((s for s in reversed(self._stages) if s._pressing), None):
             return interactive, interactive._interactive
-        if any(not ticket.calls for ticket in self._tickets):  # on its way to the next stage
+        if any(not ticket.calls for ticket in self._tickets):  # it is between two stages
             return None, deque()
         stage = next((s for s in reversed(self._stages) if s._full), None) or next(
             (s for s in self._stages if s._ready), None
@@ -147,7 +147,7 @@ class Scheduler:
             outcomes = await asyncio.get_running_loop().run_in_executor(
                 self._executor, outcomes_of, stage.run, [call.item for call in batch]
             )
-        except BaseException as error:  # the executor is closed, or this task cancelled
+        except BaseException as error:  # the executor is closed, or this task was cancelled
             outcomes = [error] * len(batch)
         finally:
             self._free += 1
@@ -167,13 +167,13 @@ class Scheduler:
 
 
 def _step_back() -> None:
-    """Lower this thread's own priority, which on Linux, and only there, it has apart from its process."""
+    """Lower the priority of this thread. Only on Linux does a thread have one of its own."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 def outcomes_of(run: Callable[[Sequence[Any]], Sequence[Any]], items: Sequence[Any]) -> list[Any]:
-    """A result or an exception an item. Items that fail together are tried by themselves: one bad one fails alone."""
+    """A result or an exception for each item. Items that fail together are tried alone: so a bad one fails alone."""
     try:
         results = run(items)
         if len(results) != len(items):

@@ -1,4 +1,4 @@
-"""The shapes of CLIP models, which are known before their weights are there, and without torch."""
+"""The shapes of CLIP models. They are known without the weights and without torch."""
 
 import importlib.util
 import json
@@ -14,10 +14,10 @@ in one mapping."""
 
 
 def configuration(model: str) -> Config:
-    """The shape of a model, by its name or the path of its checkpoint; the weights need not be there.
+    """The shape of a model, by its name or the path of its checkpoint. The weights may be missing.
 
     Raises:
-        WeightsError: no such model, or the JSON of a checkpoint is missing or unusable.
+        WeightsError: unknown model, or the JSON of a checkpoint is missing or cannot be used.
     """
     if model.endswith(".pt"):
         return _beside(Path(model))
@@ -25,7 +25,7 @@ def configuration(model: str) -> Config:
 
 
 def dimensions(model: str) -> int:
-    """Of the model's vectors. Errors as `configuration`."""
+    """The width of the model's vectors. Errors as `configuration`."""
     try:
         return int(configuration(model)["embed_dim"])
     except (KeyError, TypeError, ValueError) as error:
@@ -33,8 +33,8 @@ def dimensions(model: str) -> int:
 
 
 def packaged_config(model: str) -> Config:
-    """The shape of a named model, from the files inside cn_clip. Raises WeightsError: no such model."""
-    found = importlib.util.find_spec("cn_clip")  # to import it would import torch
+    """The shape of a named model, from the files in cn_clip. Raises WeightsError: unknown model."""
+    found = importlib.util.find_spec("cn_clip")  # an import of cn_clip would import torch
     assert found is not None  # noqa: S101 - we depend on it
     folder = Path((found.submodule_search_locations or [""])[0]) / "clip" / "model_configs"
     config: Config = {}

@@ -1,4 +1,4 @@
-"""Many at once, or one alone: calls of an engine, and the one that is tried by itself."""
+"""A lock for the calls of an engine: many at once, or one alone."""
 
 import threading
 from collections.abc import Iterator
@@ -6,17 +6,17 @@ from contextlib import contextmanager
 
 
 class SharedLock:
-    """A lock that many threads share, or one has alone. Whoever wants it alone comes before those who would share."""
+    """A lock that many threads share, or that one holds alone. A thread that wants it alone goes first."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._sharing = 0
         self._alone = False
-        self._wanting = 0  # it alone
+        self._wanting = 0  # threads that wait to hold it alone
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Hold it with others; waits while somebody has it alone, or wants to."""
+        """Hold it together with others. Waits while a thread holds it alone, or waits for that."""
         with self._changed:
             self._changed.wait_for(lambda: not self._alone and not self._wanting)
             self._sharing += 1
@@ -29,7 +29,7 @@ class SharedLock:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold it alone; waits for those who share it."""
+        """Hold it alone. Waits for the threads that share it."""
         with self._changed:
             self._wanting += 1
             self._changed.wait_for(lambda: not self._alone and not self._sharing)

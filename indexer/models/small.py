@@ -1,4 +1,4 @@
-"""A tiny Chinese-CLIP of random weights: the real code path for tests and the demo, without a download."""
+"""A tiny Chinese-CLIP with random weights: tests and the demo run the real code without a download."""
 
 import json
 import math
@@ -10,11 +10,11 @@ from indexer.models.shapes import Config
 from indexer.models.torchvision_compat import ensure_torchvision
 
 NOTE = "model of random weights: its vectors mean nothing"
-"""What the files say of themselves; `doctor` and whoever loads the model repeat it."""
+"""The note in such files. `doctor` repeats it, and the log when the model is loaded."""
 
 
 def small_config(dimensions: int = 512) -> Config:
-    """A shape of two layers and width 128 in each half; its vocabulary is cn_clip's own and has to stay whole."""
+    """A shape with two layers and width 128 in each half. The vocabulary is cn_clip's own and cannot be smaller."""
     return {
         "embed_dim": dimensions,
         "image_resolution": 224,
@@ -39,17 +39,17 @@ def small_config(dimensions: int = 512) -> Config:
 def write_small_checkpoint(path: Path, *, dimensions: int = 512, seed: int = 0) -> None:
     """Write a tiny model to `path` (`.pt`, a few megabytes) and its configuration beside it (`.json`).
 
-    `load_clip(str(path))` loads it. Its vectors tell pictures and texts apart, but mean nothing: the two halves were
-    never trained. The same seed gives the same file.
+    `load_clip(str(path))` loads it. Different inputs have different vectors, but the vectors mean nothing: the halves
+    were never trained. The same seed gives the same file.
     """
     config = small_config(dimensions)
     write_random_checkpoint(path, config, seed=seed)
 
 
 def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0, note: str | None = NOTE) -> None:
-    """Write a model of any of cn_clip's shapes, of seeded random weights in fp16, with its JSON beside it.
+    """Write a model of any of cn_clip's shapes, with seeded random weights in fp16, and its JSON beside it.
 
-    `note` is what the file says of itself.
+    `note` is stored in the file.
     """
     ensure_torchvision()
     from cn_clip.clip.model import CLIP
@@ -64,7 +64,7 @@ def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0, note: 
 
 
 def _random(name: str, empty: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Weights that keep a signal's size from layer to layer, so that vectors depend on what goes in."""
+    """Weights that keep the size of a signal from layer to layer, so that vectors depend on the input."""
     if not empty.is_floating_point():
         return torch.zeros(empty.shape, dtype=empty.dtype)
     if name == "logit_scale":

@@ -1,11 +1,12 @@
-"""How an engine is, and the error of whoever needed one that is away.
+"""The states of an engine, and the error for callers of an engine that is not ready.
 
-An engine is a model at work: the image half of CLIP, its text half, or OCR. Whoever shows engines reads `Engine.state`
-(`indexer.models.engine`) and is called after each change by `Engine.watch`. Whoever calls one that is not `ready` gets
-`EngineAwayError`: the work goes back, counts against no photo, and comes again when the engine is ready.
+An engine is a model at work: the image half of CLIP, its text half, or OCR. Code that shows engines reads
+`Engine.state` (`indexer.models.engine`), and `Engine.watch` calls it after each change. A caller of an engine that is
+not `ready` gets `EngineAwayError`. Its job is released, counts as no attempt, and is claimed again when the engine is
+ready.
 
-`waiting for weights` is the state of an engine whose `wanting` says what is missing, or whose model raises
-`WeightsError` while it is loaded. It looks again every half minute, and at once after `Engine.wake`.
+An engine is `waiting for weights` when its `wanting` says what is missing, or when its model raises `WeightsError`
+while it is loaded. It checks again every half minute, and at once after `Engine.wake`.
 """
 
 import math
@@ -21,19 +22,19 @@ class Phase(StrEnum):
 
     LOADING = "loading"
     READY = "ready"
-    SICK = "sick"  # it failed, and is replaced at `next_try`
+    SICK = "sick"  # it failed, and will be replaced at `next_try`
     WAITING = "waiting for weights"
 
 
 @dataclass(frozen=True)
 class State:
-    """How one engine is.
+    """The state of one engine.
 
     Attributes:
         phase: what it is doing.
-        since: when that began; for `SICK` when the trouble began, however often it was replaced since.
-        reason: a sentence: why it is away. For one that is `READY`, why it is not on the GPU that it is to be on.
-        next_try: when it is tried again; None where nothing is known of that.
+        since: since when. For `SICK`: since the trouble began, however often the engine was replaced meanwhile.
+        reason: a sentence: why it is not ready. For a `READY` one: why it is not on the wanted GPU.
+        next_try: when it is tried again. None where that is not known.
     """
 
     phase: Phase
@@ -43,12 +44,12 @@ class State:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes work."""
+        """Whether it accepts calls."""
         return self.phase is Phase.READY
 
     @property
     def as_json(self) -> dict[str, str]:
-        """For those who show it: what is known, times as ISO 8601."""
+        """For the API and the console. Times as ISO 8601, unknown values left out."""
         found = {"state": self.phase.value, "since": self.since.isoformat(timespec="seconds"), "reason": self.reason}
         if self.next_try is not None:
             found["next_try"] = self.next_try.isoformat(timespec="seconds")
@@ -56,19 +57,19 @@ class State:
 
     @property
     def retry_after(self) -> int:
-        """Seconds after which it may be worth to ask again: 1 to 600, also where somebody has set the clock."""
+        """Seconds after which to ask again: 1 to 600, even if the clock was changed."""
         if self.next_try is None:
             return 5
         return min(max(1, math.ceil((self.next_try - datetime.now(UTC)).total_seconds())), 600)
 
 
 class EngineAwayError(IndexerError):
-    """An engine that is needed is not ready; the text says which, and why.
+    """A needed engine is not ready. The text says which, and why.
 
     Attributes:
         engine: its name, for a person: "the CLIP model".
-        reason: why it is away.
-        retry_after: seconds after which it may be worth to ask again.
+        reason: why it is not ready.
+        retry_after: seconds after which to ask again.
     """
 
     def __init__(self, engine: str, state: State) -> None:
@@ -78,11 +79,11 @@ class EngineAwayError(IndexerError):
         super().__init__(f"{engine} is {state.phase}" + (f": {state.reason}" if state.reason else ""))
 
 
-PROVEN = "while the engine answered a known question rightly"  # ends the reason of a photo that an engine cannot take
+PROVEN = "while the engine answered a known question rightly"  # the end of a reason: the photo is the cause
 
 
 class GuiltError(IndexerError):
-    """An engine that is well fails on this very input, again and again and alone: it is the input's fault."""
+    """A working engine fails on this input, again and again and alone: the input is the cause."""
 
     def __init__(self, reason: object) -> None:
         super().__init__(f"{reason}, {PROVEN}")

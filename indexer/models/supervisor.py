@@ -1,7 +1,7 @@
-"""Opens the model of an engine, has it probed now and then, and replaces it where it is sick; a thread of its own.
+"""Opens the model of an engine, probes it from time to time, and replaces it when it is sick. In a thread of its own.
 
-On a GPU it is right where it answers as the processor does. Where any device will do and it falls sick again and again,
-it goes to the processor, and the GPU is tried now and then.
+A GPU's answer is right if it equals the processor's. If any device may be used and the engine becomes sick again and
+again on the GPU, it moves to the processor, and the GPU is tried again from time to time.
 """
 
 import time
@@ -12,31 +12,31 @@ import structlog
 
 from indexer.errors import WeightsError
 from indexer.models.host import CallError
+from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
-from indexer.models.standing import Pace, Runner, Standing
 
 log = structlog.get_logger()
 
-_GIVE_UP_GPU = 3  # failures in a row, after which an engine that may goes to the processor
-_RARELY = 24  # times `Pace.gpu` at most between two tries of a sick GPU
+_GIVE_UP_GPU = 3  # failures in a row after which an engine moves to the processor, if it may
+_RARELY = 24  # the longest pause between two tries of a sick GPU, in units of `Pace.gpu`
 
 
 class Supervisor:
-    """Of one engine.
+    """The supervisor of one engine.
 
     Args:
-        standing: the engine's.
+        lifecycle: the engine's state.
         open_on: opens the model on a device: `auto`, `cpu` or `cuda`.
-        probe: what it is asked.
-        device: where it is to run.
-        pace: how patient to be.
-        wanting: what is missing for it to be opened, in a sentence; empty where nothing is.
-        look: probes the runner at work, and ends it where it is sick.
+        probe: the question with which the engine is checked.
+        device: where it should run.
+        pace: its pauses and time limits.
+        wanting: a sentence about what is missing to open it. Empty where nothing is.
+        look: probes the running model, and ends it if it is sick.
     """
 
     def __init__(
         self,
-        standing: Standing,
+        lifecycle: Lifecycle,
         open_on: Callable[[str], Runner],
         probe: Probe,
         device: str,
@@ -44,7 +44,7 @@ class Supervisor:
         wanting: Callable[[], str],
         look: Callable[[Runner], None],
     ) -> None:
-        self._standing = standing
+        self._lifecycle = lifecycle
         self._open_on = open_on
         self._probe = probe
         self._device = device
@@ -56,40 +56,40 @@ class Supervisor:
         self._gpu_at = 0.0
 
     def right(self, runner: Runner) -> Any:
-        """The right answer to the probe, of the model that `runner` has."""
+        """The right answer to the probe, for the model of `runner`."""
         return self._right[runner.facts.name]
 
     def run(self) -> None:
-        """Look after it until it is to end. Whatever goes wrong here is one more failure: this thread must not end."""
-        while not self._standing.closing:
+        """Supervise until the engine should end. An error in here counts as a failure: this thread must not end."""
+        while not self._lifecycle.closing:
             try:
                 self._round()
             except Exception as error:
-                log.exception("cannot look after an engine", engine=self._standing.name)
-                self._standing.fails(error)
-                self._standing.sleep(self._standing.pause)
+                log.exception("cannot supervise an engine", engine=self._lifecycle.name)
+                self._lifecycle.fails(error)
+                self._lifecycle.sleep(self._lifecycle.pause)
 
     def _round(self) -> None:
-        """Open it and have it at work until it ends, or find out why that cannot be; then pause."""
-        standing = self._standing
+        """Open the engine and keep it running until it ends, or find out why it cannot run. Then pause."""
+        lifecycle = self._lifecycle
         if missing := self._wanting():
-            standing.waits(missing)
-            standing.sleep(self._pace.weights)
+            lifecycle.waits(missing)
+            lifecycle.sleep(self._pace.weights)
             return
-        standing.loads()
-        instead = self._device == "auto" and standing.failures >= _GIVE_UP_GPU
-        reason = standing.state.reason
+        lifecycle.loads()
+        instead = self._device == "auto" and lifecycle.failures >= _GIVE_UP_GPU
+        reason = lifecycle.state.reason
         try:
             runner = self._open("cpu" if instead else self._device)
         except WeightsError as error:
-            standing.waits(str(error))
-            standing.sleep(self._pace.weights)
+            lifecycle.waits(str(error))
+            lifecycle.sleep(self._pace.weights)
             return
         except Exception as error:
-            standing.fails(error)
+            lifecycle.fails(error)
         else:
             self._attend(runner, f"on the processor for now, as it failed again and again: {reason}" * instead)
-        standing.sleep(standing.pause)
+        lifecycle.sleep(lifecycle.pause)
 
     def _open(self, device: str) -> Runner:
         """A runner that answers the probe as the processor does."""
@@ -115,43 +115,43 @@ class Supervisor:
             other.close()
 
     def _answer(self, runner: Runner) -> Any:
-        """To the probe, of one that was just opened: its first calls may take as long as loading it."""
+        """The answer of a runner that was just opened. Its first calls may take as long as loading it."""
         return self._probe.answer(lambda method, argument: runner.call(method, argument, self._pace.load), runner.facts)
 
     def _attend(self, runner: Runner, instead: str) -> None:
-        """Have `runner` at work until it is ended; `instead` of one on the GPU, for that reason."""
+        """Keep `runner` running until it is ended. `instead`: why it runs in place of one on the GPU."""
         self._begin(runner, instead or runner.facts.note)
         probe = time.monotonic() + self._pace.probe
         if instead:
             self._gpu_at = time.monotonic() + self._gpu_pause
-        while self._standing.has(runner):
+        while self._lifecycle.has(runner):
             now = time.monotonic()
             if now >= probe:
                 self._look(runner)
                 probe = time.monotonic() + self._pace.probe
             elif instead and now >= self._gpu_at:
                 if (better := self._on_gpu()) is not None:
-                    self._look(runner)  # before it goes: what it has answered is proven, or is not
+                    self._look(runner)  # a last probe: its answers so far are right, or are not
                     runner, instead = better, ""
                     self._begin(runner, runner.facts.note)
             else:
                 due = min(probe, self._gpu_at) if instead else probe
-                self._standing.until_not(runner, due - now)
+                self._lifecycle.until_not(runner, due - now)
 
     def _begin(self, runner: Runner, note: str) -> None:
-        self._standing.begins(runner, note)
-        runner.when_it_ends(lambda reason: self._standing.ends(runner, reason))
+        self._lifecycle.begins(runner, note)
+        runner.when_it_ends(lambda reason: self._lifecycle.ends(runner, reason))
 
     def _on_gpu(self) -> Runner | None:
-        """One on the GPU, where that is well again."""
+        """A runner on the GPU, if the GPU works again."""
         try:
             runner = self._open(self._device)
         except Exception as error:
             self._gpu_pause = min(2 * self._gpu_pause, _RARELY * self._pace.gpu)
             self._gpu_at = time.monotonic() + self._gpu_pause
             log.info(
-                "the GPU is still sick", engine=self._standing.name, error=str(error), seconds=round(self._gpu_pause)
+                "the GPU still fails", engine=self._lifecycle.name, error=str(error), seconds=round(self._gpu_pause)
             )
             return None
-        self._standing.failures, self._gpu_pause = 0, self._pace.gpu
+        self._lifecycle.failures, self._gpu_pause = 0, self._pace.gpu
         return runner

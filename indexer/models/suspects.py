@@ -1,4 +1,4 @@
-"""What an engine was at when its process ended: each is tried alone then, until it is cleared or found guilty."""
+"""Inputs during which an engine's process ended. Each is tried alone, until it is cleared or proven to be the cause."""
 
 import hashlib
 import pickle
@@ -7,18 +7,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_MOST = 1_000  # remembered; more were never under way at once
-_DEATHS = 2  # alone, after one in company, that prove its guilt
+_MOST = 1_000  # the most inputs remembered: more are never in work at once
+_DEATHS = 2  # ends of a process with this input alone, after one with others, that prove it is the cause
 
 
 @dataclass
 class _Record:
-    alone: int = 0  # ends of a process that had nothing but it
-    successes: int = 0  # of others, at the first of them
+    alone: int = 0  # ends of a process that worked on this input alone
+    successes: int = 0  # successes of other inputs, at the first such end
 
 
 class Suspects:
-    """Inputs of an engine, by what is in them; any thread may ask."""
+    """Suspected inputs of an engine, by their content. Any thread may ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class Suspects:
         return bool(self._records) and any(_key(item) in self._records for item in items)
 
     def accuse(self, items: Sequence[object]) -> None:
-        """The process ended while it was at `items`, and perhaps at others."""
+        """The process ended while it worked on `items`, and perhaps on others."""
         with self._lock:
             for item in items:
                 self._records.setdefault(_key(item), _Record())
@@ -38,9 +38,9 @@ class Suspects:
                 self._records.popitem(last=False)
 
     def ended_alone(self, item: object, *, killed: bool) -> bool:
-        """The process, which was well, ended while it was at nothing but `item`. Returns whether that proves its guilt.
+        """The process, which passed its probe, ended while it worked on `item` alone. Returns whether that is proof.
 
-        Where it was `killed`, memory may be short for each of them: others must have done well in between.
+        If it was `killed`, memory may be short for every input: then others must have succeeded in between.
         """
         with self._lock:
             record = self._records.setdefault(_key(item), _Record())
@@ -50,7 +50,7 @@ class Suspects:
             return record.alone >= _DEATHS and (not killed or self._successes > record.successes)
 
     def clear(self, items: Sequence[object]) -> None:
-        """`items` went well."""
+        """`items` succeeded."""
         with self._lock:
             self._successes += len(items)
             if self._records:

@@ -1,25 +1,25 @@
-"""Lets `cn_clip` import torchvision where torchvision's compiled part does not fit the installed torch."""
+"""Lets `cn_clip` import torchvision even where torchvision's compiled part does not fit the installed torch."""
 
 import importlib
 
 import torch
 
-# What torchvision's Python code refers to by name while it is imported; nothing here ever calls them.
+# Names that torchvision's Python code refers to during its import. We never call them.
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-# A library's definitions vanish with the object, so it lives as long as the process.
+# The definitions of a library disappear with the object, so it has to live as long as the process.
 _library: torch.library.Library | None = None
 
 
 def ensure_torchvision() -> None:
-    """Import torchvision, declaring the two operators it misses if its own library did not bring them.
+    """Import torchvision. If its own library did not load, declare the two operators that the import needs.
 
-    A torchvision from PyPI is built for CUDA; beside a CPU-only torch its compiled operators do not load, and the
-    import fails on `torchvision::nms`. cn_clip needs only its pure Python image transforms, so two declarations
-    without an implementation are enough. Where torchvision is whole, this merely imports it.
+    torchvision from PyPI is built for CUDA. Beside a torch without CUDA its compiled operators do not load, and the
+    import fails on `torchvision::nms`. cn_clip only needs torchvision's pure Python image transforms, so two
+    declarations without an implementation are enough. Where torchvision is complete, this only imports it.
     """
     global _library
     if _library is not None:

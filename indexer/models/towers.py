@@ -1,4 +1,4 @@
-"""The two halves of a Chinese-CLIP model as torch modules that turn a batch into vectors."""
+"""The two halves (towers) of a Chinese-CLIP model, as torch modules that turn a batch into vectors."""
 
 import platform
 from typing import Literal
@@ -29,10 +29,10 @@ class TextTower(nn.Module):
 
 
 def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool) -> nn.Module:
-    """Load one half, without ever allocating the other one or a random initialisation.
+    """Load one half. Neither the other half nor a random initialisation is ever allocated.
 
-    The numbers are those of `cn_clip.clip.load_from_name`: it rounds matrices to fp16 even where it then computes in
-    fp32, and so does this. With `half` they stay fp16, as cn_clip leaves them on a GPU.
+    The numbers are those of `cn_clip.clip.load_from_name`. It rounds matrices to fp16 even where it then computes in
+    fp32, and so do we. With `half` they stay fp16, as in cn_clip on a GPU.
 
     Raises:
         WeightsError: the configuration is not one of cn_clip's, or does not fit the weights.
@@ -45,7 +45,7 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
             model = CLIP(**checkpoint.config)
     except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
         raise WeightsError(f"the configuration of {checkpoint.path} is not one of cn_clip's: {error}") from error
-    convert_weights(model)  # without memory behind it, this only marks what cn_clip rounds to fp16
+    convert_weights(model)  # the model has no memory yet: this only marks what cn_clip rounds to fp16
     module: nn.Module
     module, prefix = (
         (model.visual, "visual.") if tower == "image" else (TextTower(model.bert, model.text_projection), "")
@@ -60,7 +60,7 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
             raise WeightsError(f"{checkpoint.path} does not fit its configuration: {prefix + name} {found}")
         rounded = value.to(empty.dtype)
         widened = rounded if half or not rounded.is_floating_point() else rounded.float()
-        # Never the mapped file itself: it would be read page by page in the first batches, and may be replaced.
+        # A copy, not the mapped file: that would be read page by page in the first batches, and could be replaced.
         owned = widened.to(device) if device != "cpu" else widened.clone() if widened is value else widened
         state[name] = nn.Parameter(owned, requires_grad=False) if isinstance(empty, nn.Parameter) else owned
     module.load_state_dict(state, assign=True)
@@ -68,10 +68,10 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
 
 
 class PackedLinear(nn.Module):
-    """A linear layer in fp32 whose matrix lies in the order in which oneDNN reads it.
+    """A linear layer in fp32 whose matrix is stored in oneDNN's own order.
 
-    For a text of a dozen tokens reading the matrices is all the work, and torch puts each in order anew for each call.
-    Equal to `nn.Linear` but for rounding.
+    For a text of a dozen tokens nearly all work is reading the matrices, and torch reorders each one for every call.
+    Equal to `nn.Linear`, except for rounding.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -86,22 +86,22 @@ class PackedLinear(nn.Module):
 
 
 def pack(module: nn.Module) -> None:
-    """Put the matrices of linear layers into oneDNN's order, in place, on processors where torch computes with it."""
+    """Convert the matrices of linear layers to oneDNN's order, in place, on processors where torch uses oneDNN."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not available or platform.machine() not in ("x86_64", "AMD64"):
         return
     for name, part in module.named_children():
-        if type(part) is nn.Linear:  # not what derives from it, whose matrix others may read
+        if type(part) is nn.Linear:  # not its subclasses: other code may read their matrices
             setattr(module, name, PackedLinear(part))
         else:
             pack(part)
 
 
 def narrow(module: nn.Module, dtype: torch.dtype) -> None:
-    """Keep the matrices in a narrower format, in place.
+    """Store the matrices in a narrower format, in place.
 
-    This is what autocast turns them into for every single batch: the results are the same, half the memory and the
-    time of the conversion are saved. Embeddings and normalisations stay fp32, as autocast leaves them.
+    autocast would convert them so for every batch. The results are the same, but half the memory and the time of the
+    conversion are saved. Embeddings and normalisations stay fp32, as with autocast.
     """
     for part in module.modules():
         if isinstance(part, nn.Embedding | nn.LayerNorm | nn.BatchNorm2d) or type(part).__name__.endswith("LayerNorm"):

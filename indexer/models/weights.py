@@ -1,4 +1,4 @@
-"""The five published Chinese-CLIP weight files: where they lie, where they come from, and whether they are genuine."""
+"""The five published Chinese-CLIP weight files: where they are, where they come from, and whether they are genuine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class WeightFile:
     shape: tuple[str, str]
 
 
-# Each file was uploaded once (9 November 2022) and never changed; size and digest are those of its Git LFS pointer in
+# Each file was uploaded once (9 November 2022) and has not changed. Size and digest are those of its Git LFS pointer in
 # huggingface.co/OFA-Sys/<repository>. The keys, file names and shapes are cn_clip's.
 FILES = {
     "ViT-B-16": WeightFile(
@@ -83,7 +83,7 @@ def file_of(model: str) -> WeightFile:
 
 
 def published(model: str, download_root: Path, sources: Sequence[Source] = ()) -> PublishedFile:
-    """The model's file in `download_root`, to be had from `sources`.
+    """The model's file in `download_root`, with its addresses at `sources`.
 
     Raises:
         WeightsError: no such model.
@@ -97,14 +97,14 @@ def find(model: str, download_root: Path) -> Path:
     """The model's file in `download_root`.
 
     Raises:
-        WeightsError: it is not there; the text says which file to put where, and which command fetches it.
+        WeightsError: it is missing. The text says which file to put where, and which command downloads it.
     """
     file = published(model, download_root, Source.all())
     if not file.path.is_file():
         first, *_, last = file.addresses
         raise WeightsError(
             f"the weights of {model} are missing: {file.path}\n"
-            f"`immich-indexer run` fetches them by itself; to see it done:  immich-indexer models fetch {model}\n"
+            f"`immich-indexer run` downloads them; to watch it:  immich-indexer models fetch {model}\n"
             f"or offline:  download {first}\n"
             f"             or {last}\n"
             f"             and put the file ({file.size} bytes) at {file.path}"
@@ -113,7 +113,7 @@ def find(model: str, download_root: Path) -> Path:
 
 
 def check(path: Path) -> Report:
-    """Read the whole file and compare it with what was published under its name (seconds per gigabyte).
+    """Read the whole file and compare it with the one published under its name (seconds per gigabyte).
 
     Raises:
         WeightsError: it cannot be read.
@@ -122,7 +122,7 @@ def check(path: Path) -> Report:
 
 
 def address(file: WeightFile, source: Source) -> str:
-    """Where `source` has the file."""
+    """The file's address at `source`."""
     if source.kind == "huggingface":
         return f"{source.host}/OFA-Sys/{file.repository}/resolve/main/{file.name}"
     return f"{source.host}/models/AI-ModelScope/{file.repository}/resolve/master/{file.name}"

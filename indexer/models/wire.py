@@ -1,6 +1,7 @@
-"""Objects through a socket between two of our own processes: arrays go as they lie in memory, without a copy in pickle.
+"""Sends objects through a socket between two of our own processes. Arrays are sent from where they are in memory.
 
-A message is the number of its parts, the length of each, and the parts: pickle's own (protocol 5), then its buffers.
+A message is the number of its parts, the length of each, and the parts: pickle's own data (protocol 5), then its
+buffers.
 """
 
 import pickle
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 
 _COUNT = struct.Struct("<I")
-_BUFFERS_AT_ONCE = 500  # of one sendmsg: Linux takes 1024
+_BUFFERS_AT_ONCE = 500  # for one sendmsg: the limit of Linux is 1024
 
 
 def send(end: socket.socket, message: object) -> None:
-    """Send `message`; blocks until it is on its way. Raises OSError where the other end is gone."""
+    """Send `message`. Blocks until it is sent. Raises OSError where the other end is closed."""
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
@@ -25,16 +26,16 @@ def send(end: socket.socket, message: object) -> None:
 
 
 def receive(end: socket.socket) -> Any:
-    """The next message. Its arrays may be written to.
+    """The next message. Its arrays are writable.
 
     Raises:
         EOFError: the other end is closed.
-        TimeoutError: nothing came within the socket's timeout.
+        TimeoutError: nothing arrived within the socket's timeout.
     """
     (count,) = _COUNT.unpack(_exactly(end, _COUNT.size))
     lengths = struct.unpack(f"<{count}Q", _exactly(end, 8 * count))
     body, *buffers = [_exactly(end, length) for length in lengths]
-    return pickle.loads(body, buffers=buffers)  # noqa: S301 - what we have sent to ourselves
+    return pickle.loads(body, buffers=buffers)  # noqa: S301 - from our own process
 
 
 def _send_all(end: socket.socket, parts: Sequence[memoryview]) -> None:
@@ -48,7 +49,7 @@ def _send_all(end: socket.socket, parts: Sequence[memoryview]) -> None:
 
 
 def _exactly(end: socket.socket, length: int) -> memoryview:
-    # Not zeroed first, as a bytearray would be.
+    # Not filled with zeros first, as a bytearray would be.
     whole = np.empty(length, dtype=np.uint8).data
     got = 0
     while got < length:

@@ -1,4 +1,4 @@
-"""How a person edited a picture in Immich, and where a place on the unedited picture is on the edited one."""
+"""A person's edits of a picture in Immich, and where a place on the unedited picture is on the edited one."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from indexer.photos.photo import Crop
 
 _SQL = queries("edits")
 
-# Which corner of the box before comes first, second, .. after: the first one stays the one at the top left.
+# For each turn: which corner of the old box becomes the first, second, .. of the new. The first one stays top left.
 _ORDER = {
     ("rotate", 0): (0, 1, 2, 3),
     ("rotate", 90): (3, 0, 1, 2),
@@ -24,14 +24,14 @@ _ORDER = {
 }
 
 Turn = tuple[str, int | str]
-"""`("rotate", degrees clockwise)` or `("mirror", "horizontal" | "vertical")`: left to right, or top to bottom."""
+"""`("rotate", degrees clockwise)` or `("mirror", "horizontal" | "vertical")`: swaps left and right, or up and down."""
 
 
 @dataclass(frozen=True)
 class Edits:
     """Edits as Immich applies them: the crop first, then the turns in their order.
 
-    `drawn`: whether Immich has made the files of the edited picture; until then it shows the unedited one.
+    `drawn`: whether Immich has made the files of the edited picture. Until then it shows the unedited one.
     """
 
     crop: Crop | None = None
@@ -39,11 +39,11 @@ class Edits:
     drawn: bool = False
 
     def keeps(self, corners: Sequence[float]) -> bool:
-        """Whether a line with those corners may be shown: not if it was cut away, drawn or not."""
+        """Whether a line with these corners may be shown. Not if the crop removes it, even if not yet drawn."""
         return self.crop is None or self.crop.keeps(corners)
 
     def place(self, corners: Sequence[float]) -> list[float]:
-        """Where corners x1, y1, .. x4, y4 in 0..1, clockwise from the top left, are in the picture Immich shows."""
+        """Where corners x1, y1, .. x4, y4 in 0..1, clockwise from the top left, are on the picture Immich shows."""
         if not self.drawn:
             return list(corners)
         points = list(zip(corners[0::2], corners[1::2], strict=True))
@@ -58,7 +58,7 @@ class Edits:
 
 
 async def edits_of(connection: Connection, asset: UUID) -> Edits:
-    """The edits of a photo as they are now."""
+    """The present edits of a photo."""
     row = await connection.fetchrow(_SQL["edits"], asset)
     assert row is not None  # noqa: S101 - a select without FROM always has a row
     turns = tuple(filter(None, (_turn(action, parameters) for action, parameters in json.loads(row["turns"]))))
@@ -66,7 +66,7 @@ async def edits_of(connection: Connection, asset: UUID) -> Edits:
 
 
 def _turn(action: str, parameters: dict[str, Any]) -> Turn | None:
-    """None for what a newer Immich may do to a picture, which moves nothing that we know of."""
+    """The turn. None for an action of a newer Immich: we assume that it moves nothing."""
     turn: Turn = (action, parameters.get("axis", "") if action == "mirror" else int(parameters.get("angle", 0)) % 360)
     return turn if turn in _ORDER else None
 
@@ -88,5 +88,5 @@ def _moved(turn: Turn, x: float, y: float) -> tuple[float, float]:
 
 
 def _inside(number: float) -> float:
-    """A line of which the crop left a half may begin outside of it."""
+    """The number, limited to 0..1: of a line that the crop cut in half, a part lies outside."""
     return min(max(number, 0.0), 1.0)

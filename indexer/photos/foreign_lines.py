@@ -1,4 +1,4 @@
-"""Lines that Immich read and that our recogniser cannot read, having no such letters: they stay, beside ours."""
+"""Lines in letters that our recogniser does not know. Immich's OCR read them. They are kept beside our lines."""
 
 from collections.abc import Iterable, Sequence
 from unicodedata import normalize
@@ -7,7 +7,7 @@ from indexer.photos.lines import StoredLine
 
 
 def is_foreign(text: str, alphabet: frozenset[str]) -> bool:
-    """Whether it has letters that a recogniser of that alphabet never writes: it cannot be of its making."""
+    """Whether the text has letters that a recogniser of that alphabet never writes: then another one has read it."""
     return any(
         letter.isalpha() and letter not in alphabet and not alphabet.issuperset(normalize("NFKC", letter))
         for letter in text
@@ -20,21 +20,23 @@ def merge(
     stored: Iterable[StoredLine],
     alphabet: frozenset[str],
 ) -> list[StoredLine]:
-    """What there is to keep of a photo: our lines, then the foreign ones.
+    """The lines to keep of a photo: ours, then the foreign ones.
 
-    Where both read the same place, the reading stays of which more characters are likely to be right: the number of
+    Where both have a line at the same place, the one stays that probably has more correct characters: the number of
     its characters times their mean score.
 
     Args:
-        ours: what our recogniser read; foreign ones among them count as `stored`.
-        theirs: what Immich has now.
-        stored: what our table had, whose foreign lines count where Immich has none at all, as after it emptied its own.
+        ours: the lines that our recogniser read. Foreign ones among them count as `stored`.
+        theirs: Immich's present lines.
+        stored: the lines in our table. Its foreign lines are used where Immich has none, as after it deleted its own.
         alphabet: the characters of our recogniser.
     """
     kept = [line for line in ours if not is_foreign(line.text, alphabet)]
     foreign: list[StoredLine] = []
     for line in theirs or stored:
-        if line not in foreign and is_foreign(line.text, alphabet):  # two overlapping jobs of Immich's double its lines
+        if line not in foreign and is_foreign(
+            line.text, alphabet
+        ):  # two overlapping jobs of Immich store each line twice
             foreign.append(line)
     won = []
     for line in foreign:
@@ -46,12 +48,12 @@ def merge(
 
 
 def _likely_right(line: StoredLine) -> float:
-    """How many characters of it are right, as far as its recogniser knows."""
+    """How many characters of the line are probably correct, by its score."""
     return len(line.text) * line.text_score
 
 
 def _same_place(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the middle of one of two boxes lies in the other. Neighbours do not, however much they are tilted."""
+    """Whether the middle of one of the boxes lies in the other. Never true of neighbours, however tilted they are."""
     return _inside(_middle(one), other) or _inside(_middle(other), one)
 
 
@@ -60,7 +62,7 @@ def _middle(corners: Sequence[float]) -> tuple[float, float]:
 
 
 def _inside(point: tuple[float, float], corners: Sequence[float]) -> bool:
-    """Whether a point is on the same side of all four edges of a box, or on one of them."""
+    """Whether a point is on the same side of all four edges of a box, or on an edge."""
     (x, y), points = point, list(zip(corners[0::2], corners[1::2], strict=True))
     edges = zip(points, points[1:] + points[:1], strict=True)
     sides = [(x2 - x1) * (y - y1) - (y2 - y1) * (x - x1) for (x1, y1), (x2, y2) in edges]

@@ -1,12 +1,12 @@
-"""The words of a photo as numbers, for the dimensions of Immich's vector column that the CLIP model leaves free.
+"""The words of a photo as a vector, for the dimensions of Immich's vector column that the CLIP model leaves free.
 
-A text is the sum of one pseudo-random direction for each of its tokens, made as long as 1. The direction of a token is
-for ever: dimension i is +1 where bit i of SHAKE-128 of the token's UTF-8 is set (the most significant bit of each byte
-first) and -1 where it is not, so a wider column only goes on where a narrower one ends. After Lin and Lin, "A Dense
-Representation Framework for Lexical and Semantic Matching" (2023), with hashed directions in place of slices.
+A text is the sum of one pseudo-random direction for each of its tokens, scaled to length 1. The direction of a token
+never changes: dimension i is +1 where bit i of SHAKE-128 of the token's UTF-8 is set (the most significant bit of each
+byte first), otherwise -1. So a wider column continues a narrower one. After Lin and Lin, "A Dense Representation
+Framework for Lexical and Semantic Matching" (2023), with hashed directions in place of slices.
 
-Tokens come from our own tokeniser alone, never from zhparser: every server gives the same vectors. They are the pairs
-and, at 2/5 of their weight, the single characters of Chinese; of everything else the triples and the whole word.
+The tokens come from our own tokeniser, never from zhparser, so that every server computes the same vectors. For Chinese
+they are pairs of characters and, with 2/5 of their weight, single characters. For all else: triples and whole words.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from indexer.text.normalise import HAN
 
 Vector = npt.NDArray[np.float32]
 
-VERSION = 3  # raised when the same text would give other numbers: the vectors of an older version are written again
+VERSION = 3  # raised when the same text would give other numbers: older vectors are then written again
 
-_PAIR, _SINGLE = 5, 2  # whole numbers, whose sums are the same on every machine
+_PAIR, _SINGLE = 5, 2  # whole numbers: their sums are the same on every machine
 _TRIPLE = 3
 _HAN = re.compile(f"([{HAN}]+)")
 _PREFIX = re.compile(r"\s*[oｏ][cｃ][rｒ]\s*[:：]", re.IGNORECASE)
 
 
 def words_only(query: str) -> str | None:
-    """What is left of a query after the prefix `ocr:`, in any width and case; None without it."""
+    """The query after the prefix `ocr:`, in any width and case. None without the prefix."""
     prefix = _PREFIX.match(query)
     return None if prefix is None else query[prefix.end() :]
 
 
 def weights(text: str) -> dict[str, int]:
-    """The tokens of a text and what each weighs in it, however often it is there."""
+    """The tokens of a text, each with its weight, however often it occurs."""
     found: dict[str, int] = {}
     for run in tokens.runs(text):
         for number, piece in enumerate(_HAN.split(run)):
@@ -50,9 +50,9 @@ def weights(text: str) -> dict[str, int]:
 
 
 def direction(found: dict[str, int], size: int) -> Vector:
-    """The sum of the directions of weighted tokens: (size,) float32 of length 1, or zeros where there are none."""
+    """The sum of the directions of weighted tokens: (size,) float32 of length 1, or zeros without tokens."""
     heavy = np.array(list(found.values()), dtype=np.float32)
-    # +1 and -1 as twice 1 and 0 less 1: whole numbers, which float32 adds up exactly in any order.
+    # +1 and -1 are computed as 2 * bit - 1. These are whole numbers, so float32 adds them exactly in any order.
     total = (2 * (heavy @ _bits(list(found), size)) - heavy.sum()).astype(np.int64)
     length = np.sqrt(float(total @ total))
     unit: Vector = (total / length if length else total).astype(np.float32)
@@ -60,12 +60,12 @@ def direction(found: dict[str, int], size: int) -> Vector:
 
 
 def part(text: str, size: int) -> Vector:
-    """What a photo with that visible text has in `size` free dimensions."""
+    """The vector, in `size` free dimensions, of a photo with that visible text."""
     return direction(weights(text), size)
 
 
 def question(text: str, size: int) -> Vector:
-    """What a person asks who types `text`: as `part`, by single characters only where there is no pair."""
+    """The vector of a query `text`: as `part`, but single characters count only in a query without any pair."""
     found = weights(text)
     return direction({token: weight for token, weight in found.items() if weight > _SINGLE} or found, size)
 

@@ -1,4 +1,4 @@
-"""What Immich knows of a photo: whether it is to be indexed, where its preview is, how it was cropped."""
+"""What Immich knows of a photo: whether it is eligible, where its preview is, how it was cropped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SQL = queries("photos")
 class Photo:
     """One asset.
 
-    `path` is inside Immich's container; the models' names say what our copy of its results was made with.
+    `path` is the path inside Immich's container. The models' names say which models made our stored results.
     """
 
     asset_id: UUID
@@ -29,7 +29,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Crop:
-    """The part of a picture that an edit left, as fractions of its width and height."""
+    """The part of a picture that a crop keeps, as fractions of its width and height."""
 
     left: float
     top: float
@@ -37,7 +37,7 @@ class Crop:
     bottom: float
 
     def keeps(self, corners: Sequence[float]) -> bool:
-        """Whether at least half of the box around `corners` (x1, y1, .. x4, y4 in 0..1) is left: Immich's own rule."""
+        """Whether at least half of the box around `corners` (x1, y1, .. x4, y4 in 0..1) is kept: Immich's own rule."""
         xs, ys = corners[0::2], corners[1::2]
         area = (max(xs) - min(xs)) * (max(ys) - min(ys))
         width = min(self.right, max(xs)) - max(self.left, min(xs))
@@ -46,13 +46,13 @@ class Crop:
 
 
 async def describe(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UUID, Photo]:
-    """Those of `assets` that exist."""
+    """The photos of those `assets` that exist."""
     rows = await connection.fetch(_SQL["describe"], assets)
     return {row["asset_id"]: Photo(**dict(row)) for row in rows}
 
 
 async def crops(connection: Connection, assets: Sequence[UUID]) -> dict[UUID, Crop]:
-    """The crops of those of `assets` that are cropped."""
+    """The crops of those `assets` that are cropped."""
     found = {}
     for row in await connection.fetch(_SQL["crops"], assets):
         width, height = row["picture_width"], row["picture_height"]

@@ -1,7 +1,7 @@
-"""Writes what was read of photos: into our own table, and from there into the columns that Immich searches.
+"""Writes the results of reading photos: into our own table, and from there into the columns that Immich searches.
 
-Immich's columns are always derived from our table (`apply`), so that a first write, a refill after Immich wiped its
-vectors and the healing of a text are one piece of code.
+Immich's columns are always derived from our table (`apply`). So the same code writes them the first time, fills them
+again after Immich deleted its vectors, and repairs a text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,11 @@ _PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of one photo. Parts that were not read anew are None and stay as they were.
+    """What was read of one photo. A part that was not read again is None, and its stored result stays.
 
-    `digest` None: not even the preview was looked at, only what is derived is to be put right. `vector` has the model's
-    dimensions, L2-normalised, float32. `failed`: why a part that was wanted (clip, ocr) could not be read; `waiting`:
-    why one could not be read yet, through no fault of the photo's; it waits for `pause` seconds.
+    `digest` None: the preview was not opened, only derived columns are updated. `vector` has the model's dimensions,
+    float32, L2-normalised. `failed`: why a wanted part (clip, ocr) could not be read. `waiting`: why a part could not
+    be read yet, for a reason not caused by the photo. It is tried again after `pause` seconds.
     """
 
     job: Job
@@ -65,18 +65,18 @@ class Reading:
 
     @property
     def reason(self) -> str:
-        """Why a part could not be read; empty if everything was. What it waits for says more than why it failed."""
+        """Why a part could not be read. Empty if all were. What it waits for has precedence over why it failed."""
         return "; ".join(f"{_PARTS[part]}: {why}" for part, why in (self.waiting or self.failed).items())
 
     @property
     def done(self) -> frozenset[str]:
-        """The tasks that nothing is left to be done of."""
+        """The tasks that are complete."""
         unread = self.failed.keys() | self.waiting.keys()
         return frozenset(task for task in self.job.tasks if not parts([task]) & unread)
 
     @property
     def left(self) -> frozenset[str]:
-        """Parts that were not asked for and could not be read: of another preview than the one before."""
+        """Parts that nobody asked for and that could not be read, though the preview is new."""
         unread = self.failed.keys() | self.waiting.keys()
         return frozenset(unread - parts(self.job.tasks))
 
@@ -84,16 +84,16 @@ class Reading:
 async def write(
     pool: Pool, queue: Queue, readings: Sequence[Reading], alphabet: frozenset[str] | None = None
 ) -> dict[Job, bool]:
-    """Write `readings` and complete their jobs, in one transaction; one whose photo was read in part fails or waits.
+    """Write `readings` and complete their jobs, in one transaction. The job of a photo read in part fails or waits.
 
-    A job that is no longer ours, and a photo that is gone, hidden or in the trash by now, is left out. Lines of
-    Immich's with letters outside our recogniser's `alphabet` stay, beside ours; None: it knows every letter. Returns
-    the jobs that have failed, and whether each was given up.
+    It skips jobs that are no longer ours, and photos that meanwhile are deleted, hidden or in the trash. Immich's lines
+    with letters outside our recogniser's `alphabet` stay, beside ours. `alphabet` None: it has every letter. Returns
+    the failed jobs, and for each whether it was given up.
 
     Raises:
         ColumnWidthError: Immich's vector column is narrower than the vectors.
-        asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column, or
-            removed an asset, between our look and our write; do it again.
+        asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column or
+            deleted an asset since we looked. Try again.
     """
     return await pool.transact(lambda connection: _write(connection, queue, readings, alphabet))
 
@@ -128,7 +128,7 @@ async def _write(
 
 
 async def restore(pool: Pool, assets: Sequence[UUID], alphabet: frozenset[str] | None = None) -> int:
-    """Make Immich's columns follow our table for the eligible of `assets`, in one transaction. Returns how many.
+    """Make Immich's columns follow our table, for the eligible of `assets`, in one transaction. Returns how many.
 
     `alphabet` as in `write`.
     """
@@ -149,7 +149,7 @@ async def apply(
     read: Sequence[UUID] = (),
     alphabet: frozenset[str] | None = None,
 ) -> None:
-    """Make Immich's columns follow our table for `assets`; their texts were read just now for those in `read`.
+    """Make Immich's columns follow our table for `assets`. The texts of those in `read` were read just now.
 
     Inside a transaction, for eligible assets only. `alphabet` as in `write`.
     """
@@ -159,7 +159,7 @@ async def apply(
     read_rows = [row for row in rows if row["lines"] is not None]
     if read_rows:
         await _apply_text(connection, read_rows, read, alphabet)
-    await _apply_vectors(connection, assets)  # which hold the texts too
+    await _apply_vectors(connection, assets)  # they contain the texts, too
     unread = set(assets) - {row["asset_id"] for row in read_rows}
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])
@@ -189,7 +189,7 @@ async def _store(connection: Connection, readings: Sequence[Reading], alphabet: 
 async def _beside_theirs(
     connection: Connection, ours: dict[UUID, list[StoredLine]], alphabet: frozenset[str] | None
 ) -> dict[UUID, list[StoredLine]]:
-    """Our lines of some photos, and Immich's of the same ones that our recogniser cannot know."""
+    """For some photos: our lines, and Immich's lines in letters that our recogniser does not know."""
     if alphabet is None or not ours:
         return ours
     rows = await connection.fetch(_SQL["all_lines"], list(ours))
@@ -200,7 +200,7 @@ async def _beside_theirs(
 
 
 async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None:
-    """Immich's column follows our vectors and visible texts. Raises ColumnWidthError."""
+    """Write our vectors and visible texts into Immich's column. Raises ColumnWidthError."""
     width = await vector_width(connection)
     columns = []
     for row in await connection.fetch(_SQL["vectors"], assets):
@@ -218,7 +218,7 @@ async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None
 async def _apply_text(
     connection: Connection, rows: Sequence[asyncpg.Record], read: Sequence[UUID], alphabet: frozenset[str] | None
 ) -> None:
-    """Texts, documents, Immich's lines and its searchable text, for photos whose lines we have."""
+    """Write texts, documents, Immich's lines and its searchable text, for photos whose lines we have."""
     assets = [row["asset_id"] for row in rows]
     crops = await photos.crops(connection, assets)
     fresh = set(read)

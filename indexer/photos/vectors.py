@@ -1,8 +1,8 @@
-"""The one form in which vectors go into Immich's column, and in which Immich's questions are answered.
+"""The format of vectors in Immich's column, and of the vectors that the gateway returns for queries.
 
-A column may be wider than the CLIP model. Its dimensions then are, in this order: the model's, the words of the photo
-(`lexical`), and one more that makes every vector 1 + SHARE times as long (squared) as its first part. So a
-question with zeros behind the first part ranks photos just as the model alone would.
+A column may be wider than the CLIP model. Then its dimensions are, in this order: those of the model, those of the
+photo's words (`lexical`), and one that fills every vector up to the same length: 1 + SHARE times the squared length of
+the model's part. So a query with zeros after the model's part ranks photos exactly as the model alone would.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from indexer.photos import lexical
 
 Vector = npt.NDArray[np.float32]
 
-# The squared length of what stands behind the model's part. Two photos of one scene with different texts are so much
-# further apart, and Immich calls a distance of 0.01 a duplicate; the precision of `ocr:` does not depend on it.
+# The squared length of what follows the model's part. It moves two photos of one scene with different texts apart by so
+# much, and Immich calls photos within 0.01 duplicates. The precision of `ocr:` does not depend on it.
 SHARE = 1e-5
 
 
 def halved(vector: Vector) -> Vector:
-    """`vector` rounded to half precision, as our own table keeps it; float32 again."""
+    """`vector` rounded to half precision, as our own table stores it, as float32."""
     return vector.astype(np.float16).astype(np.float32)
 
 
@@ -33,7 +33,7 @@ def room(width: int, dimensions: int) -> int:
 
 
 def as_column(vector: Vector, width: int, text: str = "") -> Vector:
-    """What a column of `width` dimensions holds of a photo with that `vector` and that visible text.
+    """The vector for a column of `width` dimensions, of a photo with that `vector` and that visible text.
 
     Raises:
         ValueError: the vector is wider than the column.
@@ -41,7 +41,7 @@ def as_column(vector: Vector, width: int, text: str = "") -> Vector:
     column = as_query(vector, width)
     words = room(width, len(vector))
     if words:
-        # Rounded once and in a fixed order, for the gateway and every indexer have to write the very same numbers.
+        # Rounded once and in a fixed order: the gateway and every indexer have to compute exactly the same numbers.
         head = column[: len(vector)].astype(np.float64)
         length = math.sqrt(SHARE * math.fsum(head * head))
         lexis = lexical.part(text, words)
@@ -51,7 +51,7 @@ def as_column(vector: Vector, width: int, text: str = "") -> Vector:
 
 
 def as_query(vector: Vector, width: int) -> Vector:
-    """`vector` as a question that asks for nothing else: in half precision, filled up with zeros.
+    """The query vector that searches by `vector` alone: in half precision, filled up with zeros.
 
     Raises:
         ValueError: the vector is wider than the column.
@@ -59,27 +59,27 @@ def as_query(vector: Vector, width: int) -> Vector:
     if len(vector) > width:
         raise ValueError(f"a vector of {len(vector)} dimensions does not fit into {width}")
     column = np.zeros(width, dtype=np.float32)
-    column[: len(vector)] = halved(vector) + 0.0  # no negative zeros, which PostgreSQL takes for equal and MD5 does not
+    column[: len(vector)] = halved(vector) + 0.0  # no negative zeros: equal for PostgreSQL, but not for MD5
     return column
 
 
 def scales(width: int, dimensions: int) -> Vector:
-    """What to multiply the dimensions of a column by, so that the model's part and the rest are of one length."""
+    """Factors for the dimensions of a column that give the model's part and the rest the same length."""
     scale = np.full(width, 1 / math.sqrt(SHARE), dtype=np.float32)
     scale[:dimensions] = 1
     return scale
 
 
 def fingerprint(column: Vector) -> UUID:
-    """MD5 of what pgvector's vector_send gives of `column`, to tell whether it is what Immich's column holds."""
+    """MD5 of pgvector's vector_send of `column`, to compare it with what Immich's column contains."""
     return UUID(bytes=hashlib.md5(pgvector.Vector(column).to_binary(), usedforsecurity=False).digest())
 
 
 def received(data: bytes) -> Vector:
-    """What pgvector's vector_send or halfvec_send gave, as float32; as text it would take a hundred times as long.
+    """The vector in a result of pgvector's vector_send or halfvec_send, as float32. Text would be 100 times slower.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither format.
     """
     dimensions = int.from_bytes(data[:2], "big")
     half = len(data) == 4 + 2 * dimensions

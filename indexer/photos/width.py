@@ -1,8 +1,8 @@
-"""What the width of Immich's vector column means for the words of photos, in words for a person."""
+"""What the width of Immich's vector column means for the words of photos, explained for people."""
 
 from indexer.photos.vectors import room
 
-# Widths that Immich's own CLIP model names give, with one name each, to advise with.
+# Widths of Immich's own CLIP models, with one model name each, for advice.
 MODEL_NAMES = {
     512: "ViT-B-32__openai",
     640: "ViT-B-16-plus-240__laion400m_e31",
@@ -12,11 +12,11 @@ MODEL_NAMES = {
     1536: "ViT-gopt-16-SigLIP2-384__webli",
 }
 
-_ROOMY = 500  # dimensions for words with which `ocr:` finds what it should
+_ROOMY = 500  # so many dimensions for words are enough for `ocr:`
 
 
 def width_advice(needed: int) -> str:
-    """What to choose in Immich so that vectors of `needed` dimensions fit."""
+    """Which model to choose in Immich so that vectors of `needed` dimensions fit."""
     names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
     return (
         f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
@@ -24,12 +24,12 @@ def width_advice(needed: int) -> str:
 
 
 def known(width: int, dimensions: int) -> str:
-    """The width, what of it the model takes, and the Immich model of that width."""
+    """A sentence: the width, how much of it the model uses, and the Immich model of that width."""
     return f"{width} for the model's {dimensions} (Immich's {MODEL_NAMES.get(width, 'none that we know')}, ...)"
 
 
 def advice(width: int, dimensions: int) -> str | None:
-    """What to do so that the column holds the vectors of a model, and words; None where all is well."""
+    """What to do so that the column has room for the model's vectors and for words. None where it has."""
     if width < dimensions:
         return f"{width}, but the CLIP model needs {dimensions}: {width_advice(dimensions)}"
     words = room(width, dimensions)

@@ -1,4 +1,4 @@
-"""What is in the queue: how much, what failed and why, what waits, and who is at work."""
+"""What is in the queue: how many jobs, which failed and why, what waits, and which workers run."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _SQL = queries("queue")
 
 @dataclass(frozen=True)
 class Counts:
-    """The queue at a moment. `oldest_seconds` is the age of the oldest job that is not dead."""
+    """The queue at one moment. `oldest_seconds` is the age of the oldest job that is not dead."""
 
     waiting: int
     retrying: int
@@ -27,7 +27,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed, and why; whose photo it is and what it is called, where that was asked for."""
+    """A job that failed, and why. With the photo's owner and file name, where the query asks for them."""
 
     asset_id: UUID
     error: str
@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Jobs that wait for something that is no photo's fault: why, how many, and since when."""
+    """Jobs that wait for something that is not caused by the photo: why, how many, and since when."""
 
     reason: str
     photos: int
@@ -49,9 +49,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class JobState:
-    """How things stand with a photo that has something to be done.
+    """The state of a photo that has a job.
 
-    `failed`: its last attempt failed, as `failure` says, and nothing but time has to pass until the next, if any.
+    `failed`: the last attempt failed, as `failure` says, and the next attempt, if any, only needs time to pass.
     """
 
     state: Literal["waiting", "running", "failed"]
@@ -60,7 +60,7 @@ class JobState:
 
 @dataclass(frozen=True)
 class EngineState:
-    """How a model of a worker is, as it said last: `loading`, `ready`, `sick` or `waiting for weights`, and why."""
+    """What a worker last reported of a model: `loading`, `ready`, `sick` or `waiting for weights`, and why."""
 
     state: str
     since: datetime
@@ -68,7 +68,7 @@ class EngineState:
     next_try: datetime | None = None
 
     def sentence(self, part: str, worker: str, photos: int) -> str:
-        """For a person: the engine that makes `part` for `worker`, and how many photos wait for it."""
+        """A sentence for a person. `part`: what the engine makes. `photos`: how many photos wait for it."""
         name = {"clip": "the CLIP model", "ocr": "the OCR engine"}.get(part, part)
         again = f", tried again at {self.next_try.astimezone():%H:%M:%S}" if self.next_try else ""
         waits = "1 photo waits" if photos == 1 else f"{photos} photos wait"
@@ -78,7 +78,7 @@ class EngineState:
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker as the others see it; `engines` by what they make: clip, ocr."""
+    """A worker as the queue knows it. `engines`: by what they make, clip or ocr."""
 
     name: str
     version: str
@@ -91,41 +91,41 @@ class WorkerState:
 
 
 async def given_up(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> dict[UUID, str]:
-    """What was given up, all or those of `assets`, and why."""
+    """The jobs that were given up, all or those of `assets`, and why."""
     return {row["asset_id"]: row["error"] or "" for row in await connection.fetch(_SQL["dead"], assets)}
 
 
 async def waiting(connection: Connection | Pool, limit: int = 5, owner: UUID | None = None) -> list[Waiting]:
-    """What is waited for that is no photo's fault, most photos first; owners as in `failures`."""
+    """Jobs that wait for something not caused by the photo, most photos first. `owner` as in `failures`."""
     return [Waiting(**dict(row)) for row in await connection.fetch(_SQL["waiting"], limit, owner)]
 
 
 async def counts(connection: Connection | Pool, owner: UUID | None = None) -> Counts:
-    """How much there is to do; for the photos of one owner that they are shown, or (None) for all."""
+    """How much there is to do. `owner`: only for the photos that this user is shown. None: for all."""
     row = await connection.fetchrow(*((_SQL["counts"],) if owner is None else (_SQL["counts_of"], owner)))
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
     return Counts(**dict(row))
 
 
 async def failures(connection: Connection | Pool, limit: int = 50, owner: UUID | None = None) -> list[Failure]:
-    """What failed, the given-up ones first, newest first; of the photos that one owner is shown, or (None) of all."""
+    """Failed jobs: those given up first, then the newest. `owner`: only of photos this user is shown. None: of all."""
     return [Failure(**dict(row)) for row in await connection.fetch(_SQL["failures"], limit, owner)]
 
 
 async def workers(connection: Connection | Pool) -> list[WorkerState]:
-    """Who is at work."""
+    """All workers."""
     rows = await connection.fetch(_SQL["workers"])
     return [WorkerState(**{**dict(row), "engines": _engines(row["engines"])}) for row in rows]
 
 
 async def wanting(connection: Connection | Pool) -> dict[str, int]:
-    """How many photos each part is to be made of: clip, ocr."""
+    """How many photos wait for each part: clip, ocr."""
     row = await connection.fetchrow(_SQL["wanting"])
     return dict(row) if row else {}
 
 
 def _engines(told: str) -> dict[str, EngineState]:
-    """What a worker has told; another version of us may tell more, or other things."""
+    """What a worker reported, as JSON. A worker of another version may report other things."""
     found = {}
     for name, how in json.loads(told).items():
         try:
@@ -141,13 +141,13 @@ def _engines(told: str) -> dict[str, EngineState]:
 
 
 async def pending(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UUID, Failure | None]:
-    """Which of `assets` still have something to be done; a dead one with its failure."""
+    """Those of `assets` that have a job. For a dead letter, its failure."""
     rows = await connection.fetch(_SQL["pending"], assets)
     return {row["asset_id"]: Failure(**{**dict(row)}) if row["dead"] else None for row in rows}
 
 
 async def state(connection: Connection | Pool, asset: UUID) -> JobState | None:
-    """How things stand with a photo; None: there is nothing to be done."""
+    """The state of a photo's job. None: it has none."""
     row = await connection.fetchrow(_SQL["state"], asset)
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""Tells when a photo that a person waits for has been read, or could not be: one connection, while anybody waits."""
+"""Reports when a photo that a person waits for was read, or failed. One connection, only while a person waits."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,14 @@ from indexer.database.trouble import TROUBLE, explain
 log = structlog.get_logger()
 
 CHANNEL = "immich_indexer_done"
-_PATIENCE = 2.0  # seconds to wait for the connection; without it whoever waits looks now and then
-_PAUSE = 1.0  # seconds between two tries to have one
+_PATIENCE = 2.0  # seconds to wait for the connection: without it the caller has to poll
+_PAUSE = 1.0  # seconds between two tries to connect
 
 
 class Completions:
-    """Listens to what the queue tells of jobs that persons asked for.
+    """Listens to the notifications about completed jobs that people asked for.
 
-    A word of it may be lost with its connection, so that whoever waits looks now and then all the same.
+    A notification may be lost together with its connection, so callers also poll, slowly.
 
     Args:
         dsn: the database.
@@ -35,9 +35,9 @@ class Completions:
 
     @contextlib.asynccontextmanager
     async def of(self, asset: UUID) -> AsyncIterator[asyncio.Event]:
-        """An event, to be cleared by whoever awaits it, that is set each time a job for `asset` has ended.
+        """An event that is set each time a job for `asset` has ended. The caller clears it.
 
-        What ends after the block has begun is heard, unless the database cannot be reached.
+        It is set for every job that ends after the block has begun, unless the database cannot be reached.
         """
         event = asyncio.Event()
         self._events.setdefault(asset, []).append(event)
@@ -62,7 +62,7 @@ class Completions:
             try:
                 await self._listen(await connect(self._dsn, timeout=_PATIENCE), listening)
             except TROUBLE as error:
-                log.debug("cannot hear of completions", error=explain(error))
+                log.debug("cannot listen to completions", error=explain(error))
             await asyncio.sleep(_PAUSE)
 
     async def _listen(self, connection: OwnConnection, listening: asyncio.Event) -> None:
@@ -76,10 +76,10 @@ class Completions:
             listening.clear()
             for events in self._events.values():
                 for event in events:
-                    event.set()  # something may be missed from now on
+                    event.set()  # notifications may be lost from now on
             connection.terminate()
 
     def _on_completion(self, _connection: object, _pid: int, _channel: str, payload: Any) -> None:
-        with contextlib.suppress(ValueError):  # anybody may say anything on a channel
+        with contextlib.suppress(ValueError):  # anybody may send anything on a channel
             for event in self._events.get(UUID(str(payload)), ()):
                 event.set()

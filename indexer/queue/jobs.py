@@ -10,7 +10,7 @@ _PRIORITIES = priorities()
 
 
 class Priority(IntEnum):
-    """Whose turn it is, lowest first: the values and what each is for are in sql/terms.sql."""
+    """Which jobs go first: the lowest value. sql/terms.sql has the values and says what each is for."""
 
     REQUEST = _PRIORITIES["request"]
     UPLOAD = _PRIORITIES["upload"]
@@ -20,9 +20,9 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. `generation` tells, when it ends, whether it was asked for again meanwhile.
+    """A claimed job. By its `generation` the queue knows, at its end, whether it was asked for again meanwhile.
 
-    `alone`: a worker died while it held this, so it must run by itself.
+    `alone`: a worker died while it held this job, so it must run alone.
     """
 
     asset_id: UUID
@@ -42,8 +42,8 @@ class Job:
 class Choice:
     """Which jobs to claim.
 
-    `without`: tasks that nobody can do now; a job that wants nothing else stays, if it says already what it waits for,
-    or, `strictly`, in any case. `wanting`: those that want one of these tasks, empty: all.
+    `without`: tasks that cannot be done now. A job that has only these is not claimed if it already says what it
+    waits for, or if `strictly`. `wanting`: only jobs with one of these tasks. Empty: all jobs.
     """
 
     without: frozenset[str] = frozenset()

@@ -1,10 +1,10 @@
-"""Hears notifications: one connection that LISTENs, is probed, and is made anew when it is lost.
+"""Receives notifications over one connection that LISTENs. It is probed, and replaced when it is lost.
 
-A notification carries nothing: whoever waits looks into the queue. A lost one costs time and never a photo. The probe
-measures that notifications really arrive (Oban calls it a sonar): asyncpg does not notice a dead peer by itself, and
-behind a pooler in transaction mode LISTEN succeeds and hears nothing.
+A notification has no content: the receiver looks into the queue. So a lost one costs time but never a photo. The probe
+checks that notifications really arrive (Oban calls this a sonar). asyncpg does not notice when the other end is gone,
+and behind a pooler in transaction mode LISTEN succeeds but nothing arrives.
 
-A second channel is for scripts, whose messages do carry something: a photo to be read again.
+Messages on a second channel do have content: scripts ask there for a photo to be read again.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ log = structlog.get_logger()
 CHANNEL = "immich_indexer"
 REQUESTS = f"{CHANNEL}_reprocess"
 _PROBE = f"{CHANNEL}_probe"
-_SOON = 0.1  # seconds until the next connection that listens
-_RARELY = 10.0  # the same, at most, where none can
-_MESSAGES = 1000  # of them kept until somebody takes them
+_SOON = 0.1  # seconds until the next try to listen
+_RARELY = 10.0  # the same, at most, when listening fails again and again
+_MESSAGES = 1000  # the most that are kept until they are processed
 
 
 class Listener:
@@ -40,9 +40,9 @@ class Listener:
 
     def __init__(self, dsn: str, *, probe_seconds: float = 10, patience_seconds: float = 5) -> None:
         self.notified = asyncio.Event()
-        self.listening = asyncio.Event()  # set while a connection listens; for those who must not miss a beat
-        self.came_back = asyncio.Event()  # set whenever a connection begins to listen, for others to clear
-        self.messages: asyncio.Queue[str] = asyncio.Queue(_MESSAGES)  # what was said on the channel for requests
+        self.listening = asyncio.Event()  # set while a connection listens
+        self.came_back = asyncio.Event()  # set whenever a connection begins to listen. Others clear it
+        self.messages: asyncio.Queue[str] = asyncio.Queue(_MESSAGES)  # the messages of the channel for requests
         self._dsn = dsn
         self._probe_seconds = probe_seconds
         self._patience = patience_seconds
@@ -52,7 +52,7 @@ class Listener:
 
     @property
     def polling(self) -> bool:
-        """Whether notifications are not known to arrive: then poll."""
+        """Whether the caller has to poll: notifications are not known to arrive."""
         return self._polling is not False
 
     async def run(self) -> None:
@@ -63,7 +63,7 @@ class Listener:
             try:
                 await self._listen(connection)
             except TROUBLE as error:
-                # One that cannot even begin, as on a server in recovery, says so once, and tries ever more rarely.
+                # Where LISTEN itself fails, as on a server in recovery, log that once, and try less and less often.
                 listened = self.listening.is_set()
                 pause = _SOON if listened else min(2 * pause, _RARELY)
                 if listened or pause == 2 * _SOON:
@@ -72,7 +72,7 @@ class Listener:
             finally:
                 self._polling = None
                 self.listening.clear()
-                self.notified.set()  # something may have happened meanwhile
+                self.notified.set()  # notifications may have been lost
                 with contextlib.suppress(Exception):
                     connection.terminate()
             await asyncio.sleep(pause)
@@ -90,12 +90,12 @@ class Listener:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         async with asyncio.timeout(self._patience):
-            await connection.add_listener(CHANNEL, self._on_bell)
+            await connection.add_listener(CHANNEL, self._on_notification)
             await connection.add_listener(_PROBE, self._on_probe)
             await connection.add_listener(REQUESTS, self._on_message)
         self.listening.set()
         self.came_back.set()
-        self.notified.set()  # LISTEN first, then look: what came before is found by looking
+        self.notified.set()  # LISTEN first, then look into the queue: so nothing is missed
         while not lost.is_set():
             await self._probe(connection)
             with contextlib.suppress(TimeoutError):
@@ -104,7 +104,7 @@ class Listener:
         raise ConnectionError("closed by the server")
 
     async def _probe(self, connection: OwnConnection) -> None:
-        """Ring from a connection of its own: a notification from the listening one would prove less."""
+        """Send a notification over another connection: over the listening one it would prove less."""
         self._token = uuid4().hex
         self._heard.clear()
         other = await connect(self._dsn, timeout=self._patience)
@@ -126,7 +126,7 @@ class Listener:
                 log.info("notifications arrive again")
             self._polling = False
 
-    def _on_bell(self, *_: Any) -> None:
+    def _on_notification(self, *_: Any) -> None:
         self.notified.set()
 
     def _on_message(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:

@@ -1,6 +1,6 @@
-"""What is put into the queue, by us and by people: also by NOTIFY on the channel immich_indexer_reprocess.
+"""How jobs are enqueued, by our code and by people, also by NOTIFY on the channel immich_indexer_reprocess.
 
-A notification is `{"assetId": "...", "tasks": ["ocr"]}`.
+A message on that channel is `{"assetId": "...", "tasks": ["ocr"]}`.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ from indexer.queue.tasks import Part
 log = structlog.get_logger()
 
 _SQL = queries("queue")
-_ONCE = 5.0  # seconds within which the same message counts once
+_ONCE = 5.0  # seconds: the same message counts only once within them
 
 
 async def enqueue(
     connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str], priority: Priority
 ) -> None:
-    """Ask for `tasks` on `assets`, durably; whoever listens is told."""
+    """Enqueue `tasks` for `assets` and notify the workers. It survives a crash."""
     await connection.execute(_SQL["enqueue"], assets, sorted(tasks), priority)
 
 
 async def request(connection: Connection | Pool, assets: Sequence[UUID], tasks: Iterable[str] | None = None) -> int:
-    """A person asks for `assets` again, durably; `tasks`: clip, ocr, or both (None). Returns how many will be read.
+    """Enqueue photos that a person wants read again. `tasks`: clip, ocr, or None for both. Returns how many are read.
 
-    A few go before everything else, many behind new uploads. Those that are not indexed are left out.
+    A few photos go before everything else, many go behind new uploads. Photos that are not eligible are left out.
 
     Raises:
         RequestError: there is no such photo, or no such task.
@@ -47,9 +47,9 @@ async def request(connection: Connection | Pool, assets: Sequence[UUID], tasks: 
 async def request_once(
     connection: Connection | Pool, message: str, asset: UUID, tasks: Iterable[str] | None
 ) -> bool | None:
-    """The same for one photo, of which a message told that other workers hear too.
+    """As `request`, for one photo that a `message` asks for. Other workers receive the same message.
 
-    Returns whether the photo will be read again; None where another worker was first. Raises as `request`.
+    Returns whether the photo will be read again. None: another worker was first. Raises as `request`.
     """
     with _refusal():
         taken: bool | None = await connection.fetchval(_SQL["request_once"], asset, _sorted(tasks), message, _ONCE)
@@ -69,14 +69,14 @@ def _sorted(tasks: Iterable[str] | None) -> list[str] | None:
 
 
 async def retry(connection: Connection | Pool, assets: Sequence[UUID] | None = None) -> list[UUID]:
-    """Try again at once what was given up or waits for another try: all, or those of `assets`. Returns which."""
+    """Try failed jobs again at once, also those given up: all, or those of `assets`. Returns which."""
     rows = await connection.fetch(_SQL["retry"], assets)
     await connection.execute("SELECT pg_notify('immich_indexer', '')")
     return [row["asset_id"] for row in rows]
 
 
 class Message(BaseModel):
-    """One request; without tasks it is for all of them."""
+    """One request. Without tasks it asks for all of them."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -85,7 +85,7 @@ class Message(BaseModel):
 
 
 async def take_in(pool: Pool, messages: asyncio.Queue[str]) -> None:
-    """Put into the queue what `messages` ask for, for ever. What is wrong with one is logged, and that is all."""
+    """Enqueue what `messages` ask for, without end. A wrong message is logged and dropped."""
     while True:
         text = await messages.get()
         try:
@@ -105,4 +105,4 @@ async def take_in(pool: Pool, messages: asyncio.Queue[str]) -> None:
 
 
 def _refused(text: str, reason: str) -> None:
-    log.warning("a request by NOTIFY came to nothing", message=text[:200], reason=reason)
+    log.warning("a request by NOTIFY was refused", message=text[:200], reason=reason)

@@ -1,4 +1,4 @@
-"""Which photos a person means who does not name them one by one."""
+"""Photos selected by what is known of them, not by their ids."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,14 +13,14 @@ _SQL = queries("selection")
 
 @dataclass(frozen=True)
 class Selection:
-    """Indexed photos for which all of this holds.
+    """All indexed photos that fulfil every one of these conditions.
 
     Args:
         album: its name or its id.
-        after: taken at this time or later, by the clock where they were taken; `before` likewise, and not at it.
-        no_text: read, and no text was found.
-        models: made with other models than these, of CLIP and of OCR; None for a task that is off.
-        failed: their last attempt failed, whether they were given up or not.
+        after: taken at this time or later, in the local time of the photo. `before`: taken earlier than this.
+        no_text: the photo was read and has no text.
+        models: read with other models than these, of CLIP and of OCR. None for a task that is off.
+        failed: the last attempt failed, whether the job was given up or not.
     """
 
     album: str | None = None
@@ -31,7 +31,7 @@ class Selection:
     failed: bool = False
 
     async def photos(self, connection: Connection | Pool) -> list[UUID]:
-        """Those photos, the newest first.
+        """The ids of those photos, the newest first.
 
         Raises:
             RequestError: there is no such album, or several.

@@ -1,6 +1,6 @@
-"""The tag `reindex` (or `reindex/ocr`, `reindex/clip`): found where its event was missed, taken off what was read.
+"""The tags `reindex`, `reindex/ocr` and `reindex/clip`. Finds tagged photos that were missed, removes tags when done.
 
-Only Immich may take it off, through its API: it keeps tags in files too, and writes them back from there.
+Only Immich's API may remove a tag: Immich also stores tags in files, and would read them from there again.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ from indexer.immich.api import ForeignTagError, Immich
 log = structlog.get_logger()
 
 _SQL = queries("tags")
-_AT_ONCE = 100  # photos in one call: Immich writes a file for each
-_FEW = 20  # photos that are waited for; more at once come after new uploads, as in the trigger
+_AT_ONCE = 100  # photos in one call: Immich writes a file for each of them
+_FEW = 20  # photos that a person is assumed to wait for. More at once go after new uploads, as in the trigger
 
 
 async def catch_up(connection: Connection | Pool) -> int:
-    """Wish for tagged photos whose event was missed; forget tags that are gone. Returns how many were missed."""
+    """Enqueue tagged photos that were missed, and forget tags that are gone. Returns how many were missed."""
     await connection.execute(_SQL["forget"])
     return await connection.fetchval(_SQL["missed"]) or 0
 
 
 async def enqueue(connection: Connection | Pool, asset: UUID, owner: UUID) -> bool | None:
-    """Wish for a photo of `owner`'s that bears the tag, unless the trigger did.
+    """Enqueue a photo of `owner`'s that has the tag, unless the trigger did so.
 
-    Returns whether it bears the tag; None: they are shown no such photo.
+    Returns whether it has the tag. None: Immich shows this user no such photo.
     """
     row = await connection.fetchrow(_SQL["enqueue"], asset, owner, _FEW)
     assert row is not None  # noqa: S101 - a select without FROM always has a row
@@ -39,7 +39,7 @@ async def enqueue(connection: Connection | Pool, asset: UUID, owner: UUID) -> bo
 
 
 class Untagger:
-    """Takes the tag off photos that were read. One whose tag the key may not touch keeps it, and is not read again."""
+    """Removes the tag from photos that were read. Where our key may not, the tag stays, and nothing is read again."""
 
     def __init__(self, pool: Pool, immich: Immich) -> None:
         self._pool = pool
@@ -48,7 +48,7 @@ class Untagger:
         self._trouble = ""
 
     async def run(self, interval: float) -> None:
-        """Look every `interval` seconds, for ever."""
+        """Do a round every `interval` seconds, without end."""
         backoff = Backoff(interval)
         while True:
             failure: Exception | None = None
@@ -58,24 +58,24 @@ class Untagger:
             except (*TROUBLE, IndexerError) as error:
                 failure = error
                 trouble = str(error) if isinstance(error, IndexerError) else explain(error)
-                if trouble != self._trouble:  # the same line again and again tells nobody anything
+                if trouble != self._trouble:  # log each trouble once
                     self._trouble = trouble
-                    log.warning("cannot take the tag reindex off", reason=trouble)
+                    log.warning("cannot remove the tag reindex", reason=trouble)
             await asyncio.sleep(backoff.after(failure))
 
     async def round(self) -> int:
-        """Take off what can be taken off now. Returns off how many photos. Raises as `Immich.take_off`."""
-        taken_off = 0
+        """Remove the tags that can be removed now. Returns from how many photos. Raises as `Immich.remove_tag`."""
+        removed = 0
         for row in await self._pool.fetch(_SQL["done"], list(self._foreign), _AT_ONCE):
             try:
-                taken_off += await self._immich.take_off(row["tag_id"], row["assets"])
+                removed += await self._immich.remove_tag(row["tag_id"], row["assets"])
             except ForeignTagError as error:
                 self._foreign.add(row["tag_id"])
                 log.warning(
-                    "the tag reindex stays: it is of another person than IMMICH_API_KEY, who may take it off by hand",
+                    "the tag reindex stays: its owner is not that of IMMICH_API_KEY, and can remove it by hand",
                     tag=str(row["tag_id"]),
                     reason=str(error),
                 )
-        if taken_off:
-            log.info("took the tag reindex off", photos=taken_off)
-        return taken_off
+        if removed:
+            log.info("removed the tag reindex", photos=removed)
+        return removed

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 Part = Literal["clip", "ocr"]
-"""What is made of a picture: its vector, its lines."""
+"""What is made from a picture: its vector, its lines of text."""
 
 Task = Literal["clip", "ocr", "clip!", "ocr!", "text"]
 
@@ -29,10 +29,10 @@ def tasks_of(part: Part) -> frozenset[str]:
 
 
 def parts(tasks: Iterable[str]) -> frozenset[Part]:
-    """What `tasks` make of a picture."""
+    """The parts that `tasks` make."""
     return frozenset(_PARTS[task] for task in tasks if task in _PARTS)
 
 
 def forced(tasks: Iterable[str]) -> frozenset[Part]:
-    """Those that are to be made though nothing is new."""
+    """The parts that `tasks` make even though nothing is new."""
     return parts(task for task in tasks if task.endswith("!"))

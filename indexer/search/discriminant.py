@@ -1,14 +1,14 @@
-"""The question that tells photos that match some words from the others: linear discriminant analysis, per query.
+"""The query vector that separates photos that match some words from all others: linear discriminant analysis per query.
 
-The photos that match come from the exact index. What they are told from is not sought anew for every query: a sample
-of the library gives the mean and the covariance of everything that does not match. Whitening with it is what weighing
-words by rarity would be, and it weighs combinations too. (Fisher 1936; regularised as in Friedman, "Regularized
-Discriminant Analysis", 1989.)
+The matching photos come from the exact text index. The other photos are described by a sample of the library, taken
+once and not for each query: its mean and covariance. Whitening with the covariance has the effect of weighting words by
+rarity, and also weights combinations of words. (Fisher 1936; regularised as in Friedman, "Regularized Discriminant
+Analysis", 1989.)
 
-Half of the answer is what the matches have in common, and half the direction of the words themselves, which photos that
-come later share. Then the sampled photos that would come too near are pushed away one by one: a support vector machine
-in the whitened space, whose constraints are found by looking for those that are violated. (Joachims, Finley and Yu,
-"Cutting-Plane Training of Structural SVMs", 2009.)
+Half of the result is what the matches have in common. The other half is the direction of the words themselves, which
+later photos with these words share. Then sampled photos that would come too near are pushed away one by one: a support
+vector machine in the whitened space, whose constraints are found by looking for violated ones. (Joachims, Finley and
+Yu, "Cutting-Plane Training of Structural SVMs", 2009.)
 """
 
 from collections.abc import Hashable, Sequence
@@ -24,34 +24,34 @@ Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.floating]
 
-_FEWEST = 10  # matches up to which the common direction reaches each of them; of more, what they have in common
-_RIDGE = 0.1  # how far from each match the common direction may stay, for few
-_EACH = 50  # matches up to which the answer reaches each of them
-_SLACK = 0.02  # how far from each it may stay
-_GAP = 0.6  # a photo that comes nearer than so far below the matches is pushed away, to
+_FEWEST = 10  # up to so many matches the common direction reaches each of them, for more it is their mean
+_RIDGE = 0.1  # for few matches: how far from each the common direction may stay
+_EACH = 50  # up to so many matches the result reaches each of them
+_SLACK = 0.02  # how far from each the result may stay
+_GAP = 0.6  # a photo that is less than so far below the matches is pushed away, to
 _FAR = 0.1
 _BATCH = 128  # photos pushed away in one round, the nearest first
-_MODEL = np.float32(1.5)  # how much the model's part counts: less leads worse through an HNSW index
-_ENOUGH = 4  # rounds, if all matches then come before all others
-_ROUNDS = 10  # if they do not
+_MODEL = np.float32(1.5)  # weight of the model's part: with less, an HNSW index finds fewer of the matches
+_ENOUGH = 4  # rounds, if all matches then come before all other photos
+_ROUNDS = 10  # rounds, if they do not
 
 
 @dataclass(frozen=True)
 class Background:
-    """What photos of the library look like.
+    """A statistical description of the library's photos.
 
-    `rows` (photos, n) is a sample of them, `mean` (n,) theirs, `inverse` (n, n) of their regularised covariance.
+    `rows` (photos, n) is a sample, `mean` (n,) its mean, `inverse` (n, n) the inverse of its regularised covariance.
     """
 
     rows: Matrix
     mean: Vector
     inverse: Matrix
-    # What was whitened of `rows` so far, for other questions: photos that come too near often come near again.
+    # The whitened `rows` computed so far, kept for other queries: the same photos often come too near again.
     _white: dict[int, Vector] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, rows: Matrix, owners: Sequence[Hashable]) -> Self:
-        """From a sample (photos, n), of which each owner's part counts the same."""
+        """From a sample (photos, n). Each owner's photos together have the same weight."""
         if not len(rows):
             return cls.unknown(rows.shape[1])
         share = _shares(owners)
@@ -63,7 +63,7 @@ class Background:
 
     @classmethod
     def unknown(cls, size: int) -> Self:
-        """Of a library of which nothing is known."""
+        """For a library of which nothing is known."""
         none = np.zeros((0, size), dtype=np.float32)
         return cls(none, np.zeros(size, dtype=np.float32), np.eye(size, dtype=np.float32))
 
@@ -76,17 +76,18 @@ class Background:
         dimensions: int = 0,
         others: Mask | None = None,
     ) -> Vector:
-        """The direction (n,) along which `matches` (photos, n) stand at 1 on average and the background at 0.
+        """The direction (n,) along which `matches` (photos, n) are at 1 on average and the background at 0.
 
-        Each owner's matches count the same.
+        Each owner's matches together have the same weight.
 
         Args:
             matches: photos that match, at least one.
-            owners: whose they are.
-            words: the direction (n,) of what was asked, which photos that match will share; None where it has none.
-            dimensions: how many at the beginning are the CLIP model's, which words say nothing of. There all of the
-                answer is what the matches have in common: an HNSW index, whose graph follows the model, is led by it.
-            others: which of `rows` are known not to match; None where nobody knows.
+            owners: the owner of each.
+            words: the direction (n,) of the query's words, which later matching photos will share. None without one.
+            dimensions: how many dimensions at the beginning are the CLIP model's. Words have no part in them, so there
+                the whole result is what the matches have in common. An HNSW index, whose graph mostly follows the
+                model, is guided by it.
+            others: which of `rows` are known not to match. None if that is not known.
         """
         share = _shares(owners)
         found = _Rows.of(matches - self.mean, self.inverse)
@@ -102,25 +103,25 @@ class Background:
         return self.scaled(start, matches, owners)
 
     def toward(self, words: Vector) -> Vector:
-        """The direction of words (n,) that no photo says, with the sampled photos that come nearest pushed away."""
+        """The direction (n,) of words that no photo has. The sampled photos that come nearest are pushed away."""
         false = _largest(self.rows @ words - self.mean @ words, _BATCH)
         if not (len(false) and words.any()):
             return words
         return self._sampled(false).pushed(words, np.zeros(len(false)), np.full(len(false), _SLACK))
 
     def scaled(self, direction: Vector, matches: Matrix, owners: Sequence[Hashable]) -> Vector:
-        """`direction` made so long that `matches` are 1 above the background on average; zeros where they are not."""
+        """`direction`, scaled so that `matches` are 1 above the background on average. Zeros if they are not above."""
         above = float(_shares(owners) @ ((matches - self.mean) @ direction))
         return direction / np.float32(above) if above > 0 else np.zeros_like(direction)
 
     def _common(self, found: "_Rows", share: Vector) -> Vector:
-        """Ridge regression in its dual form: few rows are reached one by one, of more their mean."""
+        """Ridge regression in its dual form. Of few rows each is reached, of more rows their mean."""
         count = len(share)
         slack = _RIDGE * max(1.0, count / _FEWEST) ** 2 / (count * share)
         return found.pushed(np.zeros_like(self.mean), np.ones(count), slack)
 
     def _apart(self, start: Vector, found: "_Rows", share: Vector, others: Mask) -> Vector:
-        """`start`, changed as little as keeps every match above every one of `others`, while that is possible."""
+        """`start`, changed as little as possible so that every match is above all `others`, while that is possible."""
         count = len(share)
         held = found
         targets: Numbers = np.maximum(1, found.rows @ start)
@@ -144,7 +145,7 @@ class Background:
         return direction
 
     def _sampled(self, places: Places) -> "_Rows":
-        """Some of `rows`."""
+        """Those of `rows`."""
         rows: Matrix = self.rows[places] - self.mean
         new = [number for number, place in enumerate(places.tolist()) if place not in self._white]
         self._white.update(zip(places[new].tolist(), rows[new] @ self.inverse, strict=True))
@@ -154,7 +155,7 @@ class Background:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Photos, less the mean: `rows` (photos, n), the same whitened, and `kernel` (photos, photos), their products."""
+    """Photos minus the mean: `rows` (photos, n), the same whitened, and `kernel` (photos, photos), their products."""
 
     rows: Matrix
     white: Matrix
@@ -175,7 +176,7 @@ class _Rows:
         return _Rows(np.concatenate([self.rows, more.rows]), np.concatenate([self.white, more.white]), kernel)
 
     def pushed(self, start: Vector, targets: Numbers, slack: Numbers) -> Vector:
-        """`start`, changed as little as brings each of `rows` to its target, give or take its share of `slack`."""
+        """`start`, changed as little as possible so that each of `rows` is within its `slack` of its target."""
         kernel = self.kernel.astype(np.float64)
         diagonal = np.diag_indices_from(kernel)
         kernel[diagonal] += slack * max(np.trace(kernel) / len(kernel), 1e-12)
@@ -184,13 +185,13 @@ class _Rows:
 
 
 def _largest(scores: Vector, count: int) -> Places:
-    """Where the `count` largest finite scores stand, in no order."""
+    """The positions of the `count` largest finite scores, unordered."""
     found = np.argpartition(-scores, count)[:count] if len(scores) > count else np.arange(len(scores))
     return found[np.isfinite(scores[found])]
 
 
 def _shares(owners: Sequence[Hashable]) -> Vector:
-    """What each row counts: all together 1, each owner's the same."""
+    """The weight of each row. All together have 1, and each owner's rows the same part of it."""
     counts: dict[Hashable, int] = {}
     for owner in owners:
         counts[owner] = counts.get(owner, 0) + 1

@@ -1,9 +1,9 @@
-"""One order out of two: photos found by words and photos found by meaning.
+"""Merges two rankings: photos found by words and photos found by meaning.
 
-Each side's scores are stretched over its candidates and weighted. Unlike ranks, which are all that reciprocal rank
-fusion looks at, they tell a sign that says just what was asked from a page where it stands somewhere, and a literal
-match comes before whatever only shows it. Among literal matches those in the script of Chinese that was typed come
-first. On a labelled library both are equally good (`python -m bench fusion`).
+Each side's scores are scaled over its candidates and weighted. Reciprocal rank fusion uses ranks only. Scores tell
+more: a sign with exactly the words of the query differs from a page that contains them somewhere. A literal match comes
+before a photo that only shows the thing. Among literal matches those in the script of Chinese that was typed come
+first. On a labelled library both methods are equally good (`python -m bench fusion`).
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from uuid import UUID
 from indexer.search.meaning import Near
 from indexer.search.words import Candidate
 
-_LITERAL = 0.5  # what the weakest of the literal matches is worth; the best is worth 1
-_FORGIVEN = 0.95  # a match with a misread character counts for less than the nearest photo
+_LITERAL = 0.5  # score of the weakest literal match: the best has 1
+_FORGIVEN = 0.95  # score of a match with a misread character: less than that of the nearest photo
 
 
 @dataclass(frozen=True)
 class Fused:
-    """A photo's score and what it is made of: words and meaning, 0 to 1 each; None where it was not found so."""
+    """A photo's score and its two parts, words and meaning, 0 to 1 each. None where it was not found that way."""
 
     score: float
     words: float | None
@@ -27,10 +27,10 @@ class Fused:
 
 
 def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> dict[UUID, Fused]:
-    """Both kinds of candidates (each best first), best first; `weight` is the share of the words, 0 to 1.
+    """Merge both kinds of candidates (each best first), best first. `weight` is the weight of the words, 0 to 1.
 
-    Among photos without these words the order is that of `nears`. Of the places that photos with
-    them have, those in the script that was typed get the first.
+    Photos without these words keep the order of `nears`. Among the photos with them, those in the script that was typed
+    take the first of their places.
     """
     best = max((text.score for text in texts), default=0) or 1
     words = {text.asset_id: _LITERAL + (1 - _LITERAL) * text.score / best for text in texts}
@@ -51,5 +51,5 @@ def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> di
 
 
 def weight_of(text: Candidate, weight: float) -> float:
-    """What a match by words weighs where a literal one weighs `weight`."""
+    """The weight of a match by words, where a literal match has `weight`."""
     return _FORGIVEN * min(weight, 1 - weight) if text.forgiven else weight

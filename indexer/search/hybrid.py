@@ -1,4 +1,4 @@
-"""Finds photos by words and by meaning at once, and says why each was found."""
+"""Finds photos by words and by meaning together, and says why each was found."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -27,16 +27,16 @@ from indexer.text.query import Query, parse
 Mode = Literal["hybrid", "ocr", "clip"]
 Kind = Literal["text", "meaning", "both"]
 
-WORDS = 1000  # photos found by words that are looked at, and
-MEANINGS = 500  # by meaning
-_ALSO = 0.5  # of the way from the least to the most similar candidate: found by meaning, too
+WORDS = 1000  # the most photos found by words that are looked at
+MEANINGS = 500  # the most photos found by meaning that are looked at
+_ALSO = 0.5  # a candidate at least so far from the least to the most similar one counts as found by meaning, too
 
 _SQL = queries("hybrid")
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What somebody looks for, in photos taken from `after` and up to `before`."""
+    """What a person searches for, in photos taken from `after` until `before`."""
 
     text: str
     mode: Mode = "hybrid"
@@ -47,7 +47,7 @@ class SearchRequest:
     def parse(
         cls, text: str, mode: Mode, after: datetime | None = None, before: datetime | None = None
     ) -> "SearchRequest":
-        """`ocr:` in front of the text, as typed on any keyboard, asks for words alone."""
+        """`ocr:` before the text, as typed on any keyboard, means: by words only."""
         head, colon, rest = text.strip().replace("：", ":", 1).partition(":")
         if colon and head.strip().lower() == "ocr":
             return cls(rest.strip(), "ocr", after, before)
@@ -55,12 +55,12 @@ class SearchRequest:
 
     @property
     def words(self) -> Query:
-        """What to look for in texts; nothing by meaning alone. Raises QueryError."""
+        """What to search for in texts. Empty for a search by meaning only. Raises QueryError."""
         return Query(()) if self.mode == "clip" else parse(self.text)
 
     @property
     def by_meaning(self) -> bool:
-        """Whether its vector is wanted: not where words are to be absent, which a vector knows nothing of."""
+        """Whether its vector is needed. Not where words must be absent: a vector cannot express that."""
         return self.mode == "clip" or (self.mode == "hybrid" and not self.words.excluded)
 
 
@@ -68,8 +68,8 @@ class SearchRequest:
 class Found:
     """A photo, and why it was found.
 
-    `text` are the visible lines that match, separated by newlines, and `boxes` their corners, x1, y1, .. x4, y4 in 0..1
-    clockwise from the top left of the unedited picture. `forgiven`: only if one character was misread.
+    `text`: the visible lines that match, separated by newlines. `boxes`: their corners x1, y1, .. x4, y4 in 0..1,
+    clockwise from the top left of the unedited picture. `forgiven`: it matches only if one character was misread.
     """
 
     asset_id: UUID
@@ -84,7 +84,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Page:
-    """Photos, best first. `more`: whether there are any after these. `matches`: how many hold the words, to `WORDS`."""
+    """Photos, best first. `more`: whether there are more. `matches`: how many contain the words, at most `WORDS`."""
 
     items: list[Found]
     more: bool
@@ -101,20 +101,20 @@ async def search(
     limit: int = 50,
     offset: int = 0,
 ) -> Page:
-    """A page of what `viewer` is shown for a request.
+    """A page of the photos that `viewer` is shown for a request.
 
     Args:
         pool: connections that find Immich's tables.
-        wanted: what is looked for.
+        wanted: what to search for.
         viewer: for whom.
-        vector: the request's text as the CLIP model has it, perhaps still being made; None: by words alone.
-        weight: share of the words in a photo's score, 0 to 1; the rest is the meaning's.
+        vector: the CLIP vector of the request's text, perhaps still being computed. None: search by words only.
+        weight: weight of the words in a photo's score, 0 to 1. The meaning has the rest.
         limit: photos on a page.
-        offset: photos before it.
+        offset: photos before this page.
 
     Raises:
         QueryError: the text cannot be searched for.
-        SchemaError: Immich's vectors do not fit the model's, or are being changed.
+        SchemaError: Immich's vectors do not fit the model's, or Immich is changing them.
     """
     texts, nears = await candidates(pool, wanted, viewer, vector)
     fused = fusion.fuse(texts, nears, weight)
@@ -126,9 +126,9 @@ async def search(
 async def candidates(
     pool: Pool, wanted: SearchRequest, viewer: Viewer, vector: Awaitable[npt.NDArray[np.float32]] | None
 ) -> tuple[list[Candidate], list[Near]]:
-    """What `viewer` may be shown of what was found by words and of what was found by meaning, each best first.
+    """What was found by words and what was found by meaning, as far as `viewer` may see it, each best first.
 
-    Arguments and errors as `find`.
+    Arguments and errors as `search`.
     """
     query = wanted.words
     scope = viewer.scope(wanted.after, wanted.before)
@@ -171,7 +171,7 @@ def _found(
             continue
         lines = _visible(row["lines"], crops.get(asset)) if fused.words is not None else []
         matched = [lines[at] for at in query.lines([line.text for line in lines], forgiven=asset in forgiven)]
-        if not matched and fused.meaning is None:  # an edit has hidden just now what matched
+        if not matched and fused.meaning is None:  # an edit has just hidden the matching text
             continue
         kind: Kind = "meaning" if not matched else "both" if (fused.meaning or 0) >= _ALSO else "text"
         found.append(
@@ -190,5 +190,5 @@ def _found(
 
 
 def _visible(stored: str | None, crop: Crop | None) -> list[StoredLine]:
-    """The lines that may be shown: an edit that came after they were stored counts already."""
+    """The visible lines. An edit that is newer than the stored lines is taken into account."""
     return [line for line in parse_lines(stored) if line.visible and line.cut(crop).visible]

@@ -22,7 +22,7 @@ _SQL = queries("meaning")
 
 @dataclass(frozen=True)
 class Near:
-    """A photo and how near it is: the cosine to the query's vector, -1 to 1."""
+    """A photo and its similarity: the cosine to the query's vector, -1 to 1."""
 
     asset_id: UUID
     similarity: float
@@ -33,7 +33,7 @@ async def nearest(
 ) -> list[Near]:
     """The photos nearest to `vector` (the model's dimensions, L2-normalised), at most `limit`, nearest first.
 
-    Where Immich's column is wider than the model, what else it holds does not count.
+    Where Immich's column is wider than the model, the other dimensions do not count.
 
     Raises:
         ColumnWidthError: Immich's column is narrower than the vector.

@@ -1,4 +1,4 @@
-"""Whose eyes a search has: what Immich's own search would show them, and nothing else."""
+"""For whom a search is: it finds what Immich's own search would show this user, and nothing else."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,10 +14,10 @@ _SQL = queries("viewer")
 
 @dataclass(frozen=True)
 class Viewer:
-    """Somebody who searches.
+    """A user who searches.
 
     `user` None is the administrator at the command line, who finds everybody's photos. `owners`: whose photos are
-    searched. `archived`: whether their own archived ones are; a partner's never, for Immich would not open them.
+    searched. `archived`: whether the user's own archived photos are. A partner's never: Immich would not open them.
     """
 
     user: UUID | None = None
@@ -25,7 +25,7 @@ class Viewer:
     archived: bool = True
 
     def scope(self, after: datetime | None = None, before: datetime | None = None) -> Scope:
-        """What is searched, of photos taken in that time; it may still hold partners' archived photos."""
+        """The scope of a search in photos taken in that time. It may still contain partners' archived photos."""
         return Scope(self.owners, after, before, self.archived)
 
 
@@ -33,17 +33,17 @@ ADMINISTRATOR = Viewer()
 
 
 async def viewer(connection: Connection | Pool, user: UUID) -> Viewer:
-    """The eyes of one of Immich's users, as things are now."""
+    """One of Immich's users as a viewer, at present."""
     row = await connection.fetchrow(_SQL["viewer"], user)
     assert row is not None  # noqa: S101 - a select without FROM always has a row
     return Viewer(user, (user, *row["partners"]), bool(row["archived"]))
 
 
 async def find_user(connection: Connection | Pool, email: str) -> UUID:
-    """The user who logs in to Immich with that address.
+    """The user with that e-mail address in Immich.
 
     Raises:
-        IndexerError: there is none.
+        IndexerError: there is no such user.
     """
     user: UUID | None = await connection.fetchval(_SQL["user"], email.strip())
     if user is None:

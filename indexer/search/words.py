@@ -1,9 +1,9 @@
 """Finds photos by pieces of the text in them, best first.
 
-Ranking reads a document for each match, so it is bounded: matches are taken newest first, in blocks of `BLOCK`, and
-ranked within their block: first those in the script of Chinese that was typed, then those in the other. A query with
-more matches than that shows five hundred of the newest first, however well older ones match; no match is out of reach
-of `offset`.
+Ranking has to read a document for each match, so it is limited: matches are taken newest first, in blocks of `BLOCK`,
+and ranked within their block: first those in the script of Chinese that was typed, then those in the other. So where a
+query has more matches, the newest block comes first, however well older photos match. Every match can be reached with
+`offset`.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from indexer.text import buckets
 from indexer.text.query import Query, parse
 
 BLOCK = 500
-_NEAR = 200  # photos looked at for a misread character
+_NEAR = 200  # photos in which a misread character is searched for
 _SQL = queries("search")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which photos are searched: never trashed, deleted, hidden or locked ones.
+    """Which photos are searched. Never trashed, deleted, hidden or locked ones.
 
-    `owners` None are everybody's. `after` and `before` bound the time when it was taken ("fileCreatedAt"), as Immich's
-    takenAfter and takenBefore. `archived` are searched by Immich 3.1's smart search, and not by that of 2.7.
+    `owners` None: everybody's. `after` and `before` limit the time when it was taken ("fileCreatedAt"), as Immich's
+    takenAfter and takenBefore. `archived`: Immich 3.1's smart search finds archived photos, that of 2.7 does not.
     """
 
     owners: tuple[UUID, ...] | None = None
@@ -40,7 +40,7 @@ class Scope:
 class Candidate:
     """A photo that matches.
 
-    `forgiven`: only if one character was misread. `as_typed`: not only in the other script of Chinese.
+    `forgiven`: it matches only if one character was misread. `as_typed`: not only in the other script of Chinese.
     """
 
     asset_id: UUID
@@ -51,7 +51,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit(Candidate):
-    """A photo that was found: its visible text, lines separated by newlines, is what matched."""
+    """A photo that was found, with its visible text, lines separated by newlines."""
 
     file_name: str
     text: str
@@ -63,7 +63,7 @@ EVERYTHING = Scope()
 async def search(
     connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
 ) -> list[Hit]:
-    """Photos whose text holds every word of `text`, best first; none for a text without letters or digits.
+    """Photos whose text contains every word of `text`, best first. None for a text without letters or digits.
 
     Raises:
         QueryError: `text` cannot be searched for.
@@ -84,10 +84,10 @@ async def search(
 async def candidates(
     connection: Connection | Pool, query: Query, *, scope: Scope = EVERYTHING, limit: int = BLOCK, offset: int = 0
 ) -> list[Candidate]:
-    """The photos that match from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
+    """The matching photos from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
 
-    Where not one photo matches literally, those that do with one character misread; only some of the newest that might
-    are looked at.
+    Where no photo matches literally: photos that match with one character misread. For this only some of the newest
+    possible photos are read.
     """
     if not query or scope.owners == ():
         return []
@@ -107,7 +107,7 @@ async def candidates(
 async def _block(
     connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int | None = None
 ) -> list[Candidate]:
-    """The literal matches from number `start` on, newest first and then ranked."""
+    """The literal matches from number `start` on: the newest, then ranked."""
     exact = None if query.sieved else query.literal
     check = (exact, query.phrases, query.excluded)
     return await _ranked(connection, query, scope, query.sieve, check, (start, count or BLOCK), query.ranking)
@@ -119,7 +119,7 @@ async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -
     ranking = query.ranking.replace(" & ", " | ")
     near = await _ranked(connection, query, scope, query.forgiving, (None, (), ()), (0, _NEAR), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
-    # Not on the event loop: it reads up to a million characters.
+    # In a thread: it reads up to a million characters.
     answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
     forgiven = {row["asset_id"] for row, answer in zip(rows, answers, strict=True) if answer}
     return [replace(candidate, forgiven=True) for candidate in near if candidate.asset_id in forgiven]

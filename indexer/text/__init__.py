@@ -1,1 +1,1 @@
-"""Text as it is searched: one normaliser and one tokeniser, for documents and for queries alike."""
+"""Text for searching: one normaliser and one tokeniser, the same for documents and for queries."""

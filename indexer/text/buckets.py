@@ -1,9 +1,9 @@
-"""Photos on buckets by the day they were taken, so that an index without order is asked for the newest first.
+"""Photos in buckets by the day they were taken, so that an index without order can be asked for the newest first.
 
-A GIN index finds all matches or none in particular. So each document also holds a lexeme for the bucket it stands on:
-aligned spans of 32 days, and of 256, and of 2048. Windows are two neighbouring buckets of a size, less the window of
-the size below; the index intersects them with what is searched for, and reads little more than the smaller of both.
-Each lexeme of a query costs a look-up for each match, so windows are made of few.
+A GIN index returns all matches, in no order. So each document also has a lexeme for each bucket it is in: aligned spans
+of 32, of 256 and of 2048 days. A window is two neighbouring buckets of one size, without the window of the next smaller
+size. The index intersects the window with the words of the query, and reads little more than the smaller of the two.
+Each lexeme of a query costs a look-up for each match, so a window consists of few lexemes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,26 +11,26 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_FIRST = date(1826, 1, 1).toordinal() - _EPOCH  # the oldest photograph there is
+_FIRST = date(1826, 1, 1).toordinal() - _EPOCH  # the year of the oldest photograph
 _SIZES = (32, 256, 2048)  # days
-_FUTURE = 12  # of the largest: how far a camera's clock may be wrong where there is an `after`
+_FUTURE = 12  # of the largest buckets: how far ahead a camera's clock may be, where there is an `after`
 
 
 def marks(owner: UUID, taken: datetime) -> list[str]:
-    """The lexemes of a photo's document that say whose it is, and when it was taken."""
+    """The lexemes of a photo's document for its owner and for when it was taken."""
     day = _day(taken)
     return [_owner_mark(owner), *(_mark(size, day // size) for size in _SIZES)]
 
 
 def owned(owners: Iterable[UUID]) -> str:
-    """The tsquery of the photos of any of `owners`, and of few others."""
+    """A tsquery that finds the photos of any of `owners`, and perhaps a few of others."""
     return _any(_owner_mark(owner) for owner in owners)
 
 
 def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
-    """The tsqueries of windows of days that cover at least those from `after` to `before`, disjoint, newest first.
+    """The tsqueries of disjoint windows of days, newest first, that cover at least `after` to `before`.
 
-    The future, where cameras with a wrong clock take their photos, is in the last of them.
+    The last one includes the future: cameras with a wrong clock date photos there.
     """
     past = before is not None and before < now
     newest = _day(before if past and before is not None else now)

@@ -1,4 +1,4 @@
-"""What a person types: every word is looked for literally, "in quotes" in this order, and -word must be absent."""
+"""A query as a person types it: every word is searched literally, "in quotes" in this order, -word must be absent."""
 
 import re
 import unicodedata
@@ -10,23 +10,23 @@ from indexer.text import similar
 from indexer.text.normalise import clean, scripted
 from indexer.text.tokens import canonical, locate, triples
 
-_LONGEST = 200  # characters; a pasted page is no query
-_FORGIVEN = 4  # characters from which on one misread one is forgiven
-_READ = 1_000_000  # characters that are looked through for a misread one, for one query
-_PLACELESS = 2  # a phrase up to so long is one lexeme
-_SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which holds the error
+_LONGEST = 200  # characters: more is a pasted page, not a query
+_FORGIVEN = 4  # characters: in words at least so long one misread character is forgiven
+_READ = 1_000_000  # characters that are searched for a misread word, for one query
+_PLACELESS = 2  # characters: a phrase up to so long is one lexeme
+_SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which contains the error
 
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
 _PIECE = re.compile(r'((?:(?<!\S)-)?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
-# What keyboards make of a minus; two of them are the dash of Chinese texts.
+# The characters that keyboards produce for a minus. Two of them are the dash of Chinese texts.
 _HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[^\s\u2010-\u2015\u2212])")
 
 
 @dataclass(frozen=True)
 class Query:
-    """Phrases in canonical form: each of `phrases` must be in a text, none of `excluded` may be.
+    """Phrases in canonical form. A text must have each of `phrases` and none of `excluded`.
 
-    `typed`: what was typed of `phrases` in one script of Chinese and could be written in the other.
+    `typed`: the parts of `phrases` that were typed in one script of Chinese and are written differently in the other.
     """
 
     phrases: tuple[str, ...]
@@ -43,28 +43,28 @@ class Query:
 
     @property
     def sieve(self) -> str:
-        """The tsquery of a superset: for an index, which does not know of places, and for texts too long for them."""
+        """A tsquery that finds these and more: for an index, and for texts too long for positions of their lexemes."""
         absent = (f"!{_phrase(phrase)}" for phrase in self.excluded if len(phrase) <= _PLACELESS)
         return " & ".join([*map(_all, self.phrases), *absent])
 
     @property
     def sieved(self) -> bool:
-        """Whether `sieve` finds no more than `literal`."""
+        """Whether `sieve` finds exactly what `literal` finds."""
         return all(len(phrase) <= _PLACELESS for phrase in (*self.phrases, *self.excluded))
 
     @property
     def ranking(self) -> str:
-        """The tsquery whose cover density ranks."""
+        """The tsquery for ranking by cover density."""
         return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in _grams(phrase, ":ABC")))
 
     @property
     def words(self) -> str:
-        """The tsquery of the whole words typed."""
+        """The tsquery of the whole words that were typed."""
         return " | ".join(dict.fromkeys(f"'{word}':D" for phrase in self.phrases for word in phrase.split()))
 
     @property
     def forgiving(self) -> str | None:
-        """The tsquery of a superset of what `forgives`; None where no phrase is long enough."""
+        """A tsquery that finds all that `forgives` accepts, and more. None where no phrase is long enough."""
         variants = []
         for phrase in self.phrases:
             if len(phrase) >= _FORGIVEN:
@@ -76,11 +76,11 @@ class Query:
         return f"({' | '.join(variants)})" if variants else None
 
     def forgives(self, text: str) -> bool:
-        """Whether a text holds what is asked for, one character of one phrase being misread, missing or too many."""
+        """Whether a text matches if one character of one phrase is misread, missing or added."""
         return self._forgiven(canonical(text)) is not None
 
     def forgiven(self, texts: Iterable[str]) -> list[bool]:
-        """The same of several texts, of which only the first million characters together are read."""
+        """The same for several texts. Only the first million characters of all texts together are read."""
         left = _READ
         answers = []
         for text in texts:
@@ -89,7 +89,7 @@ class Query:
         return answers
 
     def lines(self, lines: Sequence[str], *, forgiven: bool = False) -> list[int]:
-        """Which of a photo's visible lines take part in a match, as indices; a match may span several lines."""
+        """Which of a photo's visible lines are part of a match, as indices. A match may span several lines."""
         where = locate(lines)
         near = self._forgiven(where.text) if forgiven else None
         if near is None and (forgiven or not self._hit(where.text, self.phrases)):
@@ -104,7 +104,7 @@ class Query:
         return all(phrase in form for phrase in phrases) and not any(word in form for word in self.excluded)
 
     def _forgiven(self, form: str) -> str | None:
-        """The phrase with which a text matches if it is forgiven one character."""
+        """The phrase that the text contains with one error, if the text matches that way."""
         for near in self.phrases:
             others = (phrase for phrase in self.phrases if phrase != near)
             if len(near) >= _FORGIVEN and self._hit(form, others) and similar.says(near, form):
@@ -113,10 +113,10 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """What a person typed. A query without letters and digits has no phrases and is false.
+    """Parse what a person typed. A query without letters and digits has no phrases and is false.
 
     Raises:
-        QueryError: it only says what must be absent, or it is longer than 200 characters.
+        QueryError: it only says what must be absent, or it has more than 200 characters.
     """
     text = unicodedata.normalize("NFKC", clean(text)).translate(_QUOTES)
     phrases: dict[str, None] = {}
@@ -135,7 +135,7 @@ def parse(text: str) -> Query:
 
 
 def _grams(phrase: str, weights: str = "") -> list[str]:
-    """The lexemes of a phrase, with `weights`; a single character has no place in a document and so no weight."""
+    """The lexemes of a phrase, with `weights`. A single character has no position in a document, so no weight."""
     if len(phrase) == 1:
         return [f"'{phrase}'"]
     return [f"'{phrase[start : start + 2]}'{weights}" for start in range(len(phrase) - 1)]
@@ -149,5 +149,5 @@ def _all(phrase: str) -> str:
 
 
 def _phrase(phrase: str) -> str:
-    # Words among the lexemes must not pass for n-grams; one of two characters may, for it is no more than its n-gram.
+    # Words among the lexemes must not count as n-grams. Words of one or two characters may: they equal their n-gram.
     return _all(phrase) if len(phrase) <= _PLACELESS else "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")"

@@ -1,28 +1,28 @@
-"""Where a text says something with at most one character misread, missing or too many.
+"""Finds where a text contains a phrase with at most one character misread, missing or added.
 
-Shift-and with one error: each character of the text costs a few operations on whole numbers of as many bits as the
-phrase has characters, whatever the text says. (Wu and Manber, "Fast Text Searching Allowing Errors", 1992.)
+This is shift-and with one error. Each character of the text costs a few operations on integers with as many bits as the
+phrase has characters, whatever the text is. (Wu and Manber, "Fast Text Searching Allowing Errors", 1992.)
 """
 
 from collections.abc import Iterator
 
 
 def says(phrase: str, text: str) -> bool:
-    """Whether a piece of `text` is `phrase` but for one character."""
+    """Whether a piece of `text` equals `phrase` with at most one error."""
     return next(spans(phrase, text), None) is not None
 
 
 def spans(phrase: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where such pieces begin and end, in order and apart from each other; `phrase` has two characters or more."""
+    """Begin and end of such pieces, in order, not overlapping. `phrase` has at least two characters."""
     size, half = len(phrase), len(phrase) // 2
-    if phrase[:half] not in text and phrase[half:] not in text:  # one error leaves one half as it is
+    if phrase[:half] not in text and phrase[half:] not in text:  # one error can change only one half
         return
     masks: dict[str, int] = {}
     for place, character in enumerate(phrase):
         masks[character] = masks.get(character, 0) | 1 << place
     last = 1 << size - 1
     begin, end = 0, 0
-    exact, near = 0, 1  # bit i: what was read last ends like the first i + 1 characters, without and with an error
+    exact, near = 0, 1  # bit i: the text read so far ends with the first i + 1 characters, without or with an error
     while end < len(text):
         mask = masks.get(text[end], 0)
         before = exact
@@ -37,7 +37,7 @@ def spans(phrase: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _best(phrase: str, text: str, begin: int, end: int) -> tuple[int, int]:
-    """The best piece that ends where the first one does, or a character later: the last may only be missing so far."""
+    """The best piece that ends where the first one does, or a character later: so far the last may just be missing."""
     size = len(phrase)
     found = [
         (_errors(phrase, text[start:stop]), abs(stop - start - size), start, stop)
@@ -50,7 +50,7 @@ def _best(phrase: str, text: str, begin: int, end: int) -> tuple[int, int]:
 
 
 def _errors(one: str, other: str) -> int:
-    """0 or 1; 2 for any more."""
+    """0 or 1, or 2 for more."""
     if one == other:
         return 0
     pairs = zip(one, other, strict=False)

@@ -1,11 +1,11 @@
 """Texts as n-grams with positions, so that any piece of a text is found as a phrase of its n-grams.
 
-A run is a stretch of letters and digits of any script. The canonical form of a text is its runs with one space between
-them: punctuation and white space all look alike. A document is the tsvector of every two neighbouring characters of the
-canonical form, spaces included, each pair at its place; so a piece of n >= 2 characters is the phrase of its n - 1
-pairs. Single characters stand in it too, and three in a row of words and numbers, without places. Chinese is written
-without spaces, so white space beside a Chinese character (a line that wraps, the air around a number, two boxes) does
-not end a run.
+A run is a sequence of letters and digits of any script. The canonical form of a text is its runs, separated by one
+space, so all punctuation and white space is equal. A document is the tsvector of all pairs of neighbouring characters
+of the canonical form, including spaces, each with its position. So a piece of n >= 2 characters is the phrase of its
+n - 1 pairs. Single characters are in the document too, and every three characters in a row of words and numbers, both
+without positions. Chinese is written without spaces, so white space beside a Chinese character (a wrapped line, the
+space around a number, two boxes) does not end a run.
 """
 
 import re
@@ -14,24 +14,24 @@ from dataclasses import dataclass
 
 from indexer.text.normalise import HAN, fold
 
-VERSION = 4  # raised when the same text would give another document: documents of an older version are made again
+VERSION = 4  # raised when the same text would give another document: older documents are then made again
 
-# What a tsvector can hold.
+# The limits of a tsvector.
 _LAST_POSITION = 16383
 _MOST_POSITIONS = 255
 _LONGEST_WORD = 64
-_LONGEST_TEXT = 150_000  # bytes, whose lexemes always fit into 1 MB, the largest tsvector; no photo says more
+_LONGEST_TEXT = 150_000  # bytes: their lexemes always fit into the largest tsvector, 1 MB. No photo has more text
 
 _RUN = re.compile(f"[^\\W_]+(?:(?:(?<=[{HAN}])\\s+|\\s+(?=[{HAN}]))[^\\W_]+)*")
 _WORD = re.compile(f"[^\\W_{HAN}]+")
 _LATIN = "a-z\u00df-\u024f"
 _HYPHENATED = re.compile(f"([{_LATIN}]+)[-\u2010][ \t]*\n[ \t]*([{_LATIN}]+)")
-_LARGE, _MEDIUM = 0.04, 0.02  # heights of lines, as shares of the picture's
+_LARGE, _MEDIUM = 0.04, 0.02  # heights of lines, as fractions of the picture's height
 
 
 @dataclass(frozen=True)
 class Canonical:
-    """The runs of several lines, separated, preceded and followed by single spaces; and each character's line."""
+    """The runs of several lines, with one space before, between and after them; and the line of each character."""
 
     text: str
     lines: tuple[int, ...]
@@ -39,10 +39,10 @@ class Canonical:
 
 @dataclass(frozen=True)
 class Document:
-    """A text to be searched.
+    """A text prepared for searching.
 
     `ngrams` is the literal of a tsvector. `overflow` is None, or the canonical form of a text that is too long or too
-    repetitive for one: its n-grams are all there, but not their places.
+    repetitive for one. Then all its n-grams are there, but not their positions.
     """
 
     ngrams: str
@@ -60,14 +60,14 @@ def canonical(text: str) -> str:
 
 
 def triples(text: str) -> list[str]:
-    """Every three characters in a row that are not Chinese: pairs of digits are too common to find numbers by."""
+    """All three characters in a row that are not Chinese. Numbers need them: pairs of digits are too common."""
     return [word[at : at + 3] for word in _WORD.findall(text) for at in range(len(word) - 2)]
 
 
 def locate(lines: Sequence[str]) -> Canonical:
     """The canonical form of a photo's lines.
 
-    A word that is hyphenated at the end of a line stands once more, whole, at the end.
+    A word that is hyphenated at the end of a line is added once more, whole, at the end.
     """
     folded = [fold(line).replace("\n", " ") for line in lines]
     text = "\n".join(folded)
@@ -91,12 +91,13 @@ def locate(lines: Sequence[str]) -> Canonical:
 
 
 def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, marks: Sequence[str] = ()) -> Document:
-    """The lines of a photo as the document to be searched.
+    """The document of a photo's lines.
 
     Args:
         lines: in reading order.
-        heights: of the lines, as shares of the picture: large ones weigh A, then B and C. All A without.
-        marks: further lexemes, without a place; they hold a space, so that no text has them, and are longer than two.
+        heights: of the lines, as fractions of the picture's height. Large lines weigh A, smaller ones B and C. Without
+            heights all weigh A.
+        marks: more lexemes, without position. Each contains a space, so no text has it, and has over two characters.
     """
     whole = locate(lines)
     form = whole.text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
@@ -110,7 +111,7 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
     for match in _WORD.finditer(form):
         for triple in triples(match[0]):
             places.setdefault(triple, [])
-        # Its place is where no pair of the same two letters stands.
+        # Its position is one where no pair of the same two letters is.
         if len(match[0]) <= _LONGEST_WORD and match.end() < _LAST_POSITION:
             places.setdefault(match[0], []).append(f"{match.end() + 1}D")
     for where in places.values():

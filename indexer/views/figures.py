@@ -26,7 +26,7 @@ class FailedPhoto(Reason):
 
 
 class WaitingFor(Shape):
-    """Photos that wait for something that is no photo's fault, such as a model that fails or a full disk."""
+    """Photos that wait for something not caused by the photo, such as a model that fails or a full disk."""
 
     reason: str
     photos: int
@@ -34,19 +34,19 @@ class WaitingFor(Shape):
 
 
 class WeightsFigures(Shape):
-    """A model's weights that an indexer has not got yet. It fetches them by itself, and goes on without them."""
+    """Weights of a model that an indexer does not have yet. It downloads them by itself, and works on without them."""
 
     use: Annotated[Literal["clip", "faces"], Field(description="`clip`: for the search by meaning.")]
     model: str
     arrived: Annotated[int, Field(description="Bytes that are there.")]
     size: Annotated[int, Field(description="Bytes of all; 0: a model of one's own, which a person puts there.")]
     host: Annotated[str, Field(description="Who delivers now; empty: nobody does.")]
-    reason: Annotated[str, Field(description="What is missing, and why it cannot be had for now, in a sentence.")]
+    reason: Annotated[str, Field(description="What is missing, and why it cannot be downloaded now, in a sentence.")]
     next_try: Annotated[Moment | None, Field(description="When all hosts are asked again.")]
 
 
 class ModelFigures(Shape):
-    """How many photos were read by two models."""
+    """How many photos were read by these two models."""
 
     clip_model: str | None
     ocr_model: str | None
@@ -74,7 +74,7 @@ class WorkerFigures(Shape):
 
 
 class EngineFigures(Shape):
-    """A model of an indexer at work that is not ready."""
+    """A model of a running indexer that is not ready."""
 
     engine: Annotated[str, Field(description="What it makes: clip, ocr.")]
     worker: Annotated[str, Field(description="The indexer's name.")]

@@ -1,4 +1,4 @@
-"""A photo as somebody is shown it: what was read of it, where that is in the picture, and how things stand with it."""
+"""A photo as a user is shown it: what was read, where that is in the picture, and the state of its job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ShownLine:
 
 @dataclass(frozen=True)
 class ShownResult:
-    """What was read of a photo: its visible lines, and by which models; all empty where it was not read."""
+    """What was read of a photo: its visible lines, and by which models. All empty where it was not read."""
 
     lines: list[ShownLine]
     ocr_model: str | None
@@ -48,7 +48,7 @@ class ShownResult:
 
 @dataclass(frozen=True)
 class Shown:
-    """A photo. `current`: read from the preview there is, by the models in use. `own`: whether it is the viewer's."""
+    """A photo. `current`: read from its present preview, by the models in use. `own`: whether it is the viewer's."""
 
     asset_id: UUID
     file_name: str
@@ -63,12 +63,14 @@ class Shown:
 
 
 async def look(connection: Connection, user: UUID, asset: UUID) -> Shown | None:
-    """What user `user` is shown of `asset` now; None where Immich would not show it: somebody else's, locked, trashed.
+    """What user `user` is shown of `asset` now. None where Immich would not show it: another user's, locked, trashed.
 
     Raises:
-        asyncpg.PostgresError: of a table that is not there, where we are not installed.
+        asyncpg.PostgresError: for example of a missing table, where we are not installed.
     """
-    async with connection.transaction(isolation="repeatable_read", readonly=True):  # edits and lines of one moment
+    async with connection.transaction(
+        isolation="repeatable_read", readonly=True
+    ):  # so that edits and lines belong together
         row = await connection.fetchrow(_SQL["shown"], asset, user, (await viewer(connection, user)).owners)
         if row is None:
             return None
@@ -99,20 +101,20 @@ async def look(connection: Connection, user: UUID, asset: UUID) -> Shown | None:
 
 
 async def is_edited(connection: Connection | Pool, user: UUID, asset: UUID) -> bool | None:
-    """Whether user `user` is shown the edited picture of `asset`, or the unedited one; None: neither."""
+    """Whether user `user` is shown the edited picture of `asset` (True) or the unedited one (False). None: neither."""
     row = await connection.fetchrow(_SQL["picture"], asset, user, (await viewer(connection, user)).owners)
     return None if row is None else bool(row["edited"])
 
 
 def differ(one: Vector | None, other: Vector | None) -> bool:
-    """Whether two stored vectors are not the very same numbers, or only one is there."""
+    """Whether two stored vectors differ in any number, or only one of them exists."""
     if one is None or other is None:
         return one is not other
     return not np.array_equal(one, other)
 
 
 def cosine(one: Vector | None, other: Vector | None) -> float | None:
-    """Of two vectors, -1 to 1; None where one is missing, or of a model of another width."""
+    """The cosine of two vectors, -1 to 1. None where one is missing, or their models have other widths."""
     if one is None or other is None or len(one) != len(other):
         return None
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
@@ -120,7 +122,7 @@ def cosine(one: Vector | None, other: Vector | None) -> float | None:
 
 
 def _visible(lines: Sequence[StoredLine], edits: Edits) -> list[ShownLine]:
-    """An edit that came after they were stored counts already."""
+    """The visible lines. An edit that is newer than the stored lines is taken into account."""
     return [
         ShownLine(line.text, edits.place(line.box), line.text_score)
         for line in lines

@@ -1,4 +1,4 @@
-"""What people are told as JSON: from these models both the answers and their description are made."""
+"""JSON for people: these models make both the answers and their description."""
 
 from datetime import datetime
 from typing import Annotated, Any

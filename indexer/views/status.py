@@ -1,4 +1,4 @@
-"""The figures that `status` and the console show: of everything, or of one person's photos."""
+"""The figures that `status` and the console show: of all photos, or of one user's."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,7 +31,7 @@ _SQL = queries("status")
 
 @dataclass(frozen=True)
 class InUse:
-    """The models that make vectors and read text now, and how many dimensions the vectors have."""
+    """The models in use, and how many dimensions the vectors have."""
 
     clip: str | None
     ocr: str | None
@@ -40,11 +40,11 @@ class InUse:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of the indexing: of the photos that `owner` is shown, or (None) as a whole.
+    """The state of the indexing: of the photos that `owner` is shown, or (None) of all.
 
-    `failures` are photos that failed, `waiting` those that wait through no fault of theirs, `weights` those that an
-    indexer has not got yet. `photos_per_minute` and
-    `queue` are those photos', `workers`, `clip_model` (in use) and `advice` everybody's.
+    `failures` are photos that failed. `waiting` are photos that wait for something not caused by them. `weights` are
+    weights that an indexer does not have yet. `photos_per_minute` and `queue` are about those photos. `workers`,
+    `clip_model` (in use) and `advice` are the same for everybody.
     """
 
     owner: UUID | None
@@ -68,23 +68,23 @@ class Status:
 
     @property
     def left(self) -> int:
-        """Photos that something is still to be done for, those given up left out."""
+        """Photos that still need something, without those given up."""
         return self.queue.waiting + self.queue.retrying + self.queue.running + self.queue.inbox
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds until nothing is left at the present rate; None while nothing moves, or it has not begun."""
+        """Seconds until nothing is left, at the present rate. None while nothing moves or nothing has begun."""
         if not self.left:  # before the first run nothing is queued, and nothing read
             return 0.0 if self.indexed + self.queue.dead >= self.total else None
         return self.left / self.photos_per_minute * 60 if self.photos_per_minute else None
 
     @property
     def vector_advice(self) -> str | None:
-        """What to do about the width of Immich's vector column; None where it is well, or no vector was made yet."""
+        """What to do about the width of Immich's vector column. None where it fits, or before the first vector."""
         return None if self.vector_dimensions is None else width.advice(self.vector_width, self.vector_dimensions)
 
     def figures(self, viewer: UUID | None = None) -> Figures:
-        """As people are told; of one person's photos it tells nothing of other people's. `viewer`: who asks."""
+        """The figures for people. Those of one user say nothing about other users' photos. `viewer`: who asks."""
         whole = self.owner is None
         return Figures(
             scope="all" if whole else "own",
@@ -138,7 +138,7 @@ class Status:
 
 
 async def _away(connection: Connection, workers: list[WorkerState]) -> list[EngineFigures]:
-    """The engines of `workers` that are not ready, those sick for the longest first."""
+    """The engines of `workers` that are not ready. Those sick for the longest time come first."""
     away = [
         (worker.name, name, engine)
         for worker in workers
@@ -160,12 +160,12 @@ def _worker(worker: WorkerState) -> WorkerFigures:
 
 
 def reason(failure: Failure) -> Reason:
-    """Why something failed, as people are told."""
+    """Why a photo failed, as people are told."""
     return Reason(error=failure.error, failed_at=failure.failed_at, attempts=failure.attempts, given_up=failure.dead)
 
 
 async def in_use(connection: Connection | Pool) -> InUse | None:
-    """The models in use, as the photo read last tells; None where none was read yet."""
+    """The models in use: those of the photo read last. None where none was read yet."""
     row = await connection.fetchrow(_SQL["in_use"])
     return None if row is None else InUse(row["clip_model"], row["ocr_model"], row["dimensions"])
 
@@ -178,11 +178,11 @@ async def look(
     Args:
         connection: to Immich's database.
         owner: whose photos; None: everybody's.
-        failures: reasons to be told at most.
-        lease: seconds after which an indexer that was not seen is taken for dead.
+        failures: the most reasons to return.
+        lease: seconds. An indexer not seen for so long counts as dead.
 
     Raises:
-        SchemaError: not installed.
+        SchemaError: we are not installed.
     """
     if isinstance(connection, Pool):
         async with connection.acquire() as one:

@@ -1,6 +1,6 @@
--- An asset became eligible: restored from the trash, unhidden, back online. Or it was edited for the first time, or its edits
--- were removed, which no other event tells of where a crop had cut all text away. Immich updates this table often and mostly
--- for nothing we care about, so the comparison comes first.
+-- An asset became eligible: restored from the trash, unhidden, or online again. Or it was edited for the first time, or its edits
+-- were removed. Where a crop had removed all text, no other event reports that. Immich updates this table often, mostly in columns
+-- that do not matter to us, so the comparison comes first.
 CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
@@ -16,7 +16,7 @@ BEGIN
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write matters more than ours: the reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
     RETURN NULL;
 END

@@ -1,7 +1,7 @@
--- Somebody else wrote the text that Immich searches: its own OCR job, an edit, or the thumbnail job that empties it by
--- mistake. Our own writes say so in a transaction-local setting and are not answered.
--- An emptied text is the one trace of somebody pressing "Refresh thumbnails", and taken for a request to read the photo
--- again. Removing a photo's edits empties it too, but while the files of the edit are still there; so may a crop.
+-- Somebody else wrote the text that Immich searches: Immich's OCR job, an edit, or the thumbnail job, which empties it by mistake. Our
+-- own writes set a transaction-local setting and are ignored here.
+-- An empty text is the only trace of "Refresh thumbnails", so it counts as a request to read the photo again. Removing a photo's edits
+-- also empties it, but then the files of the edit still exist. A crop may empty it, too.
 CREATE OR REPLACE FUNCTION immich_indexer.on_ocr_search_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
@@ -21,7 +21,7 @@ BEGIN
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write matters more than ours: the reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
     RETURN NULL;
 END

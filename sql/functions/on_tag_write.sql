@@ -1,7 +1,7 @@
--- A person tagged photos `reindex`, `reindex/ocr` or `reindex/clip`: read them again, a few before everything else, more than
--- 20 at once after new uploads. At each refresh of a photo's metadata, and of all photos of a tag that is renamed or deleted,
--- Immich deletes the rows of their tags and inserts them anew, in one transaction: what was deleted in this very transaction is
--- remembered until it comes back, and is no news. As an object, in which a name is found fast however many there are.
+-- A person tagged photos `reindex`, `reindex/ocr` or `reindex/clip`: read them again. A few go before everything else, more than 20 at
+-- once go behind new uploads. Immich also deletes the tags of a photo and inserts them again, in one transaction, each time it
+-- refreshes the photo's metadata, and for all photos of a tag that is renamed or deleted. That is no request. So deleted tags are
+-- remembered until they are inserted again in the same transaction. They are the keys of an object, which is fast however many.
 CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -30,13 +30,13 @@ BEGIN
     END IF;
     IF gone <> '{}' THEN
         SELECT count(*) INTO back FROM new_rows n WHERE gone ? (n."assetId" || ':' || n."tagId");
-        IF back = (SELECT count(*) FROM jsonb_object_keys(gone)) THEN  -- or it would grow with each photo of the transaction
+        IF back = (SELECT count(*) FROM jsonb_object_keys(gone)) THEN  -- otherwise it would grow with each photo of the transaction
             PERFORM set_config('immich_indexer.untagged', '', true);
         END IF;
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write matters more than ours: the reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
     RETURN NULL;
 END

@@ -1,4 +1,4 @@
--- A person asks for one photo again: select immich_indexer.reprocess('…', '{ocr}'). Goes before everything else.
+-- A person asks to read one photo again: select immich_indexer.reprocess('…', '{ocr}'). It goes before everything else.
 CREATE OR REPLACE FUNCTION immich_indexer.reprocess(asset_id uuid, tasks text[] DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,6 +1,6 @@
--- A person asks for photos again: tasks clip, ocr or both, which is what null and '{}' mean. Those that are not indexed (hidden,
--- offline, in the trash, without a preview) are left out; returns how many will be read. A few go before everything else;
--- more than 20 at once go after new uploads, which they must not hold up, and before backfill.
+-- A person asks to read photos again. Tasks are clip, ocr or both; null and '{}' mean both. Photos that are not eligible (hidden,
+-- offline, in the trash) or have no preview are left out. Returns how many will be read. A few go before everything else. More than
+-- 20 at once go behind new uploads, which must not wait for them, and before backfill.
 CREATE OR REPLACE FUNCTION immich_indexer.reprocess_all(asset_ids uuid[], tasks text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -12,7 +12,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF asset_ids IS NULL OR array_position(asset_ids, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'which photo? null is none' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'the ids of photos must not be null' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT array_agg(DISTINCT id::text) INTO unknown FROM unnest(asset_ids) AS requested (id)
     WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = requested.id);

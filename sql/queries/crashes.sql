@@ -7,7 +7,7 @@ SELECT to_regclass('immich_indexer.state') IS NOT NULL;
 SELECT value FROM immich_indexer.state WHERE key = 'started:' || $1;
 
 -- name: start
--- Markers a month old are of hosts that are no more: a container made anew has another name.
+-- Markers a month old belong to hosts that no longer exist: a container that is created again has another name.
 WITH old AS (
     DELETE FROM immich_indexer.state
     WHERE key LIKE 'started:%' AND key <> 'started:' || $1 AND (value ->> 'started')::timestamptz < now() - interval '30 days'
@@ -19,7 +19,7 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 DELETE FROM immich_indexer.state WHERE key = 'started:' || $1 AND value -> 'pid' = to_jsonb($2::integer);
 
 -- name: crashed
--- The markers of hosts whose indexer crashed less than a day ago, and that are at work or started of late.
+-- The markers of hosts whose indexer crashed less than a day ago, and that run now or started recently.
 SELECT split_part(key, ':', 2) AS host, value FROM immich_indexer.state
 WHERE key LIKE 'started:%' AND (value ->> 'crashes')::integer > 0
   AND (value ->> 'last')::timestamptz > now() - interval '1 day'

@@ -1,7 +1,7 @@
 -- Asked by indexer/photos/edits.py.
 
 -- name: edits
--- What photo $1 was turned and mirrored by, in order; and whether Immich has made the preview of the edited picture.
+-- The turns and mirrorings of photo $1, in order, and whether Immich has made the preview of the edited picture.
 SELECT coalesce((SELECT jsonb_agg(jsonb_build_array(e.action, e.parameters) ORDER BY e.sequence)
                  FROM public.asset_edit e WHERE e."assetId" = $1 AND e.action <> 'crop'), '[]') AS turns,
        EXISTS (SELECT FROM public.asset_edit e WHERE e."assetId" = $1)

@@ -1,8 +1,8 @@
--- Asked by indexer/immich/forgotten.py: what Immich's own jobs left out and will not come back to by themselves.
+-- Asked by indexer/immich/forgotten.py: work that Immich's own jobs left out and will not repeat by themselves.
 
 -- name: forgotten
--- Photos without faces looked for (`faces`), and photos with a vector of ours not compared with others (`duplicates`), by the
--- same conditions as Immich's own "missing" jobs; only what is older than $1, so that Immich has had its time.
+-- Photos in which faces were not looked for (`faces`), and photos with a vector of ours that was not compared with others
+-- (`duplicates`). The conditions are those of Immich's own "missing" jobs. Only photos older than $1, so that Immich has had time.
 SELECT
     (SELECT count(*) FROM asset a JOIN asset_job_status s ON s."assetId" = a.id
      WHERE a."deletedAt" IS NULL AND a.visibility <> 'hidden' AND s."facesRecognizedAt" IS NULL

@@ -1,22 +1,22 @@
 -- Asked by gateway/library.py. The gateway only reads.
 
 -- name: width
--- The width of Immich's vector column, and whether Immich is changing it just now: it holds a CHECK of this name meanwhile.
+-- The width of Immich's vector column, and whether Immich is changing it now: meanwhile it has a CHECK constraint of this name.
 SELECT atttypmod AS width, EXISTS (
     SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c') AS changing
 FROM pg_attribute WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
 
 -- name: stored
--- What was read of pictures with the digest $1, by CLIP model $2 and by OCR model $3; a null where it was not.
+-- The results for pictures with the digest $1, by CLIP model $2 and by OCR model $3. Null where there is none.
 SELECT (SELECT clip::real[] FROM immich_indexer.photo
             WHERE digest = $1 AND clip_model = $2 AND clip IS NOT NULL LIMIT 1) AS vector,
        (SELECT lines FROM immich_indexer.photo
             WHERE digest = $1 AND ocr_model = $3 AND lines IS NOT NULL LIMIT 1) AS lines;
 
 -- name: under_way
--- Photos, of those in $1 or (null) of all, that an indexer is reading or will read before any backfill: Immich asks us about a
--- photo only after the request for it is here. Thumbnails that were refreshed may become a request to read the photo. None where no
--- indexer has been seen for $2 seconds.
+-- Photos, all or those in $1, that an indexer is reading or will read before any backfill. (Immich asks us about a photo only after
+-- its request is in the inbox.) Refreshed thumbnails may become a request to read the photo. None where no indexer has been seen
+-- for $2 seconds.
 WITH coming AS (
     SELECT asset_id, tasks || running AS tasks FROM immich_indexer.job
     WHERE NOT dead AND (worker IS NOT NULL OR priority <= priority(upload) AND not_before <= now())

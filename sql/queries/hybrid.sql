@@ -1,8 +1,8 @@
 -- Asked by indexer/search/hybrid.py.
 
 -- name: shown
--- Those of $1 that user $2 (null: the administrator) is shown now, with photos of the owners $3 (null: everybody's), archived ones
--- of their own only if $4. Whatever the queries for candidates may let through, this has the last word.
+-- Those of $1 that user $2 (null: the administrator) is shown now, of the owners $3 (null: everybody), archived ones only if $4 and
+-- only the user's own. This is the final check, whatever the queries for candidates return.
 SELECT a.id AS asset_id FROM public.asset a
 WHERE a.id = ANY ($1::uuid[])
   AND a."deletedAt" IS NULL AND a.status = 'active'

@@ -1,9 +1,9 @@
 -- Asked by indexer/search/meaning.py.
 
 -- name: prepare
--- For this transaction: $1 good results from an HNSW index, also past what a filter takes away (where pgvector knows how, which is
--- since 0.8; the vector makes sure that it is loaded); of VectorChord's lists as many as Immich itself looks into, and in these
--- the nearest without fail (by default it leaves out what is probably far); and a plan that knows the parameters.
+-- For this transaction. HNSW: return $1 good results, even where a filter removes some (pgvector can do that since 0.8; the vector below
+-- loads its library). VectorChord: search as many lists as Immich does, and in them exactly (by default it skips what is probably
+-- far away). And a plan for the actual parameters.
 SELECT set_config(wanted.name, wanted.value, true)
 FROM (SELECT '[0]'::vector) AS loaded
 CROSS JOIN LATERAL (
@@ -18,8 +18,8 @@ CROSS JOIN LATERAL (
 WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = wanted.name);
 
 -- name: nearest
--- The $7 photos whose vectors are nearest to $1, in order: of the owners $2 (null: everybody), taken from $3 and up to $4 (null: any
--- time), archived ones only if $5 and not where they are anybody's but $6 (null: the administrator).
+-- The $7 photos whose vectors are nearest to $1, nearest first: of the owners $2 (null: everybody), taken from $3 until $4 (null: any
+-- time), archived ones only if $5, and only those of $6 (null: the administrator, who finds everybody's).
 SELECT s."assetId" AS asset_id, 1 - (s.embedding <=> $1::text::vector) AS similarity
 FROM public.smart_search s JOIN public.asset a ON a.id = s."assetId"
 WHERE a."deletedAt" IS NULL AND a.status = 'active'

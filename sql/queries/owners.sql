@@ -1,8 +1,8 @@
 -- Asked by indexer/database/owners.py.
 
 -- name: too_long
--- An owner of ours whose name in a dump is longer than that of Immich's database user, who owns its tables; no row where all
--- names fit. What belongs to an extension has no owner in a dump.
+-- An owner of our objects whose name in a dump is longer than that of Immich's database user, who owns Immich's tables. No row where
+-- all names fit. Objects of an extension have no owner in a dump.
 WITH immich AS (
     SELECT pg_get_userbyid(relowner) AS name FROM pg_class WHERE oid = to_regclass('public.asset')
 ), ours (class, object, schema, owner) AS (

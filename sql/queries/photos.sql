@@ -1,7 +1,7 @@
 -- Asked by indexer/photos/photo.py: what Immich knows of a photo, and what we know of it.
 
 -- name: describe
--- Those of $1 that exist. Eligible: visible to a person, not in the trash. The unedited preview is what Immich itself indexes.
+-- Those of $1 that exist. The preview is the unedited one, which Immich itself indexes.
 SELECT a.id AS asset_id,
        eligible(a) AS eligible,
        f.path, f."updatedAt" AS preview_updated_at,
@@ -14,7 +14,7 @@ LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
 WHERE a.id = ANY ($1::uuid[]);
 
 -- name: crops
--- The crop of each edited photo among $1, and the picture it is measured in: pixels of the upright original.
+-- The crop of each edited photo of $1, and the size of the picture it is measured in: pixels of the upright original.
 SELECT e."assetId" AS asset_id,
        (e.parameters->>'x')::float AS x, (e.parameters->>'y')::float AS y,
        (e.parameters->>'width')::float AS width, (e.parameters->>'height')::float AS height,
@@ -27,6 +27,6 @@ WHERE e.action = 'crop' AND e."assetId" = ANY ($1::uuid[])
   AND x."exifImageWidth" > 0 AND x."exifImageHeight" > 0;
 
 -- name: a_preview
--- The path of some photo's preview, the newest, to see whether previews can be read at all.
+-- The path of the newest photo's preview, to check whether previews can be read at all.
 SELECT f.path FROM public.asset_file f JOIN public.asset a ON a.id = f."assetId"
 WHERE f.type = 'preview' AND NOT f."isEdited" AND a."deletedAt" IS NULL ORDER BY a."createdAt" DESC LIMIT 1;

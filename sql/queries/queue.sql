@@ -1,10 +1,10 @@
--- Asked by indexer/queue/queue.py, the only module that touches immich_indexer.inbox and immich_indexer.job.
+-- Asked by the modules in indexer/queue/. No other code touches immich_indexer.inbox and immich_indexer.job.
 
 -- name: drain
--- Takes up to $1 requests out of the inbox and merges them into the queue. Returns how many were taken. A request for a job that is
--- being worked on raises its generation, so that it runs once more; a request for a dead one revives it.
--- Photos whose thumbnails somebody refreshed are read again as a person's request, the first $2 of a run: a run ends after $3
--- seconds without any. An administrator's "all thumbnails" is one run, however slow the server.
+-- Drains up to $1 rows of the inbox into the queue. Returns how many. A request for a claimed job increases its generation, so that it
+-- runs once more. A request for a dead one revives it.
+-- Photos whose thumbnails a person refreshed are read again as a person's request, but only the first $2 of a series. A series ends after
+-- $3 seconds without any. An administrator's "all thumbnails" is one series, however slow the server is.
 WITH taken AS (
     DELETE FROM immich_indexer.inbox
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer.inbox LIMIT $1 FOR UPDATE SKIP LOCKED))
@@ -47,10 +47,10 @@ WITH taken AS (
 SELECT count(*) FROM taken;
 
 -- name: claim
--- Gives worker $1 up to $2 jobs. A job that a worker died of comes alone, so that it cannot take others with it. A worker that
--- is not registered gets none: others have taken it for dead, or it has ended and this claim comes late.
--- What nobody can do now, the tasks $3, is left where a job wants nothing else and says already what it waits for, or
--- ($4) whether it says so or not. Only jobs that want one of the tasks $5 (null: any).
+-- Gives worker $1 up to $2 jobs. A job that a worker died of is claimed alone, so that no other job is lost with it. A worker that is
+-- not registered gets none: others think that it is dead, or it has ended and this claim is late.
+-- The tasks $3 cannot be done now. A job with only these is not claimed if it already says what it waits for, or if $4. Only jobs with
+-- one of the tasks $5 (null: any).
 WITH ready AS MATERIALIZED (
     SELECT asset_id, deaths, row_number() OVER (ORDER BY priority, not_before) AS place
     FROM (
@@ -70,8 +70,8 @@ FROM chosen WHERE job.asset_id = chosen.asset_id
 RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths > 0 AS alone;
 
 -- name: claim_requests
--- Gives worker $1 up to $2 jobs that a person waits for, whatever else it holds. One that has to run alone is left to `claim`,
--- and $3 and $4 are as there.
+-- Gives worker $1 up to $2 jobs that a person waits for, whatever else it has claimed. Jobs that have to run alone are left to `claim`.
+-- $3 and $4 as there.
 UPDATE immich_indexer.job SET worker = $1, running = tasks, tasks = '{}', attempts = job.attempts + 1
 FROM (
     SELECT asset_id FROM immich_indexer.job
@@ -84,13 +84,13 @@ WHERE job.asset_id = chosen.asset_id
 RETURNING job.asset_id, running AS tasks, priority, generation, attempts, deaths > 0 AS alone;
 
 -- name: asked_meanwhile
--- Those of $2 that worker $1 holds and that a person has asked for since it claimed them, at which generation.
+-- Those of $2, claimed by worker $1, that a person has asked for since, with the generation.
 SELECT asset_id, generation FROM immich_indexer.job
 WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) AND priority <= priority(request) AND cardinality(tasks) > 0;
 
 -- name: promote
--- Those, $2 at generations $3, claimed anew with all that is wanted of them. One of another generation by now is left alone: this
--- may come late, after the job was given back and claimed again.
+-- Claims the jobs $2, of generations $3, again, with all the tasks that they have now. A job of another generation is left alone: this
+-- may run late, after the job was released and claimed again.
 UPDATE immich_indexer.job SET
     running = ARRAY(SELECT DISTINCT task FROM unnest(running || tasks) AS task ORDER BY task), tasks = '{}'
 FROM unnest($2::uuid[], $3::bigint[]) AS asked (asset_id, generation)
@@ -99,12 +99,12 @@ WHERE worker = $1 AND job.asset_id = asked.asset_id AND job.generation = asked.g
 RETURNING job.asset_id, running AS tasks, priority, job.generation, attempts, deaths > 0 AS alone;
 
 -- name: hold
--- Locks those of $2 that worker $1 still holds, in id order, for the rest of the transaction.
+-- Locks those of $2 that worker $1 still has claimed, in the order of their ids, until the end of the transaction.
 SELECT asset_id FROM immich_indexer.job WHERE worker = $1 AND asset_id = ANY ($2::uuid[]) ORDER BY asset_id FOR UPDATE;
 
 -- name: complete
--- Worker $1 is done with jobs $2, claimed at generations $3. Those requested for again meanwhile stay, for another run. The end of
--- what a person asked for is told, since they may be waiting; a commit that notifies is one at a time, so no others are.
+-- Worker $1 completes the jobs $2, claimed at generations $3. Those that were requested again meanwhile stay in the queue. For jobs that
+-- a person asked for there is a notification, as they may be waiting. Others have none: commits with notifications run one by one.
 WITH done AS (
     SELECT * FROM unnest($2::uuid[], $3::bigint[]) AS done (asset_id, generation)
 ), again AS (
@@ -115,16 +115,16 @@ WITH done AS (
     DELETE FROM immich_indexer.job USING done
     WHERE job.asset_id = done.asset_id AND job.worker = $1 AND job.generation = done.generation
     RETURNING job.asset_id, priority
-), told AS (
+), notified AS (
     SELECT pg_notify('immich_indexer_done', asset_id::text) FROM finished
     WHERE priority <= priority(request) AND pg_notification_queue_usage() < 0.5
 )
-SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM told) AS told;
+SELECT (SELECT count(*) FROM finished) AS finished, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM notified) AS notified;
 
 -- name: fail
--- Worker $1 failed job $2, claimed at generation $6 for attempt $7, for reason $3; $4 attempts are allowed; the next one after
--- $5 seconds, of all but the tasks $8, which are done, and of $9. A job requested for again while it was failing is a new job. What is said
--- of an earlier attempt comes late, and is nothing.
+-- Worker $1 failed job $2, claimed at generation $6 for attempt $7, for reason $3. $4 attempts are allowed, the next one after $5
+-- seconds, with all tasks but $8, which are done, and with $9. A job that was requested again meanwhile counts as a new job. A call
+-- about an earlier attempt is late and changes nothing.
 WITH failed AS (
     UPDATE immich_indexer.job SET
         worker = NULL,
@@ -141,16 +141,16 @@ WITH failed AS (
         not_before = CASE WHEN generation = $6 THEN now() + make_interval(secs => $5) ELSE now() END
     WHERE asset_id = $2 AND worker = $1 AND attempts = $7
     RETURNING asset_id, priority, dead
-), told AS (
+), notified AS (
     SELECT pg_notify('immich_indexer_done', asset_id::text) FROM failed
     WHERE priority <= priority(request) AND pg_notification_queue_usage() < 0.5
 )
-SELECT dead FROM failed, (SELECT count(*) FROM told) AS all_of_them;
+SELECT dead FROM failed, (SELECT count(*) FROM notified) AS all_of_them;
 
 -- name: release
--- Worker $1 gives back job $2, claimed for attempt $6: it waits for at least $4 seconds, for a reason $3 that is not the photo's,
--- and the attempt does not count. The tasks $5 are done, $7 are wanted besides. The generation is raised here and below, so that what was asked
--- of this claim and comes late is not taken for the next one's.
+-- Worker $1 releases job $2, claimed for attempt $6. The job waits for at least $4 seconds, for a reason $3 that is not caused by the
+-- photo, and the attempt does not count. The tasks $5 are done, $7 are added. The generation is increased here and below, so that a
+-- late call about this claim does not affect the next one.
 UPDATE immich_indexer.job SET
     worker = NULL,
     generation = generation + 1,
@@ -166,14 +166,14 @@ UPDATE immich_indexer.job SET
 WHERE worker = $1 AND asset_id = $2 AND attempts = $6;
 
 -- name: note
--- What worker $1 holds, the jobs $2, cannot be written for now, for reason $3.
+-- The jobs $2 of worker $1 cannot be written now, for reason $3.
 UPDATE immich_indexer.job SET
     failed_at = CASE WHEN error LIKE 'waits for the machine: %' THEN failed_at ELSE now() END,
     error = 'waits for the machine: ' || $3
 WHERE worker = $1 AND asset_id = ANY ($2::uuid[]);
 
 -- name: release_all
--- Worker $1 gives back untouched whatever it holds, except $2.
+-- Worker $1 releases all its jobs, except $2.
 UPDATE immich_indexer.job SET
     worker = NULL,
     generation = generation + 1,
@@ -185,7 +185,7 @@ WHERE worker = $1 AND asset_id <> ALL ($2::uuid[])
 RETURNING asset_id;
 
 -- name: heartbeat
--- Worker $1 lives. No row means that others took it for dead: it must register again.
+-- Worker $1 is alive. No row: others thought that it was dead, so it must register again.
 UPDATE immich_indexer.worker SET seen_at = clock_timestamp(), photos = $2, photos_per_minute = $3, polling = $4
 WHERE id = $1 RETURNING id;
 
@@ -197,12 +197,12 @@ ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp();
 DELETE FROM immich_indexer.worker WHERE id = $1;
 
 -- name: engines
--- Worker $1 tells how its engines are: $2.
+-- Worker $1 reports the state of its engines: $2.
 INSERT INTO immich_indexer.state (key, value) VALUES ('engines ' || $1::uuid, $2)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
 -- name: forget_engines
--- Of workers that are gone.
+-- Deletes the reports of workers that no longer exist.
 DELETE FROM immich_indexer.state s
 WHERE s.key LIKE 'engines %' AND NOT EXISTS (SELECT FROM immich_indexer.worker w WHERE s.key = 'engines ' || w.id);
 
@@ -211,8 +211,8 @@ WHERE s.key LIKE 'engines %' AND NOT EXISTS (SELECT FROM immich_indexer.worker w
 SELECT id, seen_at FROM immich_indexer.worker WHERE id <> $1;
 
 -- name: reap
--- Takes back the jobs of workers $1, if each was still last seen at $2. The attempt counts: the job may be what killed them, so
--- it runs alone from now on, and at $3 attempts it is given up.
+-- Takes back the jobs of the workers $1, if each was still last seen at $2. The attempt counts, as the job may have killed the worker. So
+-- it runs alone from now on, and is given up after $3 attempts.
 WITH gone AS (
     DELETE FROM immich_indexer.worker w USING unnest($1::uuid[], $2::timestamptz[]) AS silent (id, seen_at)
     WHERE w.id = silent.id AND w.seen_at = silent.seen_at
@@ -237,25 +237,25 @@ FROM orphaned WHERE job.asset_id = orphaned.asset_id
 RETURNING job.asset_id, job.dead;
 
 -- name: retry
--- Revives dead letters, and ends the pause of those that wait for another try: all of them, or those in $1.
+-- Revives dead letters, and ends the pause of jobs that wait for another attempt: all of them, or those in $1.
 UPDATE immich_indexer.job SET dead = false, attempts = 0, not_before = now()
 WHERE worker IS NULL AND (dead OR attempts > 0 OR not_before > now()) AND ($1::uuid[] IS NULL OR asset_id = ANY ($1))
 RETURNING asset_id;
 
 -- name: enqueue
--- Appends requests for the photos $1: tasks $2, priority $3; and rings.
+-- Inserts requests for the photos $1, tasks $2, priority $3, and notifies the workers.
 WITH requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority) SELECT unnest($1::uuid[]), $2, $3 RETURNING 1
 )
 SELECT pg_notify('immich_indexer', '') FROM (SELECT count(*) FROM requested) AS all_of_them;
 
 -- name: request
--- A person's request for the photos $1, tasks $2 (null: all). Returns how many photos will be read.
+-- A person's request for the photos $1, tasks $2 (null: both). Returns how many photos will be read.
 SELECT immich_indexer.reprocess_all($1::uuid[], $2::text[]);
 
 -- name: request_once
--- The same for one photo, $1, told on a channel that every worker listens to: the first to say so within $4 seconds of the
--- same message $3 gets true.
+-- The same for one photo, $1, from a message that every worker receives. Only the first worker with the message $3 within $4 seconds gets
+-- a row.
 WITH forgotten AS (
     DELETE FROM immich_indexer.heard WHERE at < now() - make_interval(secs => $4) AND message <> $3
 ), first AS (
@@ -275,7 +275,7 @@ SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS w
 FROM immich_indexer.job;
 
 -- name: counts_of
--- The same of the photos of owner $1, outside the trash and the locked folder.
+-- The same for the photos of owner $1, outside of the trash and the locked folder.
 WITH own AS (
     SELECT id FROM public.asset
     WHERE "ownerId" = $1 AND "deletedAt" IS NULL AND status = 'active' AND visibility IN ('timeline', 'archive')
@@ -289,7 +289,8 @@ SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS w
 FROM immich_indexer.job JOIN own ON own.id = asset_id;
 
 -- name: failures
--- Up to $1, of the photos of owner $2 outside the trash and the locked folder, or (null) of all. A locked photo has no name here.
+-- At most $1 failed jobs: of the photos of owner $2 outside of the trash and the locked folder, or (null) of all. A locked photo has no
+-- name here.
 SELECT j.asset_id, j.error, j.failed_at, j.attempts, j.dead, a."ownerId" AS owner,
        CASE WHEN a.visibility <> 'locked' THEN a."originalFileName" END AS file_name
 FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
@@ -299,7 +300,7 @@ WHERE j.error IS NOT NULL AND (j.dead OR j.attempts > 0 AND j.error NOT LIKE 'wa
 ORDER BY j.dead DESC, j.failed_at DESC LIMIT $1;
 
 -- name: waiting
--- What jobs wait for that is no photo's fault: up to $1 reasons, with how many photos wait and since when; owners as in `failures`.
+-- At most $1 reasons that jobs wait for and that are not caused by a photo, with how many photos and since when. Owners as in `failures`.
 SELECT substr(j.error, 24) AS reason, count(*) AS photos, min(j.failed_at) AS since
 FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
 WHERE NOT j.dead AND j.error LIKE 'waits for the machine: %'
@@ -308,11 +309,11 @@ WHERE NOT j.dead AND j.error LIKE 'waits for the machine: %'
 GROUP BY 1 ORDER BY photos DESC, since LIMIT $1;
 
 -- name: dead
--- Those given up, and why; all, or those in $1.
+-- Jobs that were given up, and why: all, or those in $1.
 SELECT asset_id, error FROM immich_indexer.job WHERE dead AND ($1::uuid[] IS NULL OR asset_id = ANY ($1));
 
 -- name: state
--- How things stand with photo $1; no row where nothing is to be done.
+-- The state of photo $1's job. No row where nothing is to be done.
 SELECT $1::uuid AS asset_id, j.error, j.failed_at, coalesce(j.attempts, 0) AS attempts, coalesce(j.dead, false) AS dead,
        j.worker IS NOT NULL AS running, i.requested
 FROM (SELECT EXISTS (SELECT FROM immich_indexer.inbox WHERE asset_id = $1 AND tasks <> '{text}') AS requested) AS i
@@ -325,16 +326,16 @@ SELECT name, version, device, photos, photos_per_minute, polling, extract(epoch 
 FROM immich_indexer.worker w LEFT JOIN immich_indexer.state s ON s.key = 'engines ' || w.id ORDER BY name;
 
 -- name: wanting
--- How many photos something is to be made of, not those given up: their vector, their text.
+-- For how many photos each part is wanted, their vector and their text, without those given up.
 SELECT count(*) FILTER (WHERE tasks && '{clip,clip!}') AS clip, count(*) FILTER (WHERE tasks && '{ocr,ocr!}') AS ocr
 FROM immich_indexer.job WHERE NOT dead;
 
 -- name: judge
--- Has what was given up been judged by the rules of this version? No row: it has, or somebody does it now.
+-- Whether jobs that were given up still have to be checked by this version's rules. No row: they were, or another worker does it now.
 INSERT INTO immich_indexer.state (key, value) VALUES ('judged', '1') ON CONFLICT (key) DO NOTHING RETURNING key;
 
 -- name: pending
--- Which of $1 still have something to be done, with what is known of their last failure.
+-- Those of $1 that have a job, with their last failure.
 SELECT asset_id, error, failed_at, attempts, dead FROM immich_indexer.job WHERE asset_id = ANY ($1::uuid[])
 UNION ALL
 SELECT asset_id, NULL, NULL, NULL, false FROM immich_indexer.inbox WHERE asset_id = ANY ($1::uuid[]);

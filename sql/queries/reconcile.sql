@@ -1,9 +1,9 @@
--- Asked by indexer/work/reconcile.py. Each takes $1, the last id looked at, and $2, how many ids to look at, and walks assets in id
--- order: one short statement a page, whatever the size of the library.
+-- Asked by indexer/work/reconcile.py. Each statement takes $1, the last id checked, and $2, how many ids to check. It goes through the
+-- assets in the order of their ids, one short statement for each page, however large the library is.
 
 -- name: missing
--- Photos that should have results and have none, or have older ones: no job waits for them, nor was just that given up. $3, $4:
--- the models in use, null where a task is off. Wishes for them, and returns how far it looked and how many it found.
+-- Photos that should have results but have none, or older ones. They have no waiting job, and the same tasks were not just given up. $3,
+-- $4: the models in use, null where a task is off. Enqueues them. Returns the last id checked and how many were found.
 WITH page AS (
     SELECT a.id, eligible(a) AS eligible
     FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
@@ -28,9 +28,8 @@ WITH page AS (
 SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM requested) AS found;
 
 -- name: undone
--- Photos whose results are missing from Immich's columns (wiped, truncated, restored), or whose document is of another
--- tokeniser ($3) or of another date, or whose vector holds words by another version ($4): found by what is not there, without
--- reading vectors or texts.
+-- Photos whose results are missing from Immich's columns (deleted, truncated, restored), or whose document has another version of the
+-- tokeniser ($3) or another date, or whose vector has another version of the words ($4). It does not read vectors or texts.
 WITH page AS (
     SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
 )
@@ -49,9 +48,9 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 ) AS assets;
 
 -- name: altered
--- Photos whose vector in Immich's column, of width $3, is not the one we wrote, or whose number of lines is not ours: another model
--- answered (a fail-over URL, or Immich's own job), or two writers at once doubled the lines. Reads vectors, so most rounds ask
--- only for photos indexed since $4, which Immich's own jobs may just have been at.
+-- Photos whose vector in Immich's column, of width $3, is not the one that we wrote, or whose number of lines differs from ours. Another
+-- model answered (a second URL in Immich, or Immich's own job), or two writers at once doubled the lines. It reads vectors. So most
+-- rounds only check photos indexed since $4, which Immich's own jobs may just have written.
 WITH page AS (
     SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 AND p.indexed_at > $4 ORDER BY p.asset_id LIMIT $2
 )
@@ -67,12 +66,12 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 ) AS assets;
 
 -- name: orphans
--- Forgets photos that Immich deleted for good.
+-- Deletes our rows of photos that Immich deleted for good.
 DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
 
 -- name: foreign_vectors
--- Photos to be indexed whose vector in Immich's column is not of our making: `queued`, `given_up`, or `missed`, which `missing`
--- would find. Trashed, hidden and offline ones keep theirs until they come back.
+-- Photos to be indexed whose vector in Immich's column is not ours: `queued`, `given_up`, or `missed`, which `missing` would find.
+-- Trashed, hidden and offline photos keep their vector until they come back.
 SELECT count(*) FILTER (WHERE NOT dead) AS queued, count(*) FILTER (WHERE dead) AS given_up,
        count(*) FILTER (WHERE dead IS NULL) AS missed
 FROM (
@@ -89,6 +88,6 @@ FROM (
 ) AS foreign_one;
 
 -- name: vectors_file
--- Where the rows of Immich's vectors are: another file once the table was emptied by TRUNCATE, or its column made wider.
+-- The file with the rows of Immich's vectors. It is another file after a TRUNCATE of the table, or a change of the column's width.
 SELECT pg_relation_filenode(to_regclass('public.smart_search'));
 

@@ -1,8 +1,8 @@
--- Asked by indexer/photos/results.py. Our own table is written first; Immich's columns are then made to follow it. Nothing is touched
--- that is right already: no dead rows, no index work, no change for Immich's apps to sync.
+-- Asked by indexer/photos/results.py. Our own table is written first. Then Immich's columns are made to follow it. What is right already
+-- is not written again: no dead rows, no index work, no change that Immich's apps would have to sync.
 
 -- name: begin
--- Immich has the right of way: where it holds a lock we retry. The second setting tells our own triggers who is writing.
+-- Immich has precedence: where it holds a lock, we try again. The second setting tells our own triggers that we are the writer.
 SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.writing', 'on', true);
 
 -- name: eligible
@@ -11,12 +11,12 @@ WHERE id = ANY ($1::uuid[])
   AND eligible(asset);
 
 -- name: forget
--- Photos that are no more.
+-- Photos that were deleted.
 DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])
     AND NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
 
 -- name: store
--- A part that was not read anew stays, but is no result of another picture: the model that made it is forgotten.
+-- A part that was not read again stays. But if the picture changed, it is no result of this picture, so its model's name is deleted.
 INSERT INTO immich_indexer.photo AS p (asset_id, preview_updated_at, digest, clip_model, clip, ocr_model, lines)
 SELECT asset_id, preview_updated_at, digest, clip_model, clip::halfvec, ocr_model, lines
 FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
@@ -38,7 +38,7 @@ FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
 WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
 
 -- name: all_lines
--- What Immich has of the photos $1, and what our table has; the former in the form of the latter.
+-- Immich's lines of the photos $1, in the format of our table, and our table's own.
 SELECT a AS asset_id,
        (SELECT jsonb_agg(jsonb_build_object('text', text, 'box', jsonb_build_array(x1, y1, x2, y2, x3, y3, x4, y4),
                 'boxScore', "boxScore", 'textScore', "textScore", 'visible', "isVisible") ORDER BY y1, x1)
@@ -59,19 +59,19 @@ SELECT asset_id, halfvec_send(clip) AS clip, text FROM immich_indexer.photo
 WHERE asset_id = ANY ($1::uuid[]) AND clip IS NOT NULL ORDER BY asset_id;
 
 -- name: apply_vectors
--- Immich's column follows our copy. The vectors come in id order, in which everybody locks.
+-- Makes Immich's column follow our copy. The vectors are in the order of their ids, so that all writers lock in the same order.
 INSERT INTO public.smart_search AS s ("assetId", embedding)
 SELECT asset_id, embedding::vector FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, embedding)
 ON CONFLICT ("assetId") DO UPDATE SET embedding = excluded.embedding WHERE s.embedding <> excluded.embedding;
 
 -- name: remember_vectors
--- What is in Immich's column by our hand, to recognise another's.
+-- The hash of what we wrote into Immich's column, to recognise another writer's vector.
 UPDATE immich_indexer.photo p SET vector_hash = new.hash, vector_version = $3
 FROM unnest($1::uuid[], $2::uuid[]) AS new (asset_id, hash)
 WHERE p.asset_id = new.asset_id AND (p.vector_hash IS DISTINCT FROM new.hash OR p.vector_version <> $3);
 
 -- name: apply_lines
--- Immich's lines follow ours where they differ in any way: missing, doubled, somebody else's, wrongly hidden or shown.
+-- Makes Immich's lines follow ours where they differ in any way: missing, doubled, another writer's, wrongly hidden or shown.
 WITH ours AS (
     SELECT p.asset_id, line.text, (box->>0)::real AS x1, (box->>1)::real AS y1, (box->>2)::real AS x2, (box->>3)::real AS y2,
            (box->>4)::real AS x3, (box->>5)::real AS y3, (box->>6)::real AS x4, (box->>7)::real AS y4,
@@ -108,12 +108,12 @@ ON CONFLICT ("assetId") DO UPDATE SET text = excluded.text WHERE s.text <> exclu
 DELETE FROM public.ocr_search WHERE "assetId" = ANY ($1::uuid[]);
 
 -- name: mark_read
--- So that Immich's own "missing" job leaves these alone.
+-- So that Immich's own "missing" job skips these.
 INSERT INTO public.asset_job_status AS s ("assetId", "ocrAt") SELECT a, now() FROM unnest($1::uuid[]) AS a ORDER BY 1
 ON CONFLICT ("assetId") DO UPDATE SET "ocrAt" = excluded."ocrAt" WHERE s."ocrAt" IS NULL OR $2;
 
 -- name: foreign_lines
--- Photos among $1 that somebody else read and whose searchable text was emptied: their visible lines, in reading order.
+-- Photos of $1 that another program read and whose searchable text was emptied: their visible lines, in reading order.
 SELECT s."assetId" AS asset_id, array_agg(o.text ORDER BY o.y1, o.x1) AS lines
 FROM public.ocr_search s JOIN public.asset_ocr o ON o."assetId" = s."assetId" AND o."isVisible"
 WHERE s."assetId" = ANY ($1::uuid[]) AND s.text = ''

@@ -1,8 +1,8 @@
 -- Asked by indexer/database/rights.py.
 
 -- name: lacking
--- What role.sql gives and this role does not have on tables that are there, as `INSERT on asset_ocr_audit`. The latter table,
--- which Immich's own trigger on asset_ocr writes with our rights, is there from Immich 3 on.
+-- Rights that role.sql grants and this role lacks, on tables that exist, for example `INSERT on asset_ocr_audit`. That table exists
+-- from Immich 3 on. Immich's own trigger on asset_ocr writes it, with our rights.
 SELECT coalesce(array_agg(format('%s on %s', needed, name) ORDER BY name, needed), '{}')
 FROM (VALUES
     ('SELECT', '{asset,asset_file,asset_exif,asset_edit,asset_job_status,smart_search,asset_ocr,ocr_search,tag,tag_asset,album,

@@ -1,16 +1,16 @@
 -- Asked by indexer/database/schema.py.
 
 -- name: applied
--- Versions of our schema that are there; the caller asks only if the table exists.
+-- The installed versions of our schema. The caller asks only if the table exists.
 SELECT version FROM immich_indexer.migration ORDER BY version;
 
 -- name: trigger_definition
--- $1 table in public, $2 name: the trigger as PostgreSQL prints it, or nothing; a disabled one counts as missing.
+-- The trigger $2 of table $1 in public, as PostgreSQL prints it. No row if it is missing or disabled.
 SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t
 WHERE t.tgrelid = to_regclass('public.' || quote_ident($1)) AND t.tgname = $2 AND t.tgenabled = 'O' AND NOT t.tgisinternal;
 
 -- name: immich_owner
--- The role that owns Immich's tables, which is the role that Immich dumps and restores as.
+-- The role that owns Immich's tables. Immich dumps and restores as this role.
 SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('public.asset');
 
 -- name: vector_schema
@@ -20,7 +20,7 @@ SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespa
 SELECT name, installed_version, default_version FROM pg_available_extensions WHERE name IN ('vector', 'zhparser', 'vchord');
 
 -- name: vector_width
--- Width of Immich's vector column; -1 where it has none, no row where there is no such column.
+-- The width of Immich's vector column. -1 where it has none, no row where there is no such column.
 SELECT atttypmod FROM pg_attribute
 WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
 
@@ -33,14 +33,14 @@ SELECT CASE WHEN atttypid = 'int4'::regtype THEN '3' ELSE '2' END FROM pg_attrib
 WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 
 -- name: function
--- Our function $1, or nothing. The comment is what it should be: the hash of its file, and that of its definition.
+-- Our function $1, if it exists. Its comment should contain two hashes: of its file, and of its definition.
 SELECT oid::regprocedure::text AS signature, obj_description(oid, 'pg_proc') AS comment,
        encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex') AS definition,
        proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
 FROM pg_proc WHERE pronamespace = to_regnamespace('immich_indexer') AND proname = $1;
 
 -- name: unreadable_schemas
--- Those of our schemas that role $1 cannot dump, quoted, with the role quoted.
+-- Our schemas that role $1 cannot dump, quoted, with the role, quoted.
 SELECT quote_ident(nspname) AS schema, quote_ident($1) AS role FROM pg_namespace n
 WHERE nspname ~ '^immich_indexer(_\d+)?$'
   AND NOT (has_schema_privilege($1, n.oid, 'USAGE') AND NOT EXISTS (
@@ -51,13 +51,13 @@ WHERE nspname ~ '^immich_indexer(_\d+)?$'
 SELECT name FROM immich_indexer.worker WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY name;
 
 -- name: left_behind
--- Rows of ours in Immich's own tables, which stay when we leave.
+-- Our rows in Immich's own tables. They stay after uninstall.
 SELECT (SELECT count(*) FROM immich_indexer.photo p JOIN public.smart_search s ON s."assetId" = p.asset_id
             WHERE p.clip IS NOT NULL) AS vectors,
        (SELECT count(*) FROM immich_indexer.photo p WHERE p.lines IS NOT NULL
             AND EXISTS (SELECT FROM public.asset_ocr o WHERE o."assetId" = p.asset_id)) AS texts;
 
 -- name: is_whole
--- Whether nothing of ours was taken along when somebody dropped schema public (see mend.sql).
+-- Whether our column still exists: dropping schema public also drops it (see mend.sql).
 SELECT EXISTS (SELECT FROM pg_attribute
     WHERE attrelid = 'immich_indexer.photo'::regclass AND attname = 'clip' AND NOT attisdropped);

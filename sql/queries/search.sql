@@ -1,13 +1,13 @@
--- Asked by indexer/search/words.py. In all of them: $1 whose photos (null: everybody's), $2, $3 taken from and up to when (null: any
--- time), $4 the visibilities that count.
+-- Asked by indexer/search/words.py. In all of them: $1 the owners (null: everybody), $2, $3 taken from and until (null: any time), $4
+-- the visibilities to search.
 
 -- name: ranked
--- Of the photos that a text query matches, the $10 newest after the first $9, ranked. $5 holds a tsquery without places for each
--- window of days, newest first: the next window is looked into only while there are too few. It is not known when this is
--- planned, so it always goes through the index, and the LIMIT bounds what is read from the table. $6: the tsquery with places,
--- null where $5 tells all. $7, $8: phrases that must and must not be in texts too long for their document to tell. $11, $12:
--- what ranks, n-grams and words; $13 as typed. $14: pieces that are all in the text where it is in the script of Chinese that
--- was typed (a line may end in the middle of one); none where there is but one script, and then no text is read.
+-- Of the photos that a text query matches, the $10 newest after the first $9, ranked. $5 has a tsquery without positions for each
+-- window of days, newest first. The next window is searched only while there are too few photos. The planner does not know the
+-- query, so it always uses the index, and the LIMIT bounds what is read from the table. $6: the tsquery with positions, null where
+-- $5 is exact. $7, $8: phrases that must be and must not be in texts that are too long for positions. $11, $12: n-grams and words
+-- for ranking. $13: the query as typed. $14: pieces that the text contains if it is in the script of Chinese that was typed (a line
+-- may end inside a piece). Empty where both scripts are the same, and then no text is read.
 WITH asked AS MATERIALIZED (
     SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
 ), found AS (
@@ -37,7 +37,7 @@ WITH asked AS MATERIALIZED (
 SELECT asset_id, score, as_typed FROM found ORDER BY as_typed DESC, score DESC, asset_id;
 
 -- name: described
--- OFFSET 0: each by its key, whatever the planner thinks of the sizes of the tables.
+-- OFFSET 0: look up each photo by its key, whatever the planner thinks about the sizes of the tables.
 SELECT p.asset_id, p.file_name, p.text
 FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (id, nth)
 CROSS JOIN LATERAL (

@@ -1,12 +1,12 @@
 -- Asked by indexer/queue/selection.py.
 
 -- name: albums
--- Albums that are called $1, or whose id it is.
+-- Albums with the name or the id $1.
 SELECT id FROM public.album WHERE "deletedAt" IS NULL AND ("albumName" = $1 OR id::text = lower($1)) ORDER BY id;
 
 -- name: chosen
--- Indexed photos for which all holds that is asked: in album $1; taken at $2 or later, before $3, by the clock where it was
--- taken; read without finding text ($4); made with other models than $5 and $6 (null: that task is off) if $7; failed ($8).
+-- Indexed photos that fulfil every given condition: in album $1; taken at $2 or later and before $3, in the photo's local time; read
+-- without finding text ($4); made with other models than $5 and $6 (null: that task is off) if $7; failed ($8).
 SELECT a.id FROM public.asset a
 JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id

@@ -1,7 +1,7 @@
 -- Asked by indexer/views/photo.py.
 
 -- name: shown
--- Photo $1 as user $2 is shown it, who sees photos of the owners $3: their own, also archived, and those in partners' timelines.
+-- Photo $1 as user $2 is shown it. The user sees photos of the owners $3: their own, also archived, and those in partners' timelines.
 SELECT a."originalFileName" AS file_name, a."fileCreatedAt" AS taken_at, a.type, a."ownerId" = $2 AS own,
        p.clip_model, p.ocr_model, p.lines, p.indexed_at, halfvec_send(p.clip) AS vector,
        p.preview_updated_at = f."updatedAt" AS fresh
@@ -12,7 +12,7 @@ WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND a."deletedAt" IS NULL AND
   AND (a.visibility = 'timeline' OR a.visibility = 'archive' AND a."ownerId" = $2);
 
 -- name: picture
--- Whether user $2, who sees photos of the owners $3, is shown the edited picture of photo $1; no row if none at all.
+-- Whether user $2, who sees photos of the owners $3, is shown the edited picture of photo $1. No row if the user is shown neither.
 SELECT EXISTS (SELECT FROM public.asset_edit e WHERE e."assetId" = a.id)
        AND EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = a.id AND f.type = 'preview' AND f."isEdited") AS edited
 FROM public.asset a

@@ -1,15 +1,15 @@
--- Asked by indexer/views/status.py. $1 is an owner, whose photos outside the locked folder count, or null: everybody's.
+-- Asked by indexer/views/status.py. $1: an owner, of whose photos those outside of the locked folder count. Null: everybody's photos.
 
 -- name: in_use
--- The models that the photo read last was made with; not one that was read in part, whose job has failed.
+-- The models that made the results of the photo read last. A photo that was read only in part does not count: its job has failed.
 SELECT clip_model, ocr_model, vector_dims(clip) AS dimensions FROM immich_indexer.photo p
 WHERE NOT EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = p.asset_id AND j.error IS NOT NULL)
 ORDER BY indexed_at DESC LIMIT 1;
 
 -- name: progress
--- Photos to be indexed, by what they were made with: `photos` of them were read, `indexed` by the models $2 and $3
--- (null: any where nothing is waited for: the task is off, or no photo was read by its model yet), `with_text`, in the
--- `last_minute`.
+-- Photos to be indexed, grouped by the models of their results: how many were read (`photos`), were read by the models $2 and $3
+-- (`indexed`; null: any model, because that task is off or no photo was read by its model yet), have text, and were read in the last
+-- minute.
 SELECT p.clip_model, p.ocr_model, count(*) AS total, count(p.asset_id) AS photos,
        count(*) FILTER (WHERE p.asset_id IS NOT NULL
                           AND CASE WHEN $2::text IS NULL THEN j.asset_id IS NULL ELSE p.clip IS NOT NULL AND p.clip_model = $2 END

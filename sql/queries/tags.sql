@@ -1,7 +1,7 @@
 -- Asked by indexer/queue/tags.py: the tags reindex, reindex/ocr and reindex/clip.
 
 -- name: missed
--- Tagged photos whose request was not taken yet (a backup was restored, a trigger failed): requests for them. Returns how many.
+-- Enqueues tagged photos whose request was missed (a backup was restored, or a trigger failed). Returns how many.
 WITH missing AS (
     SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
     FROM public.tag t JOIN public.tag_asset x ON x."tagId" = t.id
@@ -17,9 +17,9 @@ WITH missing AS (
 SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM requested HAVING count(*) > 0;
 
 -- name: enqueue
--- The same for photo $1, if it is shown to its owner $2. Whether it is, and bears such a tag. Of several who ask at once the first
--- to remember the tag requests; what the trigger has requested for is in the inbox, or remembered. Requests beyond $3 that are waited
--- for come after new uploads.
+-- The same for photo $1, if it is shown to its owner $2. Returns whether it is, and whether it has such a tag. Of several concurrent
+-- callers only the first to remember the tag makes a request. What the trigger requested is in the inbox, or remembered. If more
+-- than $3 requests that people wait for are in the queue, it goes behind new uploads.
 WITH photo AS (
     SELECT id FROM public.asset WHERE id = $1 AND "ownerId" = $2 AND "deletedAt" IS NULL AND status = 'active'
         AND visibility IN ('timeline', 'archive')
@@ -41,21 +41,21 @@ WITH photo AS (
             THEN priority(request) ELSE priority(bulk) END,
         tag_id
     FROM remembered JOIN tags USING (asset_id, tag_id) RETURNING 1
-), told AS (
+), notified AS (
     SELECT pg_notify('immich_indexer', '') FROM requested LIMIT 1
 )
-SELECT EXISTS (SELECT FROM photo) AS theirs, EXISTS (SELECT FROM tags) AS tagged, (SELECT count(*) FROM told) AS told;
+SELECT EXISTS (SELECT FROM photo) AS theirs, EXISTS (SELECT FROM tags) AS tagged, (SELECT count(*) FROM notified) AS notified;
 
 -- name: forget
--- Tags that were taken off, by whomever, or are called otherwise now.
+-- Forgets tags that were removed, or renamed.
 DELETE FROM immich_indexer.tagged d
 WHERE NOT EXISTS (
     SELECT FROM public.tag_asset x JOIN public.tag t ON t.id = x."tagId"
     WHERE x."assetId" = d.asset_id AND x."tagId" = d.tag_id AND lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip'));
 
 -- name: done
--- Up to $2 photos a tag that were read and still bear it, but for the tags $1. One that failed keeps its tag, and a tag that
--- was renamed meanwhile is a request no longer: it stays where it is.
+-- For each tag but $1: up to $2 photos that were read and still have it. A failed photo keeps its tag. A tag that was renamed meanwhile
+-- is no request any more, and stays.
 SELECT tag_id, assets[:$2] AS assets FROM (
     SELECT d.tag_id, array_agg(d.asset_id ORDER BY d.asset_id) AS assets
     FROM immich_indexer.tagged d

@@ -1,13 +1,13 @@
 -- Asked by indexer/database/tuning.py.
 
 -- name: database_settings
--- Settings stored for this database and every role.
+-- Settings stored for this database, for all roles.
 SELECT unnest(setconfig) FROM pg_db_role_setting
 WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0;
 
 -- name: index
--- The index that Immich's smart search asks: its kind, and into how many lists VectorChord divides it. No row where the search
--- asks none: Immich 3 sorts by a second key, which PostgreSQL before 17 can do only by comparing all vectors. (pg_get_indexdef would wait for a lock.)
+-- The index that Immich's smart search uses: its kind, and into how many lists VectorChord divides it. No row where it uses none: Immich
+-- 3 sorts by a second key, and PostgreSQL before 17 can then only compare all vectors. (pg_get_indexdef would wait for a lock.)
 SELECT amname AS kind, coalesce(substring(c.reloptions::text FROM 'lists = \[(\d+)')::integer, 1) AS lists
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am ON pg_am.oid = c.relam
 WHERE i.indrelid = to_regclass('public.smart_search') AND amname IN ('hnsw', 'vchordrq')

@@ -1,8 +1,8 @@
 -- Asked by indexer/search/viewer.py.
 
 -- name: viewer
--- Whose photos Immich's own search shows to user $1 besides their own: of partners who share with them, whom they took into their
--- timeline. And whether archived photos are found: by Immich 3, which made the duration of a video a number.
+-- The partners whose photos Immich's own search shows to user $1: those who share with the user and are in the user's timeline. And
+-- whether it finds archived photos: Immich 3 does, in which the duration of a video is a number.
 SELECT (SELECT coalesce(array_agg(p."sharedById"), '{}')
         FROM public.partner p JOIN public."user" u ON u.id = p."sharedById" AND u."deletedAt" IS NULL
         WHERE p."sharedWithId" = $1 AND p."inTimeline") AS partners,

@@ -1,23 +1,23 @@
--- Asked by gateway/ml/words.py: photos as Immich's column has them, for the questions that `ocr:` and hybrid searches ask. Never
--- a photo that a person does not see in a search: locked, hidden, in the trash.
+-- Asked by gateway/ml/words.py: photos with their vectors in Immich's column, for `ocr:` and hybrid searches. Never photos that a search
+-- does not show: locked, hidden, in the trash.
 
 -- name: by_index
--- Each statement may take $1 milliseconds. Some thousand rows looked up one by one take as long in any library; joins that read
--- whole tables do not, and a plan from when Immich's column was empty would.
+-- Each statement may take $1 milliseconds. These plans look up some thousand rows one by one, which takes equally long in any library.
+-- Joins that read whole tables do not, nor would a plan made when Immich's column was empty.
 SELECT set_config('statement_timeout', $1, true), set_config('enable_hashjoin', 'off', true),
        set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true);
 
 -- name: by_hash
--- A whole library is read table by table, also where the planner still takes them for empty.
+-- These plans read a whole library table by table, even where the planner still thinks that the tables are empty.
 SELECT set_config('statement_timeout', $1, true), set_config('enable_nestloop', 'off', true);
 
 -- name: owners
 SELECT id FROM public."user" ORDER BY id LIMIT $1;
 
 -- name: matches
--- Up to $7 photos whose visible text matches, of each of the owners $1 as many as of any other while there are any. $2: for each
--- owner the tsquery, without places, of theirs; the text index (photo_document) names them, up to $6 each. $3: the tsquery with
--- places, null where $2 tells all; $4, $5: phrases that must and must not be in texts too long for their document to tell.
+-- Up to $7 photos whose visible text matches, equally many of each of the owners $1 while there are enough. $2: for each owner the
+-- tsquery without positions. The text index (photo_document) finds at most $6 photos for each. $3: the tsquery with positions, null
+-- where $2 is exact. $4, $5: phrases that must be and must not be in texts that are too long for positions.
 SELECT hit.asset_id AS id, bucket.owner
 FROM unnest($1::uuid[], $2::text[]) AS bucket (owner, query)
 CROSS JOIN LATERAL (
@@ -33,9 +33,9 @@ CROSS JOIN LATERAL (
 ORDER BY hit.place LIMIT $7;
 
 -- name: vectors
--- The photos $1 with their vectors: from Immich's column, of width $2, where it holds what we wrote there by version $3 of the
--- words or another's vector, otherwise what it is to hold, `clip` and `text`. A column that was emptied is no reason to wait.
--- OFFSET 0: each vector is fetched once, not wherever it is named.
+-- The photos $1 with their vectors. From Immich's column, of width $2, where it has what we wrote with version $3 of the words, or
+-- another writer's vector. Otherwise `clip` and `text`, of which its content will be made, so an empty column is no reason to wait.
+-- OFFSET 0: each vector is read once, not for each mention.
 SELECT asked.id, asked.owner, s.vector, CASE WHEN s.vector IS NULL THEN halfvec_send(p.clip) END AS clip,
        CASE WHEN s.vector IS NULL THEN p.text END AS text
 FROM (SELECT a.id, a."ownerId" AS owner FROM unnest($1::uuid[]) AS id JOIN public.asset a USING (id)) asked
@@ -49,7 +49,7 @@ LEFT JOIN LATERAL (
 WHERE s.vector IS NOT NULL OR p.clip IS NOT NULL;
 
 -- name: state
--- Of the photos that a sample is taken from how many there are, up to $1, and a hash that changes when any of them does.
+-- The number of photos that a sample is taken from, up to $1, and a hash that changes when any of them changes.
 SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS hash FROM (
     SELECT concat_ws(' ', a.id, p.xmin, s.xmin) AS hash
     FROM public.asset a
@@ -65,8 +65,8 @@ SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS 
 SELECT count(*) AS count FROM (SELECT FROM immich_indexer.photo WHERE indexed_at > $1 LIMIT $2) seen;
 
 -- name: sample
--- $1 photos at random, as many of each owner as of any other while there are any, and as many with text as without; and of how
--- many, when.
+-- $1 random photos: equally many of each owner while there are enough, and equally many with and without text. Also the number of
+-- photos, and the time.
 WITH visible AS (
     SELECT a.id, a."ownerId" AS owner, p.text <> '' AS worded
     FROM public.asset a

@@ -1,7 +1,7 @@
 -- Asked by indexer/database/zhparser.py.
 
 -- name: state
--- As the type State there.
+-- A value of the type State in that module.
 SELECT CASE
     WHEN zhparser.name IS NULL THEN CASE WHEN ours.schema IS NULL THEN 'none' ELSE 'lost' END
     WHEN EXISTS (SELECT FROM pg_ts_config WHERE cfgname = 'words' AND cfgnamespace = ours.schema) THEN 'used'

@@ -122,7 +122,7 @@ async def test_a_kept_connection_that_the_server_closed_does_no_harm():
 async def test_an_answer_that_is_none(answer):
     async with ml_servers() as [server], upstreams(server) as pool:
         server.answer = answer
-        with pytest.raises(UpstreamError, match="no JSON object"):
+        with pytest.raises(UpstreamError, match="not a JSON object"):
             await pool.predict(Body(b"x"), "text/plain")
 
 

@@ -322,7 +322,7 @@ async def test_the_tag_of_another_person_stays(pool, immich, connection, photos,
     assert len(api.calls) == asked, "and is not asked about again"
     (entry,) = [entry for entry in logs if entry["log_level"] == "warning"]
     assert entry["tag"] == str(foreign)
-    assert "of another person" in entry["event"]
+    assert "its owner is not that of IMMICH_API_KEY" in entry["event"]
     rows = await connection.fetch('SELECT "assetId" FROM tag_asset')
     assert [row["assetId"] for row in rows] == [his]
 
@@ -361,7 +361,7 @@ async def test_answers_that_make_no_sense_are_trouble_and_no_success(photos, sta
     app.router.add_route("*", "/{rest:.*}", answer)
     async with TestServer(app) as server, Immich(str(server.make_url("/api")), "key") as somebody:
         with pytest.raises(IndexerError, match=rf"Immich answered {status} to /api/tags/.*\(check IMMICH_URL\)"):
-            await somebody.take_off(photos[0], photos[:1])
+            await somebody.remove_tag(photos[0], photos[:1])
 
 
 async def test_an_address_that_is_none_or_where_nobody_is(photos):
@@ -369,4 +369,4 @@ async def test_an_address_that_is_none_or_where_nobody_is(photos):
         Immich("immich:2283", "key")
     async with Immich("http://127.0.0.1:9", "key") as nobody:
         with pytest.raises(IndexerError, match=r"cannot reach Immich at http://127.0.0.1:9"):
-            await nobody.take_off(photos[0], photos[:1])
+            await nobody.remove_tag(photos[0], photos[:1])

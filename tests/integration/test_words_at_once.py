@@ -212,7 +212,7 @@ async def test_a_question_waits_for_the_library_to_be_looked_at_and_not_for_ever
         return await made(*arguments)
 
     monkeypatch.setattr(sample, "read", read)
-    with pytest.raises(UnavailableError, match="still being looked at"):
+    with pytest.raises(UnavailableError, match="still being analysed"):
         await sampler.current(1024, DIMENSIONS, wait=0)
     first = asyncio.ensure_future(sampler.current(1024, DIMENSIONS))
     second = asyncio.ensure_future(sampler.current(1024, DIMENSIONS))

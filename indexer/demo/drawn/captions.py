@@ -1,4 +1,4 @@
-"""What one may say of a scene, in Chinese: all of it or some of it, one way or another."""
+"""Random Chinese captions of a scene: complete or partial, in several wordings."""
 
 from dataclasses import dataclass
 from random import Random
@@ -17,12 +17,12 @@ class Caption:
     facts: frozenset[Fact]
 
     def true_of(self, scene: Scene) -> bool:
-        """Whether it describes that scene, too."""
+        """Whether it also describes that scene."""
         return self.facts <= scene.facts()
 
 
 def caption(scene: Scene, chance: Random, *, whole: bool = False) -> Caption:
-    """A caption by chance; `whole`: which leaves nothing out that can be said of the scene."""
+    """A random caption. `whole`: it says everything that can be said of the scene."""
     if not scene.groups:
         return Caption(chance.choice(_PAGE), frozenset({("page",)}))
     facts: set[Fact] = set()
@@ -39,7 +39,7 @@ def caption(scene: Scene, chance: Random, *, whole: bool = False) -> Caption:
 
 
 def name(scene: Scene, chance: Random) -> Caption:
-    """The shortest of captions: a single thing that is true of a scene, such as its place or a colour in it."""
+    """The shortest caption: one single fact about a scene, such as its place or a colour in it."""
     if not scene.groups:
         return caption(scene, chance)
     group, facts = chance.choice(scene.groups), set[Fact]()
@@ -86,7 +86,7 @@ def _two(scene: Scene, chance: Random, facts: set[Fact], *, whole: bool) -> str:
 
 
 def _noun(group: Group, chance: Random, facts: set[Fact], *, whole: bool) -> tuple[str, str | None]:
-    """`红色的圆`, and the colour if it is said."""
+    """For example `红色的圆`, and the colour if it is mentioned."""
     name = chance.choice(group.thing.names) if chance.random() < 0.5 else group.thing.name
     colour = group.colour if whole or chance.random() < 0.85 else None
     facts.add(("has", group.thing.name, colour))

@@ -1,4 +1,4 @@
-"""Pictures of a few things, made up by chance, and everything that is true of them."""
+"""Random pictures of a few things, and all facts that are true of them."""
 
 import io
 import math
@@ -17,24 +17,24 @@ Fact = tuple[str | int | None, ...]
 SIDES = ("左边", "右边", "上面", "下面")
 PLACES = ("草地上", "海上", "夜里", "雪地上")
 _OPPOSITE = {"左边": "右边", "右边": "左边", "上面": "下面", "下面": "上面"}
-_CELLS = {0: "左上角", 2: "右上角", 4: "中间", 6: "左下角", 8: "右下角"}  # of nine, in rows of three
+_CELLS = {0: "左上角", 2: "右上角", 4: "中间", 6: "左下角", 8: "右下角"}  # cells of nine, in rows of three
 _UNSEEN = {"草地上": "绿白", "海上": "蓝白", "夜里": "黑蓝紫", "雪地上": "白"}  # colours that do not stand out
-_PAGES = 0.06  # share of pages of writing
-_CONTRAST = 115  # least distance of a thing's colour to a plain background's, in RGB of 255
+_PAGES = 0.06  # fraction of pictures that are pages of writing
+_CONTRAST = 115  # least distance between the colours of a thing and of a plain background, in RGB of 255
 
 HELD_OUT = frozenset(
     (thing.name, colour)
     for (row, thing), (column, colour) in product(enumerate(THINGS), enumerate(COLOURS))
     if (3 * row + column) % len(COLOURS) == 0
 )
-"""One colour of each thing: pairs that no picture for training shows, nor any caption names."""
+"""One colour of each thing. No picture for training shows these pairs, and no caption names them."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some of one thing in one colour, around these points (0 to 1 of width and height), of this size.
+    """Several copies of one thing in one colour, around these points (0 to 1 of width and height), of this size.
 
-    `size` is half the side of each, as a share of the picture's shorter side.
+    `size` is half the side of each, as a fraction of the picture's shorter side.
     """
 
     thing: Thing
@@ -45,15 +45,15 @@ class Group:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """What `HELD_OUT` lists."""
+        """The pair of thing and colour, as in `HELD_OUT`."""
         return self.thing.name, self.colour
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: one group, or two single things where the first is on `relation` of the second.
+    """The content of a picture: one group, or two single things, the first on the `relation` side of the second.
 
-    A scene without groups is a page of writing. `seed` decides what a caption cannot tell: background, light, noise.
+    A scene without groups is a page of writing. `seed` decides what captions do not say: background, light, noise.
     """
 
     groups: tuple[Group, ...]
@@ -62,7 +62,7 @@ class Scene:
     seed: int
 
     def facts(self) -> frozenset[Fact]:
-        """All that is true of it; a caption is true where the facts it states are among them."""
+        """All facts that are true of it. A caption is true if all its facts are among them."""
         return frozenset(self._facts())
 
     def _facts(self) -> Iterator[Fact]:
@@ -88,11 +88,11 @@ class Scene:
 
 
 def invent(chance: Random, *, held_out: bool = False) -> Scene:
-    """A scene made up by chance.
+    """A random scene.
 
     Args:
-        chance: decides everything; the same state gives the same scene.
-        held_out: whether its first thing has a colour it never has in training; otherwise nothing in it does.
+        chance: the random generator. The same state gives the same scene.
+        held_out: whether its first thing has a colour that it never has in training. Otherwise nothing in it has one.
     """
     if not held_out and chance.random() < _PAGES:
         return Scene((), None, None, chance.getrandbits(32))
@@ -106,7 +106,7 @@ def invent(chance: Random, *, held_out: bool = False) -> Scene:
 
 
 def twin(scene: Scene, chance: Random) -> Scene:
-    """Another scene of the same things: elsewhere, more or fewer of them, or with each other's colours."""
+    """A similar scene of the same things: in other places, in other numbers, or with swapped colours."""
     pairs = [(group.thing, group.colour) for group in scene.groups]
     if not pairs:
         return invent(chance)
@@ -140,7 +140,7 @@ def _arranged(pairs: list[tuple[Thing, str]], place: str | None, chance: Random)
 
 
 def _two(pairs: list[tuple[Thing, str]], relation: str, chance: Random) -> tuple[Group, ...]:
-    """The first on this side of the second."""
+    """The first thing on that side of the second."""
     near, far, level = chance.uniform(0.2, 0.26), chance.uniform(0.74, 0.8), chance.uniform(0.32, 0.68)
     along = (near, far) if relation in ("左边", "上面") else (far, near)
     groups = []
@@ -158,7 +158,7 @@ def _within(cell: int, chance: Random) -> Point:
 
 
 def draw(scene: Scene, width: int, height: int) -> Image.Image:
-    """The picture of a scene, as a camera might take it: light, grain, blur; the same one each time."""
+    """The picture of a scene, as a photo: light, grain, blur. Always the same for the same scene."""
     chance = Random(scene.seed)  # noqa: S311 - a picture, not a secret
     shown = [_jittered(COLOURS[group.colour], chance) for group in scene.groups]
     image = _background(scene, shown, width, height, chance)
@@ -251,7 +251,7 @@ def _landscape(place: str, width: int, height: int, chance: Random) -> Image.Ima
 
 
 def _page(pen: ImageDraw.ImageDraw, width: int, height: int, chance: Random) -> None:
-    """Rows of something like writing on a sheet, now and then in the cells of a table."""
+    """Rows that look like writing on a sheet, sometimes in the cells of a table."""
     left, top = width * chance.uniform(0, 0.2), height * chance.uniform(0, 0.2)
     right, bottom = width * chance.uniform(0.8, 1), height * chance.uniform(0.8, 1)
     paper, ink = ((250, 250, 247), (50, 50, 55)) if chance.random() < 0.75 else ((60, 120, 80), (240, 240, 235))
@@ -268,7 +268,7 @@ def _page(pen: ImageDraw.ImageDraw, width: int, height: int, chance: Random) -> 
 
 
 def _writing(pen: ImageDraw.ImageDraw, width: int, height: int, chance: Random) -> None:
-    """A caption at the upper or lower edge, as posters have it."""
+    """A caption at the upper or lower edge, as on posters."""
     size = min(width, height) * chance.uniform(0.05, 0.1)
     y = chance.choice((size * 0.4, height - size * 1.4))
     band, ink = chance.choice((((250, 250, 247), (45, 45, 50)), ((40, 40, 45), (240, 240, 240))))
@@ -279,7 +279,7 @@ def _writing(pen: ImageDraw.ImageDraw, width: int, height: int, chance: Random) 
 def _row(
     pen: ImageDraw.ImageDraw, left: float, top: float, right: float, size: float, ink: Colour, chance: Random
 ) -> None:
-    """Something like Chinese characters, of a few strokes each."""
+    """Shapes that look like Chinese characters, of a few strokes each."""
     x, end = left, left + (right - left) * chance.uniform(0.3, 1)
     thick = max(1, round(size * 0.1))
     while x + size < end:

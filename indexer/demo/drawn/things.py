@@ -1,4 +1,4 @@
-"""Shapes and objects that a few strokes can draw, each with the words for it and a colour of its own."""
+"""Shapes and objects that a few strokes can draw, each with its names and typical colour."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class Pen:
         draw: what it draws on.
         centre: of the square, in pixels.
         half: half of its side, in pixels.
-        mirrored: whether left and right change places.
+        mirrored: whether left and right are swapped.
     """
 
     def __init__(self, draw: ImageDraw.ImageDraw, centre: Point, half: float, *, mirrored: bool = False) -> None:
@@ -56,7 +56,7 @@ class Pen:
         self.polygon(colour, (left, top), (right, top), (right, bottom), (left, bottom))
 
     def line(self, colour: Colour, width: float, *points: Point) -> None:
-        """A line through points; `width` as a share of half the square's side."""
+        """A line through points. `width` is a fraction of half the square's side."""
         self._draw.line([self._at(point) for point in points], colour, max(1, round(width * self._half)), "curve")
 
 
@@ -65,7 +65,7 @@ class Thing:
     """Something to draw.
 
     Attributes:
-        names: what it is called; the first is its identity.
+        names: its names. The first one identifies it.
         measure: its measure word.
         draw: draws it with a pen, most of it in the given colour.
     """
@@ -81,13 +81,13 @@ class Thing:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """The same colour in other light: darker below 1, lighter above."""
+    """The same colour in other light: a factor below 1 is darker, above 1 lighter."""
     red, green, blue = (min(255, round(part * factor)) for part in colour)
     return red, green, blue
 
 
 def _round(corners: int, *radii: float, start: float = -math.pi / 2) -> Sequence[Point]:
-    """Points around the middle, evenly spaced, at these distances in turn."""
+    """Evenly spaced points around the middle. Their distances from it alternate between `radii`."""
     angles = (start + 2 * math.pi * number / corners for number in range(corners))
     return [
         (radii[number % len(radii)] * math.cos(angle), radii[number % len(radii)] * math.sin(angle))

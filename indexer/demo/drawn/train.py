@@ -1,20 +1,20 @@
-"""`python -m indexer.demo.drawn.train`: makes the demo's CLIP model, from nothing, on pictures it draws itself.
+"""`python -m indexer.demo.drawn.train`: trains the demo's CLIP model from scratch, on pictures that it draws.
 
-The model is cn_clip's own (`cn_clip.clip.model.CLIP`, a small ResNet and a small BERT), and so is what it learns by:
-each picture is to be nearer to its caption than to the others of its batch, and the other way round (Radford et al.
+The model is cn_clip's own (`cn_clip.clip.model.CLIP`, a small ResNet and a small BERT). So is the loss: each picture
+should be nearer to its caption than to the others of its batch, and each caption nearer to its picture (Radford et al.
 2021, "Learning Transferable Visual Models From Natural Language Supervision"). Where a caption of the batch is true of
-several of its pictures, all of them are right. Batches are of pairs of scenes with the same things in other places, in
-other numbers or in each other's colours.
+several of its pictures, all of them are right. A batch consists of pairs of scenes with the same things in other
+places, in other numbers or in swapped colours.
 
-The figures are of pictures whose first thing has a colour that it has in none of the pictures trained on, 18 pairs such
-as 红 and 圆 (`scenes.HELD_OUT`). Of these pools of 200 are drawn, larger than those for training, each with one caption
-that says everything about it and is true of no other picture of its pool. `top1` is the share of captions to which
-their own picture is the nearest of all 200, `picture_top1` that of pictures to which their own caption is; both through
-`load_clip`, as a search has it. What it has not learned: which of two things is on which side of the other. Of
-"red circle left of blue tree" and the same the other way round, which pools hardly ever hold both, it takes either.
+The figures are about pictures whose first thing has a colour that it has in no training picture: 18 pairs such as
+红 and 圆 (`scenes.HELD_OUT`). Pools of 200 such pictures are drawn, larger than those for training. Each has a caption
+that says everything about it and is true of no other picture of its pool. `top1` is the fraction of captions whose
+nearest picture of all 200 is their own, `picture_top1` that of pictures whose nearest caption is their own. Both
+go through `load_clip`, as in a search. The model has not learned which of two things is on which side of the other. So
+it confuses "red circle left of blue tree" with "blue tree left of red circle". Pools rarely contain both.
 
-The weights in the repository came of three runs, each going on from the one before (`--start`): 26 epochs of 6,144
-pictures (of somewhat smaller things than are drawn now), 12 of 8,192 at `--rate 0.002`, 10 of 10,240 at 0.0015.
+The weights in the repository come from three runs, each continuing the one before (`--start`): 26 epochs of 6,144
+pictures (of slightly smaller things than are drawn now), 12 of 8,192 at `--rate 0.002`, 10 of 10,240 at 0.0015.
 """
 
 import argparse
@@ -89,11 +89,11 @@ def main() -> None:
         start = torch.load(options.start, weights_only=True)["state_dict"] if options.start else None
         for state in train(scenes, pictures, chance, epochs=options.epochs, rate=options.rate, start=start):
             save(state, options.out)
-    print(json.dumps(evaluate(load_clip(str(options.out)))))  # noqa: T201 - this is what it is for
+    print(json.dumps(evaluate(load_clip(str(options.out)))))  # noqa: T201 - the command's output
 
 
 def evaluate(clip: Clip, *, pools: int = 5, pool: int = POOL, seed: int = 1) -> dict[str, float]:
-    """Figures of a model as the module says, over several pools: `top1`, `picture_top1`, `pool`, `pools`."""
+    """Figures of a model as in the module's docstring, over several pools: `top1`, `picture_top1`, `pool`, `pools`."""
     chance = Random(seed)  # noqa: S311 - pictures, not secrets
     right, picture_right = [], []
     for _ in range(pools):
@@ -112,7 +112,7 @@ def evaluate(clip: Clip, *, pools: int = 5, pool: int = POOL, seed: int = 1) -> 
 
 
 def held_out_pool(chance: Random, size: int) -> tuple[list[Scene], list[Caption]]:
-    """Held-out scenes, and a caption for each that is true of none of the others."""
+    """Held-out scenes, and for each a caption that is true of none of the others."""
     scenes: list[Scene] = []
     captions: list[Caption] = []
     while len(scenes) < size:
@@ -125,12 +125,12 @@ def held_out_pool(chance: Random, size: int) -> tuple[list[Scene], list[Caption]
 
 
 def pairs_of_scenes(chance: Random, count: int) -> list[Scene]:
-    """Scenes to train on, every second one the twin of the one before it."""
+    """Scenes for training. Every second one is the twin of the one before."""
     return [scene for _ in range(count) for first in (invent(chance),) for scene in (first, twin(first, chance))]
 
 
 def rendered(scenes: Sequence[Scene], chance: Random) -> npt.NDArray[np.uint8]:
-    """Their pictures, (n, side, side, 3), having been JPEG files as all are."""
+    """Their pictures, (n, side, side, 3), after JPEG compression, as in a library."""
     side = CONFIG["image_resolution"]
     pictures = np.empty((len(scenes), side, side, 3), dtype=np.uint8)
     for number, scene in enumerate(scenes):
@@ -150,9 +150,9 @@ def train(
     rate: float = 3e-3,
     start: dict[str, torch.Tensor] | None = None,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """The weights after each epoch on these scenes and their pictures; each time it sees one, its captions differ.
+    """The weights after each epoch on these scenes and their pictures. Captions are new in each epoch.
 
-    While it learns it has no other words than those of the captions, which is faster; the rows of all others are 0.
+    During training the vocabulary only has the words of the captions, which is faster. All other rows are 0.
     """
     ensure_torchvision()
     from cn_clip.clip.model import CLIP
@@ -189,16 +189,16 @@ def train(
 
 
 def save(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Write the checkpoint in fp16, as cn_clip's own are, with a note of what it is, and its shape beside it."""
+    """Write the checkpoint in fp16, as cn_clip's own, with a note that says what it is, and its shape beside it."""
     kept = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
     torch.save({"state_dict": {name: value.contiguous() for name, value in kept.items()}, "note": NOTE}, path)
     path.with_suffix(".json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
 
 
 class Words:
-    """The characters of some texts, numbered in place of cn_clip's numbers of all there are.
+    """The characters of some texts, with numbers of our own in place of cn_clip's, which are for all characters.
 
-    cn_clip makes a word of each Chinese character, so a text's tokens are those of its characters one by one.
+    In cn_clip each Chinese character is a word, so the tokens of a text are those of its characters.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -211,23 +211,23 @@ class Words:
         return len(self._ids)
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, longest), 0 as padding. A character that is none of these is left out."""
+        """(n, longest), 0 as padding. Unknown characters are left out."""
         rows = [[1, *(self._numbers[sign] for sign in text if sign in self._numbers), 2] for text in texts]
         return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
 
     def rows_of(self, whole: torch.Tensor) -> torch.Tensor:
-        """The embeddings of these out of those of all of cn_clip's words."""
+        """The embeddings of these words, from the table of all of cn_clip's words."""
         return whole[self._ids]
 
     def whole_table(self, table: torch.Tensor) -> torch.Tensor:
-        """The embeddings of all of cn_clip's words, made of these; the others are 0, and compress to nothing."""
+        """The table for all of cn_clip's words, with these embeddings. The others are 0, and compress well."""
         whole = torch.zeros(CONFIG["vocab_size"], table.shape[1])
         whole[self._ids] = table
         return whole
 
 
 def _batches(count: int, chance: Random) -> Iterator[list[int]]:
-    """Row numbers in a new order, twins together."""
+    """Row numbers in a random order, twins together."""
     order = list(range(0, count - 1, 2))
     chance.shuffle(order)
     rows = [row for first in order for row in (first, first + 1)]
@@ -236,7 +236,7 @@ def _batches(count: int, chance: Random) -> Iterator[list[int]]:
 
 
 def _pixels(pictures: npt.NDArray[np.uint8], chance: Random) -> torch.Tensor:
-    """What the image tower sees, each picture shifted a little and in a little other light."""
+    """The input of the image tower, each picture moved a little and in slightly different light."""
     shifted = np.stack(
         [np.roll(picture, (chance.randint(-2, 2), chance.randint(-2, 2)), (0, 1)) for picture in pictures]
     )
@@ -254,7 +254,7 @@ def _truth(scenes: Sequence[Scene], captions: Sequence[Caption]) -> torch.Tensor
 def _step(
     model: Any, pixels: torch.Tensor, words: Words, captions: Sequence[Caption], truth: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
-    """The loss of a batch of n pictures, n captions and n names, and the share of captions whose nearest is right."""
+    """The loss of n pictures, n captions and n names, and the fraction of captions whose nearest picture is right."""
     count = len(pixels)
     pictures = nn.functional.normalize(model.encode_image(pixels), dim=1)
     texts = [one.text for one in captions]

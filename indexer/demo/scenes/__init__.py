@@ -1,4 +1,4 @@
-"""What the demo's pictures show: things that people photograph because of what is written on them."""
+"""The demo's pictures: things that people photograph because of the text on them."""
 
 from indexer.demo.scenes import (
     cards,

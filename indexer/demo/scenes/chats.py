@@ -60,7 +60,7 @@ def night_shift() -> Canvas:
 
 
 def delivery() -> Canvas:
-    """Messages that come by themselves."""
+    """Automatic messages."""
     screen = Canvas(1080, 1920, "#f2f2f7")
     _status(screen, "09:14", "#191919")
     screen.write((540, 130), "通知中心", 48, anchor="ma")

@@ -1,4 +1,4 @@
-"""Brush, pen and ornamental type, as well as fonts allow."""
+"""Brush, pen and ornamental type, as far as fonts can show them."""
 
 import numpy as np
 

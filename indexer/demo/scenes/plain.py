@@ -1,4 +1,4 @@
-"""Nothing to read."""
+"""Pictures without text."""
 
 import numpy as np
 from PIL import Image, ImageFilter

@@ -1,4 +1,4 @@
-"""Timetables, results and price lists: every cell a line of its own."""
+"""Timetables, results and price lists. Each cell is a line."""
 
 from indexer.demo.canvas import Canvas
 from indexer.demo.scenes.scene import scenes

@@ -1,4 +1,4 @@
-"""Pages that were photographed the wrong way up."""
+"""Pages that were photographed turned or upside down."""
 
 from collections.abc import Sequence
 

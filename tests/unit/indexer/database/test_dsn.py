@@ -67,7 +67,7 @@ def test_what_is_understood(text, read):
         ("postgresql://h/d?connect_timeout=soon", "connect_timeout"),
         ("postgresql://h/d?port=many", "port is a number"),
         ("postgresql://h/d?password=a&SECRET", "name=value"),
-        ("postgresql://h/d?password=a&SECRET=b", "a parameter is none"),
+        ("postgresql://h/d?password=a&SECRET=b", "a parameter is not supported"),
         ("socket://u:SECRET@h/run?db=d", "socket://"),
     ],
 )

@@ -66,7 +66,7 @@ def test_another_host_goes_on_where_one_broke_off(host, tmp_path, ranges):
 def test_a_later_try_goes_on_too(host, tmp_path):
     host.send = 1_500_000
     file = published(tmp_path, host.address + PATH)
-    with pytest.raises(WeightsError, match=r"weights\.pt cannot be had for now: .*broke off after 1500000"):
+    with pytest.raises(WeightsError, match=r"weights\.pt cannot be downloaded now: .*broke off after 1500000"):
         download(file)
     assert not file.path.exists()
     assert file.part.stat().st_size == 1_500_000
@@ -130,7 +130,7 @@ def test_two_processes_do_not_write_the_same_file(host, tmp_path):
     first = threading.Thread(target=download, args=(file,))
     first.start()
     assert host.began.wait(20)
-    with pytest.raises(TakenError, match="another process is fetching"):
+    with pytest.raises(TakenError, match="another process is downloading"):
         download(file)
     host.hold.set()
     first.join(20)

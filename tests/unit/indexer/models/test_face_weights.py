@@ -45,7 +45,9 @@ def test_what_is_not_what_was_published_is_never_loaded(known, tmp_path):
     (tmp_path / "test").mkdir()
     for one, content in zip(FILES["test"], PARTS.values(), strict=True):
         (tmp_path / "test" / one.name).write_bytes(content[:-1] + b"!")
-    with pytest.raises(WeightsError, match=r"det\.onnx: SHA-256 .* damaged or not what was.*fetched again by itself"):
+    with pytest.raises(
+        WeightsError, match=r"det\.onnx: SHA-256 .* damaged or not what was.*downloaded again automatically"
+    ):
         load_faces(face_weights.published("test", tmp_path))
 
 

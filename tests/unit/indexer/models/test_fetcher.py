@@ -74,8 +74,8 @@ async def test_what_is_missing_is_fetched_and_told_of(host, tmp_path):
     assert fetcher.downloads[0] == DownloadState("clip", "the clip model", arrived=len(CONTENT), size=len(CONTENT))
     events = [line["event"] for line in told]
     assert events[0] == "weights missing"
-    assert "fetching weights" in events
-    assert events[-1] == "weights are there"
+    assert "downloading weights" in events
+    assert events[-1] == "weights are complete"
 
 
 async def test_it_asks_again_and_again_and_says_why_not(host, tmp_path):

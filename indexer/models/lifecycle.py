@@ -1,4 +1,4 @@
-"""Where one engine stands: the runner that works now, or why there is none. Its callers and its supervisor share it."""
+"""The state of one engine: its running model, or why there is none. Shared by its callers and its supervisor."""
 
 import threading
 import time
@@ -17,18 +17,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient an engine is, in seconds.
+    """An engine's pauses and time limits, in seconds.
 
     Attributes:
-        first: until it is replaced for the first time; twice as long each time after that.
-        longest: such a pause at most.
-        well: as long at work makes the next pause a first one.
-        probe: between two probes of an engine at work.
-        late: without an answer at least, before it counts as hung.
-        load: that loading may take, at most.
-        weights: between two looks for weights that are missing.
-        gpu: on the processor, until a sick GPU is tried; twice as long each time after that.
-        room: smaller batches, after one that found no memory.
+        first: pause before it is replaced for the first time. Doubled each time after that.
+        longest: the longest such pause.
+        well: after running so long without trouble, the next pause is a first one again.
+        probe: between two probes of a running engine.
+        late: a call counts as hung after this time, or later.
+        load: the longest time for loading.
+        weights: between two checks for missing weights.
+        gpu: time on the processor until the sick GPU is tried again. Doubled each time after that.
+        room: how long batches stay smaller after one that found too little memory.
     """
 
     first: float = 1
@@ -43,31 +43,31 @@ class Pace:
 
 
 class Runner(Protocol):
-    """A loaded model; `indexer.models.host.Host` is one. Errors as there."""
+    """A loaded model, such as `indexer.models.host.Host`. Errors as there."""
 
     facts: Facts
 
     def call(self, method: str, argument: object, patience: float) -> Any:
-        """What the model's `method` makes of `argument`."""
+        """The result of the model's `method` for `argument`."""
 
     def when_it_ends(self, tell: Callable[[str], None]) -> None:
-        """Have `tell` called with the reason when it ends by itself."""
+        """Call `tell` with the reason when it ends by itself."""
 
     def close(self) -> None:
-        """End it, and every call that is under way."""
+        """End it, and every call in progress."""
 
 
-class Standing:
-    """Of the engine of that name; any thread may ask and tell.
+class Lifecycle:
+    """The state of the engine of that name. Any thread may use it.
 
     Attributes:
-        state: how it is.
-        facts: of the model; None until it was opened for the first time.
-        failures: times that it fell sick in a row, without having been well for long in between.
+        state: as people are told.
+        facts: about the model. None until it was opened for the first time.
+        failures: how often in a row it became sick, without running well for long in between.
         pause: seconds until it is replaced.
-        replaced: how often it was replaced since the start, being sick.
-        proven: when the last probe began that was answered rightly, by time.monotonic().
-        closing: whether it is to end.
+        replaced: how often it was replaced since the start, because it was sick.
+        proven: when the last successful probe began, by time.monotonic().
+        closing: whether it should end.
     """
 
     def __init__(self, name: str, pace: Pace) -> None:
@@ -84,44 +84,44 @@ class Standing:
         self._watchers: list[Callable[[], None]] = []
         self._losers: list[Callable[[float], None]] = []
         self._runner: Runner | None = None
-        self._began = 0.0  # when the runner came to work
+        self._began = 0.0  # when the present runner began
         self._woken = False
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Have `changed` called, from any thread, after each change of `state`, until what is returned is called."""
+        """Call `changed`, from any thread, after each change of `state`. Call the result to stop that."""
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
 
     def when_lost(self, tell: Callable[[float], None]) -> Callable[[], None]:
-        """Have `tell` called, from any thread, when a runner is sick, until what is returned is called.
+        """Call `tell`, from any thread, when a runner is sick. Call the result to stop that.
 
-        It is given the time, by time.monotonic(), since which the runner may have answered wrongly.
+        Its argument is a time of time.monotonic(): the runner's answers after it may be wrong.
         """
         self._losers.append(tell)
         return lambda: self._losers.remove(tell)
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it was sick a moment ago: it has not been well for long."""
+        """Whether it was sick a short time ago."""
         return self.failures > 0 and time.monotonic() - self._began < self._pace.well
 
     def ready(self) -> Runner:
-        """The runner at work. Raises EngineAwayError where there is none."""
+        """The running model. Raises EngineAwayError where there is none."""
         runner = self._runner
         if runner is None:
             raise self.away()
         return runner
 
     def has(self, runner: Runner) -> bool:
-        """Whether `runner` is the one at work."""
+        """Whether `runner` is the running model."""
         return self._runner is runner
 
     def away(self) -> EngineAwayError:
-        """What to raise while there is none."""
+        """The error for callers while there is no running model."""
         return EngineAwayError(self.name, self.state)
 
     def begins(self, runner: Runner, note: str) -> None:
-        """`runner` takes up work, with a `note` where it is not what is wanted. It replaces one that is there."""
+        """`runner` begins to work. `note`: why it is not on the wanted device. It replaces a previous runner."""
         with self._changed:
             was, old = self.state.phase, self._runner
             self._runner = None if self.closing else runner
@@ -133,13 +133,13 @@ class Standing:
             if unwanted is not None:
                 unwanted.close()
         if was is Phase.SICK:
-            log.info("an engine is well again", engine=self.name, device=runner.facts.device)
+            log.info("an engine works again", engine=self.name, device=runner.facts.device)
         if note:
-            log.warning("an engine does not run where it is to run", engine=self.name, reason=note)
+            log.warning("an engine does not run on the wanted device", engine=self.name, reason=note)
         self._tell()
 
     def ends(self, runner: Runner, reason: str, error: Exception | None = None) -> None:
-        """`runner` is sick, for that reason, and is ended, unless that was done."""
+        """End `runner`, which is sick for that reason, unless that was done already."""
         with self._changed:
             if self._runner is not runner:
                 return
@@ -169,11 +169,13 @@ class Standing:
         trace: dict[str, str] = {}
         if self.failures == 1 and isinstance(error, CallError) and error.trace:
             trace = {"exception": error.trace}
-        log.warning("an engine is sick, and is replaced", engine=self.name, reason=reason, seconds=self.pause, **trace)
+        log.warning(
+            "an engine is sick and will be replaced", engine=self.name, reason=reason, seconds=self.pause, **trace
+        )
         self._changed.notify_all()
 
     def waits(self, missing: str) -> None:
-        """It cannot be opened for want of weights."""
+        """It cannot be opened because weights are missing."""
         if (self.state.phase, self.state.reason) == (Phase.WAITING, missing):
             return
         log.warning("an engine waits for its weights", engine=self.name, reason=missing)
@@ -192,27 +194,27 @@ class Standing:
         self._tell()
 
     def until(self, done: Callable[[], bool], seconds: float | None) -> None:
-        """Wait until it is `done`, which is looked at after each change, or is to end, but no longer than that."""
+        """Wait until `done()` is true, checked after each change, or until it should end, but at most so long."""
         with self._changed:
             self._changed.wait_for(lambda: self.closing or done(), seconds)
 
     def until_not(self, runner: Runner, seconds: float) -> None:
-        """Wait until `runner` is no longer at work, but no longer than that."""
+        """Wait until `runner` is no longer the running model, but at most so long."""
         self.until(lambda: self._runner is not runner, seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Wait so long, or until somebody calls `wake`."""
+        """Wait so long, or until `wake` is called."""
         self.until(lambda: self._woken, seconds)
         self._woken = False
 
     def wake(self) -> None:
-        """End the `sleep` that is under way, or the next one."""
+        """End the present `sleep`, or the next one."""
         with self._changed:
             self._woken = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End it, for good."""
+        """End the engine for good."""
         with self._changed:
             self.closing = True
             runner, self._runner = self._runner, None
