@@ -1,6 +1,6 @@
-// What the pages' scripts (static/) and the gateway's API (gateway/people/) say to each other, for the type checker alone.
+// The types of what the scripts (static/) and the gateway's API (gateway/people/) exchange. Only the type checker uses them.
 
-/** Elements that the pages have, by their id, where they are more than any element. */
+/** The types of elements by their id, where they are more special than HTMLElement. */
 interface Parts {
   back: HTMLAnchorElement;
   bar: HTMLProgressElement;
@@ -15,13 +15,13 @@ interface Parts {
   texts: HTMLScriptElement;
 }
 
-/** What an element is made of: nodes, texts, lists of them; null is nothing. */
+/** The children of an element: nodes, texts, and lists of them. null: nothing. */
 type Children = Node | string | null | (Node | string | null)[];
 
 type Mode = "ocr" | "clip" | "hybrid";
 type Task = "ocr" | "clip";
 
-/** What is looked for. `mode` stands in the address and may be anything: the gateway says so then. */
+/** A search. `mode` is from the address and may be anything: the gateway refuses a wrong one. */
 interface SearchRequest {
   q: string;
   mode: string;
@@ -66,7 +66,7 @@ interface Reading {
   indexedAt: string | null;
 }
 
-/** GET /api/assets/{id}; `matched` where a query was given along. */
+/** GET /api/assets/{id}. `matched` is there if a query was given. */
 interface Photo extends Reading {
   assetId: string;
   fileName: string;
@@ -150,7 +150,7 @@ interface VectorFigures {
   advice: string | null;
 }
 
-/** GET /api/status, and each event of /api/status/events; workers and advice are told of the whole queue alone. */
+/** GET /api/status, and each event of /api/status/events; workers and advice are given only for the whole queue. */
 interface Status {
   total: number;
   indexed: number;

@@ -1,1 +1,1 @@
-"""The API for people: searches, photos and progress, for whoever proves who they are."""
+"""The API for people: searches, photos and progress. Each request proves who asks."""

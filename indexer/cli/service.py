@@ -49,8 +49,7 @@ async def backfill(settings: Settings, watch: bool) -> None:
     names = await asyncio.to_thread(model_names, settings)
     pool = await open_pool(settings.dsn)
     try:
-        async with pool.acquire() as connection:
-            await schema.require(connection)
+        await pool.run(schema.require)
         queued = await Reconciler(pool, settings.dsn, *names).enqueue_missing()
         out.print(f"queued {queued} photos")
         if watch:

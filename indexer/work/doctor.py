@@ -197,8 +197,8 @@ async def _immich(settings: Settings) -> Finding:
         return Finding(
             name,
             "advice",
-            "IMMICH_URL is not set: nobody can search over HTTP, for only Immich tells who is asking, and its jobs and"
-            " the tag `reindex` are left to people. Set IMMICH_URL=http://immich-server:2283",
+            "IMMICH_URL is not set. So nobody can search over HTTP, because only Immich can tell who is asking, and"
+            " people have to start Immich's jobs and remove the tag `reindex`. Set IMMICH_URL=http://immich-server:2283",
         )
     key = settings.immich_api_key
     try:
@@ -213,13 +213,13 @@ async def _immich(settings: Settings) -> Finding:
         return Finding(
             name,
             "advice",
-            "answers; without IMMICH_API_KEY the tag `reindex` stays on photos that were read, and `status` says which"
-            " of Immich's jobs to press",
+            "answers. Without IMMICH_API_KEY the tag `reindex` stays on photos that were read, and `status` says which"
+            " of Immich's jobs a person has to start",
         )
     lacking = [wanted for wanted in _PERMISSIONS if not permissions & {"all", wanted}]
     if lacking:
         return Finding(name, "advice", f"answers; IMMICH_API_KEY lacks the permission {' and '.join(lacking)}")
-    return Finding(name, "ok", "answers, and IMMICH_API_KEY may do what is asked in its name")
+    return Finding(name, "ok", "answers, and IMMICH_API_KEY has the permissions that are needed")
 
 
 async def _tables(connection: Connection, _: Settings) -> Finding:

@@ -27,7 +27,7 @@ from indexer.work.verdicts import Verdict
 
 log = structlog.get_logger()
 
-_MOST = 100_000  # photos remembered that an engine has read since it was last known to be well
+_MOST = 100_000  # photos of one engine that are remembered, until a probe shows that they were read rightly
 
 
 @dataclass
@@ -118,34 +118,34 @@ class Engines:
         return outcome
 
     def trace(self, part: str, asset: UUID, error: Exception) -> None:
-        """Say where an error happened, that may be nobody's fault."""
+        """Log the traceback of an error that may be no photo's fault."""
         reason = reason_of(error)
-        if reason != self._traced.get(part):  # the same trace for each photo tells nobody anything
+        if reason != self._traced.get(part):  # the same traceback is not logged for each photo
             self._traced[part] = reason
             log.error("cannot read a photo for now", part=part, asset=str(asset), exc_info=error)
 
 
 class Unproven:
-    """The photos that one engine has read since it was last known to be well."""
+    """The photos that one engine has read since it last answered a probe rightly."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._assets: OrderedDict[UUID, float] = OrderedDict()  # when each was read, the oldest first
+        self._assets: OrderedDict[UUID, float] = OrderedDict()  # when each was read; the oldest first
 
     def made(self, asset: UUID) -> None:
-        """It has read that photo."""
+        """The engine has read `asset`."""
         self._assets.pop(asset, None)
         self._assets[asset] = monotonic()
         self._drop(len(self._assets) - _MOST, self._engine.proven)
 
     def take(self, proven: float) -> list[UUID]:
-        """Those read since the probe that began then, the last that went well; they are not told again."""
+        """The photos read since `proven`, when the last probe with a right answer began. They are returned once."""
         self._drop(0, proven)
         assets, self._assets = list(self._assets), OrderedDict()
         return assets
 
     def _drop(self, more: int, proven: float) -> None:
-        """Forget those read before that probe began, and so many more."""
+        """Forget the photos read before that probe began, and at least the `more` oldest."""
         while self._assets and (more > 0 or next(iter(self._assets.values())) < proven):
             self._assets.popitem(last=False)
             more -= 1

@@ -276,7 +276,7 @@ class Pipeline:
         data = await self._media.read(photo.path, interactive=job.interactive)
         digest = hashlib.sha256(data).digest()
         clip, ocr = self._inference.clip, self._inference.ocr
-        # The same model reads the same in the same picture. So it is read again only if somebody asked for that.
+        # The same model reads the same in the same picture, so it is not read again unless somebody asked for it.
         stale = digest != photo.digest
         wants: dict[Part, bool] = {
             "clip": clip is not None and (stale or "clip" in again or photo.clip_model != name_of(clip)),

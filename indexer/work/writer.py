@@ -122,7 +122,7 @@ class Writer:
     async def _write_each(self, batch: Sequence[Reading]) -> None:
         """Write each alone, until all are written or given up.
 
-        New readings are added: if they can be written, the others are to blame for their errors themselves.
+        New readings are added. If those can be written, the ones that still fail are to blame themselves.
         """
         left, pause = list(batch), self._pace.write
         while left:

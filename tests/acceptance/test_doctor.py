@@ -177,7 +177,7 @@ async def test_a_key_that_immich_does_not_know(of_immich):
 async def test_immich_without_a_key(of_immich):
     found = await of_immich()
     assert found.verdict == "advice"
-    assert "without IMMICH_API_KEY" in found.text
+    assert "Without IMMICH_API_KEY" in found.text
 
 
 @pytest.mark.parametrize(("url", "verdict"), [("", "advice"), ("http://127.0.0.1:9", "fails")])

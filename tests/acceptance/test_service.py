@@ -140,7 +140,7 @@ async def test_the_service(command: Command, immich, connection, owner):
         assert "there is no photo 00000000" in command.output[-1]
         await command("reprocess", "--no-text", "--after", "2000-01-01", expect=0)  # there is none, nothing to ask
         await command("reprocess", "--after", "2000-01-01", expect=1)
-        assert "this would read 2 photos again: say --yes" in command.output[-1]
+        assert "this would read 2 photos again: add --yes" in command.output[-1]
         assert "nothing to do" in await command("reprocess", "--other-model", "--yes")
         assert "queued 2 of 2 photos" in await command("reprocess", "--after", "2000-01-01", "--yes")
         await idle(connection)

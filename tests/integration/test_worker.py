@@ -245,7 +245,7 @@ async def test_a_narrower_column_is_refused_with_advice(database, immich, connec
             pass
 
 
-async def test_who_has_said_goodbye_does_not_come_back(database, tmp_path, connection, monkeypatch):
+async def test_a_worker_that_has_unregistered_does_not_register_again(database, tmp_path, connection, monkeypatch):
     """A heartbeat after it would find no lease, and register again: for 20 s nobody could uninstall."""
     unregister = Queue.unregister
 

@@ -1,4 +1,4 @@
-// The gateway's API, asked with the key that the reader signed in with. The key lives in sessionStorage and nowhere else.
+// Asks the gateway's API, with the key that the reader signed in with. The key is kept in sessionStorage only.
 
 import { has, t } from "./texts.js";
 
@@ -8,10 +8,10 @@ export const key = {
   get: () => sessionStorage.getItem(KEY),
   /** @param {string} value */
   set: (value) => sessionStorage.setItem(KEY, value),
-  forget: () => sessionStorage.clear(), // and what was found with it
+  forget: () => sessionStorage.clear(), // with it goes what was found
 };
 
-/** What went wrong: `code` as the gateway names it, `message` what to do in the reader's language, `details` in English. */
+/** An error. `code`: the gateway's name of it. `message`: what to do, in the reader's language. `details`: in English. */
 export class ApiError extends Error {
   /**
    * @param {number} status of HTTP; 0: there was no answer
@@ -38,11 +38,11 @@ function explained(code, details) {
 
 /**
  * @typedef {Omit<RequestInit, "body" | "headers"> & {body?: unknown, asking?: string | null}} Options
- *     as those of `fetch`, but: `body` becomes JSON, `asking` is the key to ask with.
+ *     those of `fetch`, but `body` is sent as JSON, and `asking` is the key to use.
  */
 
 /**
- * The response to a request, or an ApiError.
+ * The response to a request. Throws an ApiError.
  *
  * @param {string} path
  * @param {Options} options
@@ -68,7 +68,7 @@ async function request(path, { body, asking = key.get(), ...options } = {}) {
 }
 
 /**
- * The error that an answer tells of. Where the key opens nothing any more, everybody hears of it.
+ * The error in an answer. Where the key is no longer valid, an event tells the page.
  *
  * @param {number} status
  * @param {{error?: string, message?: string}} answer
@@ -98,7 +98,7 @@ export async function ask(path, options) {
 }
 
 /**
- * A photo as an address for `img.src`, good until it is revoked.
+ * A photo as an address for `img.src`, which is valid until it is revoked.
  *
  * @param {string} asset
  * @param {"thumbnail" | "preview"} size
@@ -110,7 +110,7 @@ export async function picture(asset, size, signal) {
 }
 
 /**
- * The objects of an event stream as they come, until it ends or `signal` aborts. EventSource could not send the key.
+ * The objects of an event stream, as they arrive, until it ends or `signal` aborts. An EventSource cannot send the key.
  *
  * @param {string} path
  * @param {AbortSignal} signal

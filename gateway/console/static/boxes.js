@@ -1,4 +1,4 @@
-// Lines of text where they are in a picture: an outline each, and the text itself, invisible, to be selected there.
+// Lines of text over a picture: the outline of each, and its text, which is invisible and can be selected.
 
 import { make, scriptOf } from "./dom.js";
 import { marked } from "./marks.js";
@@ -24,17 +24,17 @@ export function draw(outlines, layer, lines, matched, words, ratio) {
     return outline;
   }));
   const texts = lines.map(({ text, box }, line) => {
-    // Of a tall box nobody knows which way its text runs: all of it is marked, and no word in the wrong place.
+    // In a tall box the direction of the text is not known. So the whole box is marked, not a word in a wrong place.
     const tall = isTall(text, shape(box, ratio));
     return make("span", { "data-line": line, lang: scriptOf(text), class: tall ? "tall" : null },
       marked(text, tall ? [] : words, matched.has(line)));
   });
-  layer.replaceChildren(...texts.flatMap((text) => [text, make("br")])); // the breaks are for what is copied
+  layer.replaceChildren(...texts.flatMap((text) => [text, make("br")])); // line breaks for text that is copied
   lines.forEach(({ box }, line) => fit(texts[line], box, ratio, layer));
 }
 
 /**
- * Puts a text onto its box: turned as the box is, as high, and as wide. In units of the picture's width, so it follows its size.
+ * Puts a text onto its box, with the angle, height and width of the box. The unit is the picture's width, so it scales along.
  *
  * @param {HTMLElement} element
  * @param {Box} box
@@ -55,7 +55,7 @@ function fit(element, box, ratio, layer) {
 }
 
 /**
- * Width and height in widths of the picture, and the angle of the upper edge, clockwise.
+ * Width and height, in widths of the picture, and the angle of the upper edge, clockwise.
  *
  * @param {Box} box
  * @param {number} ratio

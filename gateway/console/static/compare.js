@@ -1,10 +1,10 @@
-// What was read before next to what was read now.
+// Shows what was read before beside what was read now.
 
 import { make, scriptOf } from "./dom.js";
 import { modelName, shortName } from "./names.js";
 import { similarity, t } from "./texts.js";
 
-const SHORT = 3; // unchanged lines in a row that are shown; more are folded away
+const SHORT = 3; // unchanged lines in a row that are shown; the others are folded
 
 /**
  * Elements that show both. `answer` is that of POST /api/assets/{id}/reprocess, `task` what was asked for.
@@ -87,7 +87,7 @@ function folded(lines) {
 }
 
 /**
- * A line that is not what it was, what differs underlined; the one or the other may be missing.
+ * A line that has changed, with the difference underlined. One of the two may be missing.
  *
  * @param {string | null} old
  * @param {string | null} now
@@ -105,7 +105,7 @@ function changed(old, now) {
 }
 
 /**
- * How many units two texts have in common at their beginning, and at their end after that.
+ * How many UTF-16 units two texts have in common at their beginning, and then at their end.
  *
  * @param {string} old
  * @param {string} now
@@ -120,7 +120,7 @@ function common(old, now) {
 }
 
 /**
- * Lines in pairs: those of a longest common subsequence with themselves, the others in order, null where there is none.
+ * Pairs of lines. Lines of a longest common subsequence are paired with each other, the others in order; null: no partner.
  *
  * @param {string[]} old
  * @param {string[]} now

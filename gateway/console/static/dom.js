@@ -1,10 +1,10 @@
-// Making elements. Whatever comes from photos becomes text nodes: there is no way to hand over HTML.
+// Makes elements. Texts always become text nodes: HTML cannot be passed in.
 
 import { ApiError } from "./api.js";
 import { t } from "./texts.js";
 
 /**
- * The element of that id, which the page has.
+ * The element with that id. The page has it.
  *
  * @template {string} Id
  * @param {Id} id
@@ -13,11 +13,11 @@ import { t } from "./texts.js";
 export const $ = (id) => /** @type {any} */ (document.getElementById(id));
 
 /**
- * An element with attributes and children; a child that is a string becomes text, one that is null nothing.
+ * An element with attributes and children. A string becomes a text node, null is left out.
  *
  * @template {keyof HTMLElementTagNameMap} Name
  * @param {Name} name
- * @param {Record<string, unknown>} [attributes] a function is what an event calls
+ * @param {Record<string, unknown>} [attributes] a function is the listener of an event
  * @param {Children[]} children
  * @returns {HTMLElementTagNameMap[Name]}
  */
@@ -36,7 +36,7 @@ export function make(name, attributes = {}, ...children) {
 export const hidden = (text) => make("span", { class: "hidden" }, text);
 
 /**
- * What language a photo's text is in, as far as its script tells: right glyphs, and the right voice to read it.
+ * The language of a photo's text, guessed from its script. Browsers choose glyphs and a screen reader's voice by it.
  *
  * @param {string} text
  */
@@ -47,7 +47,7 @@ export function scriptOf(text) {
 }
 
 /**
- * Shows an error, with what to do and a way to try again where there is one. Nothing where it was only broken off.
+ * Shows an error, with what to do, and a button to try again if `again` is given. Aborted requests show nothing.
  *
  * @param {HTMLElement} place
  * @param {any} error

@@ -1,5 +1,5 @@
-// The photos that were found last. They are kept in this tab, so that a photo's page can go on to the next one, and going
-// back finds the place; they go when the reader signs out.
+// The photos that were found last, kept in this tab. So a photo's page can show the next one, and going back shows the same
+// place. They are removed when the reader signs out.
 
 import { ask, key } from "./api.js";
 import { addressOf } from "./search_request.js";
@@ -8,10 +8,10 @@ const KEPT = "found";
 const PAGE = 48;
 
 /**
- * A search and what it has found so far.
+ * A search, and what it has found so far.
  *
- * `answer` is that of GET /api/search for its first page, `items` all photos that were fetched, `next` where more begin (null:
- * there are none), `looked` the photo that was looked at last, `place` how far the search page was scrolled.
+ * `answer`: of GET /api/search for the first page. `items`: all photos that were fetched. `next`: the offset of more (null:
+ * there are none). `looked`: the photo that was looked at last. `place`: how far the search page was scrolled.
  */
 export class Found {
   /** @type {Answer | null} */
@@ -34,7 +34,7 @@ export class Found {
   }
 
   /**
-   * What is kept of a wanted, or null.
+   * What is kept of a search, or null.
    *
    * @param {SearchRequest} wanted
    */
@@ -44,7 +44,7 @@ export class Found {
   }
 
   /**
-   * Fetches the next page; gives the photos that are new.
+   * Fetches the next page. Returns its photos.
    *
    * @param {AbortSignal} signal
    */
@@ -61,7 +61,7 @@ export class Found {
     return items;
   }
 
-  /** Keeps all this in the tab. Where it is too much for the browser, it keeps nothing. */
+  /** Keeps all of this in the tab. If it is too large for the browser, nothing is kept. */
   keep() {
     if (!key.get()) return; // signed out meanwhile
     const { answer, items, next, looked, place } = this;

@@ -1,9 +1,9 @@
-// The words that were looked for, marked in a text.
+// Marks the words that were searched for in a text.
 
 import { make } from "./dom.js";
 
 /**
- * The pieces that a query asks for: words, "phrases"; not what it wants left out.
+ * The pieces that a query asks for: words and "phrases", without those that it excludes.
  *
  * @param {string} query
  */
@@ -11,14 +11,14 @@ export function pieces(query) {
   const text = query.normalize("NFKC").replace(/^\s*ocr\s*[:：]/i, "").replace(/[“”„«»『』「」]/g, '"');
   const found = [];
   for (const [, minus, phrase, word] of text.matchAll(/(-?)(?:"([^"]*)(?:"|$)|([^\s"]+))/g)) {
-    // Punctuation is as good as a space for the search, and so it is here.
+    // The search treats punctuation like a space, and so does this.
     if (!minus) found.push(...(phrase ?? word).toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean));
   }
   return [...new Set(found)];
 }
 
 /**
- * Nodes of `text` with those pieces in <mark>; all of it in one where none is found literally, but `matched` says so.
+ * Nodes of `text`, with those pieces in <mark>. If none is found but `matched` is true, the whole text is marked.
  *
  * @param {string} text
  * @param {string[]} words
@@ -52,7 +52,7 @@ function places(text, word) {
 }
 
 /**
- * Half width and lower case, with where in the text each unit of it came from.
+ * The text in half width and lower case, and for each of its units the position in the original text.
  *
  * @param {string} text
  */

@@ -1,10 +1,10 @@
-// Names of models, which say everything that their results depend on, as people call them.
+// Shortens the names of models. A full name says everything that its results depend on.
 
 import { make } from "./dom.js";
 import { t } from "./texts.js";
 
 /**
- * A short name, and below it the whole, which tells models apart that only differ in a setting or in their weights.
+ * A short name, and below it the full one, in which also models with other settings or weights differ.
  *
  * @param {string | null} name
  */
@@ -15,7 +15,7 @@ export function modelName(name) {
 }
 
 /**
- * What is enough where there is nothing to tell it from.
+ * The short name.
  *
  * @param {string | null} name
  */

@@ -1,4 +1,4 @@
-// The photo page: the picture with its text where it stands, and the same text beside it.
+// The photo page: the picture with its text over it, and the same text beside it.
 
 import { ask, picture } from "./api.js";
 import { draw } from "./boxes.js";
@@ -19,7 +19,7 @@ const wanted = requestOf(new URLSearchParams(location.search));
 const query = modeOf(wanted) === "clip" ? "" : wanted.q;
 const words = pieces(query);
 
-let id = location.pathname.split("/").at(-1) ?? ""; // as it stands in the address, so still encoded
+let id = location.pathname.split("/").at(-1) ?? ""; // from the address, so it is still encoded
 const own = () => `/api/assets/${id}`;
 
 /** @param {Photo} asset */
@@ -30,12 +30,12 @@ let me;
 let last = "";
 /** @type {number | undefined} */
 let timer;
-let running = new AbortController(); // what is asked about this photo
+let running = new AbortController(); // aborts the requests about this photo
 
 const zoom = zooming($("stage"), (by) => walk.go(by));
 const walk = walking(wanted, go);
 
-/** Shows the photo as it is now, and again until it is neither waiting nor being read. */
+/** Shows the photo, and updates it until it neither waits nor is being read. */
 async function look() {
   clearTimeout(timer);
   const { signal } = running;
@@ -44,7 +44,7 @@ async function look() {
   if (signal.aborted) return;
   if (isPending(asset)) timer = setTimeout(() => look().catch((error) => complain($("problem"), error, look)), AGAIN);
   const now = JSON.stringify(asset);
-  if (now === last) return; // and nothing that somebody is selecting goes away
+  if (now === last) return; // nothing has changed, so a selection of text stays
   last = now;
   const matched = new Set(asset.matched ?? []);
   describe(asset);
@@ -53,7 +53,7 @@ async function look() {
   $("loading").hidden = true;
   $("photo").hidden = false;
   $("photo").removeAttribute("aria-busy");
-  overlay(asset, matched, signal).catch((error) => complain($("problem"), error)); // the text needs not wait for it
+  overlay(asset, matched, signal).catch((error) => complain($("problem"), error)); // the text does not wait for it
 }
 
 /** @param {Photo} asset */
@@ -140,7 +140,7 @@ async function overlay({ fileName, lines }, matched, signal) {
 }
 
 /**
- * Shows which box and which line belong together.
+ * Highlights a line and its box.
  *
  * @param {string} line
  * @param {boolean} on
@@ -150,7 +150,7 @@ function light(line, on) {
 }
 
 /**
- * Points out one line in the picture, or no longer.
+ * Points to one line in the picture, or stops it.
  *
  * @param {number} line
  * @param {boolean} on
@@ -172,7 +172,7 @@ for (const [kind, on] of /** @type {const} */ ([["pointerover", true], ["pointer
   });
 }
 
-// Once more
+// Reading again
 
 /** @returns {NodeListOf<HTMLButtonElement>} */
 const taskButtons = () => document.querySelectorAll("[data-task]");
@@ -193,7 +193,7 @@ function offer(asset) {
 function busy(on) {
   $("again-state").textContent = on ? t("photo.reading") : "";
   $("again-state").classList.toggle("busy", on);
-  for (const button of taskButtons()) button.setAttribute("aria-disabled", String(on)); // it keeps the focus
+  for (const button of taskButtons()) button.setAttribute("aria-disabled", String(on)); // unlike `disabled` it keeps the focus
 }
 
 /** @param {HTMLButtonElement} button */
@@ -218,7 +218,7 @@ async function regenerate(button) {
 }
 
 /**
- * Shows old and new, and brings it into view; the focus goes there, too, unless the reader is somewhere else by now.
+ * Shows old and new, scrolls to it, and moves the focus there, unless the reader has moved it elsewhere.
  *
  * @param {Reprocessed} answer
  * @param {Task} task
@@ -268,7 +268,7 @@ for (const button of taskButtons()) button.addEventListener("click", () => regen
 // From photo to photo
 
 /**
- * Shows another photo in the place of this one.
+ * Shows another photo instead of this one.
  *
  * @param {string} to
  */
@@ -318,7 +318,7 @@ $("back").addEventListener("click", (event) => {
   const { pathname, search } = new URL(document.referrer || location.href);
   const cameFrom = addressOf(requestOf(new URLSearchParams(search)));
   if (pathname !== "/console" || cameFrom !== addressOf(wanted) || history.length < 2) return;
-  event.preventDefault(); // the browser has the page still, or goes back in its own order
+  event.preventDefault(); // the browser still has the page, or goes back by itself
   history.back();
 });
 

@@ -8,12 +8,12 @@ import { start } from "./shell.js";
 import { day, t } from "./texts.js";
 import { addressOf, bare, modeOf, requestOf } from "./search_request.js";
 
-const AT_ONCE = 6; // pictures
+const AT_ONCE = 6; // pictures fetched at the same time
 
 /** @type {Me} */
 let me;
 /** @type {string} */
-let chosen; // how to search, unless `ocr:` is typed in front
+let chosen; // the mode, unless `ocr:` is typed in front
 /** @type {Found | null} */
 let found = null;
 let running = new AbortController();
@@ -30,7 +30,7 @@ const watcher = new IntersectionObserver((entries) => {
   load();
 }, { rootMargin: "400px" });
 
-/** Fetches the pictures that came into view, some at a time. */
+/** Fetches the pictures that came into view, a few at a time. */
 function load() {
   while (loading < AT_ONCE) {
     const image = waiting.shift();
@@ -67,7 +67,7 @@ const inAddress = () => requestOf(new URLSearchParams(location.search));
 /** @returns {NodeListOf<HTMLInputElement>} */
 const choices = () => document.querySelectorAll("[name=mode]");
 
-/** Shows how what is typed would be searched for. */
+/** Shows in which mode the typed text would be searched for. */
 function showMode() {
   const mode = modeOf({ q: $("q").value, mode: chosen });
   for (const choice of choices()) choice.checked = choice.value === mode;
@@ -87,7 +87,7 @@ function clear() {
   $("tips").hidden = true;
 }
 
-/** Searches for what stands in the address; or shows once more what was found, for somebody who comes `back` to it. */
+/** Searches for what is in the address. If the reader comes `back`, shows again what was found. */
 async function run(back = false) {
   const wanted = inAddress();
   $("q").value = wanted.q;
@@ -108,12 +108,12 @@ async function run(back = false) {
 }
 
 /**
- * Shows what was found as it was, at the photo that was looked at last.
+ * Shows again what was found, scrolled to the photo that was looked at last.
  *
  * @param {Found} kept
  */
 function comeBack(kept) {
-  const shown = found?.items.length ?? 0; // all of them, where the browser had put the page aside
+  const shown = found?.items.length ?? 0; // all, if the browser kept the whole page
   found = kept;
   append(kept.items.slice(shown), kept.wanted);
   if (!shown) {
@@ -143,7 +143,7 @@ async function fetchMore(search, signal) {
       summarise(search);
     } else {
       $("said").textContent = t("search.more_found", { n: items.length });
-      links[0]?.focus(); // the button that was pressed may be gone
+      links[0]?.focus(); // the pressed button may have been removed
     }
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -162,7 +162,7 @@ async function fetchMore(search, signal) {
 }
 
 /**
- * Shows photos after those that are there; gives the links to them.
+ * Adds photos to the list. Returns their links.
  *
  * @param {Item[]} items
  * @param {SearchRequest} wanted
@@ -202,7 +202,7 @@ function summarise({ answer, items, wanted: { q } }) {
 }
 
 /**
- * What to do when nothing was found.
+ * Advice for when nothing was found.
  *
  * @param {Mode} mode
  * @param {string} q
@@ -230,7 +230,7 @@ function advice(mode, q) {
 function result(item, wanted, words) {
   const image = make("img", { alt: "", "data-asset": item.assetId });
   const [box] = item.why.boxes;
-  if (box) { // the part of the picture that says it stays in view when it is cut to the frame
+  if (box) { // keeps the matching part in view when the picture is cropped to its frame
     /** @param {0 | 1} axis */
     const middle = (axis) => (box[axis] + box[axis + 2] + box[axis + 4] + box[axis + 6]) / 4;
     image.style.setProperty("object-position", `${100 * middle(0)}% ${100 * middle(1)}%`);
@@ -257,7 +257,7 @@ function result(item, wanted, words) {
 }
 
 /**
- * Keeps the place, and which photo is looked at.
+ * Remembers the scroll position, and which photo is looked at.
  *
  * @param {string | null} asset
  */
@@ -272,7 +272,7 @@ function submit() {
   const q = $("q").value.trim();
   const next = addressOf({ q, mode: chosen });
   if (next !== location.pathname + location.search) history.pushState(null, "", next);
-  if (matchMedia("(pointer: coarse)").matches) $("q").blur(); // or the keyboard stays, over what is found
+  if (matchMedia("(pointer: coarse)").matches) $("q").blur(); // closes the on-screen keyboard, which would cover the results
   return run();
 }
 
@@ -290,7 +290,7 @@ for (const choice of choices()) {
   });
 }
 
-/** Whether this page is come back to, by the browser's button or from a photo. */
+/** Whether the reader has come back to this page, by the browser's button or from a photo. */
 function returning() {
   const [{ type }] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
   const { pathname } = new URL(document.referrer || location.href);
@@ -299,7 +299,7 @@ function returning() {
 
 await start(async (who) => {
   me = who;
-  history.scrollRestoration = "manual"; // the browser does not know what is still to come
+  history.scrollRestoration = "manual"; // the results are not there yet when the browser would scroll
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());
   window.addEventListener("pageshow", (event) => {

@@ -1,9 +1,9 @@
-// What is looked for, as it stands in the address: so it can be kept, shared and gone back to.
+// A search as it is written in an address, so that it can be kept, shared and returned to.
 
 const OCR = /^\s*ocr\s*[:：]\s*/i;
 
 /**
- * What the parameters of an address ask for.
+ * The search in the parameters of an address.
  *
  * @param {URLSearchParams} parameters
  * @returns {SearchRequest}
@@ -13,7 +13,7 @@ export function requestOf(parameters) {
 }
 
 /**
- * The address of the search page for a wanted; or of a photo's, as one of those found.
+ * The address of the search page for a search, or of the page of a photo that it found.
  *
  * @param {SearchRequest} wanted
  * @param {string | null} photo
@@ -26,7 +26,7 @@ export function addressOf({ q, mode }, photo = null) {
 }
 
 /**
- * How a wanted is searched for: `ocr:` in front goes before what was chosen.
+ * The mode of a search: `ocr:` in front overrides the chosen one.
  *
  * @param {SearchRequest} wanted
  */

@@ -1,11 +1,11 @@
-// What every page has: signing in and out, and the language. A page calls `start` with what it does once somebody is there.
+// What all pages have: signing in and out, and the language. A page calls `start` with a function to run after signing in.
 
 import { ApiError, ask, key } from "./api.js";
 import { $, complain } from "./dom.js";
 import { t } from "./texts.js";
 
 /**
- * Runs `page(me)` when the reader is known, at once or after they have signed in.
+ * Runs `page(me)` as soon as the reader is signed in.
  *
  * @param {(me: Me) => Promise<void>} page
  */
@@ -20,7 +20,7 @@ export async function start(page) {
     $("account").hidden = false;
     $("who").textContent = me.name;
     $("demo").hidden = !me.demoModel;
-    if (running) return location.reload(); // somebody else may have signed in: nothing of the first may stay
+    if (running) return location.reload(); // perhaps as somebody else: nothing of the first person may stay
     running = true;
     try {
       await page(me);
@@ -38,7 +38,7 @@ export async function start(page) {
     $("key").focus();
   }
 
-  // A page that the browser had put aside shows what it showed, also to whoever comes after somebody who has signed out.
+  // A page from the browser's cache shows its old content. After signing out nobody may see it.
   window.addEventListener("pageshow", (event) => event.persisted && !key.get() && location.reload());
   document.addEventListener("signed-out", (event) => signIn(t("signin.again", { reason: event.detail.message })));
   $("sign-out").addEventListener("click", () => {

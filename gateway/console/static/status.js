@@ -1,4 +1,4 @@
-// The status page: one object that the gateway sends whenever it changes, shown.
+// The status page. The gateway sends the status whenever it changes, and this shows it.
 
 import { ask, events } from "./api.js";
 import { $, complain, hidden, make } from "./dom.js";
@@ -24,7 +24,7 @@ function connection(state, text) {
   if ($("live-text").textContent !== text) $("live-text").textContent = text;
 }
 
-/** Follows the status for ever, through lost connections; not while nobody looks. */
+/** Follows the status, and reconnects after a lost connection. Not while the page is hidden. */
 async function follow() {
   stream?.abort();
   const mine = (stream = new AbortController());
@@ -45,7 +45,7 @@ async function follow() {
         return complain($("problem"), error, follow);
       }
       connection("lost", t("status.lost", { reason: error.message ?? "" }));
-      say($("live-text").textContent); // or the figures would be taken for those of now
+      say($("live-text").textContent); // the figures shown are old now
       if (!error.code) console.error(error);
     }
     await pause(PAUSES[Math.min(failed++, PAUSES.length - 1)], mine.signal);
@@ -103,7 +103,7 @@ let said = -QUIET;
 let telling;
 
 /**
- * Tells screen readers now and then, not each second; the last figures come, however soon after the ones before.
+ * Tells screen readers the progress at intervals, not each second. The last figures are always told.
  *
  * @param {string} text
  * @param {boolean} now
@@ -117,7 +117,7 @@ function say(text, now = false) {
 }
 
 /** @type {Map<string, ReturnType<typeof failureRow>>} */
-const rows = new Map(); // of the failures shown, so that a row keeps its focus while the others change
+const rows = new Map(); // the failures shown, so that a row keeps its focus while others change
 
 /** @param {Failed[]} list */
 function failures(list) {
@@ -183,7 +183,7 @@ function failureRow(id, first) {
       when.textContent = `${ago(failure.failedAt)} · ${tried}`;
       if (reason.textContent !== failure.error) reason.textContent = failure.error;
       failedAt = failure.failedAt;
-      if (retried !== null && retried !== failedAt) { // it failed once more
+      if (retried !== null && retried !== failedAt) { // it has failed again
         retried = null;
         button.disabled = false;
         label.textContent = t("status.retry");
@@ -226,7 +226,7 @@ function vector({ width, dimensions, advice }) {
 }
 
 /**
- * What no photo can be read with at the moment, since when, and how many wait for it.
+ * The engines that are not ready: since when, and how many photos wait for each.
  *
  * @param {EngineFigures[]} list
  */

@@ -1,4 +1,4 @@
-// The texts of the page, as the server put them into it, and numbers and times as its language writes them.
+// The texts of the page, which the server has put into it, and numbers and times in its language.
 
 /** @type {Record<string, Record<string, string | Record<string, string>>>} */
 const texts = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("texts")).textContent);
@@ -22,7 +22,7 @@ function find(name) {
 export const has = (name) => find(name) !== undefined;
 
 /**
- * The text of that name, its {places} filled. Where it counts something, `n` decides its form.
+ * The text of that name, with its {places} filled. In a text with a number, `n` decides the plural form.
  *
  * @param {string} name
  * @param {Record<string, string | number>} values
@@ -40,7 +40,7 @@ export function t(name, values = {}) {
 export const number = (value) => integers.format(value);
 
 /**
- * With one digit behind the point below 10.
+ * Numbers below 10 have one digit after the decimal point.
  *
  * @param {number} value
  */
@@ -51,7 +51,7 @@ export const percent = (share) =>
   new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(Math.floor(share * 1000) / 1000);
 
 /**
- * A similarity, so many digits that it is not shown as 1 unless it is.
+ * A similarity, with so many digits that only 1 itself is shown as 1.
  *
  * @param {number} cosine
  */
@@ -76,7 +76,7 @@ export function ago(when) {
 }
 
 /**
- * "3 minutes", rounded up, since it is what is left to wait.
+ * "3 minutes", rounded up, because it is a time to wait.
  *
  * @param {number} seconds
  */

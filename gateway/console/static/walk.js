@@ -1,13 +1,13 @@
-// From one photo to the next of those that were found, without going back.
+// Goes from one found photo to the next, without going back to the search.
 
 import { complain, $ } from "./dom.js";
 import { Found } from "./found.js";
 import { t } from "./texts.js";
 
 /**
- * Lets the reader walk along what was found for a wanted, where that is known in this tab.
+ * Lets the reader go through the photos that a search has found, if this tab still knows them.
  *
- * @param {SearchRequest} wanted what was looked for
+ * @param {SearchRequest} wanted the search
  * @param {(asset: string) => unknown} show shows the photo of an id
  */
 export function walking(wanted, show) {
@@ -18,7 +18,7 @@ export function walking(wanted, show) {
   const found = () => (wanted.q ? Found.kept(wanted) : null);
 
   /**
-   * Says where among those found the photo of that id is.
+   * Shows the position of the photo with that id among those found.
    *
    * @param {string} id
    */
@@ -38,7 +38,7 @@ export function walking(wanted, show) {
   }
 
   /**
-   * Goes `by` photos on, and has more of them found where the last is reached.
+   * Goes `by` photos on. At the last one, more are fetched.
    *
    * @param {number} by
    * @returns {Promise<void>}

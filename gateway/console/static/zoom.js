@@ -1,18 +1,18 @@
-// A picture looked at closely: its sheet grows inside its stage, which then scrolls. What is drawn on the sheet grows with it.
+// Zooms into a picture: its sheet grows inside its stage, which then scrolls. What is drawn on the sheet grows with it.
 
 import { $ } from "./dom.js";
 import { percent, t } from "./texts.js";
 
-const CLOSEST = 4; // times its size in the page, or twice its own where that is more
+const CLOSEST = 4; // times its size in the page; or twice its own size, if that is larger
 const STEP = 1.5;
-const SWIPE = 60; // pixels
-const TWICE = 300; // milliseconds between two taps that are one
+const SWIPE = 60; // pixels that a finger has to move
+const TWICE = 300; // milliseconds between the two taps of a double tap
 
 /**
- * Makes a stage zoom: by its buttons and keys, by a double click or tap, by pinching, by the wheel with Ctrl.
+ * Lets a stage zoom: by buttons, keys, double click or tap, pinching, and the wheel with Ctrl.
  *
- * @param {HTMLElement} stage the window, the sheet its first child
- * @param {(by: 1 | -1) => unknown} swiped called with 1 or -1 where somebody swipes over a picture that is shown whole
+ * @param {HTMLElement} stage the visible part; its first child is the sheet
+ * @param {(by: 1 | -1) => unknown} swiped called with 1 or -1 when somebody swipes over a picture that is shown whole
  */
 export function zooming(stage, swiped) {
   const sheet = /** @type {HTMLElement} */ (stage.firstElementChild);
@@ -20,7 +20,7 @@ export function zooming(stage, swiped) {
   let closest = CLOSEST;
 
   /**
-   * Zooms so that what is at this point of the window stays there; without one, its middle.
+   * Zooms, and keeps the given point of the window in place. Without a point: its middle.
    *
    * @param {number} wanted
    * @param {number} [x]
@@ -55,7 +55,7 @@ export function zooming(stage, swiped) {
     button.addEventListener("click", () => {
       const { top } = button.getBoundingClientRect();
       set(zoom * times);
-      window.scrollBy(0, button.getBoundingClientRect().top - top); // the stage grows above it, and it stays under the finger
+      window.scrollBy(0, button.getBoundingClientRect().top - top); // the stage above it grows; the button stays under the finger
     });
   }
   stage.addEventListener("keydown", ({ key, ctrlKey, metaKey, altKey }) => {
@@ -72,7 +72,7 @@ export function zooming(stage, swiped) {
 
   let touched = -Infinity;
   stage.addEventListener("dblclick", (event) => {
-    const onText = /** @type {Element} */ (event.target).closest(".layer span"); // of which a double click selects a word
+    const onText = /** @type {Element} */ (event.target).closest(".layer span"); // there a double click selects a word
     if (!onText && event.timeStamp - touched > 2 * TWICE) toggle(event.clientX, event.clientY);
   });
 
@@ -115,7 +115,7 @@ export function zooming(stage, swiped) {
 
   return {
     isZoomed: () => zoom > 1,
-    /** Shows the whole picture; of one that is so many pixels wide. */
+    /** Shows the whole picture, which is so many pixels wide. */
     reset(width = 0) {
       set(1);
       closest = Math.max(CLOSEST, (2 * width) / (sheet.clientWidth || Infinity));
