@@ -15,7 +15,7 @@ def check_vectors(vectors: npt.NDArray[np.float32], count: int, dimensions: int 
         found = " x ".join(map(str, np.shape(vectors)))
         raise ModelError(f"the CLIP model answered with {found} numbers, where {count} x {dimensions} are right")
     if not np.isfinite(vectors).all():
-        raise ModelError("the CLIP model returned values that are not finite numbers")
+        raise ModelError("the CLIP model answered with values that are not finite numbers")
 
 
 def check_lines(read: Sequence[Sequence[Line]], count: int) -> None:
@@ -24,4 +24,4 @@ def check_lines(read: Sequence[Sequence[Line]], count: int) -> None:
         raise ModelError(f"the OCR engine answered for {len(read)} pictures, where {count} are right")
     numbers = [(*line.corners, line.box_score, line.text_score) for lines in read for line in lines]
     if not np.isfinite(numbers).all():
-        raise ModelError("the OCR engine returned values that are not finite numbers")
+        raise ModelError("the OCR engine answered with values that are not finite numbers")

@@ -78,7 +78,7 @@ class Faces:
         """The faces with a detector score of at least `min_score`, the highest score first.
 
         Raises:
-            ValueError: the network returned values that are not finite numbers.
+            ValueError: the network answered with values that are not finite numbers.
         """
         bgr = np.ascontiguousarray(picture.rgb[:, :, ::-1])
         detector: Any = copy.copy(self._detector)  # it stores the threshold, and each thread may have another one
@@ -109,7 +109,7 @@ class Faces:
         for start in range(0, len(crops), self._at_once):
             found.extend(self._recogniser.get_feat(crops[start : start + self._at_once]))
         if not all(np.isfinite(embedding).all() for embedding in found):
-            raise ValueError("the face model returned values that are not finite numbers")
+            raise ValueError("the face model answered with values that are not finite numbers")
         return found
 
 

@@ -356,7 +356,7 @@ async def test_a_vector_that_is_no_number_fails_only_its_photo(database, immich,
     (failure,) = (await failures(connection)).values()
     assert (failure.asset_id, failure.dead) == (assets[3], True)
     assert failure.error == (
-        f"no vector was made: the CLIP model returned values that are not finite numbers, {PROVEN}"
+        f"no vector was made: the CLIP model answered with values that are not finite numbers, {PROVEN}"
     )
     assert await lines_of(connection, assets[3]) == [stubs.expected_text(3)]
 

@@ -234,7 +234,7 @@ async def test_lines_that_are_nowhere_are_no_photos_fault(database, immich, conn
     assets = await uploaded(immich, owner, 6)
     settings = settings_for(database, immich.media.directory, max_attempts=1)
     async with working(settings, hosted(StubClip(), Nowhere())):
-        await eventually(lambda: waits(connection, "the OCR engine returned values that are not finite numbers"))
+        await eventually(lambda: waits(connection, "the OCR engine answered with values that are not finite numbers"))
         assert await nothing_counted(connection)
         broken = False
         await all_read(connection, assets)

@@ -132,7 +132,7 @@ MODELS = {
 # What comes of no library, or of the system.
 OTHERS = {
     PictureError("not a readable picture: it is cut short"): PHOTO,
-    ModelError("the CLIP model returned values that are not finite numbers"): MACHINE,
+    ModelError("the CLIP model answered with values that are not finite numbers"): MACHINE,
     GuiltError("RuntimeError: a shape that it cannot take"): PHOTO,  # whatever a model raised, once it is proven
     EngineAwayError("the CLIP model", State(Phase.SICK, reason="CUDA error: unknown error")): MACHINE,
     CallError("RuntimeError: CUDA error: unknown error"): MACHINE,
@@ -308,7 +308,7 @@ def test_what_a_process_waits_for_at_its_start(error, passes):
         ("picture too large: 30000 x 30000 pixels, at most 64000000 are allowed", PHOTO),
         ("the indexer died while it worked on this photo (attempt 4)", PHOTO),
         ("no vector was made: RuntimeError: CUDA error: an illegal memory access was encountered", MACHINE),
-        ("no vector was made: the CLIP model returned values that are not finite numbers", MACHINE),
+        ("no vector was made: the CLIP model answered with values that are not finite numbers", MACHINE),
         ("the text was not read: error: OpenCV(4.13) Insufficient memory", MACHINE),
         (f"the text was not read: RuntimeError: no memory, {verdicts.PROVEN}", PHOTO),
         (f"the text was not read: MemoryError: , {verdicts.PROVEN}", PHOTO),
