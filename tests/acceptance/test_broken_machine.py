@@ -33,9 +33,9 @@ PHOTOS, BAD, POISON, DEADLY = 24, 7, 12, 17
 HEADROOM = {"the indexer": 12 << 20, "its models": 6 << 20}  # bytes: for small pictures, and for threads
 LIMIT = 60  # seconds in which all has healed, on a machine that has much else to do
 
-SICK, WELL = "an engine is sick, and is replaced", "an engine is well again"
+SICK, WELL = "an engine is sick and will be replaced", "an engine works again"
 CANNOT = "cannot read a photo for now"
-LITTLE = "an engine has little memory: smaller batches"
+LITTLE = "an engine is short of memory: batches get smaller"
 
 pytestmark = pytest.mark.timeout(300)
 
