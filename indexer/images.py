@@ -26,6 +26,8 @@ Image.MAX_IMAGE_PIXELS = None
 # folder that we may not read.
 _ERRORS_OF_THE_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
+_PIECE = 1 << 20  # bytes: most previews have less
+
 _OBJECT = re.compile(r"<[^<>]*>")  # how Python prints an object that has no better name
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 
@@ -88,7 +90,13 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)  # one byte more: the size may change while we read
+            # One byte more: the size may change while we read. In pieces, because Python allocates all that it is asked
+            # for, before it knows how much there is.
+            pieces, left = [], max_bytes + 1
+            while left and (piece := file.read(min(left, _PIECE))):
+                pieces.append(piece)
+                left -= len(piece)
+            data = b"".join(pieces)
     except FileNotFoundError:
         raise PictureError(f"preview missing: {path}") from None
     except OSError as error:

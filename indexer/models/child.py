@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from indexer.models import wire
+from indexer.models import last_words, wire
 from indexer.models.host import Facts, Opened, Setup, as_answer
 
 _PR_SET_PDEATHSIG = 1
@@ -20,6 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until the parent ends, or closes us."""
+    last_words.speak()
     parent, *numbers = map(int, sys.argv[1:])
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
@@ -56,13 +57,32 @@ def _leave_at_the_end_of(life: socket.socket) -> None:
 def _serve(model: Any, lane: socket.socket) -> None:
     with suppress(EOFError, OSError):
         while True:
-            method, argument = wire.receive(lane)
             try:
-                answer = getattr(model, method)(argument)
-            except Exception as error:
-                answer = as_answer(error)
-            wire.send(lane, answer)
-            del argument, answer  # frees their memory while there is no call
+                asked = wire.receive(lane)
+            except (EOFError, OSError):
+                raise
+            except Exception as error:  # there is no memory for it
+                _reply(lane, as_answer(error))
+            else:
+                _reply(lane, _answer(model, asked))
+                del asked  # not held while nothing is asked
+
+
+def _answer(model: Any, asked: tuple[str, Any]) -> Any:
+    method, argument = asked
+    try:
+        return getattr(model, method)(argument)
+    except Exception as error:
+        return as_answer(error)
+
+
+def _reply(lane: socket.socket, answer: object) -> None:
+    try:
+        wire.send(lane, answer)
+    except OSError:
+        raise
+    except Exception as error:  # it cannot be sent, as for want of memory
+        wire.send(lane, as_answer(error))
 
 
 def _facts(opened: Opened) -> Facts:

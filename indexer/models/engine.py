@@ -10,12 +10,13 @@ input is the cause.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
 
 from indexer.errors import IndexerError
-from indexer.models.host import CallError, Facts, GoneError
+from indexer.models.host import CallError, Facts, GoneError, lacks_memory
 from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
 from indexer.models.shared_lock import SharedLock
@@ -106,6 +107,16 @@ class Engine:
     def proven(self) -> float:
         """When the last successful probe began, by time.monotonic()."""
         return self._lifecycle.proven
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all its answers are proven, by a probe that was right, or known not to be, by one that was not."""
+        return not (self._called and self.state.is_ready)
+
+    def prove(self) -> None:
+        """Probe it, if it has worked since the last time; blocks."""
+        with suppress(EngineAwayError):
+            self._look(self._lifecycle.ready())
 
     def start(self) -> None:
         """Open the model and start the supervisor. Does nothing when called again."""
@@ -270,4 +281,4 @@ class Engine:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    return isinstance(error, CallError) and error.lacks_memory
+    return lacks_memory(error) or (isinstance(error, CallError) and error.lacks_memory)

@@ -17,12 +17,14 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
+from indexer import threads
 from indexer.errors import IndexerError
-from indexer.models import wire
+from indexer.models import last_words, wire
 
 log = structlog.get_logger()
 
@@ -105,6 +107,7 @@ class Host:
         setup: what the child loads.
         lanes: the most concurrent calls. More calls wait.
         patience: seconds that loading may take.
+        name: what the log calls it.
 
     Raises:
         IndexerError: an error of the model's own, such as WeightsError.
@@ -112,7 +115,7 @@ class Host:
         GoneError: the child ended while it loaded the model, or took too long.
     """
 
-    def __init__(self, setup: Setup, *, lanes: int, patience: float) -> None:
+    def __init__(self, setup: Setup, *, lanes: int, patience: float, name: str = "a model") -> None:
         self._replaced = False
         self._on_end: Callable[[str], None] | None = None
         pairs = [
@@ -123,6 +126,8 @@ class Host:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-P", "-m", "indexer.models.child", str(os.getpid()), *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 pass_fds=theirs,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
@@ -140,8 +145,9 @@ class Host:
         for lane in self._lanes[1:]:
             self._idle.put(lane)
         try:
+            self._log(name)
             self.facts: Facts = self._exchange(self._lanes[0], setup, patience)
-            threading.Thread(target=self._wait, name="model-end", daemon=True).start()
+            threads.start(self._wait)
         except BaseException:
             self.close()
             raise
@@ -153,6 +159,7 @@ class Host:
 
         Raises:
             CallError: the method raised an exception.
+            MemoryError: this process has none for the argument, or for the answer.
             GoneError: the child ended, or did not answer within `patience` seconds.
         """
         lane = self._idle.get()
@@ -186,6 +193,15 @@ class Host:
             self._life.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAP)
+
+    def _log(self, name: str) -> None:
+        stream = self._process.stdout
+        assert stream is not None  # noqa: S101 - it is a pipe
+        try:
+            threads.start(partial(last_words.listen, stream, name))
+        except BaseException:
+            stream.close()
+            raise
 
     def _free(self, lane: socket.socket) -> None:
         with self._lock:
@@ -251,7 +267,14 @@ def as_answer(error: Exception) -> IndexerError | CallError:
     return CallError(f"{type(error).__name__}: {error}", trace, lacks_memory=lacks_memory(error))
 
 
-_NO_MEMORY = ("out of memory", "failed to allocate memory", "bad_alloc", "cannot allocate memory", "can't allocate mem")
+_NO_MEMORY = (
+    "out of memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "cannot allocate memory",
+    "can't allocate mem",
+    "can't start new thread",
+)
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -176,7 +176,7 @@ def _engine(
     pace = pace or Pace()
 
     def open_on(device: str) -> Runner:
-        return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load)
+        return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load, name=name)
 
     if fetcher is None:
         return Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=wanting or (lambda: ""))

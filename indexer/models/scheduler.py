@@ -12,9 +12,10 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+from indexer.threads import Threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,9 +74,8 @@ class Scheduler:
     def __init__(self, threads: int, stages: Sequence[Stage[Any, Any]], *, background: bool = False) -> None:
         self._stages = stages  # in the order in which a photo goes through them
         self._free = threads
-        self._executor = ThreadPoolExecutor(
-            threads, thread_name_prefix="model", initializer=_step_back if background else None
-        )
+        self._threads: Threads[list[Any]] = Threads(_step_back if background else bool)
+        self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._tickets: list[Ticket] = []
@@ -110,7 +110,7 @@ class Scheduler:
 
     def close(self) -> None:
         """Start no more work. Work in a thread cannot be stopped: it ends by itself."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
 
     def _dispatch(self) -> None:
         self._scheduled = False
@@ -144,10 +144,12 @@ class Scheduler:
 
     async def _run(self, stage: Stage[Any, Any], batch: list[_Call[Any, Any]]) -> None:
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._executor, outcomes_of, stage.run, [call.item for call in batch]
+            if self._closed:
+                raise RuntimeError("nothing more is started")
+            outcomes = await asyncio.wrap_future(
+                self._threads.submit(outcomes_of, stage.run, [call.item for call in batch])
             )
-        except BaseException as error:  # the executor is closed, or this task was cancelled
+        except BaseException as error:  # it is closed, no thread can be started, or this task was cancelled
             outcomes = [error] * len(batch)
         finally:
             self._free += 1

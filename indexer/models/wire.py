@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 
 _COUNT = struct.Struct("<I")
+_WASTE = bytearray(1 << 16)  # for bytes that are dropped
 _BUFFERS_AT_ONCE = 500  # for one sendmsg: the limit of Linux is 1024
 
 
 def send(end: socket.socket, message: object) -> None:
-    """Send `message`. Blocks until it is sent. Raises OSError where the other end is closed."""
+    """Send `message`. Blocks until it is sent.
+
+    Raises:
+        OSError: the other end is closed.
+        Exception: it cannot be pickled, as when memory is short. Nothing was sent.
+    """
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
@@ -31,10 +37,18 @@ def receive(end: socket.socket) -> Any:
     Raises:
         EOFError: the other end is closed.
         TimeoutError: nothing arrived within the socket's timeout.
+        MemoryError: there is none for this message, which is lost. The next one can be received.
     """
     (count,) = _COUNT.unpack(_exactly(end, _COUNT.size))
     lengths = struct.unpack(f"<{count}Q", _exactly(end, 8 * count))
-    body, *buffers = [_exactly(end, length) for length in lengths]
+    try:
+        parts = [_room(length) for length in lengths]
+    except MemoryError:
+        _skip(end, sum(lengths))
+        raise
+    for part in parts:
+        _fill(end, part)
+    body, *buffers = parts
     return pickle.loads(body, buffers=buffers)  # noqa: S301 - from our own process
 
 
@@ -49,12 +63,29 @@ def _send_all(end: socket.socket, parts: Sequence[memoryview]) -> None:
 
 
 def _exactly(end: socket.socket, length: int) -> memoryview:
-    # Not filled with zeros first, as a bytearray would be.
-    whole = np.empty(length, dtype=np.uint8).data
+    part = _room(length)
+    _fill(end, part)
+    return part
+
+
+def _room(length: int) -> memoryview:
+    return np.empty(length, dtype=np.uint8).data  # not zeroed first, as a bytearray would be
+
+
+def _fill(end: socket.socket, part: memoryview) -> None:
     got = 0
-    while got < length:
-        read = end.recv_into(whole[got:], length - got)
-        if not read:
-            raise EOFError("the other end is closed")
-        got += read
-    return whole
+    while got < len(part):
+        got += _read(end, part[got:])
+
+
+def _skip(end: socket.socket, length: int) -> None:
+    """Read so many bytes, and forget them."""
+    while length:
+        length -= _read(end, memoryview(_WASTE)[:length])
+
+
+def _read(end: socket.socket, part: memoryview) -> int:
+    read = end.recv_into(part)
+    if not read:
+        raise EOFError("the other end is closed")
+    return read

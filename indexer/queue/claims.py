@@ -54,8 +54,10 @@ class Queue:
             raise
         return lives is not None
 
-    async def reap(self) -> list[UUID]:
+    async def reap(self, unproven: float | None = None) -> list[UUID]:
         """Take back the jobs of dead workers. Returns their assets. Call it `LOOKS` times in a lease.
+
+        What they read in the last `unproven` seconds before their last heartbeat is enqueued again.
 
         It counts checks, not the time that has passed: while the database does not answer, no worker can send a
         heartbeat, and no check can run either.
@@ -67,7 +69,10 @@ class Queue:
             for worker, at in seen.items()
         }
         dead = {worker: at for worker, (at, looks) in others.items() if looks >= LOOKS}
-        rows = await self._pool.fetch(_SQL["reap"], list(dead), list(dead.values()), self.policy.max_attempts)
+        policy = self.policy
+        rows = await self._pool.fetch(
+            _SQL["reap"], list(dead), list(dead.values()), policy.max_attempts, unproven, policy.lease_seconds
+        )
         self._others = others
         return [row["asset_id"] for row in rows]
 

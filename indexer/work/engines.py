@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from indexer.work.verdicts import Verdict
 
 log = structlog.get_logger()
 
+_TRACES = 20  # tracebacks that are not logged again: several reasons may alternate
 _MOST = 100_000  # photos of one engine that are remembered, until a probe shows that they were read rightly
 
 
@@ -53,7 +54,7 @@ class Engines:
         self._engines = {part: model.engine for part, model in models.items() if isinstance(model, Hosted)}
         self._unproven = {part: Unproven(engine) for part, engine in self._engines.items()}
         self._failures = {part: Suspects() for part in self.parts}  # no photo's fault, such as missing memory
-        self._traced: dict[str, str] = {}  # for each part, the reason that was logged last
+        self._traced: deque[tuple[str, str]] = deque(maxlen=_TRACES)  # part and reason of those logged last
 
     @property
     def ready(self) -> list[Part]:
@@ -63,6 +64,15 @@ class Engines:
     def is_ready(self, part: Part) -> bool:
         """Whether the model of `part` takes work."""
         return part not in self._engines or self._engines[part].state.is_ready
+
+    async def prove(self) -> None:
+        """Probe each that has worked since the last time; whoever watches is told of what a sick one has read."""
+        await asyncio.gather(*(asyncio.to_thread(engine.prove) for engine in self._engines.values()))
+
+    @property
+    def are_proven(self) -> bool:
+        """Whether no answer is left that is proven by no probe."""
+        return all(engine.is_proven for engine in self._engines.values())
 
     @contextmanager
     def watched(self, changed: Callable[[], None], again: Callable[[Part, list[UUID]], None]) -> Iterator[None]:
@@ -119,9 +129,9 @@ class Engines:
 
     def trace(self, part: str, asset: UUID, error: Exception) -> None:
         """Log the traceback of an error that may be no photo's fault."""
-        reason = reason_of(error)
-        if reason != self._traced.get(part):  # the same traceback is not logged for each photo
-            self._traced[part] = reason
+        found = part, reason_of(error)
+        if found not in self._traced:  # the same traceback is not logged for each photo
+            self._traced.append(found)
             log.error("cannot read a photo for now", part=part, asset=str(asset), exc_info=error)
 
 

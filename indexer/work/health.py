@@ -121,9 +121,12 @@ class Health:
         self.since, self.error = None, ""
         self._outage.ends(self)
 
-    def failed(self, photo: UUID, reason: str) -> bool:
-        """The engine failed on `photo`. Returns whether the photo is proven to be at fault. If not, it is in doubt."""
-        if self._suspects.failed(photo, well=self.well):
+    def failed(self, photo: UUID, reason: str, *, provable: bool = True) -> bool:
+        """The engine failed on `photo`. Returns whether the photo is proven to be at fault. If not, it is in doubt.
+
+        Not `provable` is an error that is no photo's fault, even where it comes again with that photo alone.
+        """
+        if self._suspects.failed(photo, well=self.well and provable):
             return True
         if self.well:
             self.since, self._pause = datetime.now(UTC), self._pace.doubt

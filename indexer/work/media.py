@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import stat
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 
 from indexer import images
 from indexer.errors import IndexerError, PictureError, words_of
 from indexer.images import PathMap
 from indexer.settings import Settings
+from indexer.threads import Threads
 
 _READERS = 8  # files read at once, so that the models need not wait for a slow disk
 _MOST_HANGING = 500  # reads that have timed out and still hang. With more the disk counts as gone
@@ -30,7 +29,7 @@ class ForbiddenError(UnreadableError):
 
 
 class Media:
-    """Reads each preview in a thread of its own, because a read that hangs cannot be stopped.
+    """Reads each preview in a thread that does nothing else meanwhile, because a read that hangs cannot be stopped.
 
     After `timeout` its thread is left alone, and the next file is read. A file whose read still hangs is not read again
     until that read has ended. So a file that never answers costs its timeout only once.
@@ -47,6 +46,7 @@ class Media:
         self._timeout = timeout
         self._places = asyncio.Semaphore(_READERS)
         self._hanging: set[Path] = set()
+        self._threads: Threads[bytes] = Threads()
 
     @classmethod
     def of(cls, settings: Settings) -> "Media":
@@ -64,6 +64,7 @@ class Media:
             PictureError: the file is missing, no file, empty or too large.
             UnreadableError: it cannot be read. ForbiddenError, where this process may not read it.
             MediaError: the folder is missing, or reading takes too long.
+            MemoryError: there is none for the file, or for a thread.
         """
         path = self._path_map(immich_path)
         async with contextlib.nullcontext() if interactive else self._places:
@@ -71,10 +72,7 @@ class Media:
                 raise MediaError(f"an earlier read of {path} still hangs: does its disk answer?")
             if len(self._hanging) >= _MOST_HANGING:
                 raise MediaError(f"{_MOST_HANGING} reads hang, so {path} is not read: does its disk answer?")
-            future: Future[bytes] = Future()
-            future.set_running_or_notify_cancel()  # so that the timeout below does not cancel it
-            # A daemon thread: a read that hangs must not keep the process from ending.
-            threading.Thread(target=self._run, args=(path, future), name="read", daemon=True).start()
+            future = self._threads.submit(self._read, path)
             try:
                 async with asyncio.timeout(self._timeout):
                     return await asyncio.wrap_future(future)
@@ -82,12 +80,6 @@ class Media:
                 self._hanging.add(path)
                 future.add_done_callback(lambda _: self._hanging.discard(path))  # called at once if it has just ended
                 raise MediaError(f"{path} was not read within {self._timeout:g} s: does its disk answer?") from None
-
-    def _run(self, path: Path, future: "Future[bytes]") -> None:
-        try:
-            future.set_result(self._read(path))
-        except BaseException as error:
-            future.set_exception(error)
 
     def _read(self, path: Path) -> bytes:
         try:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from indexer.models.lifecycle import Pace
+
 
 @dataclass(frozen=True)
 class WorkerPace:
@@ -24,6 +26,7 @@ class WorkerPace:
         reconcile_again: between two tries to reconcile. One fails where it meets a backup that is being restored.
         vectors: between two checks whether Immich has emptied its vectors. Searches find nothing until they are back.
         turn_beat: between two heartbeats of the worker that reconciles.
+        unproven: in which what an indexer read before it was killed may be proven by no probe. It is read again.
         turn_lost: without a heartbeat, until another worker may reconcile: the first is frozen, or its line is dead.
     """
 
@@ -44,6 +47,7 @@ class WorkerPace:
     vectors: float = 2
     turn_beat: float = 15
     turn_lost: float = 60
+    unproven: float = 2 * Pace.probe
 
 
 USUAL = WorkerPace()

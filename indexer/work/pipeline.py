@@ -78,6 +78,7 @@ class Pipeline:
         self._writer = Writer(pool, queue, alphabet, self._outage, self._pace)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
+        self._again: set[asyncio.Task[None]] = set()  # that ask for what a sick engine has read
         self._stopping = asyncio.Event()
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
@@ -91,15 +92,23 @@ class Pipeline:
 
     def _read_again(self, part: Part, assets: Sequence[UUID]) -> None:
         again = partial(enqueue, self._pool, assets, (f"{part}!",), Priority.BULK)
-        self._tasks.create_task(self._writer.insist(again))
+        task = self._tasks.create_task(self._writer.insist(again))
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
 
-    async def stop(self, grace: float) -> None:
-        """Claim nothing more, finish what is under way within `grace` seconds, and release the other jobs."""
+    async def stop(self, grace: float) -> bool:
+        """Claim nothing more, finish what is under way within `grace` seconds, and release the other jobs.
+
+        Returns whether the engines are known to have been well when they read what was written.
+        """
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await asyncio.wait(self._loops[:1])
                 await self._drain()
+                await self._engines.prove()
+                await asyncio.gather(*self._again)
+        proven = self._engines.are_proven and not self._again
         tasks = [*self._loops, *self._under_way]
         for task in tasks:
             task.cancel()
@@ -107,6 +116,7 @@ class Pipeline:
         self._inference.close()
         if left := await within(2, self._queue.release_all()):
             log.info("released what was not finished", photos=left)
+        return proven
 
     @property
     def photos(self) -> int:
@@ -256,7 +266,7 @@ class Pipeline:
                 await self._writer.release(job, str(error))
             elif verdicts.of(error) is Verdict.PHOTO:
                 await self._writer.fail(job, clean(reason_of(error)))
-            elif self.reading.failed(job.asset_id, clean(reason_of(error))):
+            elif self.reading.failed(job.asset_id, clean(reason_of(error)), provable=verdicts.can_be_proven(error)):
                 await self._writer.fail(job, clean(f"{reason_of(error)}, {verdicts.PROVEN}"))
             else:
                 self._engines.trace("reading", job.asset_id, error)

@@ -5,6 +5,7 @@ are not the machine's: every other error, also an unknown one, is. `models.engin
 model fails on it again and again, alone, and answers a known question rightly in between.
 """
 
+import errno
 import re
 from enum import Enum
 
@@ -15,6 +16,7 @@ from indexer.database.refusal import RefusedError
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
 from indexer.models import states
+from indexer.models.host import lacks_memory
 from indexer.models.states import GuiltError
 
 
@@ -35,6 +37,9 @@ _REFUSED = {"23503": Verdict.IMMICH, "22": Verdict.PHOTO, "23": Verdict.PHOTO}
 # No photo is at fault for these, even where other photos can be written: the connection, a read-only transaction, a
 # rollback, a lock, no disk space or memory or connection, an administrator who intervenes, an I/O error.
 _NEVER_PROVEN = ("08", "25", "40", "53", "55", "57", "58")
+
+# What the system says when this process may have no more of something.
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 
 # The settings are wrong: waiting is useless, a person has to change them.
 _LASTING = (
@@ -57,8 +62,16 @@ def of(error: BaseException) -> Verdict:
 
 
 def can_be_proven(error: BaseException) -> bool:
-    """Whether an error of the machine can prove to be a photo's, by coming again with that photo and no other."""
-    return not isinstance(error, OSError) and _sqlstate(error)[:2] not in _NEVER_PROVEN
+    """Whether an error of the machine can prove to be a photo's, by coming again with that photo and no other.
+
+    Not where memory, threads or open files are short: a large photo needs more of them than a small one.
+    """
+    cause = error.__cause__
+    if isinstance(error, OSError) or (isinstance(cause, OSError) and cause.errno in _SHORT):
+        return False
+    if isinstance(error, MemoryError | RuntimeError) and lacks_memory(error):
+        return False
+    return _sqlstate(error)[:2] not in _NEVER_PROVEN
 
 
 def passes(error: BaseException) -> bool:

@@ -50,9 +50,11 @@ class SilenceError(IndexerError):
     """The database no longer answers over the connections that we have. New connections may work."""
 
 
-async def serve(settings: Settings, models: Models, fetcher: Fetcher | None = None) -> None:
+async def serve(
+    settings: Settings, models: Models, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
+) -> None:
     """Index until SIGTERM or SIGINT, or until the worker raises an error. Closes `models`."""
-    worker = Worker(settings, models, fetcher)
+    worker = Worker(settings, models, fetcher, pace)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
     try:
@@ -210,8 +212,12 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
-            if not _is_silent(beating):  # otherwise `run` goes on under this id, which a late answer would unregister
+            proven = await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
+            if _is_silent(beating):
+                pass  # `run` goes on under this id, which a late answer would unregister
+            elif not proven:  # whoever takes over has it read again
+                log.warning("the models may have been sick in the end: what was read last will be read again")
+            else:
                 beating.cancel()  # first: the heartbeat would see that the lease is lost, and register again
                 await asyncio.wait({beating}, timeout=1)
                 await within(1, queue.unregister())
@@ -277,7 +283,7 @@ class Worker:
         while True:
             trouble: Exception | None = None
             try:
-                reaped = await queue.reap()
+                reaped = await queue.reap(self._pace.unproven)
                 if reaped:
                     log.warning("took over from a dead indexer", photos=len(reaped))
                     self.listener.notified.set()

@@ -212,11 +212,20 @@ SELECT id, seen_at FROM immich_indexer.worker WHERE id <> $1;
 
 -- name: reap
 -- Takes back the jobs of the workers $1, if each was still last seen at $2. The attempt counts, as the job may have killed the worker. So
--- it runs alone from now on, and is given up after $3 attempts.
+-- it runs alone from now on, and is given up after $3 attempts. What was read from $4 seconds (null: nothing) before the last heartbeat of
+-- one of them until $5 seconds after it is read again: its models may have been sick, and no probe of that worker will find it out.
 WITH gone AS (
     DELETE FROM immich_indexer.worker w USING unnest($1::uuid[], $2::timestamptz[]) AS silent (id, seen_at)
     WHERE w.id = silent.id AND w.seen_at = silent.seen_at
-    RETURNING w.id
+    RETURNING w.id, w.seen_at
+), unproven AS (
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+    SELECT p.asset_id,
+           array_remove(ARRAY[CASE WHEN clip_model IS NOT NULL THEN 'clip!' END, CASE WHEN ocr_model IS NOT NULL THEN 'ocr!' END], NULL),
+           priority(bulk)
+    FROM immich_indexer.photo p
+    WHERE EXISTS (SELECT FROM gone WHERE p.indexed_at BETWEEN seen_at - make_interval(secs => $4) AND seen_at + make_interval(secs => $5))
+      AND NOT EXISTS (SELECT FROM immich_indexer.job j JOIN gone ON gone.id = j.worker WHERE j.asset_id = p.asset_id)
 ), orphaned AS (
     SELECT asset_id FROM immich_indexer.job
     WHERE worker IS NOT NULL

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import re
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,10 +25,10 @@ from indexer.work.worker import Models
 from tests.support import console
 from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
 from tests.support.gateways import StubText, stub_models
-from tests.support.hosts import hosted_clip, hosted_text
+from tests.support.hosts import QUICK, hosted_clip, hosted_text
 from tests.support.installs import install
 from tests.support.sources import host as serve
-from tests.support.stubs import StubClip
+from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, idle, settings_for, working
 
 pytestmark = [
@@ -548,6 +550,51 @@ async def test_weights_on_their_way(
             await reader.search("发票")
             await expect(page.locator("#results > li")).to_have_count(1)
             await expect(page.locator("#summary")).not_to_contain_text(said)
+
+
+@pytest.mark.parametrize(
+    ("language", "sick", "advice"),
+    [
+        (
+            "en-GB",
+            r"The CLIP model fell sick .+; 1 photo waits for it\.",
+            "Nothing is lost: it is tried again by itself",
+        ),
+        ("zh-CN", r"CLIP 模型在.+出了故障；有 1 张照片在等它。", "什么都不会丢失：它会自动重试"),
+    ],
+)
+async def test_a_sick_model_has_a_banner_for_as_long_as_it_is_sick(
+    browser, settings, immich, owner, key, connection, language, sick, advice
+):
+    broken = threading.Event()
+
+    def fail() -> None:
+        if broken.is_set():
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    clip = hosted_clip(StubClip(before=fail), pace=replace(QUICK, first=600, longest=600))
+    async with (
+        working(settings, Models(clip, StubOcr(), "cpu")),
+        console_of(immich, settings) as url,
+        signed_in(browser, url, key, language=language) as reader,
+    ):
+        page = reader.page
+        banner = page.locator("#engines")
+        await reader.open("/console/status")
+        await expect(page.locator("#status")).to_be_visible()
+        await expect(banner).to_be_hidden()
+        broken.set()
+        await immich.upload(drawn(*INVOICE)[0], owner=owner)
+        await expect(banner).to_be_visible()
+        await expect(banner).to_contain_text(re.compile(sick))
+        await expect(banner).to_contain_text("CUDA error: an illegal memory access was encountered")
+        await expect(banner).to_contain_text(advice)
+        assert await banner.get_attribute("role") == "alert"
+        assert not await reader.faults()
+        broken.clear()
+        clip.engine.wake()
+        await expect(page.locator("#indexed")).to_have_text("1")
+        await expect(banner).to_be_hidden()
 
 
 async def test_no_other_model_is_called_one(browser, url, key):

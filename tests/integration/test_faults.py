@@ -28,7 +28,7 @@ from indexer.views import status
 from indexer.work import verdicts
 from indexer.work.worker import Models
 from tests.support import stubs, workers
-from tests.support.hosts import hosted_clip, hosted_ocr
+from tests.support.hosts import QUICK, hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, failures, idle, is_indexed, settings_for
@@ -529,3 +529,36 @@ async def test_one_photo_that_the_database_does_not_take(database, immich, conne
         for number, asset in enumerate(assets):
             if number != 5 or not gives_up:
                 assert await is_indexed(connection, asset, stubs.picture(number)), number
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+async def test_rubbish_that_no_probe_has_found_before_the_indexer_stops(
+    database, immich, connection, owner, kind, monkeypatch
+):
+    """It is found then: asked for again, for the next one."""
+
+    class RubbishClip(StubClip):
+        def encode_images(self, prepared):
+            made = super().encode_images(prepared)
+            return np.roll(made, 7, axis=1) if self.calls > 3 else made
+
+    class RubbishOcr(StubOcr):
+        def recognise(self, detections):
+            made = super().recognise(detections)
+            return [[] for _ in made] if self.calls > 3 else made
+
+    pace = replace(QUICK, probe=3600, well=0, first=3600, longest=3600)
+    clip, ocr = (RubbishClip(), StubOcr()) if kind == "clip" else (StubClip(), RubbishOcr())
+    models = Models(hosted_clip(clip, pace=pace), hosted_ocr(ocr, pace=pace))
+    assets = await uploaded(immich, owner, 8)
+    settings = settings_for(database, immich.media.directory)
+    async with working(settings, models):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 8 FROM immich_indexer.photo"))
+        await idle(connection)
+        assert not await is_indexed(connection, assets[-1], stubs.picture(7)), "it is rubbish"
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.worker") == 0
+    found = await connection.fetch("SELECT DISTINCT asset_id, tasks FROM immich_indexer.inbox")
+    assert {row["asset_id"] for row in found} == set(assets)
+    assert {task for row in found for task in row["tasks"]} == {f"{kind}!"}
+    async with working(settings):
+        await all_read(connection, assets)

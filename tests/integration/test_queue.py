@@ -126,6 +126,33 @@ async def dies(pool: Pool, worker: Queue, witness: Queue) -> list[UUID]:
     return await witness.reap()
 
 
+async def test_what_was_read_last_before_a_worker_died_is_read_again(pool, mine):
+    """Each part that was read, unless the worker died of it; not what is older, nor what others read since."""
+    dead = await a_worker(pool)
+    parts = {"both": TASKS, "text": ("ocr",), "old": TASKS, "later": TASKS, "held": TASKS}
+    photos = {name: uuid4() for name in parts}
+    for name, asset in photos.items():
+        await pool.execute(
+            "INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, digest, clip_model, ocr_model, indexed_at)"
+            " VALUES ($1, now(), '', $2, $3, now() + make_interval(secs => $4))",
+            asset,
+            *("a model" if part in parts[name] else None for part in TASKS),
+            {"old": -400.0, "later": 70.0}.get(name, -300.0),
+        )
+    await one_claimed(pool, dead, photos["held"])
+    for _ in range(LOOKS + 1):
+        held = await mine.reap(360)
+    assert held == [photos["held"]]
+    await mine.drain()
+    [alone] = await mine.claim(10)
+    assert (alone.asset_id, alone.alone, alone.attempts) == (photos["held"], True, 2), "it is still suspected"
+    found = {job.asset_id: (job.tasks, job.priority) for job in await mine.claim(10)}
+    assert found == {
+        photos["both"]: ({"clip!", "ocr!"}, Priority.BULK),
+        photos["text"]: ({"ocr!"}, Priority.BULK),
+    }
+
+
 async def test_a_job_that_a_worker_died_of_runs_alone(pool, mine):
     bad, *good = assets = [uuid4() for _ in range(4)]
     dying = await a_worker(pool)

@@ -95,7 +95,11 @@ def hosted_text(model: Any, **options: Any) -> HostedText:
 
 def process_of(make: Callable[[str], Opened], probe: Probe, name: str, pace: Pace = QUICK, lanes: int = 2) -> Engine:
     """One whose model `make` makes in a process of its own; `make` has to be importable there."""
-    return Engine(name, lambda device: Host(Setup(make, device), lanes=lanes, patience=pace.load), probe, pace=pace)
+
+    def open_on(device: str) -> Host:
+        return Host(Setup(make, device), lanes=lanes, patience=pace.load, name=name)
+
+    return Engine(name, open_on, probe, pace=pace)
 
 
 def until(engine: Engine, done: Callable[[], bool], seconds: float = 10) -> None:

@@ -1,7 +1,9 @@
 """Models that a child process can make, and that do in it what a test says: `Faulty` is pickled, and called there."""
 
+import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import structlog
 
 from indexer.models.host import Opened
 from tests.support import stubs
@@ -141,6 +144,15 @@ class Crude:
 
     def hang(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def say(self, text: str) -> None:
+        structlog.get_logger().info("read", photo=text)
+        logging.getLogger("a library").warning("%s of a library", text)
+        logging.getLogger("py.warnings").warning("%s of a warning", text)
+        os.write(2, f"{text} as it is\n".encode())
+
+    def answer_with_a_lock(self, _: None) -> object:
+        return threading.Lock()
 
     def process(self, _: None) -> int:
         return os.getpid()

@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,15 @@ class TestDecode:
     def test_nothing_but_picture_errors_for_any_bytes(self, data):
         with pytest.raises(PictureError):
             decode(data, max_pixels=MANY)
+
+
+def test_reading_a_small_file_takes_little_memory(tmp_path):
+    """Not as much as the largest one may have."""
+    path = tmp_path / "preview.jpeg"
+    path.write_bytes(b"a picture" * 100_000)
+    tracemalloc.start()
+    try:
+        assert len(read(path, max_bytes=64 << 20)) == 900_000
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()

@@ -37,7 +37,7 @@ class Text(StubText):
 
 
 @contextmanager
-def started(openings: Openings, **options) -> Iterator[Engine]:
+def started(openings: Callable[[str], InThisProcess], **options) -> Iterator[Engine]:
     engine = Engine("the model", openings, TextProbe(), **{"pace": QUICK} | options)
     engine.start()
     engine.settle(10)
@@ -276,6 +276,21 @@ def test_nobody_is_blamed_for_want_of_memory():
             assert isinstance(error, CallError)
             assert error.lacks_memory
         assert (engine.state.phase, engine.replaced) == (Phase.READY, 0)
+
+
+def test_nobody_is_blamed_where_this_process_has_no_memory_to_ask():
+    class Short(InThisProcess):
+        def call(self, method, argument, patience):
+            if "大" in str(argument):
+                raise MemoryError
+            return super().call(method, argument, patience)
+
+    with started(lambda device: Short(Opened(Text(), "cpu"))) as engine:
+        for _ in range(3):
+            [large, small] = insist(engine, "大", "小")
+            assert isinstance(large, MemoryError)
+            assert are_right(["小"], [small])
+        assert engine.replaced == 0
 
 
 @pytest.mark.parametrize(

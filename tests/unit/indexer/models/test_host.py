@@ -1,6 +1,7 @@
 """A model in a process of its own: what it is asked and answers, and how that process ends."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from indexer.errors import PictureError, WeightsError
 from indexer.models import wire
@@ -51,6 +53,69 @@ def test_arrays_come_back_as_they_went(host):
     turned = np.arange(12).reshape(3, 4).T  # lies otherwise in memory
     assert np.array_equal(host.call("double", turned, PATIENCE), turned * 2)
     assert (host.facts.name, host.facts.device, host.facts.note, host.facts.dimensions) == ("crude", "cpu", "a note", 3)
+
+
+def test_a_message_that_there_is_no_memory_for_is_lost_and_the_next_one_comes(monkeypatch):
+    one, other = socket.socketpair()
+    room = np.empty
+
+    def short(length: int, dtype: type) -> np.ndarray:
+        if length > 100_000:
+            raise MemoryError
+        return room(length, dtype=dtype)
+
+    monkeypatch.setattr("indexer.models.wire.np.empty", short)
+    sending = threading.Thread(target=lambda: [wire.send(one, np.zeros(size)) for size in (5, 300_000, 7)])
+    sending.start()
+    assert len(wire.receive(other)) == 5
+    with pytest.raises(MemoryError):
+        wire.receive(other)
+    assert len(wire.receive(other)) == 7
+    sending.join()
+    one.close()
+    other.close()
+
+
+def test_a_child_that_has_no_memory_for_a_message_says_so_and_lives(host):
+    process = host.call("process", None, PATIENCE)
+    before = resource.prlimit(process, resource.RLIMIT_AS)
+    used = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(process, resource.RLIMIT_AS, (used + (8 << 20), before[1]))
+    with pytest.raises(CallError) as caught:
+        host.call("double", np.zeros(8_000_000), PATIENCE)
+    assert caught.value.lacks_memory
+    resource.prlimit(process, resource.RLIMIT_AS, before)
+    assert len(host.call("double", np.zeros(8_000_000), PATIENCE)) == 8_000_000
+    assert host.call("process", None, PATIENCE) == process
+
+
+def test_an_answer_that_cannot_be_sent_is_an_error(host):
+    with pytest.raises(CallError, match="pickle"):
+        host.call("answer_with_a_lock", None, PATIENCE)
+    assert host.call("double", np.ones(1), PATIENCE) == 2
+
+
+def test_what_a_process_says_is_in_our_log_whatever_its_form():
+    told = threading.Event()
+    with capture_logs() as said:
+        host = Host(Setup(stub_hosted.crude, "cpu"), lanes=1, patience=PATIENCE, name="the engine")
+        host.when_it_ends(lambda _: told.set())
+        host.call("say", "照片", PATIENCE)
+        with pytest.raises(GoneError):
+            host.call("end", signal.SIGABRT, PATIENCE)
+        assert told.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while len(said) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        host.close()
+    assert {line["engine"] for line in said} == {"the engine"}
+    found = [(line["event"], line["log_level"], line.get("said") or line.get("photo")) for line in said]
+    assert found == [
+        ("read", "info", "照片"),
+        ("照片 of a library", "warning", None),
+        ("照片 of a warning", "warning", None),
+        ("a model's process says", "warning", "照片 as it is"),
+    ]
 
 
 def test_a_message_of_many_parts_goes_through_whole():

@@ -44,3 +44,11 @@ def test_one_photo_at_a_time_with_growing_pauses():
     engine.succeeded(GOOD)
     assert (engine.error, engine.well, engine.since) == ("", True, None)
     assert engine.admits(OTHER)
+
+
+def test_nothing_is_proven_by_what_no_photo_is_guilty_of():
+    engine = Health("the engine", ["clip"])
+    for _ in range(3):
+        assert not engine.failed(BAD, "no memory", provable=False)
+        engine.succeeded(OTHER)
+    assert not engine.failed(OTHER, "an error")

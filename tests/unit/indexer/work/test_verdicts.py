@@ -202,6 +202,13 @@ def made(kind: type[BaseException]) -> BaseException:
     return kind.__new__(kind)
 
 
+@pytest.mark.parametrize("error", OTHERS, ids=repr)
+def test_what_no_photo_is_guilty_of_though_it_comes_with_that_photo_alone(error):
+    """Memory, threads and files: a large photo needs more of them than a small one."""
+    never = isinstance(error, OSError | MemoryError) or "new thread" in str(error)
+    assert verdicts.can_be_proven(error) == (not never)
+
+
 SERVER = {name: kind for name, kind in vars(asyncpg.exceptions).items() if getattr(kind, "sqlstate", None)}
 
 
@@ -272,6 +279,7 @@ async def test_what_the_system_says_of_a_preview(number, monkeypatch, tmp_path):
     with pytest.raises((PictureError, MediaError)) as caught:
         await media.read("/data/preview.jpeg")
     assert verdicts.of(caught.value) is READING[number]
+    assert verdicts.can_be_proven(caught.value) == (number not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 @pytest.mark.parametrize(

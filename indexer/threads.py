@@ -1,0 +1,111 @@
+"""Threads that can be had or not: nobody waits for one that never begins, and none keeps the process from ending.
+
+`threading.Thread.start` returns when the thread has begun. One that finds no memory for its first step never does
+(CPython 3.11 and 3.12), and whoever started it waits for ever, be it the event loop.
+"""
+
+import _thread
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_PATIENCE = 2.0  # seconds in which a thread begins, on a machine that has much else to do
+_IDLE = 60.0  # seconds after which one ends that nobody asks
+
+
+def start(run: Callable[[], object], patience: float = _PATIENCE) -> None:
+    """Call `run` in a thread of its own, which has to begin within `patience` seconds.
+
+    Raises:
+        MemoryError: there is none for a thread, or no further thread may be started.
+    """
+    begun, mine = threading.Event(), threading.Lock()  # whoever gets the lock decides whether it is begun
+
+    def begin() -> None:
+        if mine.acquire(blocking=False):
+            begun.set()
+            if trace := threading.gettrace():  # as `threading` does it, for debuggers
+                sys.settrace(trace)
+            run()
+
+    try:
+        _thread.start_new_thread(begin, ())
+    except RuntimeError as error:
+        raise MemoryError(str(error)) from error
+    if not begun.wait(patience) and mine.acquire(blocking=False):
+        raise MemoryError("a thread did not begin")
+
+
+class Threads(Generic[T]):
+    """As many as are needed at once. One that is done waits for the next call: few are ever started.
+
+    Args:
+        first: what each does before all else, if it can.
+    """
+
+    def __init__(self, first: Callable[[], object] = bool) -> None:
+        self._first = first
+        self._changed = threading.Condition()
+        self._calls: deque[tuple[Callable[..., T], tuple[Any, ...], Future[T]]] = deque()
+        self._idle = 0
+
+    def submit(self, run: Callable[..., T], *arguments: Any) -> "Future[T]":
+        """What `run` comes to in a thread that does nothing else meanwhile. Raises MemoryError as `start`."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # so that giving up on it does not end it
+        call = run, arguments, future
+        with self._changed:
+            self._calls.append(call)
+            if len(self._calls) <= self._idle:
+                self._changed.notify()
+                return future
+        try:
+            start(self._serve)
+        except MemoryError:
+            with self._changed, suppress(ValueError):
+                self._calls.remove(call)
+                raise
+        return future
+
+    def _serve(self) -> None:
+        with suppress(Exception):
+            self._first()
+        while True:
+            try:
+                call = self._next()
+            except MemoryError:  # there is none even to wait
+                time.sleep(0.1)
+                continue
+            if call is None:
+                return
+            _settle(*call)
+            del call  # not held while nothing is asked
+
+    def _next(self) -> tuple[Callable[..., T], tuple[Any, ...], "Future[T]"] | None:
+        """What to do next; None where there was nothing for long."""
+        with self._changed:
+            self._idle += 1
+            try:
+                self._changed.wait_for(lambda: self._calls, _IDLE)
+            finally:
+                self._idle -= 1
+            return self._calls.popleft() if self._calls else None
+
+
+def _settle(run: Callable[..., T], arguments: tuple[Any, ...], future: "Future[T]") -> None:
+    """Call it; the future is told in any case, be it late for want of memory."""
+    while not future.done():
+        try:
+            future.set_result(run(*arguments))
+        except BaseException as error:
+            with suppress(MemoryError):
+                future.set_exception(error)
+                return
+            time.sleep(0.1)
