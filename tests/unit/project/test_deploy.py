@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 import pytest
 import yaml
 
+from indexer.cli.role import role
 from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -165,6 +166,16 @@ def test_one_service_alone_logs_in_as_immich_and_makes_the_role_of_the_others(na
     assert services["indexer"]["depends_on"]["role"]["condition"] == "service_completed_successfully"
 
 
+@pytest.mark.parametrize("name", ["compose.yaml", "deploy/services.yaml", PASTED])
+def test_nobody_counts_as_ill_while_the_role_waits_for_a_slow_first_start(name):
+    """Compose gives up on an unhealthy server that it waits for; the gateway cannot log in before there is a role."""
+    (patience,) = [option.default for option in role.params if option.name == "wait"]
+    checks = [services(name).get(server, {}).get("healthcheck") for server in ("immich-server", "gateway")]
+    periods = [60 * int(check["start_period"].removesuffix("m")) for check in checks if check]
+    assert periods
+    assert min(periods) >= patience
+
+
 def test_workflows_are_what_github_reads():
     workflows = sorted(str(path.relative_to(ROOT)) for path in (ROOT / ".github/workflows").glob("*.yml"))
     assert workflows
@@ -290,6 +301,7 @@ def test_compose_yaml_is_immichs_own_file_and_ours():
         started = {other: how["condition"] for other, how in found.get("depends_on", {}).items()}
         assert started == fact.get("depends_on", {})
         check = written[name]["healthcheck"]
+        check.pop("start_period", None)  # a first start takes its time
         assert check == ({"disable": False} if fact["healthcheck"] == "its own" else {"test": fact["healthcheck"]})
         assert {*found.get("environment", {})} >= {*fact.get("environment", [])}
         assert written[name].get("shm_size") == fact.get("shm_size")
