@@ -43,7 +43,7 @@ def stack(small: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
 
 def test_the_role_waits_for_immichs_tables(stack):
     stack.compose("up", "--detach", "database")
-    stack.compose("run", "--detach", "--no-deps", "--name", FIRST_ROLE, "role")
+    stack.compose("run", "--detach", "--no-deps", "--name", FIRST_ROLE, "role", "immich-indexer", "role")
     until("it waits", lambda: "lacks Immich's tables" in docker("logs", FIRST_ROLE))
 
 
