@@ -94,7 +94,7 @@ async def test_the_pasted_file_is_all_that_is_needed(immich_stack, pictures, tmp
     try:
         up, doctor = of_readme("An existing Immich", "docker compose")
         pasted.shell(up)
-        assert pasted.failing(doctor) == ["weights"], "pasted with it; the indexer has just begun"
+        assert "our schema" not in pasted.failing(doctor), "README's two lines are pasted together"
         containers = [*pasted.containers("indexer"), *pasted.containers("gateway")]
         since = [started(container) for container in containers]
         async with immich_in(immich_stack.photos) as immich:
