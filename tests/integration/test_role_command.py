@@ -97,7 +97,7 @@ async def test_an_address_that_is_not_immichs_keeps_nobody_waiting(database: str
         TestServer(web.Application()) as server,
         command(database, "--after-immich", IMMICH_URL=str(server.make_url(""))) as process,
     ):
-        assert "is no Immich: 404" in await said(process.stdout)
+        assert "is not Immich: 404" in await said(process.stdout)
         assert "the role ii exists" in await said(process.stdout)
     async with Immich("http://127.0.0.1:1") as immich:
         heard: list[str] = []
