@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
-_INSTALLING = (
-    10.0  # seconds that an indexer may take to install our schema: doctor is called right after it was started
-)
+_INSTALLING = 10.0  # seconds: an indexer that was started just now may still be installing our schema
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
