@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
+_INSTALLING = 10.0  # seconds: an indexer that was started just now may still be installing our schema
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
@@ -239,8 +241,13 @@ async def _rights(connection: Connection, _: Settings) -> Finding:
 
 
 async def _schema(connection: Connection, _: Settings) -> Finding:
-    version = await schema.require(connection)
-    missing = await schema.missing_triggers(connection)
+    give_up = time.monotonic() + _INSTALLING
+    while True:
+        version, missing = await schema.version(connection), await schema.missing_triggers(connection)
+        if (version >= schema.known_version() and not missing) or time.monotonic() > give_up:
+            break
+        await asyncio.sleep(0.2)
+    await schema.require(connection)
     if missing:
         return Finding("our schema", "fails", f"triggers missing: {', '.join(missing)}; run `immich-indexer install`")
     return Finding("our schema", "ok", f"version {version}, all triggers in place")

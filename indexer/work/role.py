@@ -14,6 +14,7 @@ from indexer.database.pool import Connection, connect, hang_up
 from indexer.database.statements import sql
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
+from indexer.immich.api import Immich, ImmichAwayError, ImmichError
 from indexer.work import verdicts
 
 _LOOK = 1.0  # seconds between two tries
@@ -21,6 +22,29 @@ _LOOK = 1.0  # seconds between two tries
 
 class _NotYetError(IndexerError):
     """Something is not there yet. The text says what."""
+
+
+async def await_immich(immich: Immich, *, say: Callable[[str], None], patience: float) -> None:
+    """Wait until Immich answers: started in a newer version, it makes tables before it does.
+
+    Args:
+        immich: its API.
+        say: is told what is waited for, once for each thing, and where the wait was in vain.
+        patience: seconds to wait.
+    """
+    give_up = time.monotonic() + patience
+    said = ""
+    while True:
+        try:
+            return await immich.ping()
+        except ImmichError as error:
+            reason = str(error)
+            if not isinstance(error, ImmichAwayError) or time.monotonic() > give_up:
+                return say(f"not waiting for Immich: {reason}")
+        if reason != said:
+            say(f"waiting: {reason}")
+            said = reason
+        await asyncio.sleep(_LOOK)
 
 
 async def make(dsn: str, password: str, *, say: Callable[[str], None], patience: float) -> None:

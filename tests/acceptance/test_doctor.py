@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from indexer import images
-from indexer.database import owners
+from indexer.database import owners, schema
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
@@ -196,6 +196,21 @@ async def of_database(own: asyncpg.Connection, database: str, tmp_path):
         return found
 
     return examine
+
+
+async def test_right_after_the_start_it_lets_the_indexer_install(database: str, tmp_path, monkeypatch):
+    """README's two lines are pasted together."""
+    looked, version = asyncio.Event(), schema.version
+
+    async def watched(connection: asyncpg.Connection) -> int:
+        looked.set()
+        return await version(connection)
+
+    monkeypatch.setattr(schema, "version", watched)
+    examining = asyncio.create_task(doctor.examine(settings_for(database, tmp_path, tasks="ocr")))
+    await looked.wait()
+    await install(database)
+    assert [found.verdict for found in await examining if found.check == "our schema"] == ["ok"]
 
 
 FOREIGN = "other models' vectors"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from indexer.demo.pictures import Drawn, draw_all
-from tests.containers.engine import BEFORE, IMAGE, PREFIX, ROOT, docker, run, torch_index
+from tests.containers.engine import BEFORE, IMAGE, PREFIX, ROOT, SMALL, docker, run, torch_index
 from tests.containers.stack import nothing_left
 
 _ENGINE = "on Debian, as root: apt-get install docker.io debootstrap s3fs; dockerd &"
@@ -47,19 +47,33 @@ def images(engine: None) -> str:
         *("--build-arg", f"IMMICH_POSTGRES={PREFIX}/immich-app/postgres:14-vectorchord0.4.3-pgvectors0.2.0"),
         *("--build-arg", f"ZHPARSER_IMAGE={PREFIX}/abcfy2/zhparser:14", str(ROOT / "postgres")),
     )
-    return docker("run", "--rm", IMAGE, "python", "-c", "from indexer.models import drawn; print(drawn.WEIGHTS)")
+    return docker("run", "--rm", IMAGE, "python", "-c", "from indexer.demo import drawn; print(drawn.WEIGHTS)")
+
+
+@pytest.fixture(scope="session")
+def small(images: str) -> str:
+    """The tag of an image that is ours but for its weights, which are small and have to come from a host."""
+    standins = ROOT / "tests/containers/standins"
+    docker(
+        *("build", "--quiet", "--tag", f"{IMAGE}:{SMALL}", "--build-arg", f"IMAGE={IMAGE}:latest"),
+        *("--file", str(standins / "weights.Dockerfile"), str(ROOT / "tests/support/small_weights")),
+    )
+    return SMALL
 
 
 @pytest.fixture(scope="session")
 def image_before(images: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Our image of an earlier commit: UPGRADE_FROM, the last tag or the commit before. The packages are today's."""
+    """Our image of an earlier commit: UPGRADE_FROM, the last tag or else the last with other SQL.
+
+    The packages are today's.
+    """
     commit = (
-        os.environ.get("UPGRADE_FROM") or run("git", "describe", "--tags", "--abbrev=0", check=False).stdout.strip()
+        os.environ.get("UPGRADE_FROM")
+        or run("git", "describe", "--tags", "--abbrev=0", check=False).stdout.strip()
+        or run("git", "log", "-1", "--format=%H^", "--", "sql").stdout.strip()
     )
     folder = tmp_path_factory.mktemp("before")
-    archive = subprocess.run(
-        ["git", "archive", commit or "HEAD~1", *SOURCES], cwd=ROOT, capture_output=True, check=True
-    ).stdout
+    archive = subprocess.run(["git", "archive", commit, *SOURCES], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
     for name in ("Dockerfile", ".dockerignore"):

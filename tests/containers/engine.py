@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PREFIX = "immich-indexer-standin"
 IMAGE = "immich-indexer-tried"
 BEFORE = "before"  # the tag of an earlier state of our image
+SMALL = "small"  # the tag of ours with weights that are quickly fetched
 _INDEX_PORT = 18765  # the same in each build, whose layers are kept by what they are built with
 CONTAINERS = ("immich_server", "immich_machine_learning", "immich_redis", "immich_postgres")
 
@@ -50,6 +51,21 @@ def compose_program() -> Path:
     assert package is not None
     assert package.origin is not None
     return Path(package.origin).parent / "docker-compose"
+
+
+def started(container: str) -> str:
+    """When, and how often anew by itself."""
+    return docker("inspect", "--format", "{{.State.StartedAt}} {{.RestartCount}}", container)
+
+
+def health(container: str) -> str:
+    """As the engine tells it: starting, healthy, unhealthy."""
+    return docker("inspect", "--format", "{{.State.Health.Status}}", container)
+
+
+def exit_status(container: str) -> int:
+    """Of what has run there, once it has ended."""
+    return int(docker("wait", container))
 
 
 def address(container: str) -> str:

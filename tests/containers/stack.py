@@ -24,21 +24,19 @@ class Stack:
     """One folder with compose files and an `.env`.
 
     Args:
-        folder: to be made; a copy of what a checkout has.
+        folder: to be made, as `git clone` makes it.
         files: the compose files, none for `compose.yaml` alone.
-        settings: lines of the `.env`, over those of `.env.example`.
     """
 
-    def __init__(self, folder: Path, *files: str, **settings: str) -> None:
+    def __init__(self, folder: Path, *files: str) -> None:
         self.folder = folder
         self.files = [word for file in files for word in ("--file", file)]
         self.photos = folder / "library"
-        for name in ("deploy", "sql", "postgres"):
-            shutil.copytree(ROOT / name, folder / name)
-        for path in (*ROOT.glob("compose*.yaml"), ROOT / ".env.example"):
-            shutil.copy(path, folder)
+        for name in run("git", "ls-files", "--cached", "--others", "--exclude-standard").stdout.splitlines():
+            if (ROOT / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
         self.photos.mkdir()
-        shutil.copy(folder / ".env.example", folder / ".env")
         self.gateway_port, self.immich_port = unused_port(), unused_port()
         self.settings = {
             "DB_PASSWORD": DATABASE_PASSWORD,
@@ -51,7 +49,7 @@ class Stack:
             "GATEWAY_PUBLISH": f"127.0.0.1:{self.gateway_port}",
             "IMMICH_PUBLISH": f"127.0.0.1:{self.immich_port}",
         }
-        self.set(**settings)
+        self.set()
 
     def set(self, **settings: str) -> None:
         """Writes settings into the `.env`."""
@@ -70,8 +68,8 @@ class Stack:
         return run(*self.command(*arguments), folder=self.folder, check=check).stdout
 
     def shell(self, line: str, *, check: bool = True) -> str:
-        """A line of a README, as a person copies it, where the password that was chosen is written in."""
-        line = line.replace("THE_ONE_YOU_CHOSE", PASSWORD).replace("docker compose", str(compose_program()))
+        """A line of a README, as a person copies it."""
+        line = line.replace("docker compose", str(compose_program()))
         return run("bash", "-o", "pipefail", "-c", line, folder=self.folder, check=check).stdout
 
     def failing(self, doctor: str) -> list[str]:
@@ -95,6 +93,16 @@ class Stack:
     def down(self) -> None:
         """Takes everything away, the volumes too."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+
+def of_readme(section: str, start: str) -> list[str]:
+    """The commands of that section of the README, from the block that begins with `start`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^### {section}\n(.*?)^### ", text, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None
+    blocks = re.findall(r"^```sh\n(.*?)^```", found[1], flags=re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if block.startswith(start)]
+    return block.splitlines()
 
 
 @contextlib.asynccontextmanager
@@ -141,6 +149,16 @@ class Immich:
                 await asyncio.sleep(0.5)
         assert left == 0
 
+    async def texts(self, assets: Sequence[UUID]) -> list[UUID]:
+        """The lines of text that Immich has of them; one that was written again is another one."""
+        return [row["id"] for row in await self.pool.fetch(_TEXTS, assets)]
+
+    async def all_have_text(self, assets: Sequence[UUID], seconds: float = 300) -> None:
+        """Waits until the text of each is read."""
+        async with asyncio.timeout(seconds):
+            while await self.pool.fetchval(_WITH_TEXT, assets) < len(assets):
+                await asyncio.sleep(0.5)
+
     async def tried(self, assets: Sequence[UUID], seconds: float = 120) -> str:
         """Waits until somebody has tried to read one of them in vain; why it was in vain."""
         async with asyncio.timeout(seconds):
@@ -154,6 +172,8 @@ _READ = """
 SELECT count(*) FROM asset_job_status JOIN smart_search USING ("assetId")
 WHERE "assetId" = ANY($1) AND "ocrAt" IS NOT NULL
 """
+_TEXTS = 'SELECT id FROM asset_ocr WHERE "assetId" = ANY($1) ORDER BY id'
+_WITH_TEXT = 'SELECT count(DISTINCT "assetId") FROM asset_ocr WHERE "assetId" = ANY($1)'
 
 
 def restart_database() -> None:

@@ -81,9 +81,8 @@ def bucket(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 def stack(images: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     photos = bucket.point / "immich"
     photos.mkdir()
-    stack = Stack(
-        tmp_path_factory.mktemp("network") / "immich-indexer",
-        *("compose.yaml", "compose.juicefs.yaml"),
+    stack = Stack(tmp_path_factory.mktemp("network") / "immich-indexer", "compose.yaml", "compose.juicefs.yaml")
+    stack.set(
         CLIP_MODEL=images,
         UPLOAD_LOCATION=str(photos),
         MOUNT_PARENT=str(bucket.point.parent),

@@ -10,71 +10,114 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.containers.engine import CONTAINERS, PREFIX, docker, until
-from tests.containers.stack import Stack, immich_in, nothing_left, restart_database
+from tests.containers.engine import CONTAINERS, IMAGE, PREFIX, docker, exit_status, health, started, until
+from tests.containers.stack import PASSWORD, Stack, immich_in, nothing_left, of_readme, restart_database
+
+FIRST_ROLE = "first-role"
+WEIGHTS = "weights-host"
+TEXT = {"clip": {"textual": {"modelName": "ViT-B-32__openai", "options": {}}}}
+FACES = {
+    "facial-recognition": {
+        "detection": {"modelName": "buffalo_l", "options": {"minScore": 0.7}},
+        "recognition": {"modelName": "buffalo_l"},
+    }
+}
 
 
 @pytest.fixture(scope="module")
-def stack(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Its folder, as `git clone` and `cp .env.example .env` leave it; it is taken away in the end."""
-    stack = Stack(tmp_path_factory.mktemp("new") / "immich-indexer", CLIP_MODEL=images)
+def stack(small: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Its folder, as README's commands leave it; nobody has weights. It is taken away in the end."""
+    stack = Stack(tmp_path_factory.mktemp("new") / "immich-indexer")
+    copy = of_readme("A new Immich", "git clone")[1]
+    stack.shell(copy)
+    stack.set(
+        INDEXER_VERSION=small,
+        HF_ENDPOINT=f"http://{WEIGHTS}:8000",
+        HTTPS_PROXY="http://127.0.0.1:9",  # Hugging Face, its mirror and ModelScope refuse
+        SLOW_FIRST_START="40",
+    )
     yield stack
+    docker("rm", "--force", "--volumes", WEIGHTS, FIRST_ROLE, check=False)
     stack.down()
 
 
-def test_one_command_brings_everything_up(stack):
-    """Under Immich's own names; its own weights are a file of ours here, for no registry of weights answers."""
-    stack.shell("docker compose up --detach")
+def test_the_role_waits_for_immichs_tables(stack):
+    stack.compose("up", "--detach", "database")
+    stack.compose("run", "--detach", "--no-deps", "--name", FIRST_ROLE, "role", "immich-indexer", "role")
+    until("it waits", lambda: "lacks Immich's tables" in docker("logs", FIRST_ROLE))
+
+
+def test_one_command_brings_everything_up_without_weights(stack):
+    """Under Immich's own names, though Immich's first start takes longer than its own health check thinks right."""
+    up = of_readme("A new Immich", "git clone")[2]
+    stack.shell(up)
     assert {*docker("ps", "--format", "{{.Names}}").split()} >= {*CONTAINERS}
-    (role,) = stack.containers("role")
-    assert docker("inspect", "--format", "{{.State.ExitCode}}", role) == "0"
-    until("the gateway answers", lambda: "answering" in stack.log("gateway"))
+    assert exit_status(FIRST_ROLE) == 0
+    docker("rm", "--volumes", FIRST_ROLE)
+    assert exit_status(*stack.containers("role")) == 0
 
 
-# Here belong, once the indexer fetches weights by itself: a stack without them, which reads text and passes faces on,
-# and weights that come then.
-
-
-async def test_photos_are_read_and_found(stack, pictures, drawn):
+async def test_without_weights_text_is_found_and_faces_are_passed_on(stack, pictures, drawn):
     async with immich_in(stack.photos) as immich:
         assets = await immich.upload(pictures, 4)
+        await immich.all_have_text(assets)
+        assert await immich.unread(assets) == 4
+    assert str(assets[0]) in stack.indexer("search", "--mode", "ocr", word_of(drawn[0].lines))
+    status, answer = await asked(stack, TEXT, text="红色的圆")
+    assert status == 503
+    assert "the weights of ViT-B-16 are not there yet" in answer["message"]
+    status, answer = await asked(stack, FACES, image=pictures[0].read_bytes())
+    assert (status, [face["score"] for face in answer["facial-recognition"]]) == (200, [0.875])
+    for service in ("indexer", "gateway"):
+        until(f"{service} counts as healthy", lambda service=service: health(*stack.containers(service)) == "healthy")
+
+
+async def test_weights_that_come_are_taken_up(stack, pictures):
+    """Without a restart, and without a text being read again."""
+    ours = [*stack.containers("indexer"), *stack.containers("gateway")]
+    since = [started(container) for container in ours]
+    async with immich_in(stack.photos) as immich:
+        assets = await immich.pool.fetchval("SELECT array_agg(id) FROM asset")
+        texts = await immich.texts(assets)
+        docker(
+            *("run", "--detach", "--name", WEIGHTS, "--network", "immich_default", f"{IMAGE}:small"),
+            *("python", "-m", "http.server", "8000", "--directory", "/published"),
+        )
         await immich.all_read(assets)
-    word = max(re.findall(r"[\u4e00-\u9fff]{2,}", " ".join(drawn[0].lines)), key=len)[:4]
-    assert str(assets[0]) in stack.indexer("search", "--mode", "ocr", word)
+        assert await immich.texts(assets) == texts
+        await immich.all_read(await immich.upload(pictures, 2))
+    docker("rm", "--force", "--volumes", WEIGHTS)
+    assert [started(container) for container in ours] == since
+    status, answer = await asked(stack, TEXT, text="红色的圆")
+    assert status == 200
+    assert len(json.loads(answer["clip"])) == 512
 
 
-async def test_immich_is_answered_and_faces_are_passed_on(stack, pictures):
-    entries = {
-        "clip": {"clip": {"textual": {"modelName": "ViT-B-32__openai", "options": {}}}},
-        "facial-recognition": {
-            "facial-recognition": {
-                "detection": {"modelName": "buffalo_l", "options": {"minScore": 0.7}},
-                "recognition": {"modelName": "buffalo_l"},
-            }
-        },
-    }
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{stack.gateway_port}") as session:
-        form = aiohttp.FormData(default_to_multipart=True)
-        form.add_field("entries", json.dumps(entries["clip"]))
-        form.add_field("text", "红色的圆")
-        async with session.post("/predict", data=form) as response:
-            assert response.status == 200
-            assert len(json.loads((await response.json())["clip"])) == 512
-        form = aiohttp.FormData(default_to_multipart=True)
-        form.add_field("entries", json.dumps(entries["facial-recognition"]))
-        form.add_field("image", pictures[0].read_bytes(), filename="blob")
-        async with session.post("/predict", data=form) as response:
-            assert [face["score"] for face in (await response.json())["facial-recognition"]] == [0.875]
+def word_of(lines: list[str]) -> str:
+    """Some Chinese characters of a text."""
+    return max(re.findall(r"[\u4e00-\u9fff]{2,}", " ".join(lines)), key=len)[:4]
 
 
-# Here belong, once our own command makes the role: one made before Immich's tables are there, and a changed password.
+async def asked(stack: Stack, entries: dict[str, object], **fields: str | bytes) -> tuple[int, dict[str, object]]:
+    """What the gateway answers where Immich would ask it: status and JSON."""
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("entries", json.dumps(entries))
+    for name, value in fields.items():
+        form.add_field(name, value, filename="blob" if isinstance(value, bytes) else None)
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{stack.gateway_port}") as session,
+        session.post("/predict", data=form) as response,
+    ):
+        return response.status, await response.json()
 
 
-def test_the_role_is_made_again_at_each_start(stack):
-    stack.compose("up", "--detach")
-    (role,) = stack.containers("role")
-    assert docker("inspect", "--format", "{{.State.ExitCode}}", role) == "0"
-    stack.indexer("status", "--json")
+def test_the_role_is_made_again_with_another_password(stack):
+    """At each start; all else goes on with it."""
+    for password in (PASSWORD, "another"):
+        stack.set(INDEXER_DB_PASSWORD=password)
+        stack.compose("up", "--detach")
+        assert exit_status(*stack.containers("role")) == 0
+        stack.indexer("status", "--json")
 
 
 async def test_killed_databases_and_indexers_lose_nothing(stack, pictures):

@@ -13,10 +13,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
 
+from indexer.demo.api import Api
 from indexer.demo.immich import NEWEST, StandIn
 from indexer.demo.server import on_server
 from indexer.errors import IndexerError
+from indexer.immich.api import Immich
 from indexer.work import role
 from tests.conftest import EXTENSIONS, IMMICH_ROLE, IMMICH_USER, execute
 from tests.support.installs import install, make_role, make_role_by_command
@@ -25,9 +29,9 @@ PASSWORD = r"it's \ % :'password' $$ secret"
 
 
 @asynccontextmanager
-async def command(url: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def command(url: str, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from indexer.cli.main import main; main()", "role"),
+        *(sys.executable, "-c", "from indexer.cli.main import main; main()", "role", *arguments),
         env={**os.environ, "DB_URL": url, "INDEXER_DB_PASSWORD": PASSWORD, **environment},
         stdout=PIPE,
         stderr=PIPE,
@@ -73,6 +77,32 @@ async def test_it_waits_for_immich_and_says_so(empty: str, tmp_path: Path):
     ii = await asyncpg.connect(on_server(empty, name), user="ii", password=PASSWORD)
     assert await ii.fetchval("SELECT count(*) FROM asset") == 0
     await ii.close()
+
+
+async def test_it_waits_until_immich_answers(database: str):
+    """A newer Immich makes tables before it does."""
+    port = unused_port()
+    async with command(database, "--after-immich", IMMICH_URL=f"http://127.0.0.1:{port}") as process:
+        assert f"waiting: cannot reach Immich at http://127.0.0.1:{port}" in await said(process.stdout)
+        async with (
+            asyncpg.create_pool(database, min_size=0) as pool,
+            TestServer(Api(pool).application(), port=port),
+        ):
+            assert "the role ii exists" in await said(process.stdout)
+            assert await process.wait() == 0
+
+
+async def test_an_address_that_is_not_immichs_keeps_nobody_waiting(database: str):
+    async with (
+        TestServer(web.Application()) as server,
+        command(database, "--after-immich", IMMICH_URL=str(server.make_url(""))) as process,
+    ):
+        assert "is not Immich: 404" in await said(process.stdout)
+        assert "the role ii exists" in await said(process.stdout)
+    async with Immich("http://127.0.0.1:1") as immich:
+        heard: list[str] = []
+        await role.await_immich(immich, say=heard.append, patience=0)
+        assert "not waiting for Immich: cannot reach Immich" in heard[-1]
 
 
 async def test_it_stops_when_it_is_told_to(empty: str):

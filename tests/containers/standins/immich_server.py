@@ -24,6 +24,7 @@ async def main() -> None:
         min_size=1,
     )
     if await pool.fetchval("SELECT to_regclass('public.asset') IS NULL"):
+        await asyncio.sleep(float(os.environ.get("SLOW_FIRST_START", "0")))  # seconds
         await StandIn(pool, MEDIA).install()
     runner = web.AppRunner(Api(pool, MediaRoot(MEDIA)).application())
     await runner.setup()
