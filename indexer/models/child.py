@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from indexer.models import last_words, wire
+from indexer.models import child_log, wire
 from indexer.models.host import Facts, Opened, Setup, as_answer
 
 _PR_SET_PDEATHSIG = 1
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until the parent ends, or closes us."""
-    last_words.speak()
+    child_log.send()
     parent, *numbers = map(int, sys.argv[1:])
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it

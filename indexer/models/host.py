@@ -24,7 +24,7 @@ import structlog
 
 from indexer import threads
 from indexer.errors import IndexerError
-from indexer.models import last_words, wire
+from indexer.models import child_log, wire
 
 log = structlog.get_logger()
 
@@ -198,7 +198,7 @@ class Host:
         stream = self._process.stdout
         assert stream is not None  # noqa: S101 - it is a pipe
         try:
-            threads.start(partial(last_words.listen, stream, name))
+            threads.start(partial(child_log.receive, stream, name))
         except BaseException:
             stream.close()
             raise

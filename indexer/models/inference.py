@@ -18,6 +18,7 @@ from indexer.images import Picture
 from indexer.models.hosted import Hosted
 from indexer.models.ocr import Detection, Line
 from indexer.models.scheduler import Scheduler, Stage, Ticket
+from indexer.models.states import EngineAwayError, Phase, State
 
 Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -59,17 +60,16 @@ class OcrModel(Protocol):
         """The text of the lines, one list for each picture."""
 
 
+_REPLACED = "it was replaced soon after it had answered"
+
+
 @dataclass(frozen=True)
 class Made:
-    """The results for one picture. None where it was not asked for, or its model failed. `failed`: the reasons.
-
-    `replaced`: how often the engine of each part had been replaced before it was called.
-    """
+    """The results for one picture. None where it was not asked for, or its model failed. `failed`: the reasons."""
 
     vector: Vector | None = None
     lines: list[Line] | None = None
     failed: Mapping[str, Exception] = field(default_factory=dict)
-    replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 class Budget:
@@ -173,8 +173,9 @@ class Inference:
             Exception: no memory, no thread: the picture is not the cause.
         """
         self._suit()
-        models: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
-        replaced = {part: model.engine.replaced for part, model in models.items() if isinstance(model, Hosted)}
+        asked: dict[str, object] = {"clip": self.clip if clip else None, "ocr": self.ocr if ocr else None}
+        engines = {part: model.engine for part, model in asked.items() if isinstance(model, Hosted)}
+        replaced = {part: engine.replaced for part, engine in engines.items()}
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
         async with self._budget(width * height, interactive=interactive):
             with self._schedule.ticket() if interactive else nullcontext() as ticket:
@@ -183,7 +184,15 @@ class Inference:
                 async with asyncio.TaskGroup() as group:
                     vector = group.create_task(_kept(failed, "clip", self._vector(picture, ticket))) if clip else None
                     lines = group.create_task(_kept(failed, "ocr", self._lines(picture, ticket))) if ocr else None
-        return Made(vector.result() if vector else None, lines.result() if lines else None, failed, replaced)
+        for part, engine in engines.items():
+            if engine.replaced != replaced[part]:
+                # It may have been sick already when it answered.
+                failed.setdefault(part, EngineAwayError(engine.name, State(Phase.SICK, reason=_REPLACED)))
+        return Made(
+            vector.result() if vector and "clip" not in failed else None,
+            lines.result() if lines and "ocr" not in failed else None,
+            failed,
+        )
 
     def close(self) -> None:
         """Start no more work."""

@@ -111,8 +111,6 @@ class Engines:
         outcome = Outcome()
         for part, was_asked in asked.items():
             error = made.failed.get(part) if was_asked else self._engines[part].away()
-            if error is None and part in self._engines and self._engines[part].replaced != made.replaced[part]:
-                error = self._engines[part].away()  # perhaps it was already sick when it answered
             if error is None:
                 self._failures[part].succeeded(asset)
                 if part in self._unproven:

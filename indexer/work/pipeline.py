@@ -300,17 +300,14 @@ class Pipeline:
             )
             self.reading.succeeded(job.asset_id)
         outcome = self._engines.outcome(job.asset_id, reads, made)
-        # A part that is to be made again may be wrong: its engine was found to be sick after it had answered.
-        vector = None if "clip" in outcome.waiting else made.vector
-        lines = None if "ocr" in outcome.waiting else made.lines
         return Reading(
             job,
             photo,
             digest,
-            clip_model=name_of(clip) if clip is not None and vector is not None else None,
-            vector=vector,
-            ocr_model=name_of(ocr) if ocr is not None and lines is not None else None,
-            lines=lines,
+            clip_model=name_of(clip) if clip is not None and made.vector is not None else None,
+            vector=made.vector,
+            ocr_model=name_of(ocr) if ocr is not None and made.lines is not None else None,
+            lines=made.lines,
             failed=outcome.failed,
             waiting=outcome.waiting,
             pause=outcome.pause,

@@ -144,7 +144,7 @@ def said_once(indexer: Indexer, *reasons: str) -> None:
     assert all(count == 1 for count in traces.values()), traces
     waits = [line["seconds"] for line in indexer.said if line["event"].startswith("waiting for")]
     assert all(seconds >= 10 for seconds in waits)
-    assert not [line for line in indexer.said if line["event"] == "a model's process says"]
+    assert not [line for line in indexer.said if line["event"] == "output of a model's process"]
     ended = {line["reason"] for line in indexer.events(SICK)}
     assert all(any(known in reason for known in ("SIGSEGV", *reasons)) for reason in ended), ended
 

@@ -109,12 +109,12 @@ def test_what_a_process_says_is_in_our_log_whatever_its_form():
             time.sleep(0.01)
         host.close()
     assert {line["engine"] for line in said} == {"the engine"}
-    found = [(line["event"], line["log_level"], line.get("said") or line.get("photo")) for line in said]
+    found = [(line["event"], line["log_level"], line.get("text") or line.get("photo")) for line in said]
     assert found == [
         ("read", "info", "照片"),
         ("照片 of a library", "warning", None),
         ("照片 of a warning", "warning", None),
-        ("a model's process says", "warning", "照片 as it is"),
+        ("output of a model's process", "warning", "照片 as it is"),
     ]
 
 

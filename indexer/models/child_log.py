@@ -1,6 +1,7 @@
-"""What the process of a model says, in the log of the process that asks it: one log, in one form, whoever speaks.
+"""What the process of a model logs goes into the log of its parent: one log, in one form.
 
-The child writes an event a line, as JSON. Whatever else comes out of it, as of a library that ends it, is a line, too.
+The child writes each event as one line of JSON. Any other line, such as the last one of a library that ends the
+process, becomes an event too.
 """
 
 import json
@@ -24,8 +25,8 @@ class _Libraries(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-def speak() -> None:
-    """In the child: write what is logged, by us or by a library, and what ends it, as `listen` reads it."""
+def send() -> None:
+    """In the child: from now on, write what we or a library log, and unhandled errors, as `receive` reads them."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -43,20 +44,20 @@ def speak() -> None:
     )
 
 
-def listen(stream: IO[bytes], engine: str) -> None:
-    """In the parent: log what the child of that engine writes, until it ends; at its own level, as far as it tells."""
-    with stream, suppress(ValueError):  # what we write to is closed: this process ends, too
+def receive(stream: IO[bytes], engine: str) -> None:
+    """In the parent: log what the child of that engine writes, until the child ends."""
+    with stream, suppress(ValueError):  # our own output is closed: this process ends too
         for line in stream:
-            if said := line.decode("utf-8", "replace").strip():
-                event = _event(said)
+            if text := line.decode("utf-8", "replace").strip():
+                event = _event(text)
                 level = event.pop("level", "warning")
                 getattr(log, level if level in _LEVELS else "warning")(event.pop("event"), engine=engine, **event)
 
 
-def _event(said: str) -> dict[str, Any]:
+def _event(text: str) -> dict[str, Any]:
     with suppress(ValueError):
-        event = json.loads(said)
+        event = json.loads(text)
         if isinstance(event, dict) and isinstance(event.get("event"), str):
-            event.pop("engine", None)  # whose it is, we know
+            event.pop("engine", None)  # the parent knows it
             return event
-    return {"event": "a model's process says", "said": said}
+    return {"event": "output of a model's process", "text": text}
