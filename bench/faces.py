@@ -16,12 +16,11 @@ from types import SimpleNamespace
 
 from aiohttp import web
 
-from gateway import memory
 from gateway.app import create_app
 from gateway.ml.faces import face_entries
 from gateway.ml.protocol import form
 from gateway.models import LazyModels
-from indexer import logs
+from indexer import allocator, logs
 from indexer.settings import Settings
 
 NAME = "faces"
@@ -112,7 +111,7 @@ def _upstream() -> web.Application:
 
 def _gateway(upstream: int) -> web.Application:
     """The real application, as its command starts it. Faces need neither models nor a database, so it has none."""
-    memory.keep_freed()
+    allocator.keep_freed()
     settings = Settings.load(
         immich_ml_url=f"http://127.0.0.1:{upstream}",
         db_hostname="127.0.0.1",

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 import indexer
-from gateway import memory, models
+from gateway import models
 from gateway.console.pages import Console
 from gateway.guard import Guard
 from gateway.health import Health
@@ -40,7 +40,7 @@ from gateway.people.thumbnails import Thumbnails
 from gateway.people.webhooks import Webhooks
 from gateway.routes import Routes
 from gateway.server import serve
-from indexer import logs
+from indexer import allocator, logs
 from indexer.errors import IndexerError
 from indexer.immich import forgotten
 from indexer.immich.api import Immich
@@ -209,7 +209,7 @@ def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, forwarder: 
 @click.version_option(indexer.__version__)
 def main() -> None:
     """Answer Immich's machine-learning requests until stopped. Settings come from the environment: docs/settings.md."""
-    memory.keep_freed()
+    allocator.keep_freed()
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)

@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from indexer import allocator
 from indexer.models import child_log, wire
 from indexer.models.host import Facts, Opened, Setup, as_answer
 
@@ -21,6 +22,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the parent ends, or closes us."""
     child_log.send()
+    allocator.keep_freed()
     parent, *numbers = map(int, sys.argv[1:])
     _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
