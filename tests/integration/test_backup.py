@@ -97,7 +97,7 @@ async def test_onto_the_same_schema(
     if installer == "role":
         with pytest.raises(
             SchemaError,
-            match=r"permission denied for schema immich_indexer: .* run sql/role.sql as a superuser \(Immich's",
+            match=r"permission denied for schema immich_indexer: .* run sql/role.sql as a superuser \(after Immich",
         ):
             await install(url)
         await make_role(database)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.database.pool import connect_to_immich
+from indexer.database.pool import Pool, connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.errors import QueryError
 from indexer.photos import results
@@ -212,7 +212,7 @@ async def test_documents_of_an_older_tokeniser_are_made_again_in_the_background(
 
 async def heal(database: str) -> None:
     async with asyncpg.create_pool(database, min_size=0, server_settings={"search_path": "pg_catalog,public"}) as pool:
-        await Reconciler(pool, database, None, "stub").round(thorough=False)
+        await Reconciler(Pool(pool), database, None, "stub").round(thorough=False)
 
 
 # Order
