@@ -185,7 +185,7 @@ class Engine:
         while True:
             if failed is not None:
                 failures += 1
-                self._prove(runner, failed)
+                self._prove(runner)
                 if _lacks_memory(failed):
                     if failures > 1:
                         raise failed
@@ -234,17 +234,15 @@ class Engine:
                 except IndexerError:
                     return  # it was ended
 
-    def _prove(self, runner: Runner, failed: Exception | None = None) -> None:
+    def _prove(self, runner: Runner) -> None:
         """Return if `runner` passes the probe. Otherwise end it, and raise EngineAwayError."""
         began = time.monotonic()
         self._called = False
         try:
             answer = self._probed(runner)
             self._called = False
-        except GoneError as error:
-            self._lose(runner, error)
         except Exception as error:
-            self._lose(runner, failed or error)
+            self._lose(runner, error)
         if wrong := self._probe.differs(answer, self._supervisor.right(runner)):
             self._lose(runner, CallError(wrong))
         self._lifecycle.proven = began

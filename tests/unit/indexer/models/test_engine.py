@@ -97,6 +97,22 @@ def test_one_that_fails_for_all_is_replaced_and_nobody_is_blamed():
         assert len(openings.opened) == engine.replaced + 1
 
 
+def test_the_reason_is_what_the_probe_met_and_no_bad_input():
+    """The first call after it fell sick happens to be one that it could never take."""
+
+    def fault(number: int, text: str) -> None:
+        if text == "poison":
+            raise RuntimeError("a text that it cannot take")
+        if number > 2:  # the first two are the probe
+            broken()
+
+    with started(Openings(lambda: Text(fault)), pace=QUICK.__class__(first=60, longest=100)) as engine:
+        [away] = ask(engine, "poison")
+        assert isinstance(away, EngineAwayError)
+        assert "illegal memory access" in away.reason
+        assert "cannot take" not in engine.state.reason
+
+
 def test_it_says_what_ails_it_since_when_and_when_it_is_tried_again():
     failing = True
 
