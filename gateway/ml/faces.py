@@ -1,4 +1,4 @@
-"""Faces by InsightFace in this process, for users without Immich's machine-learning server. And Immich's formats."""
+"""Faces by InsightFace on this machine, for users without Immich's machine-learning server. And Immich's formats."""
 
 import asyncio
 import json
