@@ -108,11 +108,6 @@ class Engine:
         """When the last successful probe began, by time.monotonic()."""
         return self._lifecycle.proven
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether all its answers are proven, by a probe that was right, or known not to be, by one that was not."""
-        return not (self._called and self.state.is_ready)
-
     def prove(self) -> None:
         """Probe it, if it has worked since the last time; blocks."""
         with suppress(EngineAwayError):

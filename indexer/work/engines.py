@@ -40,6 +40,19 @@ class Outcome:
     pause: float = 0.0
 
 
+@dataclass(frozen=True)
+class Doubted:
+    """Photos that an engine has read, and that no probe has proven: it may have been sick."""
+
+    part: Part
+    assets: tuple[UUID, ...]
+
+    @property
+    def told(self) -> dict[str, str | int]:
+        """As the log tells it."""
+        return {"part": self.part, "photos": len(self.assets)}
+
+
 class Engines:
     """The engines of one pipeline. A model without an engine is always ready.
 
@@ -69,13 +82,13 @@ class Engines:
         """Probe each that has worked since the last time; whoever watches is told of what a sick one has read."""
         await asyncio.gather(*(asyncio.to_thread(engine.prove) for engine in self._engines.values()))
 
-    @property
-    def are_proven(self) -> bool:
-        """Whether no answer is left that is proven by no probe."""
-        return all(engine.is_proven for engine in self._engines.values())
+    def doubted(self) -> list[Doubted]:
+        """What was read since the last successful probes. It is returned once."""
+        took = ((part, unproven.take(self._engines[part].proven)) for part, unproven in self._unproven.items())
+        return [Doubted(part, assets) for part, assets in took if assets]
 
     @contextmanager
-    def watched(self, changed: Callable[[], None], again: Callable[[Part, list[UUID]], None]) -> Iterator[None]:
+    def watched(self, changed: Callable[[], None], again: Callable[[Doubted], None]) -> Iterator[None]:
         """While the block lasts, call `changed` when an engine may have become ready. Both are called in this loop.
 
         `again` is called with photos that have to be read again: the engine that read them was then found to be sick.
@@ -91,8 +104,9 @@ class Engines:
 
         def is_lost(part: Part, proven: float) -> None:
             if assets := self._unproven[part].take(proven):
-                log.error("an engine was sick: reading again what it has read", part=part, photos=len(assets))
-                again(part, assets)
+                doubted = Doubted(part, assets)
+                log.error("an engine was sick: reading again what it has read", **doubted.told)
+                again(doubted)
 
         with contextlib.ExitStack() as stack:
             for part, engine in self._engines.items():
@@ -146,10 +160,10 @@ class Unproven:
         self._assets[asset] = monotonic()
         self._drop(len(self._assets) - _MOST, self._engine.proven)
 
-    def take(self, proven: float) -> list[UUID]:
+    def take(self, proven: float) -> tuple[UUID, ...]:
         """The photos read since `proven`, when the last probe with a right answer began. They are returned once."""
         self._drop(0, proven)
-        assets, self._assets = list(self._assets), OrderedDict()
+        assets, self._assets = tuple(self._assets), OrderedDict()
         return assets
 
     def _drop(self, more: int, proven: float) -> None:

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from uuid import UUID
 
 import structlog
 
@@ -24,7 +23,7 @@ from indexer.queue.requests import enqueue
 from indexer.queue.tasks import PARTS, Part, forced, parts, tasks_of
 from indexer.text.normalise import clean
 from indexer.work import verdicts
-from indexer.work.engines import Engines, reason_of
+from indexer.work.engines import Doubted, Engines, reason_of
 from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
 from indexer.work.pace import USUAL, WorkerPace
@@ -48,9 +47,11 @@ class Pipeline:
         batch: photos claimed at once. Up to twice as many are under way, and a few that persons wait for.
         outage: logs that the database is waited for.
         pace: how often to look, and how long to wait.
+        doubted: photos that an earlier pipeline could not have read again.
 
     Attributes:
         reading: whether files can be read and decoded.
+        doubted: photos that a sick engine may have read, and that are not yet enqueued to be read again.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Pipeline:
         batch: int = 8,
         outage: Outage | None = None,
         pace: WorkerPace = USUAL,
+        doubted: Iterable[Doubted] = (),
     ) -> None:
         self._pace = pace
+        self.doubted = list(doubted)
         self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"), self._pace)
         self._engines = Engines(inference, self._pace)
         self._pool = pool
@@ -78,7 +81,7 @@ class Pipeline:
         self._writer = Writer(pool, queue, alphabet, self._outage, self._pace)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
-        self._again: set[asyncio.Task[None]] = set()  # that ask for what a sick engine has read
+        self._again: set[asyncio.Task[None]] = set()  # that enqueue what is doubted
         self._stopping = asyncio.Event()
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
@@ -89,17 +92,28 @@ class Pipeline:
                     self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
                     self._tasks.create_task(self._writer.run(), name="writer"),
                 ]
+                for doubted in self.doubted:
+                    self._insist_on(doubted)
 
-    def _read_again(self, part: Part, assets: Sequence[UUID]) -> None:
-        again = partial(enqueue, self._pool, assets, (f"{part}!",), Priority.BULK)
-        task = self._tasks.create_task(self._writer.insist(again))
+    def _read_again(self, doubted: Doubted) -> None:
+        self.doubted.append(doubted)
+        self._insist_on(doubted)
+
+    def _insist_on(self, doubted: Doubted) -> None:
+        task = self._tasks.create_task(self._writer.insist(partial(self._enqueue, doubted)))
         self._again.add(task)
         task.add_done_callback(self._again.discard)
 
-    async def stop(self, grace: float) -> bool:
+    async def _enqueue(self, doubted: Doubted) -> None:
+        await enqueue(self._pool, doubted.assets, (f"{doubted.part}!",), Priority.BULK)
+        if doubted in self.doubted:
+            self.doubted.remove(doubted)
+
+    async def stop(self, grace: float) -> None:
         """Claim nothing more, finish what is under way within `grace` seconds, and release the other jobs.
 
-        Returns whether the engines are known to have been well when they read what was written.
+        What the engines have read without a successful probe since then is enqueued to be read again. What the database
+        does not take is left in `doubted`.
         """
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
@@ -108,15 +122,22 @@ class Pipeline:
                 await self._drain()
                 await self._engines.prove()
                 await asyncio.gather(*self._again)
-        proven = self._engines.are_proven and not self._again
-        tasks = [*self._loops, *self._under_way]
+        tasks = [*self._loops, *self._under_way, *self._again]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=1)  # statements already sent end, or are rolled back
         self._inference.close()
-        if left := await within(2, self._queue.release_all()):
+        self.doubted += self._engines.doubted()
+        if left := await within(2, self._give_back()):
             log.info("released what was not finished", photos=left)
-        return proven
+
+    async def _give_back(self) -> int:
+        """Release all jobs, and enqueue what is doubted. Returns how many jobs."""
+        left = await self._queue.release_all()
+        for doubted in list(self.doubted):
+            log.warning("an engine may have been sick: photos will be read again", **doubted.told)
+            await self._enqueue(doubted)
+        return left
 
     @property
     def photos(self) -> int:

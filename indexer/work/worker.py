@@ -35,6 +35,7 @@ from indexer.queue.tags import Untagger
 from indexer.settings import Settings
 from indexer.work import downloads, mistakes, verdicts
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
+from indexer.work.engines import Doubted
 from indexer.work.media import Media
 from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.pipeline import Pipeline
@@ -78,11 +79,15 @@ class Worker:
         models: they work, or wait for their weights.
         fetcher: downloads the weights while `run` runs. None: nothing is downloaded.
         pace: how often to look, and how long to wait.
+
+    Attributes:
+        looked: set after the first try to reconcile: photos from before the start are enqueued.
     """
 
     def __init__(
         self, settings: Settings, models: Models, fetcher: Fetcher | None = None, pace: WorkerPace = USUAL
     ) -> None:
+        self.looked = asyncio.Event()
         self._settings = settings
         self._models = models
         self._fetcher = fetcher or Fetcher()
@@ -94,6 +99,7 @@ class Worker:
         self._outage = Outage("the database", soon=self._pace.outage)
         self.listener = Listener(settings.dsn, patience_seconds=pace.listener)
         self.pipeline: Pipeline | None = None
+        self._doubted: list[Doubted] = []  # that the last pipeline left
         self._done: deque[tuple[float, int]] = deque()  # (time, photos finished by then) over the last minute
 
     def stop(self) -> None:
@@ -184,6 +190,7 @@ class Worker:
             batch=settings.batch_size or (8 if models.where == "cpu" else 64),
             outage=self._outage,
             pace=self._pace,
+            doubted=self._doubted,
         )
         self._done.clear()
         log.info(
@@ -212,18 +219,15 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            proven = await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
-            if _is_silent(beating):
-                pass  # `run` goes on under this id, which a late answer would unregister
-            elif not proven:  # whoever takes over has it read again
-                log.warning("the models may have been sick in the end: what was read last will be read again")
-            else:
+            await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
+            if not _is_silent(beating):  # else `run` goes on under this id, which a late answer would unregister
                 beating.cancel()  # first: the heartbeat would see that the lease is lost, and register again
                 await asyncio.wait({beating}, timeout=1)
                 await within(1, queue.unregister())
         except _TROUBLE as error:
             log.warning("cannot unregister: the lease ends by itself", error=explain(error))
         finally:
+            self._doubted = pipeline.doubted
             for task in (*side, work, stop):
                 task.cancel()
             ended, _ = await asyncio.wait({*side, work}, timeout=1)
@@ -310,6 +314,7 @@ class Worker:
                     said = explain(error)
                     log.warning("cannot reconcile", error=said)
                 pause = backoff.after(error)
+            self.looked.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._reason_to_look(reconciler, file)

@@ -6,6 +6,7 @@ Among the photos is real poison: one that the model cannot take, and one that en
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 from uuid import UUID
@@ -16,6 +17,7 @@ import pytest
 from gateway.models import LazyModels
 from indexer.models.engine import Engine
 from indexer.models.hosted import HostedClip, HostedOcr, HostedText
+from indexer.models.lifecycle import Pace
 from indexer.models.load import Models
 from indexer.models.probe import ImageProbe, LinesProbe, TextProbe
 from indexer.models.states import PROVEN, Phase
@@ -23,8 +25,9 @@ from indexer.work.pace import WorkerPace
 from tests.support import stubs
 from tests.support.gateways import FACES, TEXT, Client, serving, stub_models
 from tests.support.hosts import QUICK, process_of
+from tests.support.proxy import Proxy
 from tests.support.stub_hosted import Fault, Faulty, Kind
-from tests.support.workers import eventually, failures, is_indexed, settings_for, working
+from tests.support.workers import eventually, failures, idle, is_indexed, settings_for, working
 
 PHOTOS, POISON, DEADLY = 24, 20, 21
 LIMIT = 90  # seconds in which all has healed, on a machine that has much else to do
@@ -57,10 +60,10 @@ def broken(tmp_path: Path) -> Path:
     return path
 
 
-def models(kind: Kind, fault: Fault, broken: Path) -> Models:
+def models(kind: Kind, fault: Fault, broken: Path, pace: Pace = PACE) -> Models:
     faulty = Faulty(kind, fault, str(broken), (stubs.expected_text(POISON),), (stubs.expected_text(DEADLY),))
-    clip = process_of(faulty if kind == "clip" else Faulty("clip"), ImageProbe(), "the CLIP model", PACE)
-    ocr = process_of(faulty if kind == "ocr" else Faulty("ocr"), LinesProbe(), "the OCR engine", PACE)
+    clip = process_of(faulty if kind == "clip" else Faulty("clip"), ImageProbe(), "the CLIP model", pace)
+    ocr = process_of(faulty if kind == "ocr" else Faulty("ocr"), LinesProbe(), "the OCR engine", pace)
     return Models(HostedClip(clip), HostedOcr(ocr))
 
 
@@ -127,6 +130,40 @@ async def test_the_indexer(database, immich, connection, owner, broken, kind, fa
     assert "a shape that it cannot take" in dead[assets[POISON]].error
     assert "SIGSEGV" in dead[assets[DEADLY]].error
     assert all(failure.error.endswith(PROVEN) for failure in dead.values())
+
+
+UNSEEN = replace(PACE, probe=3600)  # no probe finds a fault that comes after the start
+
+
+@pytest.mark.parametrize("kind", ["clip", "ocr"])
+async def test_what_no_probe_has_proven_before_a_stop_is_read_again(database, immich, connection, owner, broken, kind):
+    """The indexer does not wait for a slow probe: it says what is to be read again, and has left."""
+    assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(12)]
+    settings = settings_for(database, immich.media.directory)
+    async with working(settings, models(kind, "rubbish", broken, UNSEEN), pace=WorkerPace(grace=0)):
+        await idle(connection)
+        assert not await are_right(connection, assets)
+    assert not await connection.fetchval("SELECT EXISTS (SELECT FROM immich_indexer.worker)")
+    asked = await connection.fetch("SELECT asset_id FROM immich_indexer.inbox WHERE tasks = $1", [f"{kind}!"])
+    assert {row["asset_id"] for row in asked} == set(assets)
+    broken.unlink()
+    async with working(settings, models(kind, "rubbish", broken, UNSEEN)):
+        await eventually(lambda: are_right(connection, assets), LIMIT)
+
+
+async def test_what_no_probe_has_proven_before_the_database_was_silent_is_read_again(
+    database, immich, connection, owner, broken
+):
+    """Others may have taken over meanwhile, and the engine may have been sick for all that is known."""
+    assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(12)]
+    again = f"SELECT count(*) = {len(assets)} FROM immich_indexer.photo WHERE indexed_at > $1"
+    async with Proxy(database) as proxy:
+        settings = settings_for(proxy.url, immich.media.directory)
+        async with working(settings, models("clip", "", broken, UNSEEN)):
+            await eventually(lambda: are_right(connection, assets), LIMIT)
+            before = await connection.fetchval("SELECT max(indexed_at) FROM immich_indexer.photo")
+            proxy.freeze()
+            await eventually(lambda: connection.fetchval(again, before), LIMIT)
 
 
 @asynccontextmanager

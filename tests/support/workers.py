@@ -49,7 +49,7 @@ def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
 async def working(
     settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
 ) -> AsyncIterator[Worker]:
-    """A worker at work, stopped at the end; its failure is the test's."""
+    """A worker at work, stopped at the end; its failure is the test's. It has enqueued what was there before."""
     models = models or Models(StubClip(), StubOcr(), "cpu")
     for engine in models.engines.values():
         engine.start()
@@ -58,9 +58,9 @@ async def working(
     worker = Worker(settings, models, fetcher, pace)
     task = asyncio.create_task(worker.run())
     try:
-        listening = asyncio.create_task(worker.listener.listening.wait())
-        await asyncio.wait({task, listening}, return_when=asyncio.FIRST_COMPLETED)
-        listening.cancel()
+        ready = asyncio.gather(worker.listener.listening.wait(), worker.looked.wait())
+        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
         if task.done():
             await task
         yield worker
