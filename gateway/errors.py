@@ -9,6 +9,9 @@ from pydantic import Field
 from indexer.errors import IndexerError
 from indexer.views.shapes import Shape
 
+NO_MEMORY = 30
+"""Seconds until there may be enough memory again."""
+
 
 class ErrorAnswer(Shape):
     """Why there is no answer."""

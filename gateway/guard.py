@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from gateway.body import Body
-from gateway.errors import GatewayError, NotFoundError, UnexpectedError, answer
+from gateway.errors import NO_MEMORY, GatewayError, NotFoundError, UnavailableError, UnexpectedError, answer
 from gateway.gate import Gate
 from gateway.metrics import Metrics
 from indexer.settings import Settings
@@ -88,6 +88,9 @@ class Guard:
             return answer(NotFoundError(error.reason, error.status))
         except ConnectionError:
             return web.Response(status=_GONE)
+        except MemoryError as error:
+            log.warning("too little memory for a request", error=str(error))
+            return answer(UnavailableError("the gateway has too little memory: ask again in half a minute", NO_MEMORY))
         except Exception:
             log.exception("unexpected error")
             return answer(UnexpectedError())

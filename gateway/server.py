@@ -16,6 +16,7 @@ from aiohttp import http_exceptions, web
 from gateway.errors import GatewayError, HttpError, UnexpectedError, answer
 from gateway.guard import HEADERS
 from indexer.errors import SettingsError
+from indexer.threads import Executor
 
 log = structlog.get_logger()
 
@@ -109,6 +110,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
         SettingsError: it cannot listen there.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(Executor())
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.set)
     runner = Runner(app)

@@ -10,11 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _PATIENCE = 2.0  # seconds in which a thread begins, on a machine that has much else to do
 _IDLE = 60.0  # seconds after which one ends that nobody asks
@@ -48,10 +50,17 @@ class Threads(Generic[T]):
 
     Args:
         first: what each does before all else, if it can.
+        most: how many there may be. Further calls wait.
+        patience: seconds in which each has to begin.
     """
 
-    def __init__(self, first: Callable[[], object] = bool) -> None:
+    def __init__(
+        self, first: Callable[[], object] = bool, *, most: int = sys.maxsize, patience: float = _PATIENCE
+    ) -> None:
         self._first = first
+        self._most = most
+        self._patience = patience
+        self._running = 0
         self._changed = threading.Condition()
         self._calls: deque[tuple[Callable[..., T], tuple[Any, ...], Future[T]]] = deque()
         self._idle = 0
@@ -66,12 +75,17 @@ class Threads(Generic[T]):
             if len(self._calls) <= self._idle:
                 self._changed.notify()
                 return future
+            if self._running >= self._most:
+                return future
+            self._running += 1
         try:
-            start(self._serve)
+            start(self._serve, self._patience)
         except MemoryError:
-            with self._changed, suppress(ValueError):
-                self._calls.remove(call)
-                raise
+            with self._changed:
+                self._running -= 1
+                with suppress(ValueError):  # another thread has taken it
+                    self._calls.remove(call)
+                    raise
         return future
 
     def _serve(self) -> None:
@@ -96,7 +110,27 @@ class Threads(Generic[T]):
                 self._changed.wait_for(lambda: self._calls, _IDLE)
             finally:
                 self._idle -= 1
-            return self._calls.popleft() if self._calls else None
+            if self._calls:
+                return self._calls.popleft()
+            self._running -= 1
+            return None
+
+
+class Executor(ThreadPoolExecutor):
+    """For `asyncio.loop.set_default_executor`, which takes no other class: what it runs, runs in `Threads`.
+
+    Args:
+        most: how many threads there may be.
+        patience: seconds in which each has to begin.
+    """
+
+    def __init__(self, most: int = 32, patience: float = _PATIENCE) -> None:
+        super().__init__(1)
+        self._ours: Threads[Any] = Threads(most=most, patience=patience)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """As in the base class. Raises MemoryError as `start`."""
+        return self._ours.submit(partial(fn, *args, **kwargs))
 
 
 def _settle(run: Callable[..., T], arguments: tuple[Any, ...], future: "Future[T]") -> None:

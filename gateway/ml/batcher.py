@@ -3,10 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from indexer.models.scheduler import outcomes_of
+from indexer.threads import Threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,7 +27,7 @@ class Batcher(Generic[T, R]):
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._arrived = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="batch")
+        self._threads: Threads[list[R | Exception]] = Threads(most=1)
 
     async def __call__(self, item: T) -> R:
         """The result for `item`. Raises what `run` raises for this item alone."""
@@ -44,7 +44,6 @@ class Batcher(Generic[T, R]):
             self._working.cancel()
         for _, future in self._waiting:
             future.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self) -> None:
         """Run batches until nothing waits."""
@@ -53,7 +52,10 @@ class Batcher(Generic[T, R]):
         while batch := self._take():
             start = loop.time()
             try:
-                found = await loop.run_in_executor(self._executor, outcomes_of, self._run, [item for item, _ in batch])
+                call = self._threads.submit(outcomes_of, self._run, [item for item, _ in batch])
+                found = await asyncio.wrap_future(call)
+            except MemoryError as error:  # there is no thread
+                found = [error] * len(batch)
             except BaseException:  # closed
                 for _, future in batch:
                     future.cancel()

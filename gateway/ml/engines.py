@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.errors import MissingInputError, ModelAwayError, UnavailableError
+from gateway.errors import NO_MEMORY, MissingInputError, ModelAwayError, UnavailableError
 from indexer.models.engine import Engine
 from indexer.models.host import CallError
 from indexer.models.hosted import Hosted
 from indexer.models.states import EngineAwayError, GuiltError
-
-_NO_MEMORY = 30  # seconds until there may be enough again
 
 
 @contextmanager
@@ -29,7 +27,7 @@ def asked() -> Iterator[None]:
         raise MissingInputError(f"the model cannot process it: {error}") from error
     except CallError as error:
         if error.lacks_memory:
-            raise UnavailableError(f"there is too little memory: {error}", _NO_MEMORY) from error
+            raise UnavailableError(f"there is too little memory: {error}", NO_MEMORY) from error
         raise
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from indexer.images import Picture
 from indexer.models.engine import Engine
 from indexer.models.faces import Face
 from indexer.models.hosted import HostedFaces
+from indexer.threads import Threads
 
 TASK = "facial-recognition"
 _MIN_SCORE = 0.7  # Immich's default
@@ -42,7 +42,7 @@ class LocalFaces:
         self.gate = Gate("faces", queue, retry_after=5)
         self._model = model
         self._max_pixels = max_pixels
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="faces")
+        self._threads: Threads[tuple[list[Face], Picture]] = Threads(most=threads)
 
     @property
     def engine(self) -> Engine:
@@ -65,9 +65,8 @@ class LocalFaces:
         return faces
 
     def close(self) -> None:
-        """Start no more work, and end the model."""
+        """End the model, and all that is asked of it."""
         self.engine.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _check(self, request: PredictRequest) -> None:
         others = ", ".join(_described(request, task) for task in sorted(request.entries.keys() - {TASK}))
@@ -86,7 +85,7 @@ class LocalFaces:
     async def _look(self, image: bytes, min_score: float) -> tuple[list[Face], Picture]:
         with self.gate(), asked():
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, image, min_score)
+                return await asyncio.wrap_future(self._threads.submit(self._work, image, min_score))
             except PictureError as error:
                 raise MissingInputError(str(error)) from error
 

@@ -33,6 +33,7 @@ from indexer.queue.listener import Listener
 from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
+from indexer.threads import Executor
 from indexer.work import downloads, mistakes, verdicts
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.engines import Doubted
@@ -55,6 +56,7 @@ async def serve(
     settings: Settings, models: Models, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
 ) -> None:
     """Index until SIGTERM or SIGINT, or until the worker raises an error. Closes `models`."""
+    asyncio.get_running_loop().set_default_executor(Executor())
     worker = Worker(settings, models, fetcher, pace)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)

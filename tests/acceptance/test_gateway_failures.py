@@ -1,5 +1,6 @@
 """What Immich is told when there is no answer, and that nothing stays behind."""
 
+import _thread
 import asyncio
 import contextlib
 import re
@@ -419,3 +420,17 @@ async def test_nothing_that_anybody_sends_does_harm(settings, examples):
 
 async def _settled(tasks: int) -> bool:
     return len(asyncio.all_tasks()) <= tasks + 3
+
+
+async def test_no_memory_for_a_thread(settings, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with serving(settings) as client:
+        with monkeypatch.context() as short:
+            short.setattr(_thread, "start_new_thread", refuse)
+            answers = await asyncio.gather(*(client.ask(TEXT, text=text) for text in ("发票", "狗")))
+        assert {answer.status for answer in answers} == {503}
+        assert all("too little memory" in answer.json["message"] for answer in answers)
+        assert int(answers[0].headers["retry-after"]) > 0
+        assert (await client.ask(TEXT, text="发票")).status == 200

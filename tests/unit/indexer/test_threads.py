@@ -1,13 +1,14 @@
 """Threads that can be had or not."""
 
 import _thread
+import asyncio
 import threading
 from concurrent.futures import Future
 
 import pytest
 
 from indexer import threads
-from indexer.threads import Threads
+from indexer.threads import Executor, Threads
 
 
 def test_one_that_never_begins_is_not_waited_for(monkeypatch):
@@ -50,6 +51,34 @@ def test_as_many_as_are_needed_at_once_and_no_more():
     for _ in range(20):
         pool.submit(int, "1").result(10)
     assert threading.active_count() <= idle
+
+
+def test_no_more_than_the_most():
+    pool: Threads[int] = Threads(most=2)
+    go_on = threading.Event()
+
+    def work() -> int:
+        go_on.wait(10)
+        return threading.get_ident()
+
+    futures = [pool.submit(work) for _ in range(6)]
+    go_on.set()
+    assert len({future.result(10) for future in futures}) == 2
+
+
+async def test_the_event_loop_waits_for_no_thread_that_never_begins(monkeypatch):
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(Executor(patience=0.01))
+    hold = threading.Event()
+    held = asyncio.ensure_future(asyncio.to_thread(hold.wait, 10))  # so that another thread is needed
+    await asyncio.sleep(0)  # it has begun
+    monkeypatch.setattr(_thread, "start_new_thread", lambda run, arguments: 0)
+    with pytest.raises(MemoryError, match="did not begin"):
+        await asyncio.to_thread(int, "1")
+    hold.set()
+    assert await held
+    monkeypatch.undo()
+    assert await asyncio.to_thread(int, "11", base=2) == 3
 
 
 def test_what_is_raised_comes_to_whoever_asked():
