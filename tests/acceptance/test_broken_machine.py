@@ -101,8 +101,8 @@ class Library:
 
 
 def large_picture(number: int) -> bytes:
-    """One of 18 megabytes when it is decoded, unlike that of any other number."""
-    image = Image.new("RGB", (3000, 2000))
+    """One of 60 megabytes when it is decoded, more than a process has freed and kept; unlike that of any other number."""
+    image = Image.new("RGB", (5000, 4000))
     image.putpixel((0, 0), (number, 1, 2))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)

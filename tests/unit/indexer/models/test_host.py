@@ -203,7 +203,8 @@ def test_one_that_cannot_be_opened(open_it, error, text, patience):
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
 from indexer.models.host import Host, Setup
 from tests.support import stub_hosted
 host = Host(Setup(stub_hosted.crude, "cpu"), lanes=1, patience=20)
