@@ -28,11 +28,13 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
     wanted = (
         model_files.face_files(settings) if faces else model_files.clip_files(settings, model or settings.clip_model)
     )
+    if wanted.repository is not None:
+        wanted = await asyncio.to_thread(wanted.repository.ask)
     for own in wanted.own:
         if not own.is_file():
             raise WeightsError(
                 f"there is no file {own}: put it there. Only published models can be fetched: "
-                f"{', '.join(weights.FILES)}"
+                f"{', '.join(weights.FILES)}, those of Immich's names, and OWNER/NAME of Hugging Face"
             )
     with Progress(console=err) as progress:
         for file in wanted.files:
@@ -54,7 +56,7 @@ async def models_fetch(settings: Settings, model: str | None, faces: bool) -> No
 async def models_check(settings: Settings, model: str | None, faces: bool) -> None:
     """Check that the weights of MODEL, or else of CLIP_MODEL, are there and are the published ones."""
     from indexer.models import face_weights
-    from indexer.models.checkpoint import open_checkpoint
+    from indexer.models.makers import maker_of
 
     if faces:
         reports = await asyncio.to_thread(face_weights.check, settings.face_model, settings.face_download_root)
@@ -63,6 +65,7 @@ async def models_check(settings: Settings, model: str | None, faces: bool) -> No
         if not all(report.genuine for report in reports):
             raise WeightsError("fetch them again:  immich-indexer models fetch --faces")
         return
-    checkpoint = await asyncio.to_thread(open_checkpoint, model or settings.clip_model, settings.clip_download_root)
-    said = f"a {checkpoint.note}" if checkpoint.note else "as it should be"
-    out.print(f"{checkpoint.path}: SHA-256 {checkpoint.sha256}, {said}", highlight=False)
+    wanted = model or settings.clip_model
+    found = await asyncio.to_thread(maker_of(wanted).identify, wanted, settings.clip_download_root)
+    said = f"a {found.note}" if found.note else "as it should be"
+    out.print(f"{found.path}: {found.name}, {said}", highlight=False, soft_wrap=True)

@@ -27,8 +27,8 @@ from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.errors import IndexerError, QueryError
 from indexer.models import weights
-from indexer.models.clip import Clip
 from indexer.models.load import Models, load_models, load_text_tower
+from indexer.models.maker import TextTower
 from indexer.search import hybrid, words
 from indexer.search.hybrid import SearchRequest
 from indexer.search.viewer import ADMINISTRATOR
@@ -298,7 +298,7 @@ class _Seeker:
     """Searches as the gateway does, for a user who may see everything."""
 
     pool: Pool
-    texts: Clip
+    texts: TextTower
     weight: float
 
     async def find(self, text: str, mode: hybrid.Mode, limit: int) -> list[hybrid.Found]:

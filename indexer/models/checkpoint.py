@@ -28,7 +28,7 @@ class Checkpoint:
 
         It ends in `(demo)` where there is a `note`. Errors as `tensors`.
         """
-        return names.name_of(self.label, self.sha256, demo=self.note is not None)
+        return names.name_of("cn-clip", self.label, self.sha256, demo=self.note is not None)
 
     @cached_property
     def note(self) -> str | None:

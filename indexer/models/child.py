@@ -94,7 +94,8 @@ def _facts(opened: Opened) -> Facts:
         device=opened.device,
         note=opened.note,
         dimensions=getattr(model, "dimensions", None),
-        resolution=getattr(model, "resolution", None),
+        preparation=getattr(model, "preparation", None),
+        by_language=getattr(model, "by_language", False),
         alphabet=getattr(model, "alphabet", None),
     )
 

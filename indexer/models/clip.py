@@ -15,8 +15,9 @@ from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.device import fastest_format
+from indexer.models.maker import Tower
 from indexer.models.torchvision_compat import ensure_torchvision
-from indexer.models.towers import Tower, load_tower, narrow, pack
+from indexer.models.towers import load_tower, narrow, pack
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -59,9 +60,17 @@ class Clip:
         self.device = device
         self._threads = threads
 
+    by_language = False
+    """Whether the vector of a text depends on the language in which it was asked."""
+
+    @property
+    def preparation(self) -> pixels.Preparation:
+        """From a picture to the input of the image tower."""
+        return pixels.Squeezed(self.resolution)
+
     def prepare(self, picture: Picture) -> np.ndarray:
-        """The input of the image tower, see `pixels.prepare`."""
-        return pixels.prepare(picture, self.resolution)
+        """The input of the image tower."""
+        return self.preparation(picture)
 
     def encode_images(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """Vectors of prepared pictures: (n, dimensions) float32, each of length 1.
@@ -75,8 +84,8 @@ class Clip:
             return np.empty((0, self.dimensions), dtype=np.float32)
         return self._run("image", torch.from_numpy(np.stack(prepared)))
 
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of texts: (n, dimensions) float32, each of length 1, in the same order.
+    def encode_texts(self, texts: Sequence[str], language: str | None = None) -> np.ndarray:
+        """Vectors of texts: (n, dimensions) float32, each of length 1, in the same order. `language` changes nothing.
 
         As in cn_clip, a text is cut after 50 tokens (about 50 Chinese characters), and an empty text has a vector, too.
 

@@ -18,8 +18,8 @@ import structlog
 from indexer.errors import WeightsError
 from indexer.models import model_files
 from indexer.models.download import TakenError, download
-from indexer.models.model_files import DownloadState, LocalFiles, ModelFiles, Use
-from indexer.models.published import PublishedFile, megabytes
+from indexer.models.model_files import DownloadState, LocalFiles
+from indexer.models.published import ModelFiles, PublishedFile, Use, megabytes
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -55,6 +55,11 @@ class _Entry:
         self.download = DownloadState(wanted.use, wanted.model, size=wanted.size)
         self.pause = 0.0
         self.due = 0.0
+
+    def learn(self, wanted: ModelFiles) -> None:
+        """It is known now which files there are."""
+        self.wanted = wanted
+        self.local = LocalFiles(wanted)
 
 
 class _StopError(WeightsError):
@@ -93,7 +98,7 @@ class Fetcher:
     def of(cls, settings: Settings) -> "Fetcher":
         """A fetcher for these settings. It downloads if it may write there. Raises WeightsError: unknown model."""
         wanted = model_files.all_files(settings)
-        folders = {file.path.parent for one in wanted for file in one.files}
+        folders = {path.parent for one in wanted for path in one.paths}
         if settings.weights_source == "none":
             return cls(wanted, fetches=False, bringer="WEIGHTS_SOURCE=none: a person is to put it there")
         return cls(wanted, fetches=all(map(_is_writable, folders)))
@@ -118,7 +123,7 @@ class Fetcher:
             try:
                 await _in_thread(self._look_at_all)
                 for entry in self._entries.values() if self._fetches else ():
-                    if entry.download.missing and entry.wanted.files and time.monotonic() >= entry.due:
+                    if entry.download.missing and entry.wanted.is_published and time.monotonic() >= entry.due:
                         await self._fetch(entry)
                         break
             except Exception:  # must never stop the reading of photos
@@ -127,8 +132,9 @@ class Fetcher:
 
     def _look_at_all(self) -> None:
         for entry in self._entries.values():
+            self._look_up(entry)
             before, missing = entry.download.missing, entry.local.lacking()
-            if missing and entry.wanted.files:
+            if missing and entry.wanted.is_published:
                 missing = f"{missing}; {self._bringer}"
             if missing and missing != before:
                 log.warning("weights missing", model=entry.wanted.model, reason=missing)
@@ -136,6 +142,16 @@ class Fetcher:
                 log.info("weights are complete", model=entry.wanted.model)
             ended = {} if missing else {"host": "", "trouble": "", "next_try": None}
             self._set(entry, missing=missing, arrived=entry.local.all_arrived, **ended)
+
+    def _look_up(self, entry: _Entry) -> None:
+        """Whether another process has learnt which files there are."""
+        repository = entry.wanted.repository
+        if repository is not None and (wanted := repository.known()) is not None:
+            self._learn(entry, wanted)
+
+    def _learn(self, entry: _Entry, wanted: ModelFiles) -> None:
+        entry.learn(wanted)
+        self._set(entry, size=entry.wanted.size)
 
     def _set(self, entry: _Entry, **changes: object) -> None:
         with self._changing:
@@ -177,6 +193,8 @@ class Fetcher:
             stop.set()
 
     def _fetch_all(self, entry: _Entry, stop: threading.Event) -> None:
+        if entry.wanted.repository is not None:
+            self._learn(entry, entry.wanted.repository.ask())
         for file in entry.wanted.files:
             if not entry.local.has(file):
                 self._let_it_be_copied(file, stop)

@@ -25,6 +25,7 @@ import structlog
 from indexer import threads
 from indexer.errors import IndexerError
 from indexer.models import child_log, wire
+from indexer.models.pixels import Preparation
 
 log = structlog.get_logger()
 
@@ -55,7 +56,8 @@ class Facts:
     device: str
     note: str = ""
     dimensions: int | None = None
-    resolution: int | None = None
+    preparation: Preparation | None = None
+    by_language: bool = False
     alphabet: frozenset[str] | None = None
 
 

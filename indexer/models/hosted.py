@@ -78,7 +78,7 @@ class HostedClip(Hosted):
 
     def prepare(self, picture: Picture) -> Vector:
         """Pixels in the form that the model takes."""
-        return pixels.prepare(picture, self.facts.resolution)
+        return pixels.prepare(picture, self.facts.preparation)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, L2-normalised."""
@@ -91,11 +91,17 @@ class HostedClip(Hosted):
 class HostedText(Hosted):
     """The text half of CLIP."""
 
-    def encode_texts(self, texts: Sequence[str]) -> Vector:
-        """(n, dimensions) float32, L2-normalised."""
-        vectors: Vector = self.engine.call(
-            "encode_texts", list(texts), texts, lambda made: check_vectors(made, len(texts), self.dimensions)
-        )
+    @property
+    def by_language(self) -> bool:
+        """Whether the vector of a text depends on its language. False also where that is not known yet."""
+        return self.known is not None and self.known.by_language
+
+    def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
+        """(n, dimensions) float32, L2-normalised. `language` of all of them: as in `TextTower.encode_texts`."""
+        asked: tuple[str, object] = ("encode_texts", list(texts))
+        if language is not None:
+            asked = ("encode_asked", (list(texts), language))
+        vectors: Vector = self.engine.call(*asked, texts, lambda made: check_vectors(made, len(texts), self.dimensions))
         return vectors
 
 

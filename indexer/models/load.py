@@ -2,25 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 
 from indexer.errors import WeightsError
-from indexer.models import face_weights, names, shapes, weights
-from indexer.models.device import resolve_device
+from indexer.models import face_weights, names
 from indexer.models.engine import Engine
 from indexer.models.fetcher import Fetcher
 from indexer.models.host import Facts, Host, Opened, Setup
 from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.lifecycle import Pace, Runner
-from indexer.models.openers import ClipHalf, FaceNetworks, OcrEngine
+from indexer.models.maker import TextTower, Tower
+from indexer.models.makers import maker_of
+from indexer.models.openers import ClipTower, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.settings import Settings
-
-if TYPE_CHECKING:  # importing torch takes seconds: only code that needs it should wait
-    from indexer.models.clip import Clip
 
 log = structlog.get_logger()
 
@@ -57,13 +54,12 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     """The names of the CLIP model and the OCR engine that the settings ask for, None where a task is off.
 
     Raises:
-        WeightsError: the CLIP model is unknown, or it is a model of your own whose file is missing or damaged.
+        WeightsError: the CLIP model is unknown; or its name follows from its files, and one is missing or damaged.
     """
     clip = None
-    if "clip" in settings.tasks and (clip := _published_name(settings.clip_model)) is None:
-        from indexer.models.checkpoint import open_checkpoint
-
-        clip = open_checkpoint(settings.clip_model, settings.clip_download_root).name
+    if "clip" in settings.tasks:
+        maker, model, root = maker_of(settings.clip_model), settings.clip_model, settings.clip_download_root
+        clip = maker.name(model, root) or maker.identify(model, root).name
     return clip, _ocr_name(settings) if "ocr" in settings.tasks else None
 
 
@@ -82,7 +78,7 @@ def load_models(
         opener = _clip_opener(settings, "image", 1)  # one thread: the scheduler runs many calls at the same time
         clip = HostedClip(
             _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher),
-            _expected(settings.clip_model),
+            _expected(settings),
         )
     if "ocr" in settings.tasks:
         ocr = HostedOcr(
@@ -97,33 +93,35 @@ def load_models(
     return models
 
 
-def load_text_tower(settings: Settings) -> "Clip":
-    """Load the text half of CLIP into this process, for a command with a few queries. Blocks for seconds.
+def load_text_tower(settings: Settings) -> TextTower:
+    """Load the text tower of CLIP into this process, for a command with a few queries. Blocks for seconds.
 
     Raises:
         WeightsError: weights are missing or damaged. The text says which file to put where.
         SettingsError: the device is not available.
     """
-    from indexer.models.clip import load_clip
-
-    clip = load_clip(
-        settings.clip_model,
-        device=resolve_device(settings.device),
-        download_root=settings.clip_download_root,
-        precision=settings.clip_precision,
-        threads=settings.threads,
-        towers=("text",),
+    tower: TextTower = (
+        maker_of(settings.clip_model)
+        .open(
+            "text",
+            settings.clip_model,
+            settings.clip_download_root,
+            device=settings.device,
+            precision=settings.clip_precision,
+            threads=settings.threads,
+        )
+        .model
     )
-    _warn_of(clip.name)
-    return clip
+    _warn_of(tower.name)
+    return tower
 
 
 def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedText:
-    """Start the text half of CLIP, as `load_models` does."""
+    """Start the text tower of CLIP, as `load_models` does."""
     opener = _clip_opener(settings, "text", settings.threads)
     # One call at a time, on all processors: two at a time would both be late.
     engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
-    text = HostedText(engine, _expected(settings.clip_model))
+    text = HostedText(engine, _expected(settings))
     text.engine.start()
     text.engine.settle()
     _warn_of(name_of(text))
@@ -147,16 +145,12 @@ def make_faces(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace
     )
 
 
-def _published_name(model: str) -> str | None:
-    """The name of a published model. Its weights may be missing: other weights than the published are never loaded."""
-    file = weights.FILES.get(model)
-    return None if file is None else names.name_of(model, file.sha256, demo=False)
-
-
-def _expected(model: str) -> Facts | None:
+def _expected(settings: Settings) -> Facts | None:
     """What is known of a CLIP model whose weights may be missing."""
+    model, root = settings.clip_model, settings.clip_download_root
     try:
-        return Facts(_published_name(model) or "", "cpu", dimensions=shapes.dimensions(model))
+        maker = maker_of(model)
+        return Facts(maker.name(model, root) or "", "cpu", dimensions=maker.dimensions(model, root))
     except WeightsError:  # a model of your own without a file yet, or an unknown model: the engine reports it
         return None
 
@@ -191,8 +185,9 @@ def _warn_of(name: str | None) -> None:
         log.warning("demo model", advice=advice)
 
 
-def _clip_opener(settings: Settings, tower: str, threads: int) -> ClipHalf:
-    return ClipHalf(tower, settings.clip_model, settings.clip_download_root, settings.clip_precision, threads)
+def _clip_opener(settings: Settings, tower: Tower, threads: int) -> ClipTower:
+    maker, model, root = maker_of(settings.clip_model), settings.clip_model, settings.clip_download_root
+    return ClipTower(maker, tower, model, root, settings.clip_precision, threads)
 
 
 def _ocr_name(settings: Settings) -> str:

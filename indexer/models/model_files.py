@@ -6,31 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from indexer.errors import words_of
-from indexer.models import face_weights, weights
-from indexer.models.published import Kind, PublishedFile, Source, megabytes
+from indexer.models import face_weights
+from indexer.models.makers import maker_of
+from indexer.models.published import Kind, ModelFiles, PublishedFile, Source, Use, megabytes
 from indexer.settings import Settings
 
-Use = Literal["clip", "faces"]
 Signature = tuple[int, int, int]
 """Number, size and time of a file: if they differ, the file is another one."""
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The files of one model: published ones, and (for a model of your own) files that only a person can provide."""
-
-    use: Use
-    model: str
-    files: tuple[PublishedFile, ...] = ()
-    own: tuple[Path, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes of the published files."""
-        return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -92,6 +76,11 @@ class LocalFiles:
         if absent := [path for path in wanted.own if _signature(path) is None]:
             names = " and ".join(str(path) for path in absent)
             return f"the model {wanted.model} is not there yet: put {names} there; it is then taken up by itself"
+        if wanted.repository is not None:
+            return (
+                f"the weights of {wanted.model} are not there yet: {wanted.repository.folder} is missing, and which "
+                f"files belong there, {wanted.repository.name} of Hugging Face has not told yet"
+            )
         lacking = []
         for file in wanted.files:
             signature = _signature(file.path)
@@ -146,10 +135,7 @@ def all_files(settings: Settings) -> list[ModelFiles]:
 
 def clip_files(settings: Settings, model: str) -> ModelFiles:
     """The files of that CLIP model. Raises WeightsError: it is unknown."""
-    if model.endswith(".pt"):
-        path = Path(model)
-        return ModelFiles("clip", path.stem, own=(path, path.with_suffix(".json")))
-    return ModelFiles("clip", model, (weights.published(model, settings.clip_download_root, _sources(settings)),))
+    return maker_of(model).files(model, settings.clip_download_root, _sources(settings))
 
 
 def face_files(settings: Settings) -> ModelFiles:
@@ -173,7 +159,7 @@ def _why_not(path: Path) -> str:
 
 def is_closed(wanted: ModelFiles) -> bool:
     """Whether its folder exists but we may not look into it. Then no file can be downloaded."""
-    return any(not isinstance(error, FileNotFoundError) for file in wanted.files if (error := _trouble(file.path)))
+    return any(not isinstance(error, FileNotFoundError) for path in wanted.paths if (error := _trouble(path)))
 
 
 def _trouble(path: Path) -> OSError | None:

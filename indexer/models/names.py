@@ -3,15 +3,16 @@
 _DEMO = " (demo)"
 
 
-def name_of(label: str, sha256: str, *, demo: bool) -> str:
+def name_of(kind: str, label: str, sha256: str, *, demo: bool) -> str:
     """The identity of exactly these weights, as stored with their results.
 
     Args:
+        kind: of model: `cn-clip`, `clip`.
         label: the model's name for people.
-        sha256: of its file.
+        sha256: of its file, or of the list of its files.
         demo: whether it is a model for the demo, not for a library of photographs.
     """
-    return f"cn-clip {label} {sha256[:12]}{_DEMO if demo else ''}"
+    return f"{kind} {label} {sha256[:12]}{_DEMO if demo else ''}"
 
 
 def is_demo(name: str | None) -> bool:

@@ -1,11 +1,12 @@
 """Opens each model, in the process of the model. `Host` sends these objects there, so they can be pickled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.models.device import choose_device
 from indexer.models.host import Opened
+from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
 from indexer.models.ocr_engines import EngineName, engine_gpu_trouble
 from indexer.models.published import PublishedFile
 
@@ -19,31 +20,22 @@ _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of picture
 
 
 @dataclass(frozen=True)
-class ClipHalf:
-    """One half of CLIP. Arguments and errors as of `load_clip`, and errors of `choose_device`."""
+class ClipTower:
+    """One tower of a CLIP model. Arguments and errors as of `Maker.open`."""
 
-    tower: str
+    maker: Maker
+    tower: Tower
     model: str
-    download_root: Path
-    precision: str
+    root: Path
+    precision: Precision
     threads: int
 
     def __call__(self, device: str) -> Opened:
         """Load it."""
-        from indexer.models.checkpoint import open_checkpoint
-        from indexer.models.clip import load_clip
-
-        checkpoint = open_checkpoint(self.model, self.download_root)
-        where, note = choose_device(device, checkpoint.path.stat().st_size + _BESIDE_WEIGHTS)
-        clip = load_clip(
-            self.model,
-            device=where,
-            download_root=self.download_root,
-            precision=self.precision,  # type: ignore[arg-type]  # the settings check its value
-            threads=self.threads,
-            towers=(self.tower,),  # type: ignore[arg-type]
+        opened = self.maker.open(
+            self.tower, self.model, self.root, device=device, precision=self.precision, threads=self.threads
         )
-        return Opened(clip, where, note)
+        return replace(opened, model=_TextInChild(opened.model)) if self.tower == "text" else opened
 
 
 @dataclass(frozen=True)
@@ -86,6 +78,24 @@ class FaceNetworks:
 
         where, note = choose_device(device, sum(file.size for file in self.files) + _BESIDE_WEIGHTS)
         return Opened(_FacesInChild(self.name, load_faces(self.files, device=where)), where, note)
+
+
+class _TextInChild:
+    """A text tower whose methods take one argument, as a call from another process has."""
+
+    def __init__(self, tower: TextTower) -> None:
+        self.name = tower.name
+        self.dimensions = tower.dimensions
+        self.by_language = tower.by_language
+        self._tower = tower
+
+    def encode_texts(self, texts: "list[str]") -> Vector:
+        """As `TextTower.encode_texts`, of texts in an unknown language."""
+        return self._tower.encode_texts(texts)
+
+    def encode_asked(self, asked: "tuple[list[str], str]") -> Vector:
+        """As `TextTower.encode_texts`; `asked`: which texts, and in which language."""
+        return self._tower.encode_texts(*asked)
 
 
 class _FacesInChild:

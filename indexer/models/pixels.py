@@ -1,4 +1,7 @@
-"""Pixels in the form in which CLIP's image half was trained. Needs no torch."""
+"""Pixels in the form in which a model's image tower was trained. Needs no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -6,25 +9,74 @@ from PIL import Image
 
 from indexer.images import Picture
 
+Pixels = npt.NDArray[np.float32]
+
+Preparation = Callable[[Picture], Pixels]
+"""From a picture to the input of an image tower: (3, height, width) float32. It is pickled, with what it needs."""
+
 # cn_clip's (and OpenAI's) mean and standard deviation of the training pictures, per channel, of values 0..1.
 MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None, None]
 STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
+_LARGEST = 50_000_000
+"""Pixels: a scaled picture that would have more is never made whole, only the part that is kept of it."""
 
-def prepare(picture: Picture, resolution: int | None) -> npt.NDArray[np.float32]:
-    """The input of the image half: (3, resolution, resolution) float32, equal to cn_clip's `image_transform`.
 
-    Like cn_clip it scales the whole picture to the square, and crops nothing. None: the model takes the picture as it
-    is.
+@dataclass(frozen=True)
+class Squeezed:
+    """cn_clip's `image_transform`: the whole picture is scaled to a square of that side, and nothing is cropped."""
+
+    side: int
+
+    def __call__(self, picture: Picture) -> Pixels:
+        """(3, side, side) float32."""
+        square = Image.fromarray(picture.rgb).resize((self.side, self.side), Image.Resampling.BICUBIC)
+        return np.ascontiguousarray(normalised(np.asarray(square).transpose(2, 0, 1)))
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What Immich's machine-learning server does: the shorter side is scaled to `side`, and the middle is cut out.
+
+    It always scales bicubically, whatever the package's `interpolation` and `resize_mode` say, and so do we. `mean` and
+    `std` are of values 0..1, per channel.
     """
-    if resolution is None:
-        return np.asarray(picture.rgb)
-    square = Image.fromarray(picture.rgb).resize((resolution, resolution), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(normalised(np.asarray(square).transpose(2, 0, 1)))
+
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, picture: Picture) -> Pixels:
+        """(3, side, side) float32."""
+        values = np.asarray(self._square(Image.fromarray(picture.rgb)), dtype=np.float32)
+        values /= 255
+        values -= np.array(self.mean, dtype=np.float32)
+        values /= np.array(self.std, dtype=np.float32)
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+    def _square(self, image: Image.Image) -> Image.Image:
+        side = self.side
+        if image.width < image.height:
+            width, height = side, int(image.height / image.width * side)
+        else:
+            width, height = int(image.width / image.height * side), side
+        left, upper = int(width / 2 - side / 2), int(height / 2 - side / 2)
+        if width * height <= _LARGEST:
+            scaled = image.resize((width, height), Image.Resampling.BICUBIC)
+            return scaled.crop((left, upper, left + side, upper + side))
+        # The same scaling, of the middle alone. It may differ in the last bit of a value, so it is the exception.
+        across, down = image.width / width, image.height / height
+        middle = (left * across, upper * down, (left + side) * across, (upper + side) * down)
+        return image.resize((side, side), Image.Resampling.BICUBIC, box=middle)
 
 
-def normalised(channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Channels of 0 to 255, (..., 3, height, width), normalised as in the training of the image half: float32."""
+def prepare(picture: Picture, preparation: Preparation | None) -> Pixels:
+    """The input of the image tower. None: the model takes the picture as it is."""
+    return np.asarray(picture.rgb) if preparation is None else preparation(picture)
+
+
+def normalised(channels: npt.NDArray[np.uint8]) -> Pixels:
+    """Channels of 0 to 255, (..., 3, height, width), normalised as for cn_clip's image tower: float32."""
     values = channels.astype(np.float32)
     values /= 255
     values -= MEAN

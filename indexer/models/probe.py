@@ -47,7 +47,7 @@ class ImageProbe:
 
     def answer(self, ask: Ask, facts: Facts) -> Any:
         """(1, dimensions) float32."""
-        vectors = ask("encode_images", [pixels.prepare(picture(), facts.resolution)])
+        vectors = ask("encode_images", [pixels.prepare(picture(), facts.preparation)])
         check_vectors(vectors, 1, facts.dimensions)
         return vectors
 

@@ -1,9 +1,9 @@
-"""A published weight file: its path here, its addresses, and whether the file here is the published one."""
+"""Published weight files: their paths here, their addresses, and whether the files here are the published ones."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from indexer.errors import WeightsError
 
@@ -12,6 +12,7 @@ MIRROR = "https://hf-mirror.com"
 MODELSCOPE = "https://www.modelscope.cn"
 
 Kind = Literal["huggingface", "modelscope"]
+Use = Literal["clip", "faces"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,54 @@ class PublishedFile:
             return self.path.stat().st_size == self.size and sha256_of(self.path) == self.sha256
         except OSError:
             return False
+
+
+class Repository(Protocol):
+    """Published files of which is not known yet which there are."""
+
+    @property
+    def name(self) -> str:
+        """OWNER/NAME, as at Hugging Face."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, or will be, on this machine."""
+
+    def known(self) -> "ModelFiles | None":
+        """Its files, if somebody has asked for them meanwhile, or has put them there."""
+
+    def ask(self) -> "ModelFiles":
+        """Ask a host for them, and write them down. Blocks. Raises WeightsError: no host tells."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of one model: published ones, and (for a model of your own) files that only a person can provide.
+
+    `repository`: where to ask which published files there are, as long as that is not known.
+    """
+
+    use: Use
+    model: str
+    files: tuple[PublishedFile, ...] = ()
+    own: tuple[Path, ...] = ()
+    repository: Repository | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the published files. 0 where they are not known."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it can be downloaded."""
+        return bool(self.files) or self.repository is not None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The published files on this machine, or a file in their folder where they are not known."""
+        unknown = () if self.repository is None else (self.repository.folder / "config.json",)
+        return (*(file.path for file in self.files), *unknown)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
 """The two halves (towers) of a Chinese-CLIP model, as torch modules that turn a batch into vectors."""
 
 import platform
-from typing import Literal
 
 import torch
 from torch import nn
 
 from indexer.errors import WeightsError
 from indexer.models.checkpoint import Checkpoint
+from indexer.models.maker import Tower
 from indexer.models.torchvision_compat import ensure_torchvision
-
-Tower = Literal["image", "text"]
 
 
 class TextTower(nn.Module):

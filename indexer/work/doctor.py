@@ -17,8 +17,10 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
-from indexer.models import model_files, shapes
-from indexer.models.model_files import DownloadState, ModelFiles
+from indexer.models import model_files
+from indexer.models.makers import maker_of
+from indexer.models.model_files import DownloadState
+from indexer.models.published import ModelFiles
 from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
@@ -125,25 +127,19 @@ async def _engines(connection: Connection, _: Settings) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
-    from indexer.models.checkpoint import open_checkpoint
-
     try:
         wanted = model_files.clip_files(settings, settings.clip_model)
         download = model_files.state_of(wanted)
         if download.missing:
             verdict, text = _on_their_way(settings, wanted, download, "immich-indexer models fetch")
             return Finding("weights", verdict, text)
-        checkpoint = open_checkpoint(settings.clip_model, settings.clip_download_root)
-        note = checkpoint.note
+        model = settings.clip_model
+        found = maker_of(model).identify(model, settings.clip_download_root)
     except (WeightsError, OSError) as error:  # OSError: its folder may not be read
         return Finding("weights", "fails", str(error))
-    if note is not None:
-        return Finding(
-            "weights",
-            "fails",
-            f"{checkpoint.name} is a {note}; set CLIP_MODEL=ViT-B-16",
-        )
-    return Finding("weights", "ok", f"{checkpoint.name}, {checkpoint.path}")
+    if found.note is not None:
+        return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
+    return Finding("weights", "ok", f"{found.name}, {found.path}")
 
 
 async def _faces(settings: Settings) -> Finding:
@@ -184,7 +180,7 @@ def _local_faces(settings: Settings) -> Finding:
 
 def _on_their_way(settings: Settings, wanted: ModelFiles, download: DownloadState, command: str) -> tuple[Verdict, str]:
     """What to do about missing weights. Most of the time: nothing."""
-    if not download.size:
+    if not wanted.is_published:
         return "fails", download.sentence
     if model_files.is_closed(wanted):
         return "fails", f"{download.sentence}: let user {os.getuid()} read and write that folder"
@@ -279,7 +275,9 @@ async def _width(connection: Connection, settings: Settings) -> Finding:
     named = MODEL_NAMES.get(width, "none that we know")
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
-    needed = shapes.dimensions(settings.clip_model)
+    needed = maker_of(settings.clip_model).dimensions(settings.clip_model, settings.clip_download_root)
+    if needed is None:
+        return Finding("vector width", "ok", f"{width}; the CLIP model's own width is known with its weights")
     advice = widths.advice(width, needed)
     if advice is None:
         words = f"{room(width, needed)} hold the photos' words"

@@ -84,7 +84,7 @@ async def test_me(home: House, ann: Person, immich: StandIn, owner: UUID):
 
 
 async def test_a_demo_model_is_told(database, own, immich: StandIn, owner: UUID):
-    name = names.name_of("demo-drawn-shapes", "0123456789abcdef", demo=True)
+    name = names.name_of("cn-clip", "demo-drawn-shapes", "0123456789abcdef", demo=True)
     models, _ = stub_models(text=StubText(name))
     async with house(database, immich, models) as home:
         assert (await (await home.person(owner)).get("/api/me")).json["demoModel"] == name

@@ -28,8 +28,9 @@ class InThisProcess:
             opened.device,
             opened.note,
             getattr(model, "dimensions", None),
-            getattr(model, "resolution", None),
-            getattr(model, "alphabet", None),
+            preparation=getattr(model, "preparation", None),
+            by_language=getattr(model, "by_language", False),
+            alphabet=getattr(model, "alphabet", None),
         )
         self.ended = threading.Event()
 

@@ -10,7 +10,7 @@ import torch
 from indexer import limits
 from indexer.cli import service
 from indexer.errors import SettingsError
-from indexer.models import memory, weights
+from indexer.models import cn_clip, memory, weights
 from indexer.models.checkpoint import configuration
 from indexer.models.torchvision_compat import ensure_torchvision
 from indexer.settings import Settings
@@ -42,7 +42,7 @@ def test_the_numbers_of_the_published_models(model):
         whole = CLIP(**configuration(model))
     halves = {"image": whole.visual, "text": whole.bert}
     counted = {tower: sum(parameter.numel() for parameter in half.parameters()) for tower, half in halves.items()}
-    assert memory.NUMBERS[model] == counted
+    assert cn_clip.NUMBERS[model] == counted
 
 
 @pytest.mark.parametrize(("limit", "lines"), [(420 * MB, 1), (4000 * MB, 0), (None, 0)])

@@ -1,0 +1,68 @@
+"""Chinese-CLIP as a kind of CLIP model: the five published ones by their names, others as a `.pt` with its `.json`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.models import names, shapes, weights
+from indexer.models.device import choose_device
+from indexer.models.host import Opened
+from indexer.models.maker import Identity, Precision, Tower
+from indexer.models.published import ModelFiles, Source
+
+_BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures
+
+# Parameters of each tower. They were counted, because importing torch here would take the memory that we want to save.
+NUMBERS: dict[str, dict[Tower, int]] = {
+    "RN50": {"image": 38_316_896, "text": 37_886_208},
+    "ViT-B-16": {"image": 86_192_640, "text": 101_677_056},
+    "ViT-L-14": {"image": 303_966_208, "text": 101_677_056},
+    "ViT-L-14-336": {"image": 304_293_888, "text": 101_677_056},
+    "ViT-H-14": {"image": 632_076_800, "text": 324_472_832},
+}
+
+
+@dataclass(frozen=True)
+class CnClip:
+    """A `Maker`."""
+
+    def makes(self, model: str) -> bool:
+        """Whether it is one of the five names, or the path of a `.pt`."""
+        return model in weights.FILES or model.endswith(".pt")
+
+    def files(self, model: str, root: Path, sources: Sequence[Source]) -> ModelFiles:
+        """One published file, or two of a person's own."""
+        if model.endswith(".pt"):
+            path = Path(model)
+            return ModelFiles("clip", path.stem, own=(path, path.with_suffix(".json")))
+        return ModelFiles("clip", model, (weights.published(model, root, sources),))
+
+    def name(self, model: str, root: Path) -> str | None:
+        """Of a published model: other weights than the published are never loaded."""
+        file = weights.FILES.get(model)
+        return None if file is None else names.name_of("cn-clip", model, file.sha256, demo=False)
+
+    def dimensions(self, model: str, root: Path) -> int | None:
+        """From cn_clip's configuration, or from that beside a `.pt`."""
+        return shapes.dimensions(model)
+
+    def identify(self, model: str, root: Path) -> Identity:
+        """By the file's SHA-256."""
+        from indexer.models.checkpoint import open_checkpoint
+
+        checkpoint = open_checkpoint(model, root)
+        return Identity(checkpoint.name, checkpoint.path, checkpoint.note)
+
+    def memory(self, model: str, root: Path, tower: Tower) -> int:
+        """Four bytes for each parameter. A model of your own has an unknown number of them."""
+        return 4 * NUMBERS.get(model, {}).get(tower, 0)
+
+    def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
+        """One half of the model, in torch."""
+        from indexer.models.checkpoint import open_checkpoint
+        from indexer.models.clip import load_clip
+
+        path = open_checkpoint(model, root).path
+        where, note = choose_device(device, path.stat().st_size + _BESIDE_WEIGHTS)
+        clip = load_clip(model, device=where, download_root=root, precision=precision, threads=threads, towers=(tower,))
+        return Opened(clip, where, note)
