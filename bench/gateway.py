@@ -54,9 +54,9 @@ class OneThread:
         self._model = model
         self._executor = ThreadPoolExecutor(1)
 
-    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str], language: str | None = None) -> npt.NDArray[np.float32]:
         """As the model does."""
-        return self._executor.submit(self._model.encode_texts, texts).result()
+        return self._executor.submit(self._model.encode_texts, texts, language).result()
 
 
 @dataclass(frozen=True)

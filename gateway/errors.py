@@ -154,6 +154,10 @@ class ModelAwayError(UnavailableError):
     """A model that the answer needs is not ready: its weights are missing, or it is sick. The text says which."""
 
 
+class NarrowColumnError(UnavailableError):
+    """Immich's vectors have fewer dimensions than the model's. The text says what to choose in Immich."""
+
+
 class DeadlineError(GatewayError):
     """The answer took longer than the deadline."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from gateway.errors import BusyError, UnavailableError
+from gateway.errors import BusyError, NarrowColumnError, UnavailableError
 from indexer.database.pool import Connection, Pool, open_pool, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
@@ -75,10 +75,10 @@ def check_width(width: int, dimensions: int) -> None:
     """Check that Immich's column has room for the vectors of a model.
 
     Raises:
-        UnavailableError: it is narrower.
+        NarrowColumnError: it is narrower.
     """
     if width < dimensions:
-        raise UnavailableError(
+        raise NarrowColumnError(
             f"Immich's vectors have {width} dimensions, our model's {dimensions}: {width_advice(dimensions)}",
             retry_after=60,
         )
@@ -224,7 +224,7 @@ class Library:
         try:
             return await self.ask(question, patience=patience)
         except ColumnWidthError as error:
-            raise UnavailableError(str(error), 60) from error
+            raise NarrowColumnError(str(error), 60) from error
         except OccupiedError as error:
             raise BusyError(f"the database is busy: {error}", retry_after=2) from error
         except AwayError as error:

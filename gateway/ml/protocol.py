@@ -93,6 +93,17 @@ class PredictRequest:
             raise MalformedError(f"entries: minScore of {task}.{kind} is not a number")
         return float(score)
 
+    def language(self, task: str, kind: str) -> str | None:
+        """The option `language` of that entry, such as `zh-CN`. None where there is none.
+
+        Raises:
+            MalformedError: it is not a text.
+        """
+        language = ((self.entry(task, kind) or {}).get("options") or {}).get("language")
+        if language is not None and not isinstance(language, str):
+            raise MalformedError(f"entries: language of {task}.{kind} is not a text")
+        return language or None
+
     def max_resolution(self, task: str, kind: str) -> int | None:
         """The option `maxResolution` of that entry. None where there is none.
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,12 +15,19 @@ from gateway.ml.batcher import Batcher
 from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, vector_answer
 from gateway.ml.words import Words
-from indexer.models.hosted import name_of
+from indexer.models.hosted import is_by_language, name_of
 from indexer.photos import lexical
 from indexer.photos.vectors import as_query
 
 _NO_CLIP = "there is no CLIP here: TASKS leaves it out"
 BATCH = 32  # texts in one call of the model: more are not faster
+
+
+class Question(NamedTuple):
+    """A text to be searched by. `language`: as the asking program names it, None where nothing depends on it."""
+
+    text: str
+    language: str | None
 
 
 class TextModel(Protocol):
@@ -34,8 +41,8 @@ class TextModel(Protocol):
     def dimensions(self) -> int:
         """The width of its vectors."""
 
-    def encode_texts(self, texts: Sequence[str]) -> Vector:
-        """(n, dimensions) float32, L2-normalised."""
+    def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
+        """(n, dimensions) float32, L2-normalised. `language`: of all of them, None where unknown."""
 
 
 class Texts:
@@ -67,12 +74,12 @@ class Texts:
         self._words = Words(library)
         self._word_weight = np.float32(word_weight)
         self._size = cache
-        self._cache: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, Question], Vector] = OrderedDict()
         self.engines = engines_of(text=model)
         for engine in self.engines.values():
             engine.when_lost(self._forget)
         # One call at a time, on all processors: two at a time would both be late.
-        self._batcher: Batcher[str, Vector] = Batcher(self._encode, BATCH)
+        self._batcher: Batcher[Question, Vector] = Batcher(self._encode, BATCH)
 
     @property
     def model_name(self) -> str | None:
@@ -81,11 +88,11 @@ class Texts:
 
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """`{"clip": vector}`. Raises GatewayError."""
-        request.entry("clip", "textual")
+        language = request.language("clip", "textual")
         text = request.need_text()
         words = lexical.words_only(text)
         with asked():
-            question = await (self._of_both(text) if words is None else self._of_words(words, text))
+            question = await (self._of_both(text, language) if words is None else self._of_words(words, text, language))
         return {"clip": vector_answer(question)}
 
     async def warm(self) -> None:
@@ -94,9 +101,9 @@ class Texts:
             with contextlib.suppress(UnavailableError), asked():
                 await self._words.learn(await self._library.width(), self._model.dimensions)
 
-    async def _of_both(self, text: str) -> Vector:
+    async def _of_both(self, text: str, language: str | None) -> Vector:
         """The vector by meaning, moved towards photos that contain these words."""
-        vector = await self.embed(text)
+        vector = await self.embed(text, language)
         # After the model, which needs every processor for itself. So the width is also the present one.
         width = await self._width(len(vector))
         question = as_query(vector, width)
@@ -106,22 +113,24 @@ class Texts:
                 question += self._word_weight * words
         return question
 
-    async def _of_words(self, words: str, text: str) -> Vector:
+    async def _of_words(self, words: str, text: str, language: str | None) -> Vector:
         """The vector by words only. By meaning where there are no words, or the column cannot express them."""
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
         dimensions = self._model.dimensions  # usually known without its weights
         width = await self._width(dimensions)
         question = await self._words.only(words, width, dimensions)
-        return as_query(await self.embed(words.strip() or text), width) if question is None else question
+        if question is not None:
+            return question
+        return as_query(await self.embed(words.strip() or text, language), width)
 
     async def _width(self, dimensions: int) -> int:
         width = await self._library.width()
         check_width(width, dimensions)
         return width
 
-    async def embed(self, text: str) -> Vector:
-        """The model's own vector of `text`: (dimensions,) float32, of length 1.
+    async def embed(self, text: str, language: str | None = None) -> Vector:
+        """The model's own vector of `text`: (dimensions,) float32, of length 1. `language`: in which it was asked.
 
         Raises:
             BusyError: too many texts are waiting.
@@ -133,7 +142,8 @@ class Texts:
             raise UnsupportedError(_NO_CLIP)
         cache = self._cache  # it is replaced by an empty one when the model is found to be sick
         with asked():
-            key = self._model.name, text
+            question = Question(text, language if is_by_language(self._model) else None)
+            key = self._model.name, question
             known = cache.get(key)
             if known is not None:
                 cache.move_to_end(key)
@@ -141,7 +151,7 @@ class Texts:
                 return known
             self._metrics.cache.labels("miss").inc()
             with self.gate():
-                vector = await self._batcher(text)
+                vector = await self._batcher(question)
         cache[key] = vector
         while len(cache) > self._size:
             cache.popitem(last=False)
@@ -158,9 +168,14 @@ class Texts:
         self._words.close()
         self._batcher.close()
 
-    def _encode(self, texts: Sequence[str]) -> list[Vector]:
-        self._metrics.batch.observe(len(texts))
+    def _encode(self, questions: Sequence[Question]) -> list[Vector]:
+        self._metrics.batch.observe(len(questions))
         assert self._model is not None  # noqa: S101 - embed() has checked it
-        vectors = self._model.encode_texts(texts)
-        # Copies: a view would keep its whole batch in memory as long as it is cached.
-        return [vector.copy() for vector in vectors]
+        found: dict[Question, Vector] = {}
+        for language in {question.language for question in questions}:
+            asked = [question for question in questions if question.language == language]
+            texts = [question.text for question in asked]
+            made = self._model.encode_texts(texts, language) if language else self._model.encode_texts(texts)
+            # Copies: a view would keep its whole batch in memory as long as it is cached.
+            found |= {question: vector.copy() for question, vector in zip(asked, made, strict=True)}
+        return [found[question] for question in questions]

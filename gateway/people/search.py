@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field, model_validator
 
 from gateway.answers import as_json
-from gateway.errors import ModelAwayError, UnsupportedError
+from gateway.errors import ModelAwayError, NarrowColumnError, UnsupportedError
 from gateway.gate import Gate
 from gateway.library import Library, Vector
 from gateway.metrics import Metrics
@@ -140,7 +140,8 @@ class Search:
         given = asked.parameters
         wanted = given.wanted
         with self.gate(), self._metrics.timed(f"search.{wanted.mode}"):
-            page, missing = await self._find(asked.person.account.id, wanted, given.limit, given.offset)
+            language = spoken(asked.request.headers.get("Accept-Language", ""))
+            page, missing = await self._find(asked.person.account.id, wanted, language, given.limit, given.offset)
         end = given.offset + given.limit
         answer = SearchAnswer(
             mode=wanted.mode,
@@ -152,7 +153,9 @@ class Search:
         )
         return as_json(answer.as_json)
 
-    async def _find(self, user: UUID, wanted: SearchRequest, limit: int, offset: int) -> tuple[Page, str]:
+    async def _find(
+        self, user: UUID, wanted: SearchRequest, language: str | None, limit: int, offset: int
+    ) -> tuple[Page, str]:
         """A page, and why it was not searched by meaning though that was asked for. Empty: nothing is missing."""
 
         async def find(vector: asyncio.Future[Vector] | None) -> Page:
@@ -164,16 +167,22 @@ class Search:
 
         if not wanted.by_meaning:
             return await find(None), ""
-        vector = asyncio.ensure_future(self._texts.embed(wanted.text))
+        vector = asyncio.ensure_future(self._texts.embed(wanted.text, language))
         vector.add_done_callback(lambda made: made.cancelled() or made.exception())  # marks the error as seen
         try:
             return await find(vector), ""
-        except (ModelAwayError, UnsupportedError) as error:
+        except (ModelAwayError, UnsupportedError, NarrowColumnError) as error:
             if wanted.mode == "clip":
                 raise
             return await find(None), str(error)
         finally:
             vector.cancel()
+
+
+def spoken(accepted: str) -> str | None:
+    """The language that a browser names first in Accept-Language, such as `zh-CN`. None where it names none."""
+    first = accepted.partition(",")[0].partition(";")[0].strip()
+    return None if first in ("", "*") else first
 
 
 def _item(found: Found) -> FoundPhoto:

@@ -125,6 +125,15 @@ class Engine:
         self._lifecycle.until(lambda: self.state.phase is not Phase.LOADING, seconds)
         return self.state
 
+    def hold(self, reason: str) -> None:
+        """Keep it from working, for that reason: a sentence. Empty: it may work again. Any thread may call it."""
+        changed = reason != self._lifecycle.held
+        self._lifecycle.held = reason
+        if reason:
+            self._lifecycle.retire()
+        if changed:
+            self.wake()
+
     def wake(self) -> None:
         """End a pause now: what it waits for may have arrived."""
         self._lifecycle.wake()

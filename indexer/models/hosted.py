@@ -91,11 +91,6 @@ class HostedClip(Hosted):
 class HostedText(Hosted):
     """The text half of CLIP."""
 
-    @property
-    def by_language(self) -> bool:
-        """Whether the vector of a text depends on its language. False also where that is not known yet."""
-        return self.known is not None and self.known.by_language
-
     def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
         """(n, dimensions) float32, L2-normalised. `language` of all of them: as in `TextTower.encode_texts`."""
         asked: tuple[str, object] = ("encode_texts", list(texts))
@@ -147,6 +142,11 @@ def dimensions_of(model: HasDimensions) -> int | None:
     if isinstance(model, Hosted):
         return model.known.dimensions if model.known else None
     return model.dimensions
+
+
+def is_by_language(model: object) -> bool:
+    """Whether the model's vector of a text depends on the text's language. False also where that is not known yet."""
+    return isinstance(model, Hosted) and model.known is not None and model.known.by_language
 
 
 def alphabet_of(model: Reads | None) -> frozenset[str] | None:

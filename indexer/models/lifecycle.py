@@ -68,6 +68,7 @@ class Lifecycle:
         replaced: how often it was replaced since the start, because it was sick.
         proven: when the last successful probe began, by time.monotonic().
         closing: whether it should end.
+        held: why it is not to work, a sentence. Empty: it may.
     """
 
     def __init__(self, name: str, pace: Pace) -> None:
@@ -79,6 +80,7 @@ class Lifecycle:
         self.replaced = 0
         self.proven = 0.0
         self.closing = False
+        self.held = ""
         self._pace = pace
         self._changed = threading.Condition()
         self._watchers: list[Callable[[], None]] = []
@@ -154,6 +156,17 @@ class Lifecycle:
             tell(proven)
         self._tell()
 
+    def retire(self) -> None:
+        """End the running model, if there is one. It is well: its answers were right."""
+        with self._changed:
+            runner, self._runner = self._runner, None
+            if runner is None:
+                return
+            self.state = State(Phase.LOADING)
+            self._changed.notify_all()
+        runner.close()
+        self._tell()
+
     def fails(self, error: Exception) -> None:
         """No runner could be opened."""
         with self._changed:
@@ -174,20 +187,20 @@ class Lifecycle:
         )
         self._changed.notify_all()
 
-    def waits(self, missing: str) -> None:
-        """It cannot be opened because weights are missing."""
-        if (self.state.phase, self.state.reason) == (Phase.WAITING, missing):
+    def waits(self, reason: str, phase: Phase = Phase.WAITING) -> None:
+        """It cannot be opened because weights are missing; or, with `Phase.HELD`, it is not to be opened."""
+        if (self.state.phase, self.state.reason) == (phase, reason):
             return
-        log.warning("an engine waits for its weights", engine=self.name, reason=missing)
+        log.warning("an engine is " + phase, engine=self.name, reason=reason)
         with self._changed:
-            self.state = State(Phase.WAITING, reason=missing)
+            self.state = State(phase, reason=reason)
             self._changed.notify_all()
         self._tell()
 
     def loads(self) -> None:
         """What it waited for has come, and it is opened. One that was sick stays that until it is well."""
         with self._changed:
-            if self.state.phase is not Phase.WAITING:
+            if self.state.phase not in (Phase.WAITING, Phase.HELD):
                 return
             self.state = State(Phase.LOADING)
             self._changed.notify_all()

@@ -1,5 +1,6 @@
 """Pixels in the form in which a model's image tower was trained. Needs no torch."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, 
 
 _LARGEST = 50_000_000
 """Pixels: a scaled picture that would have more is never made whole, only the part that is kept of it."""
+
+_BICUBIC = 2
+"""How many pixels away, at a scale of 1, a pixel still counts."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,22 @@ class Cropped:
         if width * height <= _LARGEST:
             scaled = image.resize((width, height), Image.Resampling.BICUBIC)
             return scaled.crop((left, upper, left + side, upper + side))
-        # The same scaling, of the middle alone. It may differ in the last bit of a value, so it is the exception.
+        # The same scaling, of the middle alone: its numbers differ by 1 of 255 at most.
         across, down = image.width / width, image.height / height
         middle = (left * across, upper * down, (left + side) * across, (upper + side) * down)
-        return image.resize((side, side), Image.Resampling.BICUBIC, box=middle)
+        return _scaled_part(image, middle, side)
+
+
+def _scaled_part(image: Image.Image, part: tuple[float, float, float, float], side: int) -> Image.Image:
+    """That part of a picture (left, upper, right, lower), scaled bicubically to a square.
+
+    Pillow takes the edges of a part as numbers of single precision, so it gets a picture in which they are small.
+    """
+    left, upper, right, lower = part
+    reach = math.ceil(_BICUBIC * max(1.0, (right - left) / side, (lower - upper) / side)) + 1
+    x, y = max(0, math.floor(left) - reach), max(0, math.floor(upper) - reach)
+    near = image.crop((x, y, min(image.width, math.ceil(right) + reach), min(image.height, math.ceil(lower) + reach)))
+    return near.resize((side, side), Image.Resampling.BICUBIC, box=(left - x, upper - y, right - x, lower - y))
 
 
 def prepare(picture: Picture, preparation: Preparation | None) -> Pixels:

@@ -24,6 +24,7 @@ class Phase(StrEnum):
     READY = "ready"
     SICK = "sick"  # it failed, and will be replaced at `next_try`
     WAITING = "waiting for weights"
+    HELD = "held"  # it could work, but its answers would be of no use: `reason` says why
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from indexer.errors import WeightsError
 from indexer.models.host import CallError
 from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.probe import Probe
+from indexer.models.states import Phase
 
 log = structlog.get_logger()
 
@@ -72,6 +73,10 @@ class Supervisor:
     def _round(self) -> None:
         """Open the engine and keep it running until it ends, or find out why it cannot run. Then pause."""
         lifecycle = self._lifecycle
+        if held := lifecycle.held:
+            lifecycle.waits(held, Phase.HELD)
+            lifecycle.sleep(self._pace.weights)
+            return
         if missing := self._wanting():
             lifecycle.waits(missing)
             lifecycle.sleep(self._pace.weights)

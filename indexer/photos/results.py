@@ -17,7 +17,6 @@ from pgvector import HalfVector, Vector
 from indexer.database.pool import Connection, Pool
 from indexer.database.schema import vector_width
 from indexer.database.statements import queries
-from indexer.errors import ColumnWidthError
 from indexer.immich import tokens as immich
 from indexer.models.ocr import Line
 from indexer.photos import lexical
@@ -26,7 +25,6 @@ from indexer.photos.foreign_lines import merge
 from indexer.photos.lines import StoredLine, dump_lines, parse_lines, visible_text
 from indexer.photos.photo import Photo
 from indexer.photos.vectors import as_column, fingerprint, received
-from indexer.photos.width import width_advice
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Job
 from indexer.queue.tasks import parts
@@ -91,7 +89,6 @@ async def write(
     the failed jobs, and for each whether it was given up.
 
     Raises:
-        ColumnWidthError: Immich's vector column is narrower than the vectors.
         asyncpg.PostgresError: nothing was written. Of class 22 or 23: Immich may have changed the vector column or
             deleted an asset since we looked. Try again.
     """
@@ -200,13 +197,13 @@ async def _beside_theirs(
 
 
 async def _apply_vectors(connection: Connection, assets: Sequence[UUID]) -> None:
-    """Write our vectors and visible texts into Immich's column. Raises ColumnWidthError."""
+    """Write our vectors and visible texts into Immich's column. Vectors that are wider than it stay with us alone."""
     width = await vector_width(connection)
     columns = []
     for row in await connection.fetch(_SQL["vectors"], assets):
         vector = received(row["clip"])
         if len(vector) > width:
-            raise ColumnWidthError(width, len(vector), width_advice(len(vector)))
+            continue
         column = as_column(vector, width, row["text"])
         columns.append((row["asset_id"], Vector(column).to_text(), fingerprint(column)))
     if columns:

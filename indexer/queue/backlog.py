@@ -60,7 +60,7 @@ class JobState:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What a worker last reported of a model: `loading`, `ready`, `sick` or `waiting for weights`, and why."""
+    """What a worker last reported of a model: `loading`, `ready`, `sick`, `held` or `waiting for weights`, and why."""
 
     state: str
     since: datetime

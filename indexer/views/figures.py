@@ -78,7 +78,7 @@ class EngineFigures(Shape):
 
     engine: Annotated[str, Field(description="What it makes: clip, ocr.")]
     worker: Annotated[str, Field(description="The indexer's name.")]
-    state: Annotated[str, Field(description="`loading`, `sick` or `waiting for weights`.")]
+    state: Annotated[str, Field(description="`loading`, `sick`, `held` or `waiting for weights`.")]
     since: Moment
     reason: str
     next_try: Annotated[Moment | None, Field(description="When a sick one is replaced; null: that is not known.")]

@@ -132,8 +132,8 @@ class Reconciler:
     async def _compare(self, *, thorough: bool) -> Repairs:
         found = Repairs()
         found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
-        found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION)
         width = await self._pool.run(schema.vector_width)
+        found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION, width)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
         found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)

@@ -17,12 +17,12 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 import indexer
 from indexer.database import schema
 from indexer.database.backoff import Backoff
-from indexer.database.pool import INSTALLING, PATIENCE, Connection, Pool, connect_to_immich, hang_up, open_pool, within
+from indexer.database.pool import INSTALLING, PATIENCE, Pool, connect_to_immich, hang_up, open_pool, within
 from indexer.database.trouble import TROUBLE, explain
-from indexer.errors import ColumnWidthError, IndexerError
+from indexer.errors import IndexerError
 from indexer.immich.api import Immich
 from indexer.models.fetcher import Fetcher
-from indexer.models.hosted import alphabet_of, dimensions_of, name_of
+from indexer.models.hosted import alphabet_of, name_of
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
@@ -34,7 +34,7 @@ from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
 from indexer.threads import Executor
-from indexer.work import downloads, mistakes, verdicts
+from indexer.work import downloads, mistakes, verdicts, width_watch
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.engines import Doubted
 from indexer.work.media import Media
@@ -160,8 +160,8 @@ class Worker:
         connection = await connect_to_immich(self._settings.dsn)
         try:
             change = await within(INSTALLING, schema.install(connection))
-            if self._models.clip is not None and (dimensions := dimensions_of(self._models.clip)):
-                await within(PATIENCE, _check_width(connection, dimensions))
+            if self._models.clip is not None:
+                width_watch.fit(self._models.clip, await within(PATIENCE, schema.vector_width(connection)))
         finally:
             await hang_up(connection)
         if change:
@@ -212,6 +212,8 @@ class Worker:
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
             asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]
+        if models.clip is not None:
+            side.append(asyncio.create_task(width_watch.watch(pool, models.clip, self._pace.vectors), name="width"))
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
@@ -339,12 +341,3 @@ class Worker:
 def _is_silent(beating: "asyncio.Task[None]") -> bool:
     """Whether the heartbeat ended because the database does not answer."""
     return beating.done() and not beating.cancelled() and isinstance(beating.exception(), SilenceError)
-
-
-async def _check_width(connection: Connection, dimensions: int) -> None:
-    """Raise ColumnWidthError where Immich's column is too narrow for the vectors: every photo would fail."""
-    from indexer.photos.width import width_advice
-
-    width = await schema.vector_width(connection)
-    if width < dimensions:
-        raise ColumnWidthError(width, dimensions, width_advice(dimensions))

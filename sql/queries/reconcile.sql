@@ -29,7 +29,8 @@ SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) 
 
 -- name: undone
 -- Photos whose results are missing from Immich's columns (deleted, truncated, restored), or whose document has another version of the
--- tokeniser ($3) or another date, or whose vector has another version of the words ($4). It does not read vectors or texts.
+-- tokeniser ($3) or another date, or whose vector has another version of the words ($4). It does not read texts, and vectors only of
+-- photos without one in Immich's column, of width $5: a wider one does not fit there.
 WITH page AS (
     SELECT p.* FROM immich_indexer.photo p WHERE p.asset_id > $1 ORDER BY p.asset_id LIMIT $2
 )
@@ -37,7 +38,7 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     SELECT page.asset_id FROM page JOIN public.asset a ON a.id = page.asset_id
     WHERE eligible(a)
       AND (page.clip IS NOT NULL AND (page.vector_version <> $4
-               OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id))
+               OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id)) AND vector_dims(page.clip) <= $5
         OR page.lines IS NOT NULL AND (
             page.tokens_version <> $3 OR page.taken_at IS DISTINCT FROM a."fileCreatedAt"
             OR jsonb_array_length(page.lines) > 0
