@@ -126,14 +126,14 @@ class Package:
 
         Files whose digest is not `known` are read (seconds per gigabyte).
         """
-        known = known or {}
+        known, demo = known or {}, self.note is not None
         paths = [self.folder / CONFIG, *self.files("text"), *self.files("image")]
         try:
             listed = sorted(f"{path.relative_to(self.folder)} {known.get(path) or sha256_of(path)}" for path in paths)
         except OSError as error:
             raise WeightsError(f"cannot read {error.filename}: {error.strerror or error}") from error
         digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()
-        return names.name_of("clip", self.label, digest, demo=self.note is not None)
+        return names.name_of("clip", self.label, digest, demo=demo)
 
 
 def _read(path: Path) -> dict[str, Any]:
