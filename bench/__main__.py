@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
     parser.add_argument("--assets", type=int, default=50_000, help="photos for `lexical`, a quarter of them with text")
     parser.add_argument("--widths", default="1536,1024,512", help="of Immich's column, for `lexical`")
+    parser.add_argument("--dimensions", type=int, default=512, help="of the CLIP model, for `lexical`")
     parser.add_argument("--kinds", help="kinds of pictures for `reading`, between commas; all otherwise")
     parser.add_argument("--pictures", type=int, help="of each kind, for `reading`; 20 otherwise, --quick 5")
     parser.add_argument("--engine", choices=("rapidocr", "rapidocr-onnxruntime"), help="for `reading`; both otherwise")

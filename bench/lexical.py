@@ -39,7 +39,7 @@ from indexer.text.normalise import HAN
 NAME = "lexical"
 DESCRIPTION = "`ocr:` through Immich's own searches, on texts of --corpus"
 
-_DIMENSIONS = 512
+
 _LONGEST = 200  # characters of a paragraph
 _FREQUENCIES = (
     (1, 2),
@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     widths = tuple(int(width) for width in options.widths.split(","))
     texts = paragraphs(options.corpus, assets // 4)
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL")) as url:
-        figures = asyncio.run(_measure(url, texts, assets, 100 if options.quick else 300, widths))
+        count = 100 if options.quick else 300
+        figures = asyncio.run(_measure(url, texts, assets, count, widths, options.dimensions))
     return {**figures, "duplicates_f1": duplicates(texts)}
 
 
@@ -88,12 +89,12 @@ def paragraphs(folder: Path, count: int) -> list[str]:
     return texts[:count]
 
 
-def clip_vectors(count: int, seed: int = 0) -> Vector:
-    """(count, 512), of length 1, in 500 clusters."""
+def clip_vectors(count: int, seed: int = 0, dimensions: int = 512) -> Vector:
+    """(count, dimensions), of length 1, in 500 clusters."""
     choose = np.random.default_rng(seed)
-    centres = choose.standard_normal((500, _DIMENSIONS)).astype(np.float32)
+    centres = choose.standard_normal((500, dimensions)).astype(np.float32)
     vectors = centres[choose.integers(500, size=count)]
-    vectors += 0.7 * choose.standard_normal((count, _DIMENSIONS)).astype(np.float32)
+    vectors += 0.7 * choose.standard_normal((count, dimensions)).astype(np.float32)
     unit: Vector = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
@@ -164,12 +165,12 @@ def choose_queries(texts: dict[UUID, str], count: int) -> list[Query]:
 
 
 async def _measure(
-    url: str, texts: Sequence[str], assets: int, count: int, widths: Sequence[int]
+    url: str, texts: Sequence[str], assets: int, count: int, widths: Sequence[int], dimensions: int
 ) -> dict[str, dict[str, object]]:
     connection = await library.prepare(url)
     try:
         owner = await library.add_person(connection, uuid4())
-        written, vectors = await _fill(connection, owner, texts, assets)
+        written, vectors = await _fill(connection, owner, texts, clip_vectors(assets, dimensions=dimensions))
         queries = choose_queries(written, count)
         figures = {}
         for width in widths:
@@ -181,11 +182,12 @@ async def _measure(
 
 
 async def _fill(
-    connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], assets: int
+    connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], clip: Vector
 ) -> tuple[dict[UUID, str], dict[UUID, Vector]]:
     """Photos of one person as our table has them, every fourth with a text. Returns the texts and all vectors."""
+    assets = len(clip)
     ids = [uuid5(owner, str(number)) for number in range(assets)]
-    vectors = dict(zip(ids, clip_vectors(assets), strict=True))
+    vectors = dict(zip(ids, clip, strict=True))
     written = dict(zip(ids[::4], texts, strict=False))
     indexes = await search.drop_indexes(connection)
     for start in range(0, assets, _CHUNK):
@@ -225,8 +227,9 @@ async def _at(
     refill = time.perf_counter() - start
     await connection.execute("SET maintenance_work_mem = '1GB'")
     await connection.execute("VACUUM ANALYZE smart_search")
-    questions, seconds = await _questions(url, [query.text for query in queries], width)
-    some = [vector / np.linalg.norm(vector) for vector in clip_vectors(20, seed=3)]
+    dimensions = len(next(iter(vectors.values())))
+    questions, seconds = await _questions(url, [query.text for query in queries], width, dimensions)
+    some = [vector / np.linalg.norm(vector) for vector in clip_vectors(20, seed=3, dimensions=dimensions)]
     kept = await _keeps_order(url, owner, [as_query(vector, width) for vector in some], vectors)
     asked = list(zip(queries, questions, strict=True))
     measured = {}
@@ -245,16 +248,16 @@ async def _at(
     }
 
 
-async def _questions(url: str, texts: Sequence[str], width: int) -> tuple[list[Vector], list[float]]:
+async def _questions(url: str, texts: Sequence[str], width: int, dimensions: int) -> tuple[list[Vector], list[float]]:
     """What the gateway answers, and the seconds it takes without the model."""
     asked = Library(url)
     try:
         words = Words(asked)
-        await words.learn(width, _DIMENSIONS)
+        await words.learn(width, dimensions)
         found, seconds = [], []
         for text in texts:
             start = time.perf_counter()
-            question = await words.only(text, width, _DIMENSIONS)
+            question = await words.only(text, width, dimensions)
             seconds.append(time.perf_counter() - start)
             found.append(np.ones(width, dtype=np.float32) if question is None else question)
         return found, seconds
@@ -301,7 +304,7 @@ async def _keeps_order(url: str, owner: UUID, questions: Sequence[Vector], vecto
         immich = StandIn(connection, Path())
         for question in questions:
             found = await immich.smart_search(question.tolist(), owner, version="3.1")
-            scores = matrix @ question[:_DIMENSIONS].astype(np.float64)
+            scores = matrix @ question[: matrix.shape[1]].astype(np.float64)
             ordered = scores[[place[asset] for asset in found]]
             best = np.sort(scores)[::-1][: len(found)]
             if np.abs(ordered - best).max() > 1e-6:

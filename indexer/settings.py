@@ -82,11 +82,14 @@ class Settings(BaseSettings):
 
     clip_model: str = Field(
         "ViT-B-16",
-        description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`, or a path: a `.pt` with its `.json`",
+        description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`; a name that Immich has for a model; "
+        "OWNER/NAME of Hugging Face; or a path: a `.pt` with its `.json`, or a folder",
     )
-    clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of cn-clip's weight files")
+    clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of CLIP's weight files")
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Number format; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at"
+        "auto",
+        description="Number format of cn-clip; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at. Other "
+        "models keep theirs",
     )
     weights_source: Literal["auto", "huggingface", "modelscope", "none"] = Field(
         "auto",

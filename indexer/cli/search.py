@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import click
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from indexer.cli.command import command, err, out
 from indexer.database import schema
 from indexer.database.pool import open_pool
-from indexer.errors import WeightsError
+from indexer.errors import ColumnWidthError, IndexerError, WeightsError
 from indexer.search import hybrid
 from indexer.search.hybrid import Mode, SearchRequest
 from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
@@ -33,8 +34,14 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
             await schema.require(connection)
             eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
         embed = await asyncio.to_thread(_text_tower, settings, wanted)
-        vector = None if embed is None else asyncio.ensure_future(asyncio.to_thread(embed, wanted.text))
-        page = await hybrid.search(pool, wanted, eyes, vector, weight=settings.search_text_weight, limit=limit)
+        find = partial(hybrid.search, pool, wanted, eyes, weight=settings.search_text_weight, limit=limit)
+        try:
+            page = await find(embed and asyncio.ensure_future(asyncio.to_thread(embed, wanted.text)))
+        except ColumnWidthError as error:
+            if wanted.mode == "clip":
+                raise
+            _by_words_alone(error)
+            page = await find(None)
     finally:
         await pool.close()
     for found in page.items:
@@ -59,6 +66,10 @@ def _text_tower(settings: Settings, wanted: SearchRequest) -> Callable[[str], np
     except WeightsError as error:
         if wanted.mode == "clip":
             raise
-        err.print(f"searching by words alone: {error}", highlight=False, markup=False, soft_wrap=True)
+        _by_words_alone(error)
         return None
     return lambda text: model.encode_texts([text])[0]
+
+
+def _by_words_alone(why: IndexerError) -> None:
+    err.print(f"searching by words alone: {why}", highlight=False, markup=False, soft_wrap=True)

@@ -35,10 +35,16 @@ def advice(width: int, dimensions: int) -> str | None:
     words = room(width, dimensions)
     if words >= _ROOMY:
         return None
-    wider = ", ".join(f"{MODEL_NAMES[wide]} ({wide})" for wide in MODEL_NAMES if room(wide, dimensions) >= _ROOMY)
-    return (
+    left = (
         f"{known(width, dimensions)}: {words or 'no'} dimensions are left for words, so `ocr:` in Immich's search box "
-        f"misses one photo in eight and other searches find none by their words. In Immich, choose "
-        f"{wider or 'no other model'} as CLIP model; Immich then empties its vectors, and a running indexer fills them "
-        "again without reading any photo anew"
+        "misses one photo in eight and other searches find none by their words"
+    )
+    roomy = [wide for wide in MODEL_NAMES if room(wide, dimensions) >= _ROOMY]
+    wider = roomy or [wide for wide in MODEL_NAMES if wide > width][-1:]
+    if not wider:
+        return f"{left}. Immich has no wider column: only a CLIP_MODEL with fewer dimensions leaves more"
+    named = ", ".join(f"{MODEL_NAMES[wide]} ({wide})" for wide in wider)
+    return (
+        f"{left}. In Immich, choose {named} as CLIP model; Immich then empties its vectors, and a running indexer "
+        "fills them again without reading any photo anew"
     )

@@ -13,10 +13,11 @@ from pydantic import SecretStr
 from gateway import models
 from gateway.ml.protocol import PredictRequest
 from indexer.demo.immich import StandIn
+from indexer.models.load import load_text_tower
 from indexer.models.small import write_small_checkpoint
 from indexer.photos.vectors import as_column
 from indexer.work.worker import Models
-from tests.support import stubs
+from tests.support import packages, stubs
 from tests.support.gateways import (
     CLIP,
     FACES,
@@ -103,6 +104,21 @@ async def test_texts_of_every_kind_as_cn_clip_itself_has_them(text, small_gatewa
         expected = reference.encode_text(cn_clip.tokenize([text])).float().numpy()[0]
     expected /= np.linalg.norm(expected)
     assert float(answer.vector @ expected) / float(np.linalg.norm(answer.vector)) >= 0.9999
+
+
+async def test_a_package_that_knows_languages_is_asked_in_that_of_the_question(database, tmp_path, immich: StandIn):
+    folder = packages.write_package(tmp_path, packages.NLLB)
+    settings = settings_for(database, tmp_path, clip_model=str(folder))
+    await immich.change_clip_model(768)
+    tower = load_text_tower(settings)
+    async with serving(settings, models.load(settings)) as client:
+        for asked, language in ((TEXT, None), (TEXT_ZH, "zh-CN"), (TEXT, None)):
+            answer = await client.ask(asked, text="海边")
+            assert answer.vector @ tower.encode_texts(["海边"], language)[0] > 0.9999
+        wrong = {"clip": {"textual": {"modelName": "x", "options": {"language": 7}}}}
+        assert (await client.ask(wrong, text="海边")).status == 422
+    (one,), (other,) = tower.encode_texts(["海边"]), tower.encode_texts(["海边"], "zh-CN")
+    assert one @ other < 0.99
 
 
 @pytest.fixture

@@ -403,9 +403,12 @@ async def test_nothing_is_installed_or_the_column_is_too_narrow(database, immich
         assert "doctor" in answer.json["message"]
     await install(database)
     async with asked(database, immich, key, stub_models(StubText(dimensions=768))[0]) as gateway:
-        answer = await gateway.ask("票")
+        answer = await gateway.ask("票", mode="clip")
         assert (answer.status, answer.json["error"]) == (503, "unavailable")
         assert "ViT-L-14__openai" in answer.json["message"]
+        by_words = await gateway.ask("票")
+        assert (by_words.status, by_words.json["withoutMeaning"]) == (200, True)
+        assert "ViT-L-14__openai" in by_words.json["notes"][0]
         assert (await gateway.ask("ocr:票")).status == 200
 
 

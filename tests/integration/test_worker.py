@@ -6,14 +6,17 @@ import pytest
 from pgvector import Vector
 from structlog.testing import capture_logs
 
+from indexer import images
 from indexer.demo.immich import StandIn
 from indexer.errors import ColumnWidthError
 from indexer.immich import tokens as immich_text
 from indexer.photos.vectors import as_column
 from indexer.queue.claims import Queue
 from indexer.views import status
+from indexer.work.pace import WorkerPace
 from indexer.work.worker import Models
 from tests.support import stubs
+from tests.support.hosts import hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, idle, settings_for, working
@@ -243,6 +246,44 @@ async def test_a_narrower_column_is_refused_with_advice(database, immich, connec
             settings_for(database, immich.media.directory), Models(StubClip(dimensions=768), None, "cpu")
         ):
             pass
+
+
+async def test_text_is_read_while_a_model_is_wider_than_the_column_and_vectors_follow(
+    database, immich, connection, owner
+):
+    before = await immich.upload(stubs.picture(1), owner=owner)
+    clip = StubClip(dimensions=768)
+    models = Models(hosted_clip(clip), hosted_ocr(StubOcr()))
+    pace = WorkerPace(idle=0.1, vectors=0.05)
+    async with working(settings_for(database, immich.media.directory, max_attempts=1), models, pace=pace):
+        after = await immich.upload(stubs.picture(2), owner=owner)
+        for asset in (before, after):
+            await eventually(lambda asset=asset: lines_of(connection, asset))
+        state = await eventually(lambda: held(connection))
+        assert "ViT-L-14__openai" in state.engines[0].reason
+        assert state.failures == []
+        assert [await vector_of(connection, asset) for asset in (before, after)] == [None, None]
+        await immich.change_clip_model(768)
+        for number, asset in ((1, before), (2, after)):
+            await eventually(lambda asset=asset: vector_of_exists(connection, asset))
+            assert np.allclose(await vector_of(connection, asset), made_of(number, 768), atol=1e-3)
+        await idle(connection)
+        calls = clip.calls
+        await immich.change_clip_model(512)
+        assert "ViT-L-14__openai" in (await eventually(lambda: held(connection))).engines[0].reason
+        await connection.execute("SELECT pg_notify('immich_indexer', '')")
+        again = await immich.upload(stubs.picture(3), owner=owner)
+        await eventually(lambda: lines_of(connection, again))
+        assert clip.calls == calls
+
+
+def made_of(number: int, dimensions: int) -> np.ndarray:
+    return stubs.vector_of(images.decode(stubs.picture(number), max_pixels=100).rgb, dimensions)
+
+
+async def held(connection: Connection) -> status.Status | None:
+    state = await status.look(connection)
+    return state if [engine.state for engine in state.engines] == ["held"] else None
 
 
 async def test_a_worker_that_has_unregistered_does_not_register_again(database, tmp_path, connection, monkeypatch):

@@ -304,8 +304,8 @@ def read_with(models: Models, text: str, tower: TextTower) -> float:
 
 def test_both_towers_at_work_in_their_processes(root):
     settings = settings_of(str(root / NLLB.name), root)
-    models = load_models(settings, pace=hosts.QUICK)
-    text = start_text(settings, pace=hosts.QUICK)
+    models = load_models(settings)
+    text = start_text(settings)
     try:
         alone = load_text_tower(settings)
         assert model_names(settings)[0] == alone.name == text.name == models.clip.name
@@ -321,8 +321,8 @@ def test_both_towers_at_work_in_their_processes(root):
 def test_a_third_kind_is_one_file_and_a_line(monkeypatch, tmp_path):
     monkeypatch.setattr(makers, "MAKERS", [*makers.MAKERS, Third()])
     settings = settings_of("third:7", tmp_path)
-    models = load_models(settings, pace=hosts.QUICK)
-    text = start_text(settings, pace=hosts.QUICK)
+    models = load_models(settings)
+    text = start_text(settings)
     try:
         assert model_names(settings)[0] == text.name == models.clip.name == "third 7"
         assert text.dimensions == 7
