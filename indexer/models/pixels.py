@@ -19,9 +19,6 @@ Preparation = Callable[[Picture], Pixels]
 MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None, None]
 STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
-_LARGEST = 50_000_000
-"""Pixels: a scaled picture that would have more is never made whole, only the part that is kept of it."""
-
 _BICUBIC = 2
 """How many pixels away, at a scale of 1, a pixel still counts."""
 
@@ -43,12 +40,14 @@ class Cropped:
     """What Immich's machine-learning server does: the shorter side is scaled to `side`, and the middle is cut out.
 
     It always scales bicubically, whatever the package's `interpolation` and `resize_mode` say, and so do we. `mean` and
-    `std` are of values 0..1, per channel.
+    `std` are of values 0..1, per channel. A scaled picture of more than `largest` pixels is never made whole, only the
+    part that is kept of it.
     """
 
     side: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    largest: int = 50_000_000
 
     def __call__(self, picture: Picture) -> Pixels:
         """(3, side, side) float32."""
@@ -65,7 +64,7 @@ class Cropped:
         else:
             width, height = int(image.width / image.height * side), side
         left, upper = int(width / 2 - side / 2), int(height / 2 - side / 2)
-        if width * height <= _LARGEST:
+        if width * height <= self.largest:
             scaled = image.resize((width, height), Image.Resampling.BICUBIC)
             return scaled.crop((left, upper, left + side, upper + side))
         # The same scaling, of the middle alone: its numbers differ by 1 of 255 at most.

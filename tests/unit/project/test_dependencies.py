@@ -25,6 +25,7 @@ WITHOUT = {
     ("rapidocr-onnxruntime", "opencv-python"),
     ("scikit-image", "imageio"),
     ("scikit-image", "tifffile"),
+    ("tokenizers", "huggingface-hub"),
 }
 
 
