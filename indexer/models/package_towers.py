@@ -1,5 +1,6 @@
 """The two towers of a package in Immich's layout, on ONNX Runtime."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from indexer.models.host import lacks_memory
 from indexer.models.maker import Vector
 from indexer.models.onnx import open_session
 from indexer.models.package import MODEL, Package
-from indexer.models.package_text import PackageTokens
+from indexer.models.package_text import PackageTokens, Tokens
 from indexer.models.pixels import Preparation
 
+log = logging.getLogger(__name__)
+
 _TEXTS_AT_ONCE = 32
+_ALIKE = 0.99999  # least cosine of a vector made alone to the same one made among others
 _TYPES: dict[str, Any] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
@@ -50,12 +54,6 @@ class Network:
         shape = self.inputs[name].shape
         return shape[axis] if axis < len(shape) and isinstance(shape[axis], int) else None
 
-    @property
-    def dimensions(self) -> int | None:
-        """The width of its vectors, None where the model does not say it."""
-        width = self._session.get_outputs()[0].shape[-1]
-        return width if isinstance(width, int) else None
-
     def __call__(self, rows: Mapping[str, npt.NDArray[Any]]) -> Vector:
         """Vectors of length 1, (n, dimensions) float32, for arrays of n rows each. n may be any number but 0."""
         count = len(next(iter(rows.values())))
@@ -70,6 +68,26 @@ class Network:
             raise ModelError(f"{self.path} computed a vector that is not finite, or has no length")
         unit: Vector = vectors / lengths
         return unit
+
+    def try_batch(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Take one row at a time from now on, unless all `rows` together give the vectors of each alone.
+
+        Immich's server sends single rows, so a package may name a free axis and yet be made for one. Returns the width
+        of the vectors.
+        """
+        count = len(next(iter(rows.values())))
+        apart = [self({name: values[number : number + 1] for name, values in rows.items()}) for number in range(count)]
+        if self.batch is None:
+            try:
+                alike = np.sum(self(rows) * np.concatenate(apart), axis=1)
+            except Exception as error:
+                if lacks_memory(error):
+                    raise
+                alike = np.zeros(count)
+            if alike.min() < _ALIKE:
+                log.info("%s takes one input at a time: several together give other vectors", self.path)
+                self.batch = 1
+        return len(apart[0][0])
 
     def _run(self, rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         feed = {}
@@ -107,16 +125,14 @@ class PackageImages:
         self._network = Network(package.file("image", MODEL), device=device, threads=threads)
         side = preparation.side
         self._network.check(["image"], {"image": {1: 3, 2: side, 3: side}})
-        self.dimensions = self._network.dimensions or self._measured(side)
+        tried = np.random.default_rng(0).standard_normal((2, 3, side, side)).astype(np.float32)
+        self.dimensions = self._network.try_batch({"image": tried})
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
         return self._network({"image": np.stack(prepared)})
-
-    def _measured(self, side: int) -> int:
-        return len(self._network({"image": np.zeros((1, 3, side, side), dtype=np.float32)})[0])
 
 
 class PackageTexts:
@@ -130,14 +146,15 @@ class PackageTexts:
         # Multilingual-CLIP's text towers, four of Immich's models, take a mask beside the tokens.
         self._names = ["input_ids", "attention_mask"] if "input_ids" in self._network.inputs else ["text"]
         self._network.check(self._names, {name: {1: package.context} for name in self._names})
-        self.dimensions = self._network.dimensions or len(self._encoded([""], None)[0])
+        self.dimensions = self._network.try_batch(self._inputs(["", "2026 海边的照片"], None))
 
     def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            vectors[start : start + _TEXTS_AT_ONCE] = self._encoded(texts[start : start + _TEXTS_AT_ONCE], language)
+            some = texts[start : start + _TEXTS_AT_ONCE]
+            vectors[start : start + len(some)] = self._network(self._inputs(some, language))
         return vectors
 
-    def _encoded(self, texts: Sequence[str], language: str | None) -> Vector:
-        return self._network(dict(zip(self._names, self._tokens(texts, language), strict=False)))
+    def _inputs(self, texts: Sequence[str], language: str | None) -> dict[str, Tokens]:
+        return dict(zip(self._names, self._tokens(texts, language), strict=False))

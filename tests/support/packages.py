@@ -22,7 +22,8 @@ _LANGUAGES = ("eng_Latn", "zho_Hans", "zho_Hant", "deu_Latn", "jpn_Hira", "fra_L
 class Shape:
     """What is asked of a package of that name.
 
-    `batch`: 1, or 0 for any. `external`: weights in files beside the models. `inputs`: of the text tower.
+    `batch`: 1, or 0 for any. `external`: weights in files beside the models. `inputs`: of the text tower. `mixes`: made
+    for one row, though any number fits: each row then changes the others.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Shape:
     batch: int = 0
     external: bool = False
     inputs: tuple[str, ...] = ("text",)
+    mixes: bool = False
 
 
 _OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
@@ -134,6 +136,10 @@ def _image_network(shape: Shape, random: np.random.Generator) -> onnx.ModelProto
 def _model(shape: Shape, nodes: list[Any], inputs: list[Any], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     made = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
     made += [numpy_helper.from_array(np.array([1]), "second"), numpy_helper.from_array(np.array([2]), "last")]
+    if shape.mixes:
+        nodes = [*nodes[:-1], helper.make_node("MatMul", list(nodes[-1].input), ["own"])]
+        nodes += [helper.make_node("ReduceMean", ["own"], ["all"], axes=[0], keepdims=1)]
+        nodes += [helper.make_node("Add", ["own", "all"], ["embedding"])]
     used = {name for node in nodes for name in node.input}
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [shape.batch or "n", shape.dimensions])
     graph = helper.make_graph(nodes, "tower", inputs, [output], [each for each in made if each.name in used])

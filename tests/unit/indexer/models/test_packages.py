@@ -177,8 +177,20 @@ class TestTowers:
 
         monkeypatch.setattr(onnxruntime, "InferenceSession", Watched)
         tower = text_tower(root / shape.name)
+        seen.clear()
         tower.encode_texts(TEXTS)
         assert seen == ([1] * len(TEXTS) if shape.batch else [len(TEXTS)])
+
+
+def test_rows_that_change_each_other_go_through_alone(tmp_path):
+    folder = packages.write_package(tmp_path, replace(XLM_R, mixes=True, external=False))
+    tokens = PackageTokens(Package(folder))
+    for text, vector in zip(TEXTS, text_tower(folder).encode_texts(TEXTS), strict=True):
+        assert vector @ bare(folder, "textual", text=tokens([text])[0]) > 0.999999
+    tower = image_tower(folder)
+    prepared = [tower.preparation(picture(width, 300)) for width in (200, 500)]
+    for pixels, vector in zip(prepared, tower.encode_images(prepared), strict=True):
+        assert vector @ bare(folder, "visual", image=pixels[None]) > 0.999999
 
 
 def test_a_batch_of_a_fixed_size_is_filled_up(tmp_path):
