@@ -18,6 +18,8 @@ _ROOMY = 500  # so many dimensions for words are enough for `ocr:`
 def width_advice(needed: int) -> str:
     """Which model to choose in Immich so that vectors of `needed` dimensions fit."""
     names = ", ".join(f"{name} ({width})" for width, name in MODEL_NAMES.items() if width >= needed)
+    if not names:
+        return f"no model of Immich's has so many: choose a CLIP_MODEL with at most {max(MODEL_NAMES)}"
     return (
         f"in Immich, Administration > Settings > Machine Learning > Smart Search, choose a CLIP model such as {names}"
     )

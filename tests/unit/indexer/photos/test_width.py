@@ -19,6 +19,11 @@ def test_the_models_named_are_immichs():
         (1024, 512, None),
         (1536, 1024, None),
         (512, 768, "512, but the CLIP model needs 768"),
+        (
+            1536,
+            2048,
+            "needs 2048: no model of Immich's has so many: choose a CLIP_MODEL with at most 1536",
+        ),
         (768, 768, r"no dimensions are left for words.* choose ViT-gopt-16-SigLIP2-384__webli \(1536\) as CLIP model"),
         (512, 512, r"choose XLM-Roberta-Large\S+ \(1024\), ViT-SO400M\S+ \(1152\), ViT-gopt\S+ \(1536\) as CLIP model"),
         (1152, 1152, r"choose ViT-gopt-16-SigLIP2-384__webli \(1536\) as CLIP model"),
