@@ -6,7 +6,7 @@ https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; weights inside the file 
 
 import mmap
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from indexer.errors import WeightsError
 
@@ -29,10 +29,12 @@ def files_of(model: Path) -> list[Path]:
         if isinstance(error, FileNotFoundError):
             raise WeightsError(f"{model} is missing") from None
         raise WeightsError(f"{model} is damaged or no ONNX model: {error}") from error
-    paths = sorted(model.parent / name for name in names)
-    for path in paths:
-        if not path.resolve().is_relative_to(model.parent.resolve()):
-            raise WeightsError(f"{model} keeps weights outside of its folder: {path}")
+    paths = []
+    for name in sorted(names):
+        path = model.parent / name
+        if ".." in PurePosixPath(name).parts or not path.is_relative_to(model.parent):
+            raise WeightsError(f"{model} keeps weights outside of its folder: {name}")
+        paths.append(path)
         if not path.is_file():
             raise WeightsError(f"{path} is missing: {model.name} keeps weights in it")
     return [model, *paths]
