@@ -37,9 +37,16 @@ def advice(width: int, dimensions: int) -> str | None:
     words = room(width, dimensions)
     if words >= _ROOMY:
         return None
+    # `python -m bench lexical --quick`, R-precision: 0.85 with no room, 0.96 with 127, 0.998 with 255, 1.000 with 511.
+    # In a library of 50,000 photos: 0.87 with no room, 0.999 with 511.
+    misses = (
+        "misses some photos of a large library"
+        if words
+        else "misses one photo in eight and other searches find none by their words"
+    )
     left = (
         f"{known(width, dimensions)}: {words or 'no'} dimensions are left for words, so `ocr:` in Immich's search box "
-        "misses one photo in eight and other searches find none by their words"
+        f"{misses}"
     )
     roomy = [wide for wide in MODEL_NAMES if room(wide, dimensions) >= _ROOMY]
     wider = roomy or [wide for wide in MODEL_NAMES if wide > width][-1:]

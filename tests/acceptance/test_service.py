@@ -216,3 +216,6 @@ async def test_a_model_wider_than_the_column_is_held_with_advice(command: Comman
         await process.communicate()
     assert b"ViT-L-14__openai" in line
     assert process.returncode == 0
+    assert "nothing" in await command("search", "没有这个")
+    assert "searching by words alone: smart_search.embedding is vector(512)" in command.output[-1]
+    await command("search", "--mode", "clip", "没有这个", expect=1)
