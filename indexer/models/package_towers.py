@@ -19,7 +19,7 @@ from indexer.models.pixels import Preparation
 log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
-_ALIKE = 0.99999  # least cosine of a vector made alone to the same one made among others
+_ALIKE = 0.9999  # least cosine of a vector made alone to the same one made among others
 _TYPES: dict[str, Any] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
