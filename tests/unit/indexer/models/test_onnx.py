@@ -1,5 +1,7 @@
-"""Models whose input is padded to few shapes: the answers are those without padding."""
+"""Models whose input is padded to few shapes: the answers are those without padding. Denormal numbers are zero."""
 
+import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,20 @@ def test_what_fails_twice_is_told(model):
     padded, _ = fixed(model)
     with pytest.raises(Exception, match="INVALID_ARGUMENT"):
         padded.run(["no such output"], {"input": some(1, 3, 5, 5)})
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="elsewhere they cost nothing")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_denormal_numbers_are_zero_for_the_models_and_for_nobody_else(model, threads):
+    small = np.full((1, 3, 64, 64), 1e-20, dtype=np.float32)
+
+    def squared(*_: object) -> tuple[float, float]:
+        (ours, _) = session.run(None, {"input": small})
+        return float(ours.max()), float((small * small).max())
+
+    with ThreadPoolExecutor(1) as earlier:
+        earlier.submit(int).result()
+        session = open_session(model, threads=threads)
+        for ours, others in (squared(), earlier.submit(squared).result()):
+            assert ours == 0
+            assert others > 0
