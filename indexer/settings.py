@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     ocr_engine: Literal["rapidocr", "rapidocr-onnxruntime"] = Field(
         "rapidocr", description="`rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4)"
     )
+    ocr_runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+        "auto",
+        description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
+        "installed (`pip install 'immich-indexer[openvino]'`; the image is without it) and clearly faster. Both "
+        "read the same lines",
+    )
     ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
     ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")
     ocr_detect_side: int = Field(960, ge=320, le=4096, description="Long side in pixels at which text is looked for")

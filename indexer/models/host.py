@@ -275,6 +275,7 @@ _NO_MEMORY = (
     "bad_alloc",
     "cannot allocate memory",
     "can't allocate mem",
+    "bytes of memory",  # OpenVINO: failed to allocate 25165824 bytes of memory
     "can't start new thread",
 )
 

@@ -203,7 +203,12 @@ def _ocr_name(settings: Settings) -> str:
 
 def _ocr_opener(settings: Settings) -> OcrEngine:
     return OcrEngine(
-        settings.ocr_engine, settings.ocr_min_box_score, settings.ocr_min_text_score, settings.ocr_detect_side
+        settings.ocr_engine,
+        settings.ocr_min_box_score,
+        settings.ocr_min_text_score,
+        settings.ocr_detect_side,
+        settings.ocr_runtime,
+        settings.threads,
     )
 
 

@@ -1,4 +1,4 @@
-"""The text in a picture: where each line is and what it says, with RapidOCR on ONNX Runtime."""
+"""The text in a picture: where each line is and what it says, with RapidOCR."""
 
 import math
 import re
@@ -14,6 +14,7 @@ import numpy as np
 from indexer.images import Picture
 from indexer.models.ocr_crops import LineCrop, Way, cut, from_top_left, pieces, turned_page
 from indexer.models.ocr_engines import Engine, EngineName, engine_name, open_engine
+from indexer.models.ocr_runtimes import WantedRuntime
 
 Corners = tuple[float, float, float, float, float, float, float, float]
 
@@ -97,7 +98,7 @@ class _Reading(NamedTuple):
 class Ocr:
     """A loaded OCR engine, as `load_ocr` returns it.
 
-    Every method may be called from several threads at once: no state is kept between calls, and ONNX Runtime allows
+    Every method may be called from several threads at once: no state is kept between calls, and both runtimes allow
     concurrent runs. With `threads=1` each call keeps exactly one processor busy. Many calling threads with one `Ocr`
     are the fastest way to use several processors.
 
@@ -283,6 +284,8 @@ def load_ocr(
     min_box_score: float = 0.5,
     min_text_score: float = 0.8,
     detect_side: int = 960,
+    runtime: WantedRuntime = "onnxruntime",
+    callers: int = 1,
 ) -> Ocr:
     """Load an OCR engine. Its models are part of the installed package, nothing is downloaded.
 
@@ -293,12 +296,15 @@ def load_ocr(
         min_box_score: the least score, 0..1, of a box.
         min_text_score: the least score, 0..1, of a line's text, the mean over its characters.
         detect_side: long side, in pixels, of the reduced picture in which boxes are detected.
+        runtime: what runs the models; see `choose_runtime`. The lines are the same, so the name does not tell.
+        callers: threads that will call at the same time. With OpenVINO more of them wait.
 
     Raises:
         WeightsError: the package or one of its model files is missing.
+        SettingsError: the runtime is not installed.
         ValueError: an argument is out of range.
     """
     if detect_side < _MULTIPLE or not math.isfinite(min_box_score + min_text_score):
         raise ValueError(f"detect_side must be at least {_MULTIPLE}, and the scores must be numbers")
-    opened = open_engine(engine, device=device, threads=threads)
+    opened = open_engine(engine, device=device, threads=threads, runtime=runtime, callers=callers)
     return Ocr(opened, min_box_score=min_box_score, min_text_score=min_text_score, detect_side=detect_side)

@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from indexer.errors import WeightsError
+from indexer.models.ocr_runtimes import Runtime, WantedRuntime, choose_runtime
 from indexer.models.onnx import Shape, gpu_trouble, open_session, usable_device
+from indexer.models.openvino import OpenVinoSession
 
 EngineName = Literal["rapidocr", "rapidocr-onnxruntime"]
 
@@ -34,7 +36,7 @@ class Engine:
     """One package's models with its own processing before and after them.
 
     All pictures are (height, width, 3) uint8 in BGR order, as in the models' training. Any thread may call these
-    functions at any time: they keep their state in local variables, and ONNX Runtime allows concurrent runs.
+    functions at any time: they keep their state in local variables, and both runtimes allow concurrent runs.
 
     Attributes:
         name: package, version and model files: all that decides the result.
@@ -56,16 +58,28 @@ class Engine:
     alphabet: frozenset[str]
 
 
-def open_engine(engine: EngineName, *, device: str, threads: int) -> Engine:
-    """Load a package's models from its own wheel. Nothing is downloaded.
+_Replace = Callable[[Path, Any], Any]
+"""From a model's file and its session in ONNX Runtime to the session that is used."""
+
+
+def open_engine(
+    engine: EngineName, *, device: str, threads: int, runtime: WantedRuntime = "onnxruntime", callers: int = 1
+) -> Engine:
+    """Load a package's models from its own wheel. Nothing is downloaded. Arguments as of `load_ocr`.
 
     Raises:
         WeightsError: the wheel lacks a model file.
+        SettingsError: the runtime is not installed.
         ValueError: no such engine.
     """
     files = _files(engine)
-    opened = _rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime
-    return opened(files, usable_device(device, files[1]), threads)
+    device = usable_device(device, files[1])
+    chosen, _ = choose_runtime(runtime, device, files[0])
+
+    def replace(file: Path, session: Any) -> Any:
+        return session if chosen == "onnxruntime" else OpenVinoSession(file, callers=callers)
+
+    return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
 
 
 def engine_name(engine: EngineName) -> str:
@@ -73,12 +87,17 @@ def engine_name(engine: EngineName) -> str:
     return _name(engine, _files(engine))
 
 
+def engine_runtime(engine: EngineName, wanted: WantedRuntime, device: str) -> tuple[Runtime, str]:
+    """The library that would run that engine on `device`, and why. Raises as `open_engine`."""
+    return choose_runtime(wanted, device, _files(engine)[0])
+
+
 def engine_gpu_trouble(engine: EngineName) -> str:
     """Why that engine cannot run on a GPU here. Empty where it can. Raises as `open_engine`."""
     return gpu_trouble(_files(engine)[1])
 
 
-def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
+def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replace) -> Engine:
     """Rapidocr 3: PP-OCRv6 small, with the angle classifier of PP-OCRv2."""
     from omegaconf import OmegaConf
     from rapidocr.ch_ppocr_cls import TextClassifier
@@ -94,8 +113,11 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
 
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
         session = open_session(file, device=device, threads=threads, shape=shape)
-        # Given a session, the package opens none itself, and neither searches for a model file nor downloads one.
-        return kind(OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True}))
+        # Given a session, the package opens none itself, and neither searches for a model file nor downloads one. It
+        # takes only one of ONNX Runtime's.
+        made = kind(OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True}))
+        made.session.session = replace(file, session)
+        return made
 
     detector = part(TextDetector, config.Det, files[0], _detector_shape)
     classifier = part(TextClassifier, config.Cls, files[1], _classifier_shape)
@@ -122,7 +144,7 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int) -> Engine:
     )
 
 
-def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> Engine:
+def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int, replace: _Replace) -> Engine:
     """rapidocr-onnxruntime 1.4: PP-OCRv4 mobile, with the angle classifier of PP-OCRv2."""
     from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
     from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
@@ -137,7 +159,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int) -> E
         made = kind({**section, "model_path": str(file), "intra_op_num_threads": 1, "inter_op_num_threads": 1})
         holder = made.session if kind is TextRecognizer else made.infer
         # This package accepts no session from outside.
-        holder.session = open_session(file, device=device, threads=threads, shape=shape)
+        holder.session = replace(file, open_session(file, device=device, threads=threads, shape=shape))
         return made
 
     detector = part(TextDetector, config["Det"], files[0], _detector_shape)

@@ -8,6 +8,7 @@ from indexer.models.device import choose_device
 from indexer.models.host import Opened
 from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
 from indexer.models.ocr_engines import EngineName, engine_gpu_trouble
+from indexer.models.ocr_runtimes import WantedRuntime
 from indexer.models.published import PublishedFile
 
 if TYPE_CHECKING:  # they take seconds to import: only the child needs them
@@ -46,6 +47,8 @@ class OcrEngine:
     min_box_score: float
     min_text_score: float
     detect_side: int
+    runtime: WantedRuntime
+    callers: int
 
     def __call__(self, device: str) -> Opened:
         """Load it. If only CLIP can use the GPU, it stays on the processor, whatever device was asked for."""
@@ -61,6 +64,8 @@ class OcrEngine:
             min_box_score=self.min_box_score,
             min_text_score=self.min_text_score,
             detect_side=self.detect_side,
+            runtime=self.runtime,
+            callers=self.callers,
         )
         return Opened(ocr, where, note)
 

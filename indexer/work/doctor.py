@@ -94,18 +94,23 @@ async def examine(settings: Settings) -> list[Finding]:
 def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
     """Where the models run, and why they do not use a GPU that is there. `driver` and `build`: of this machine."""
     from indexer.models.device import choose_device
-    from indexer.models.ocr_engines import engine_gpu_trouble
+    from indexer.models.ocr_engines import engine_gpu_trouble, engine_runtime
+    from indexer.models.ocr_runtimes import NAMES
 
+    reads = ""
     try:
         device, trouble = choose_device(settings.device, driver=driver, build=build)
-    except SettingsError as error:
+        if device == "cpu" and "ocr" in settings.tasks:
+            runtime, why = engine_runtime(settings.ocr_engine, settings.ocr_runtime, device)
+            reads = f", text is read with {NAMES[runtime]}: {why}"
+    except (SettingsError, WeightsError) as error:
         return Finding("device", "fails", str(error))
     if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
         return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
     if trouble:
         return Finding("device", "advice", trouble)
     threads = f", {settings.threads} threads" if device == "cpu" else ""
-    return Finding("device", "ok", f"{device}{threads}")
+    return Finding("device", "ok", f"{device}{threads}{reads}")
 
 
 async def _engines(connection: Connection, _: Settings) -> Finding:

@@ -13,6 +13,7 @@ from indexer import images
 from indexer.database import owners, schema
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
+from indexer.models import openvino
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.gpu import Card
 from indexer.queue import requests
@@ -55,6 +56,20 @@ def test_a_gpu_that_torch_cannot_use(tmp_path):
     found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
     assert found.verdict == "fails"
     assert "GTX 1080 has compute capability 6.1" in found.text
+
+
+def test_what_reads_the_text(tmp_path, monkeypatch):
+    def found(**settings) -> Finding:
+        return doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cpu", **settings))
+
+    text = found(ocr_runtime="openvino", tasks="ocr").text
+    assert text.endswith("text is read with OpenVINO: OCR_RUNTIME=openvino")
+    assert "text" not in found(tasks="clip").text
+    monkeypatch.setattr(openvino, "is_installed", lambda: False)
+    assert found(tasks="ocr").text.endswith("text is read with ONNX Runtime: OpenVINO is not installed")
+    missing = found(ocr_runtime="openvino", tasks="ocr")
+    assert missing.verdict == "fails"
+    assert "pip install 'immich-indexer[openvino]'" in missing.text
 
 
 async def test_servers_that_answer(of_faces):

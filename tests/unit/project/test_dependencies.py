@@ -22,6 +22,7 @@ WITHOUT = {
     ("cn-clip", "lmdb"),
     ("cn-clip", "timm"),
     ("insightface", "opencv-python"),
+    ("openvino", "openvino-telemetry"),
     ("rapidocr-onnxruntime", "opencv-python"),
     ("scikit-image", "imageio"),
     ("scikit-image", "tifffile"),

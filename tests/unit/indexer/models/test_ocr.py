@@ -14,8 +14,9 @@ import pylopdf_fonts_zh_cn
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from indexer.demo.pictures import draw_all
 from indexer.errors import WeightsError
-from indexer.images import Picture
+from indexer.images import Picture, decode
 from indexer.models import ocr_engines, onnx
 from indexer.models.ocr import Detection, Line, Ocr, load_ocr, ocr_name
 from indexer.models.ocr_crops import cut, from_top_left, pieces
@@ -460,6 +461,19 @@ def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
     for engine in ("rapidocr", "rapidocr-onnxruntime"):
         load_ocr(engine).read([picture(page(0)[0]), Picture(np.zeros((50, 50, 3), dtype=np.uint8))])
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
+def test_both_runtimes_read_the_same(tmp_path, engine, every):
+    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino")
+    assert ours.name == theirs.name
+    for drawn in draw_all(tmp_path, every):
+        shown = decode(drawn.path.read_bytes(), max_pixels=64_000_000)
+        (one,), (other,) = ours.read([shown]), theirs.read([shown])
+        assert [line.text for line in one] == [line.text for line in other], drawn.name
+        apart = np.array([line.corners for line in one]) - [line.corners for line in other]
+        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= 1, drawn.name
 
 
 class TestLoad:

@@ -1,0 +1,84 @@
+"""OpenVINO in the place of ONNX Runtime, on a processor: the same model files, the same results."""
+
+import importlib.util
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from indexer.models import denormals
+from indexer.models.onnx import Array
+
+_PLANS = 1000
+"""Plans of single operations, each for one shape, that a model keeps for each caller: those of some shapes. With all
+plans (OpenVINO's own number is 5,000) memory grows for hundreds of photos, without any a line takes a sixth longer."""
+
+
+def is_installed() -> bool:
+    """Whether the package is here. It is not imported for that."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+class OpenVinoSession:
+    """A model with one input and one output, called as an ONNX Runtime session is.
+
+    `run` may be called from any thread. Each of up to `callers` concurrent runs keeps exactly one processor busy, and
+    further ones wait.
+    """
+
+    def __init__(self, path: Path, *, callers: int) -> None:
+        import openvino  # takes 15 MB: only the process that computes with it should have it
+
+        # By itself OpenVINO would take bf16 where the processor has it, and tie its threads to processors that the
+        # other models use, too.
+        hints = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "NUM_STREAMS": callers,
+            "INFERENCE_NUM_THREADS": callers,
+            "ENABLE_CPU_PINNING": False,
+            "CPU_RUNTIME_CACHE_CAPACITY": _PLANS,
+        }
+        self._tensor = openvino.Tensor
+        self._compile = partial(openvino.Core().compile_model, str(path), "CPU", hints)
+        self._opened: _Opened | None = None
+        self._inputs, self._outputs = self._open().names
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        """Its input, with its name."""
+        return [SimpleNamespace(name=self._inputs)]
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        """Its output, with its name."""
+        return [SimpleNamespace(name=self._outputs)]
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> list[Array]:
+        """The output for the only input. Raises RuntimeError, as for want of memory."""
+        (values,) = input_feed.values()
+        values = np.ascontiguousarray(values)  # the request reads this very memory, and does not keep it alive
+        request = (self._opened or self._open()).request
+        try:
+            request.set_input_tensor(self._tensor(values, shared_memory=True))
+            # Not infer(): where memory is short that returns the output of the run before, and no error.
+            request.start_async()
+            request.wait()
+            return [np.array(request.get_output_tensor().data)]  # a copy: the next run writes into the same memory
+        except Exception:
+            self._opened = None  # a run that failed leaves the model with shapes that do not fit each other
+            raise
+
+    def _open(self) -> "_Opened":
+        with denormals.as_zero():  # its threads inherit it
+            self._opened = opened = _Opened(self._compile())
+        return opened
+
+
+class _Opened(threading.local):
+    """A compiled model, with a request of each calling thread."""
+
+    def __init__(self, model: Any) -> None:
+        self.request = model.create_infer_request()
+        self.names = model.input().get_any_name(), model.output().get_any_name()

@@ -1,0 +1,121 @@
+"""OpenVINO in the place of ONNX Runtime: the same answers; too little memory is an error, never an earlier answer."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import SettingsError
+from indexer.models import ocr_engines, openvino
+from indexer.models.ocr_runtimes import choose_runtime
+from indexer.models.onnx import open_session
+from indexer.models.openvino import OpenVinoSession
+
+DETECTOR = Path(ocr_engines.importlib.util.find_spec("rapidocr").origin).parent / "models" / "PP-OCRv6_det_small.onnx"
+
+
+def some(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * width).standard_normal((1, 3, height, width), dtype=np.float32)
+
+
+def test_the_answers_are_onnx_runtimes_from_any_thread_in_any_shape():
+    ours, theirs = OpenVinoSession(DETECTOR, callers=2), open_session(DETECTOR)
+    assert [each.name for each in ours.get_inputs()] == [each.name for each in theirs.get_inputs()]
+    assert [each.name for each in ours.get_outputs()] == [each.name for each in theirs.get_outputs()]
+    different: list[float] = []
+
+    def work(shapes: list[tuple[int, int]]) -> None:
+        for shape in shapes:
+            values = some(*shape)
+            feed = {"x": values.transpose(0, 1, 3, 2)}  # not contiguous, as RapidOCR's pictures are
+            (one,), (other,) = ours.run(None, feed), theirs.run(None, feed)
+            different.append(float(np.abs(one - other).max()) if one.shape == other.shape else 1.0)
+
+    shapes = [(64, 96), (96, 64), (160, 32), (64, 96), (32, 32)]
+    threads = [threading.Thread(target=work, args=(shapes[start:],)) for start in range(3)]  # one more than callers
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(different) == 12
+    assert max(different) < 1e-3, "bf16 differs by 0.03"
+
+
+IN_LITTLE_MEMORY = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np
+from indexer.models.host import lacks_memory
+from indexer.models.openvino import OpenVinoSession
+
+session = OpenVinoSession(Path(sys.argv[1]), callers=1)
+small, large = np.ones((1, 3, 64, 64), np.float32), np.ones((1, 3, 1024, 1024), np.float32)
+(before,) = session.run(None, {"x": small})
+taken = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) << 10
+resource.setrlimit(resource.RLIMIT_AS, (taken + (8 << 20), resource.RLIM_INFINITY))
+try:
+    session.run(None, {"x": large})
+    failed = None
+except Exception as error:
+    failed = lacks_memory(error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+(after,), (larger,) = session.run(None, {"x": small}), session.run(None, {"x": large})
+print(json.dumps([failed, bool((before == after).all()), larger.shape]))
+"""
+
+
+def test_too_little_memory_is_an_error_and_no_earlier_answer():
+    ended = subprocess.run(
+        [sys.executable, "-c", IN_LITTLE_MEMORY, str(DETECTOR)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(ended.stdout) == [True, True, [1, 1, 1024, 1024]]
+
+
+def test_nothing_is_told_to_its_maker(tmp_path):
+    told = tmp_path / "openvino_telemetry"
+    told.mkdir()
+    (told / "__init__.py").write_text("raise SystemExit('it is loaded, and tells of the import')")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import indexer.models.openvino; import openvino"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+class TestChoice:
+    @pytest.fixture(autouse=True)
+    def installed(self, monkeypatch) -> None:
+        monkeypatch.setattr(openvino, "is_installed", lambda: True)
+
+    @pytest.mark.parametrize(("part", "runtime"), [(0.5, "openvino"), (0.95, "onnxruntime"), (2.0, "onnxruntime")])
+    def test_auto_takes_what_is_clearly_faster(self, part, runtime):
+        chosen, why = choose_runtime("auto", "cpu", DETECTOR, lambda _: part)
+        assert chosen == runtime
+        assert f"OpenVINO takes {part:.0%} of ONNX Runtime's time" in why
+
+    def test_auto_really_measures(self):
+        chosen, why = choose_runtime("auto", "cpu", DETECTOR)
+        assert chosen in ("openvino", "onnxruntime")
+        assert "OpenVINO takes" in why
+
+    def test_auto_does_without_what_does_not_work(self):
+        def compare(_: Path) -> float:
+            raise ImportError("libtbb.so.12: cannot open shared object file")
+
+        chosen, why = choose_runtime("auto", "cpu", DETECTOR, compare)
+        assert (chosen, "libtbb.so.12" in why) == ("onnxruntime", True)
+
+    @pytest.mark.parametrize("wanted", ["onnxruntime", "openvino"])
+    def test_what_is_asked_for(self, wanted):
+        assert choose_runtime(wanted, "cpu", DETECTOR)[0] == wanted
+
+    def test_without_the_package(self, monkeypatch):
+        monkeypatch.setattr(openvino, "is_installed", lambda: False)
+        assert choose_runtime("auto", "cpu", DETECTOR) == ("onnxruntime", "OpenVINO is not installed")
+        with pytest.raises(SettingsError, match=r"pip install 'immich-indexer\[openvino\]', or use OCR_RUNTIME=auto"):
+            choose_runtime("openvino", "cpu", DETECTOR)
+
+    @pytest.mark.parametrize("wanted", ["auto", "openvino"])
+    def test_on_a_gpu(self, wanted):
+        assert choose_runtime(wanted, "cuda", DETECTOR)[0] == "onnxruntime"
