@@ -17,6 +17,7 @@ _MB = 1 << 20
 _OURS = 200 * _MB  # the process that calls the models
 _CLIP = 150 * _MB  # Python and torch, in a process of their own
 _OCR = 400 * _MB  # its three models in a process of their own, with the pictures and lines in work
+_OPENVINO = 600 * _MB  # what OpenVINO takes on top of that, with two threads
 
 
 def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
@@ -27,7 +28,9 @@ def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
     Raises:
         WeightsError: the CLIP model is unknown.
     """
-    bytes_ = _OURS + (_OCR if ocr and "ocr" in settings.tasks else 0)
+    bytes_ = _OURS
+    if ocr and "ocr" in settings.tasks:
+        bytes_ += _OCR + (_OPENVINO if settings.ocr_runtime == "openvino" else 0)
     if "clip" in settings.tasks:
         model, root = settings.clip_model, settings.clip_download_root
         bytes_ += _CLIP + sum(maker_of(model).memory(model, root, tower) for tower in towers)

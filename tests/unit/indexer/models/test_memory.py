@@ -63,3 +63,10 @@ def test_one_line_before_the_models_are_loaded(monkeypatch, capsys, tmp_path: Pa
     with pytest.raises(SystemExit):
         service.run.callback()
     assert "error: loaded" in capsys.readouterr().err
+
+
+def test_openvino_takes_more():
+    plain, more = (
+        memory.needed(Settings.load(tasks="ocr", ocr_runtime=each), (), ocr=True) for each in ("auto", "openvino")
+    )
+    assert more - plain >= 500 * MB
