@@ -101,7 +101,7 @@ class Library:
 
 
 def large_picture(number: int) -> bytes:
-    """One of 60 megabytes when it is decoded, more than a process has freed and kept; unlike that of any other number."""
+    """One of 60 megabytes when it is decoded, more than a process keeps; unlike that of any other number."""
     image = Image.new("RGB", (5000, 4000))
     image.putpixel((0, 0), (number, 1, 2))
     buffer = io.BytesIO()
