@@ -475,7 +475,7 @@ async def test_with_fingers(browser, url, key, indexer, photo):
 @pytest.mark.parametrize(("language", "said"), [("en-GB", "A demo model is at work"), ("zh-CN", "演示模型")])
 async def test_a_demo_model_is_told_of_on_every_page(browser, settings, immich, key, photo, indexer, language, said):
     asset = await photo(*INVOICE)
-    models, _ = stub_models(text=StubText(name_of("small", "0123456789abcdef", demo=True)))
+    models, _ = stub_models(text=StubText(name_of("cn-clip", "small", "0123456789abcdef", demo=True)))
     async with console_of(immich, settings, models) as url, signed_in(browser, url, key, language=language) as reader:
         for path in ("/console", "/console/status", f"/console/photo/{asset}"):
             await reader.open(path)
