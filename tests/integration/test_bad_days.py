@@ -32,6 +32,7 @@ from indexer.queue.backlog import Failure
 from indexer.text.query import parse
 from indexer.views import status
 from indexer.work import reconcile
+from indexer.work.pace import WorkerPace
 from indexer.work.reconcile import Reconciler, Repairs
 from indexer.work.worker import Models
 from tests.support import stubs, workers
@@ -557,23 +558,28 @@ async def test_a_vector_column_that_is_half_changed(database, immich, connection
         assert (await vector_of(connection, asset)).shape == (1024,)
 
 
-async def test_a_column_that_became_too_narrow_makes_photos_wait(database, immich, connection, owner, gate):
+async def test_a_vector_for_which_the_column_became_too_narrow_is_kept(database, immich, connection, owner, gate):
     await immich.change_clip_model(768)
     models = Models(StubClip(dimensions=768, before=gate), None, "cpu")
-    async with working(settings_for(database, immich.media.directory, max_attempts=1), models):
+    settings = settings_for(database, immich.media.directory, max_attempts=1)
+    async with workers.working(settings, models, pace=WorkerPace(vectors=3600)):
         asset = await immich.upload(stubs.picture(1), owner=owner)
         await gate.reached()
         await immich.change_clip_model(512)
         gate.open()
-        await eventually(lambda: connection.fetchval("SELECT bool_and(worker IS NULL) FROM immich_indexer.job"))
+        await eventually(lambda: connection.fetchval("SELECT clip IS NOT NULL FROM immich_indexer.photo"))
         assert await failures(connection) == {}, "no photo's fault"
-        await immich.change_clip_model(1024)
+        assert await vector_of(connection, asset) is None
+    await immich.change_clip_model(1024)
+    clip = StubClip(dimensions=768)
 
-        async def wide() -> bool:
-            vector = await vector_of(connection, asset)
-            return vector is not None and vector.shape == (1024,)
+    async def wide() -> bool:
+        vector = await vector_of(connection, asset)
+        return vector is not None and vector.shape == (1024,)
 
+    async with working(settings, Models(clip, None, "cpu")):
         await eventually(wide)
+    assert clip.calls == 0, "it is not read again"
 
 
 async def test_immich_has_the_right_of_way(database, immich, immich_url, connection, owner):
