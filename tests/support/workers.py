@@ -58,7 +58,7 @@ async def working(
     worker = Worker(settings, models, fetcher, pace)
     task = asyncio.create_task(worker.run())
     try:
-        ready = asyncio.gather(worker.listener.listening.wait(), worker.looked.wait())
+        ready = asyncio.create_task(_is_ready(worker))
         await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if task.done():
@@ -68,6 +68,11 @@ async def working(
         worker.stop()
         await task
         models.close()
+
+
+async def _is_ready(worker: Worker) -> None:
+    await worker.listener.listening.wait()
+    await worker.looked.wait()
 
 
 async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> Any:
