@@ -5,9 +5,9 @@ import asyncpg
 from indexer.database.refusal import RUN_ROLE, RefusedError
 from indexer.errors import words_of
 
-# All errors that a query may raise. asyncpg has no common base class for them. It raises the last one for a query that
-# is sent after the server has ended the session and before the connection is closed.
-TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# All errors that a query may raise. asyncpg has no common base class for its own. It raises the last one for a query
+# that is sent after the server has ended the session and before the connection is closed.
+TROUBLE = (OSError, MemoryError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 # What a person can do about errors of the server.
 _ADVICE = (

@@ -31,6 +31,10 @@ from tests.support.workers import eventually, failures, is_indexed
 
 PHOTOS, BAD, POISON, DEADLY = 24, 7, 12, 17
 HEADROOM = {"the indexer": 12 << 20, "its models": 6 << 20}  # bytes: for small pictures, and for threads
+LARGE = {
+    "the indexer": (3000, 2000),
+    "its models": (5000, 4000),
+}  # 18, 60 MB: more than it has freed and kept
 LIMIT = 60  # seconds in which all has healed, on a machine that has much else to do
 
 SICK, WELL = "an engine is sick and will be replaced", "an engine works again"
@@ -50,15 +54,15 @@ class Library:
         self._files: dict[UUID, bytes] = {}
         self._poison: dict[UUID, str] = {}
 
-    async def upload(self, first: int = 0, *, poison: bool = True, large: bool = False) -> None:
-        """Two dozen photos, the poison among them or nothing in its place; every sixth is `large`."""
+    async def upload(self, first: int = 0, *, poison: bool = True, large: tuple[int, int] | None = None) -> None:
+        """Two dozen photos, the poison among them or nothing in its place; every sixth is so `large`."""
         for number in range(first, first + PHOTOS):
             kind = {BAD: "not a readable picture", POISON: "cannot take", DEADLY: "SIGSEGV"}.get(number - first, "")
             if kind and not poison:
                 continue
             file = b"no picture" if number - first == BAD else stubs.picture(number)
             if large and not kind and number % 6 == 0:
-                file = large_picture(number)
+                file = large_picture(number, large)
             asset = await self._immich.upload(file, owner=self._owner)
             self._files[asset] = file
             if kind:
@@ -100,9 +104,9 @@ class Library:
             assert found[asset].error.endswith(PROVEN) or kind.startswith("not a")
 
 
-def large_picture(number: int) -> bytes:
-    """One of 60 megabytes when it is decoded, more than a process keeps; unlike that of any other number."""
-    image = Image.new("RGB", (5000, 4000))
+def large_picture(number: int, size: tuple[int, int]) -> bytes:
+    """One of that size, unlike that of any other number."""
+    image = Image.new("RGB", size)
     image.putpixel((0, 0), (number, 1, 2))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
@@ -190,7 +194,7 @@ async def test_without_memory_for_large_pictures(at_work, library, whose):
     async with at_work("emory", "status 1", "start new thread") as indexer:
         pids = indexer.tree[:1] if whose == "the indexer" else indexer.tree[1:]
         with indexer.limited(resource.RLIMIT_AS, {pid: memory(pid) + HEADROOM[whose] for pid in pids}):
-            await library.upload(large=True)
+            await library.upload(large=LARGE[whose])
             await says(indexer, (CANNOT, LITTLE), "emory")
         await library.heals()
 

@@ -1,5 +1,8 @@
 """A worker with quick models on a real database: from Immich's writes to Immich's columns."""
 
+import asyncio
+from collections import Counter
+
 import asyncpg
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from tests.support import stubs
 from tests.support.hosts import hosted_clip, hosted_ocr
 from tests.support.installs import install
 from tests.support.stubs import StubClip, StubOcr
-from tests.support.workers import eventually, idle, settings_for, working
+from tests.support.workers import eventually, idle, is_indexed, settings_for, working
 
 Connection = asyncpg.Connection
 
@@ -300,3 +303,27 @@ async def test_a_worker_that_has_unregistered_does_not_register_again(database, 
     async with working(settings_for(database, tmp_path, lease_seconds=1)):
         pass
     assert await connection.fetchval("SELECT count(*) FROM immich_indexer.worker") == 0
+
+
+async def test_want_of_memory_ends_no_worker(database, immich, connection, owner, monkeypatch):
+    """Where there is none for an answer of the database, for example: it is asked again."""
+    refused: Counter[str] = Counter()
+
+    def short(name: str) -> None:
+        method = getattr(Queue, name)
+
+        async def first(self: Queue, *arguments: object, **options: object) -> object:
+            refused[name] += 1
+            if refused[name] <= 2:
+                raise MemoryError
+            return await method(self, *arguments, **options)
+
+        monkeypatch.setattr(Queue, name, first)
+
+    for name in ("heartbeat", "reap", "drain", "claim"):
+        short(name)
+    async with working(settings_for(database, immich.media.directory)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
+        await eventually(lambda: asyncio.sleep(0, all(count > 2 for count in refused.values())))
+    assert len(refused) == 4
