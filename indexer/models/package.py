@@ -8,7 +8,6 @@ The ONNX models may keep their weights in files beside them. The rules are those
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from typing import Any
 
 from indexer.errors import WeightsError
 from indexer.models import names, onnx_weights
+from indexer.models.json_object import read_object
 from indexer.models.maker import Tower
 from indexer.models.pixels import Cropped
 from indexer.models.published import sha256_of
@@ -137,12 +137,4 @@ class Package:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing: it belongs to every package in Immich's layout") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} is not a JSON object")
-    return content
+    return read_object(path, f"{path} is missing: it belongs to every package in Immich's layout")

@@ -7,6 +7,7 @@ from typing import Any
 
 from indexer.errors import WeightsError
 from indexer.models import weights
+from indexer.models.json_object import read_object
 
 Config = dict[str, Any]
 """The arguments of `cn_clip.clip.model.CLIP`: the keys of one vision and one text file of cn_clip's `model_configs`,
@@ -47,12 +48,4 @@ def packaged_config(model: str) -> Config:
 
 def _beside(path: Path) -> Config:
     config_path = path.with_suffix(".json")
-    try:
-        config = json.loads(config_path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(f"{path} needs its configuration beside it: {config_path}") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{config_path} is not readable JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise WeightsError(f"{config_path} is not a JSON object")
-    return config
+    return read_object(config_path, f"{path} needs its configuration beside it: {config_path}")
