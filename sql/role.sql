@@ -66,12 +66,13 @@ BEGIN
         FROM (VALUES
             -- read
             ('SELECT', ARRAY['asset', 'asset_file', 'asset_exif', 'asset_edit', 'asset_job_status', 'smart_search', 'asset_ocr',
-                'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'user', 'partner']),
+                'ocr_search', 'tag', 'tag_asset', 'album', 'album_asset', 'album_user', 'person', 'asset_face', 'user', 'partner']),
             -- written; Immich's own trigger on asset_ocr writes asset_ocr_audit, with our rights
             ('INSERT, UPDATE, DELETE', ARRAY['smart_search', 'asset_ocr', 'ocr_search', 'asset_job_status']),
             ('INSERT', ARRAY['asset_ocr_audit']),
             -- triggers, of this version and of later ones
-            ('TRIGGER', ARRAY['asset', 'asset_file', 'ocr_search', 'asset_ocr', 'smart_search', 'tag_asset', 'asset_job_status'])
+            ('TRIGGER', ARRAY['asset', 'asset_file', 'asset_exif', 'ocr_search', 'asset_ocr', 'smart_search', 'tag', 'tag_asset',
+                'album', 'album_asset', 'album_user', 'person', 'asset_face', 'asset_job_status'])
         ) AS wanted (rights, names), unnest(names) AS name
         WHERE to_regclass(format('public.%I', name)) IS NOT NULL
     LOOP

@@ -8,3 +8,15 @@ CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.ocr_search REFERENCI
 CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.ocr_search REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();
 CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.tag_asset REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_tag_write();
 CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.tag_asset REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_tag_write();
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.asset_exif REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_exif_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset_exif REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_exif_write();
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.person REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_person_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.person REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_person_write();
+CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.person REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_person_write();
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.asset_face REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_face_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset_face REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_face_write();
+CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.asset_face REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_face_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.album REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_album_write();
+CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.album_asset REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_album_asset_write();
+CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.album_asset REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_album_asset_write();
+CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.tag REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_tag_update();

@@ -35,6 +35,11 @@ TABLES = (
     "ocr_search",
     "tag",
     "tag_asset",
+    "album",
+    "album_asset",
+    "album_user",
+    "person",
+    "asset_face",
 )
 LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to wait behind us, at most
 LOCK_PATIENCE = 120.0  # seconds until we stop trying
@@ -303,7 +308,7 @@ async def _functions(connection: Connection) -> list[str]:
                 await connection.execute(text)
                 created = await connection.fetchrow(SQL["function"], path.stem)
                 if created is None:
-                    raise SchemaError(f"{path.name} makes no function immich_indexer.{path.stem}")
+                    raise SchemaError(f"{path.name} makes no function {path.stem} in a schema of ours")
                 await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
                 await connection.execute(
                     f"COMMENT ON FUNCTION {created['signature']} IS '{file} {created['definition']}'"

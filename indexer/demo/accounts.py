@@ -67,8 +67,28 @@ class Accounts(Writer):
 
     async def name_person(self, user: UUID, person: UUID, name: str) -> None:
         """Gives a person a name, for one user."""
+        await self._person("name_person", user, person, name)
+
+    async def hide_person(self, user: UUID, person: UUID, *, hidden: bool = True) -> None:
+        """Hides a person, for one user, or shows the person again."""
+        await self._person("hide_person", user, person, hidden)
+
+    async def merge_people(self, user: UUID, person: UUID, into: UUID) -> None:
+        """Gives the faces of a person to another one, and deletes the first."""
+        await self._person("move_faces", person, into)
+        await self._person("delete_person", user, person)
+
+    async def delete_person(self, user: UUID, person: UUID) -> None:
+        """Deletes a person, for one user."""
+        await self._person("delete_person", user, person)
+
+    async def remove_face(self, asset: UUID, person: UUID) -> None:
+        """Removes the face of a person from a photo."""
+        await self._person("remove_face", asset, person)
+
+    async def _person(self, name: str, *arguments: object) -> None:
         grouped = await self._is_at_least("3.2")
-        await self.database.execute(_PEOPLE["name_person_3_2" if grouped else "name_person"], user, person, name)
+        await self.database.execute(_PEOPLE[f"{name}_3_2" if grouped else name], *arguments)
 
     async def join_cluster(self, user: UUID, other: UUID) -> None:
         """From 3.2 on: two users share their people from now on."""

@@ -13,6 +13,7 @@ import asyncpg
 
 from indexer.demo import media
 from indexer.demo.accounts import Accounts
+from indexer.demo.albums import Albums
 from indexer.demo.machine_learning import MachineLearning
 from indexer.demo.machine_learning import OcrLine as OcrLine
 from indexer.demo.searches import Searches
@@ -26,7 +27,7 @@ Visibility = Literal["timeline", "archive", "hidden", "locked"]
 Crop = tuple[int, int, int, int]
 
 
-class StandIn(Accounts, MachineLearning, Searches):
+class StandIn(Accounts, Albums, MachineLearning, Searches):
     """Writes what a real Immich writes, each statement in a transaction of its own unless Immich does otherwise."""
 
     # What a person does
@@ -110,6 +111,25 @@ class StandIn(Accounts, MachineLearning, Searches):
         await self._write_files(asset, {"preview": content, "thumbnail": content}, extension, edited=False)
         if not old.endswith(extension):
             self.media.delete(old)
+
+    async def describe(self, asset: UUID, description: str) -> None:
+        """Writes a description. It also goes into a sidecar, from which the metadata is read again."""
+        await self._write("describe", asset, description)
+        await self.refresh_metadata(asset)
+
+    async def locate(self, asset: UUID, city: str | None, state: str | None, country: str | None) -> None:
+        """Moves a photo to another place on the map. Immich finds the names of the place."""
+        await self._write("locate", asset, city, state, country)
+        await self.refresh_metadata(asset)
+
+    async def read_camera(self, asset: UUID, make: str, model: str, lens: str | None = None) -> None:
+        """Reads from the file which camera took the photo."""
+        await self._write("camera", asset, make, model, lens)
+
+    async def change_date(self, asset: UUID, taken_at: datetime) -> None:
+        """Gives a photo another date."""
+        await self._write("date", asset, taken_at)
+        await self.refresh_metadata(asset)
 
     async def trash(self, asset: UUID) -> None:
         """Moves a photo to the trash."""

@@ -17,8 +17,8 @@ from indexer.text.normalise import HAN, fold
 VERSION = 4  # raised when the same text would give another document: older documents are then made again
 
 # The limits of a tsvector.
-_LAST_POSITION = 16383
-_MOST_POSITIONS = 255
+LAST_POSITION = 16383
+MOST_POSITIONS = 255
 _LONGEST_WORD = 64
 _LONGEST_TEXT = 150_000  # bytes: their lexemes always fit into the largest tsvector, 1 MB. No photo has more text
 
@@ -103,21 +103,21 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
     form = whole.text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
     weights = ["A"] * (len(lines) or 1) if heights is None else [_weight(height) for height in heights] or ["A"]
     places: dict[str, list[str]] = {character: [] for character in form if character != " "}
-    overflow = len(form) - 1 > _LAST_POSITION
+    overflow = len(form) - 1 > LAST_POSITION
     for start in range(len(form) - 1):
         where = places.setdefault(form[start : start + 2], [])
-        if start < _LAST_POSITION:
+        if start < LAST_POSITION:
             where.append(f"{start + 1}{weights[whole.lines[start + 1]]}")
     for match in _WORD.finditer(form):
         for triple in triples(match[0]):
             places.setdefault(triple, [])
         # Its position is one where no pair of the same two letters is.
-        if len(match[0]) <= _LONGEST_WORD and match.end() < _LAST_POSITION:
+        if len(match[0]) <= _LONGEST_WORD and match.end() < LAST_POSITION:
             places.setdefault(match[0], []).append(f"{match.end() + 1}D")
     for where in places.values():
-        if len(where) > _MOST_POSITIONS:
+        if len(where) > MOST_POSITIONS:
             overflow = True
-            del where[_MOST_POSITIONS:]
+            del where[MOST_POSITIONS:]
     lexemes = [f"'{lexeme}'" + (":" + ",".join(where) if where else "") for lexeme, where in places.items()]
     lexemes += [f"'{mark}'" for mark in marks]
     return Document(" ".join(lexemes), form if overflow else None)

@@ -21,6 +21,7 @@ class WorkerPace:
         doubt_longest: the longest such pause.
         listener: that a probe of the notifications may take, until they count as lost and the worker polls.
         outage: until the log says that something is waited for. Most trouble is over before then.
+        facts: until facts are written again after the database could not.
         untag: between two looks for photos that were read and still bear the tag `reindex`.
         downloads: between two looks at the progress of downloads.
         reconcile_again: between two tries to reconcile. One fails where it meets a backup that is being restored.
@@ -41,6 +42,7 @@ class WorkerPace:
     doubt_longest: float = 300
     listener: float = 5
     outage: float = 10
+    facts: float = 1
     untag: float = 5
     downloads: float = 2
     reconcile_again: float = 5

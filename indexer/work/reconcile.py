@@ -6,9 +6,10 @@ backup, a change of model, an import while our triggers were missing, and after 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from indexer.database import rights, schema
 from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
-from indexer.photos import lexical, results
+from indexer.photos import facts, lexical, results
 from indexer.queue import tags
 from indexer.text import tokens
+from indexer.work import facts as fact_keeper
 from indexer.work import verdicts
 from indexer.work.pace import USUAL, WorkerPace
 
@@ -39,14 +41,15 @@ T = TypeVar("T")
 
 @dataclass
 class Repairs:
-    """What one round did: photos queued to be read, photos restored from our own copy, photos forgotten."""
+    """What one round did: photos queued, restored from our own copy, forgotten, and photos that got other facts."""
 
     queued: int = 0
     restored: int = 0
     forgotten: int = 0
+    facts: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.queued or self.restored or self.forgotten)
+        return any(vars(self).values())
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,9 @@ class Reconciler:
         Raises:
             TimeoutError: the database did not answer, or not over this connection.
         """
-        await self._mend_schema()
+        mended = await self._mend_schema()
         async with self._turn() as ours:
-            return await self._compare(thorough=thorough) if ours else None
+            return await self._compare(thorough=thorough, missed=mended) if ours else None
 
     async def vectors_file(self) -> int | None:
         """The number of the file with Immich's vectors. It changes when Immich empties them, and queues nothing."""
@@ -116,11 +119,14 @@ class Reconciler:
                 beating.cancel()
             await hang_up(guard)  # also where this is cancelled, which only aborts the connection
 
-    async def _mend_schema(self) -> None:
-        """Install our schema again where it is not whole. When Immich restores a backup, our triggers are lost."""
+    async def _mend_schema(self) -> bool:
+        """Install our schema again where it is not whole. When Immich restores a backup, our triggers are lost.
+
+        Returns whether it was not whole, so that events were missed.
+        """
         if await self._pool.run(schema.is_current):
             await self._pool.run(rights.require)
-            return
+            return False
         log.warning("our schema or triggers are not as they should be (a restored backup?): installing")
         own = await connect_to_immich(self._dsn)
         try:
@@ -128,8 +134,9 @@ class Reconciler:
         finally:
             await hang_up(own)
         log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
+        return True
 
-    async def _compare(self, *, thorough: bool) -> Repairs:
+    async def _compare(self, *, thorough: bool, missed: bool) -> Repairs:
         found = Repairs()
         found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
         width = await self._pool.run(schema.vector_width)
@@ -137,8 +144,9 @@ class Reconciler:
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
         found.restored += await self._heal("altered", width, since)
         found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
+        found.facts = await self._refresh_facts(thorough=thorough or missed)
         if found:
-            log.info("reconciled", queued=found.queued, restored=found.restored, forgotten=found.forgotten)
+            log.info("reconciled", **vars(found))
         return found
 
     async def enqueue_missing(self) -> int:
@@ -154,6 +162,18 @@ class Reconciler:
                 await self._pool.execute("SELECT pg_notify('immich_indexer', '')")
         return queued
 
+    async def _refresh_facts(self, *, thorough: bool) -> int:
+        """Write the facts of photos that have none or, if `thorough`, others than Immich's tables say."""
+        last: UUID | None = _START
+        refreshed = 0
+        while last is not None:
+            last, assets = await facts.stale(self._pool, last, PAGE, thorough=thorough)
+            for start in range(0, len(assets), _CHUNK):
+                refreshed += await self._insist(
+                    partial(fact_keeper.refresh, self._pool, assets[start : start + _CHUNK])
+                )
+        return refreshed
+
     async def _heal(self, query: str, *arguments: Any) -> int:
         """Make Immich's columns follow our table for the photos that `query` names, page by page."""
         last, healed = _START, 0
@@ -163,9 +183,10 @@ class Reconciler:
                 return healed
             last = row["last"]
             for start in range(0, len(row["assets"]), _CHUNK):
-                healed += await self._restore(row["assets"][start : start + _CHUNK])
+                assets = row["assets"][start : start + _CHUNK]
+                healed += await self._insist(partial(results.restore, self._pool, assets, self._alphabet))
 
-    async def _restore(self, assets: list[UUID]) -> int:
+    async def _insist(self, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(verdicts.passes),
             wait=wait_random_exponential(multiplier=0.1, max=2),
@@ -173,7 +194,7 @@ class Reconciler:
             reraise=True,
         ):
             with attempt:
-                return await results.restore(self._pool, assets, self._alphabet)
+                return await work()
         return 0
 
 

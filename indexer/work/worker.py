@@ -34,7 +34,7 @@ from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
 from indexer.threads import Executor
-from indexer.work import downloads, mistakes, verdicts, width_watch
+from indexer.work import downloads, facts, mistakes, verdicts, width_watch
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.engines import Doubted
 from indexer.work.media import Media
@@ -209,6 +209,9 @@ class Worker:
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
+            asyncio.create_task(
+                facts.keep(pool.patient(self._patience), self.listener.changed, self._outage, self._pace), name="facts"
+            ),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
             asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]

@@ -1,8 +1,10 @@
 -- An asset became eligible: restored from the trash, unhidden, or online again. Or it was edited for the first time, or its edits
 -- were removed. Where a crop had removed all text, no other event reports that. Immich updates this table often, mostly in columns
--- that do not matter to us, so the comparison comes first.
+-- that do not matter to us, so the comparison comes first. What is searched besides the text, the date for example, may change, too.
 CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    read_again boolean;
 BEGIN
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], priority(upload)
@@ -11,7 +13,16 @@ BEGIN
           FROM old_rows) AS o ON o.id = n.id
     WHERE eligible(n)
       AND (NOT o.eligible OR n."isEdited" <> o."isEdited");
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
+    read_again := FOUND;
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT 'photo', n.id, CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END
+    FROM new_rows n
+    JOIN (SELECT old_rows.*, eligible(old_rows) AS eligible
+          FROM old_rows) AS o ON o.id = n.id
+    WHERE eligible(n)
+      AND (NOT o.eligible OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
+          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"));
+    IF (FOUND OR read_again) AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
     RETURN NULL;

@@ -2,13 +2,23 @@
 -- once go behind new uploads. Immich also deletes the tags of a photo and inserts them again, in one transaction, each time it
 -- refreshes the photo's metadata, and for all photos of a tag that is renamed or deleted. That is no request. So deleted tags are
 -- remembered until they are inserted again in the same transaction. They are the keys of an object, which is fast however many.
+-- Tags are also searched. What Immich rewrites waits behind new uploads.
 CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     gone jsonb := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
+    rewritten boolean := TG_OP = 'DELETE' OR current_setting('immich_indexer.retagged', true) = 'on';
+    retagged boolean;
     back bigint;
 BEGIN
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT 'photo', "assetId", CASE WHEN rewritten OR count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END FROM new_rows;
+    retagged := FOUND;
     IF TG_OP = 'DELETE' THEN
+        PERFORM set_config('immich_indexer.retagged', 'on', true);
+        IF retagged AND pg_notification_queue_usage() < 0.5 THEN
+            PERFORM pg_notify('immich_indexer', '');
+        END IF;
         SELECT gone || jsonb_object_agg(n."assetId" || ':' || n."tagId", '') INTO gone
         FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
         WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip');
@@ -25,7 +35,7 @@ BEGIN
     FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
     WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
       AND NOT gone ? (n."assetId" || ':' || n."tagId");
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
+    IF (FOUND OR retagged) AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
     IF gone <> '{}' THEN

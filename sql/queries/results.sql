@@ -47,11 +47,17 @@ SELECT a AS asset_id,
 FROM unnest($1::uuid[]) AS a;
 
 -- name: set_text
+-- The facts in the document stay (indexer/text/fields.py). Casts, because concatenating two tsvectors changes positions.
 UPDATE immich_indexer.photo p SET
-    lines = new.lines, text = new.text, document = immich_indexer.document(new.normal, new.ngrams), overflow = new.overflow,
+    lines = new.lines, text = new.text, overflow = new.overflow, text_size = length(new.document),
+    document = (new.document::text || ' ' || ts_delete(p.document, ARRAY(
+        SELECT lexeme FROM unnest(tsvector_to_array(p.document)) AS lexeme WHERE lexeme !~ '^ [-+=:]'))::text)::tsvector,
     taken_at = new.taken_at, tokens_version = $8
-FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-    AS new (asset_id, lines, text, normal, ngrams, overflow, taken_at)
+FROM (
+    SELECT given.*, immich_indexer.document(normal, ngrams) AS document
+    FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+        AS given (asset_id, lines, text, normal, ngrams, overflow, taken_at)
+) AS new
 WHERE p.asset_id = new.asset_id;
 
 -- name: vectors

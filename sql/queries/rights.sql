@@ -6,7 +6,8 @@
 SELECT coalesce(array_agg(format('%s on %s', needed, name) ORDER BY name, needed), '{}')
 FROM (VALUES
     ('SELECT', '{asset,asset_file,asset_exif,asset_edit,asset_job_status,smart_search,asset_ocr,ocr_search,tag,tag_asset,album,
-        album_asset,user,partner}'),
+        album_asset,album_user,person,asset_face,user,partner}'),
+    ('TRIGGER', '{asset,asset_file,asset_exif,ocr_search,tag,tag_asset,album,album_asset,person,asset_face}'),
     ('INSERT', '{smart_search,asset_ocr,ocr_search,asset_job_status,asset_ocr_audit}'),
     ('UPDATE', '{smart_search,asset_ocr,ocr_search,asset_job_status}'),
     ('DELETE', '{smart_search,asset_ocr,ocr_search,asset_job_status}')

@@ -37,7 +37,8 @@ WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 SELECT oid::regprocedure::text AS signature, obj_description(oid, 'pg_proc') AS comment,
        encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex') AS definition,
        proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
-FROM pg_proc WHERE pronamespace = to_regnamespace('immich_indexer') AND proname = $1;
+FROM pg_proc
+WHERE pronamespace IN (to_regnamespace('immich_indexer'), to_regnamespace('immich_indexer_2')) AND proname = $1;
 
 -- name: unreadable_schemas
 -- Our schemas that role $1 cannot dump, quoted, with the role, quoted.

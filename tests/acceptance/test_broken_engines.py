@@ -116,7 +116,7 @@ async def test_the_indexer(database, immich, connection, owner, broken, kind, fa
     settings = settings_for(database, immich.media.directory, max_attempts=1)
     async with working(settings, engines, pace=WorkerPace(idle=0.1)), watched(database, innocent) as counted:
         other = "ocr" if kind == "clip" else "clip"
-        made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {MADE[other]}"
+        made = f"SELECT count(digest) = {PHOTOS} FROM immich_indexer.photo WHERE {MADE[other]}"
         await eventually(lambda: connection.fetchval(made), LIMIT)
         sick = engines.engines[kind]
         if fault not in ("every third", "batches"):  # which it lives with
@@ -156,7 +156,7 @@ async def test_what_no_probe_has_proven_before_the_database_was_silent_is_read_a
 ):
     """Others may have taken over meanwhile, and the engine may have been sick for all that is known."""
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(12)]
-    again = f"SELECT count(*) = {len(assets)} FROM immich_indexer.photo WHERE indexed_at > $1"
+    again = f"SELECT count(digest) = {len(assets)} FROM immich_indexer.photo WHERE indexed_at > $1"
     async with Proxy(database) as proxy:
         settings = settings_for(proxy.url, immich.media.directory)
         async with working(settings, models("clip", "", broken, UNSEEN)):

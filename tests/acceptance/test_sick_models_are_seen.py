@@ -49,7 +49,7 @@ async def sick(database, immich, connection, owner) -> AsyncIterator[Models]:
         switch.broken = True
         for number in range(3):
             await immich.upload(stubs.picture(number), owner=owner)
-        read = "SELECT count(*) = 3 FROM immich_indexer.photo WHERE ocr_model IS NOT NULL"
+        read = "SELECT count(digest) = 3 FROM immich_indexer.photo WHERE ocr_model IS NOT NULL"
         await eventually(lambda: connection.fetchval(read))
         await eventually(lambda: told(connection))
         yield models

@@ -134,7 +134,7 @@ async def test_bad_previews_fail_with_their_reason_and_odd_ones_are_read(databas
     )
     immich.media.delete(path)
     async with working(settings_for(database, immich.media.directory, max_attempts=2)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = $1 FROM immich_indexer.photo", len(odd)))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = $1 FROM immich_indexer.photo", len(odd)))
         await idle(connection)
         found = await failures(connection)
         for name, (_, reason) in BAD.items():
@@ -323,7 +323,7 @@ async def test_any_text_is_stored_and_found(database, immich, connection, owner)
     models = Models(StubClip(), StubOcr(say=lambda rgb: said[stubs.digest_of(rgb)]), "cpu")
     async with working(settings_for(database, immich.media.directory), models):
         assets = {name: await immich.upload(stubs.picture(n), owner=owner) for n, name in enumerate(TEXTS)}
-        await eventually(lambda: connection.fetchval("SELECT count(*) = $1 FROM immich_indexer.photo", len(TEXTS)))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = $1 FROM immich_indexer.photo", len(TEXTS)))
         await idle(connection)
     assert await failures(connection) == {}
     for name, (_, stored, query) in TEXTS.items():
@@ -490,7 +490,7 @@ async def test_a_batch_that_does_not_fit_into_memory_is_parted(database, immich,
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(16)]
     models = Models(Cramped(), StubOcr(), "cpu")
     async with working(settings_for(database, immich.media.directory, max_attempts=1), models):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 16 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 16 FROM immich_indexer.photo"))
         await idle(connection)
     assert largest > 1
     assert await failures(connection) == {}
@@ -826,7 +826,7 @@ async def test_two_workers_share_the_work(database, immich, connection, owner):
     photos = 120
     async with working(settings, models[0]), working(settings, models[1]):
         assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(photos)]
-        await eventually(lambda: connection.fetchval("SELECT count(*) = $1 FROM immich_indexer.photo", photos))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = $1 FROM immich_indexer.photo", photos))
         await idle(connection)
     for number, asset in enumerate(assets):
         assert await is_indexed(connection, asset, stubs.picture(number))
@@ -846,7 +846,7 @@ async def test_a_server_that_restarts_under_the_work(own_immich, private_server,
         await immich.database.expire_connections()
         assets += [await immich.upload(stubs.picture(number), owner=owner) for number in range(30, 40)]
         connection = await asyncpg.connect(url)
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 40 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 40 FROM immich_indexer.photo"))
         await idle(connection)
         for number, asset in enumerate(assets):
             assert await is_indexed(connection, asset, stubs.picture(number))

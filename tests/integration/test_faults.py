@@ -112,7 +112,7 @@ async def uploaded(immich: StandIn, owner: UUID, photos: int = PHOTOS) -> list[U
 
 
 async def all_read(connection: asyncpg.Connection, assets: list[UUID]) -> None:
-    count = "SELECT count(*) = $1 FROM immich_indexer.photo"
+    count = "SELECT count(digest) = $1 FROM immich_indexer.photo"
     await eventually(lambda: connection.fetchval(count, len(assets)), seconds=40)
     await idle(connection, seconds=40)
     for number, asset in enumerate(assets):
@@ -139,7 +139,7 @@ async def test_an_engine_that_fails_for_all(database, immich, connection, owner,
     models = engine(kind, fault)
     settings = settings_for(database, immich.media.directory, max_attempts=1)
     async with working(settings, models):
-        made = f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo WHERE {other}"
+        made = f"SELECT count(digest) = {PHOTOS} FROM immich_indexer.photo WHERE {other}"
         await eventually(lambda: connection.fetchval(made))
         calls = fault.calls
         await eventually(lambda: asyncio.sleep(0, fault.calls > calls + 3))  # it is tried again and again
@@ -162,7 +162,7 @@ async def test_an_engine_that_fails_now_and_then(database, immich, connection, o
     fault = Fault(once_or_twice() if does == "at random" else does)
     assets = await uploaded(immich, owner)
     async with working(settings_for(database, immich.media.directory, max_attempts=4), engine(kind, fault)):
-        await eventually(lambda: connection.fetchval(f"SELECT count(*) = {PHOTOS} FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval(f"SELECT count(digest) = {PHOTOS} FROM immich_indexer.photo"))
         await all_read(connection, assets)
 
 
@@ -180,7 +180,7 @@ async def test_answers_that_cannot_be(database, immich, connection, owner, answe
     assets = await uploaded(immich, owner, 12)
     settings = settings_for(database, immich.media.directory, max_attempts=1)
     async with working(settings, hosted(Rubbish(), StubOcr())):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 12 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 12 FROM immich_indexer.photo"))
         await eventually(lambda: waits(connection, "the CLIP model answered with"))
         assert await connection.fetchval("SELECT count(*) FROM smart_search") == 0
         assert await nothing_counted(connection)
@@ -553,7 +553,7 @@ async def test_rubbish_that_no_probe_has_found_before_the_indexer_stops(
     assets = await uploaded(immich, owner, 8)
     settings = settings_for(database, immich.media.directory)
     async with working(settings, models):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 8 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 8 FROM immich_indexer.photo"))
         await idle(connection)
         assert not await is_indexed(connection, assets[-1], stubs.picture(7)), "it is rubbish"
     assert await connection.fetchval("SELECT count(*) FROM immich_indexer.worker") == 0

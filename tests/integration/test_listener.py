@@ -109,7 +109,7 @@ async def test_photos_come_in_though_the_listener_was_killed(database, immich: S
         await idle(connection)
         await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {LISTENING}")
         await immich.upload(stubs.picture(2), owner=owner)
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 2 FROM immich_indexer.photo"))
 
 
 async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: StandIn, connection, owner):
@@ -120,7 +120,7 @@ async def test_photos_come_in_though_nobody_hears_the_bell(database, immich: Sta
                 await immich.upload(stubs.picture(number), owner=owner)
                 await eventually(
                     lambda number=number: connection.fetchval(
-                        "SELECT count(*) = $1 FROM immich_indexer.photo", number + 1
+                        "SELECT count(digest) = $1 FROM immich_indexer.photo", number + 1
                     )
                 )
             await eventually(lambda: said_to_be_polling(connection))
@@ -135,7 +135,7 @@ async def test_photos_come_in_after_every_line_was_cut(database, immich: StandIn
         for number in range(5):
             proxy.cut()
             await immich.upload(stubs.picture(number), owner=owner)
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 5 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 5 FROM immich_indexer.photo"))
         await idle(connection)
 
 
@@ -145,5 +145,5 @@ async def test_photos_come_in_after_every_line_froze(database, immich: StandIn, 
         await idle(connection)
         proxy.freeze()
         await immich.upload(stubs.picture(2), owner=owner)
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo"), seconds=60)
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 2 FROM immich_indexer.photo"), seconds=60)
         await idle(connection)

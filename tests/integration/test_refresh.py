@@ -21,7 +21,7 @@ async def photos(immich: StandIn, database: str, connection: Connection, owner: 
     await install(database)
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(25)]
     async with working(settings_for(database, immich.media.directory)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 25 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 25 FROM immich_indexer.photo"))
         await idle(connection)
     return assets
 

@@ -75,12 +75,9 @@ async def test_what_is_chosen(connection, photos, selection, expected):
 
 
 async def test_an_album(immich, connection, photos):
-    album = "INSERT INTO album (\"albumName\") VALUES ('旅行') RETURNING id"
-    first, second = [await connection.fetchval(album) for _ in range(2)]
-    put = 'INSERT INTO album_asset ("albumId", "assetId") VALUES ($1, $2)'
-    await connection.execute(put, first, photos[0])
-    await connection.execute(put, first, photos[2])
-    await connection.execute(put, second, photos[1])
+    owner = await connection.fetchval('SELECT "ownerId" FROM asset LIMIT 1')
+    first = await immich.create_album(owner, "旅行", [photos[0], photos[2]])
+    await immich.create_album(owner, "旅行", photos[1])
     with pytest.raises(RequestError, match=f"2 albums are called '旅行': name one by its id: .*{first}"):
         await Selection(album="旅行").photos(connection)
     assert await numbers(connection, photos, Selection(album=str(first).upper())) == [3, 1]

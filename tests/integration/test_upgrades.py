@@ -35,7 +35,7 @@ async def test_a_released_schema_becomes_the_present_one(
     change = await install(url)
 
     assert len(change.migrations) == schema.known_version() - version
-    assert len(change.triggers) == 8
+    assert len(change.triggers) == 20
     own = await connect_to_immich(url)
     try:
         assert await schema.is_current(own)

@@ -73,7 +73,7 @@ async def test_before_the_first_run_nobody_is_told_that_it_is_done(database, imm
     assert (before.left, before.indexed, before.total, before.eta_seconds) == (0, 0, 1, None)
     assert before.figures().eta_seconds is None
     async with working(settings_for(database, immich.media.directory)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 1 FROM immich_indexer.photo"))
         await idle(connection)
         assert (await status.look(connection)).eta_seconds == 0
 
@@ -81,7 +81,7 @@ async def test_before_the_first_run_nobody_is_told_that_it_is_done(database, imm
 async def test_what_was_there_before_is_found(database, immich: StandIn, connection: Connection, owner):
     assets = [await immich.upload(stubs.picture(i), owner=owner) for i in range(20)]
     async with working(settings_for(database, immich.media.directory)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 20 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 20 FROM immich_indexer.photo"))
         await idle(connection)
     for number, asset in enumerate(assets):
         assert await lines_of(connection, asset) == [stubs.expected_text(number)]
@@ -207,7 +207,7 @@ async def test_vectors_of_another_model_are_replaced(database, immich, connectio
     for asset in assets:
         await immich.immich_clip_job(asset, [1.0] + [0.0] * 511)
     async with working(settings_for(database, immich.media.directory, reconcile_seconds=0.2)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 3 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 3 FROM immich_indexer.photo"))
         await idle(connection)
         assert float(await vector_of(connection, assets[0]) @ stubs.expected_vector(0)) > 0.9999
     await immich.immich_clip_job(assets[1], [1.0] + [0.0] * 511)  # a fail-over URL answered
@@ -223,7 +223,7 @@ async def test_another_model_reads_everything_again(database, immich, connection
     for i in range(3):
         await immich.upload(stubs.picture(i), owner=owner)
     async with working(settings_for(database, immich.media.directory)):
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 3 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 3 FROM immich_indexer.photo"))
         await idle(connection)
     models = Models(StubClip("a newer clip"), StubOcr(), "cpu")
     async with working(settings_for(database, immich.media.directory), models):
@@ -240,7 +240,7 @@ async def test_photos_deleted_for_good_are_forgotten(database, immich, connectio
         await eventually(lambda: vector_of_exists(connection, asset))
         await idle(connection)
         await immich.delete_for_good(asset)
-        await eventually(lambda: connection.fetchval("SELECT count(*) = 0 FROM immich_indexer.photo"))
+        await eventually(lambda: connection.fetchval("SELECT count(digest) = 0 FROM immich_indexer.photo"))
 
 
 async def test_a_narrower_column_is_refused_with_advice(database, immich, connection, owner):

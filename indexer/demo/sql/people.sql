@@ -30,3 +30,27 @@ UPDATE "user" SET "clusterGroupId" = (SELECT "clusterGroupId" FROM "user" WHERE 
 
 -- name: share_person
 INSERT INTO person_user ("ownerId", "personGroupId", "sharedWithId") VALUES ($1, $2, $3);
+
+-- name: hide_person
+UPDATE person SET "isHidden" = $3 WHERE "ownerId" = $1 AND id = $2;
+
+-- name: hide_person_3_2
+UPDATE person SET "isHidden" = $3 WHERE "ownerId" = $1 AND "personGroupId" = $2;
+
+-- name: move_faces
+UPDATE asset_face SET "personId" = $2 WHERE "personId" = $1;
+
+-- name: move_faces_3_2
+UPDATE asset_face SET "personGroupId" = $2 WHERE "personGroupId" = $1;
+
+-- name: delete_person
+DELETE FROM person WHERE "ownerId" = $1 AND id = $2;
+
+-- name: delete_person_3_2
+DELETE FROM person WHERE "ownerId" = $1 AND "personGroupId" = $2;
+
+-- name: remove_face
+UPDATE asset_face SET "deletedAt" = clock_timestamp() WHERE "assetId" = $1 AND "personId" = $2;
+
+-- name: remove_face_3_2
+UPDATE asset_face SET "deletedAt" = clock_timestamp() WHERE "assetId" = $1 AND "personGroupId" = $2;

@@ -386,9 +386,11 @@ CREATE TABLE asset_face (
 );
 ALTER TABLE person ADD FOREIGN KEY ("faceAssetId") REFERENCES asset_face ON UPDATE CASCADE ON DELETE SET NULL;
 CREATE INDEX "asset_face_assetId_personId_idx" ON asset_face ("assetId", "personId");
+CREATE INDEX "asset_face_personId_assetId_idx" ON asset_face ("personId", "assetId");
 
 CREATE TABLE album (
     id                      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    "ownerId"               uuid NOT NULL CONSTRAINT "album_ownerId_fkey" REFERENCES "user" ON UPDATE CASCADE ON DELETE CASCADE,
     "albumName"             varchar NOT NULL DEFAULT 'Untitled Album',
     description             text NOT NULL DEFAULT '',
     "albumThumbnailAssetId" uuid REFERENCES asset ON UPDATE CASCADE ON DELETE SET NULL,
@@ -397,7 +399,20 @@ CREATE TABLE album (
     "deletedAt"             timestamptz,
     "updateId"              uuid NOT NULL DEFAULT immich_uuid_v7()
 );
+CREATE INDEX "album_ownerId_idx" ON album ("ownerId");
 CREATE INDEX "album_albumThumbnailAssetId_idx" ON album ("albumThumbnailAssetId");
+
+-- Whom an album is shared with.
+CREATE TABLE album_user (
+    "albumId"   uuid NOT NULL REFERENCES album ON UPDATE CASCADE ON DELETE CASCADE,
+    "userId"    uuid NOT NULL REFERENCES "user" ON UPDATE CASCADE ON DELETE CASCADE,
+    role        varchar NOT NULL DEFAULT 'editor',
+    "createdAt" timestamptz NOT NULL DEFAULT now(),
+    "updatedAt" timestamptz NOT NULL DEFAULT now(),
+    "updateId"  uuid NOT NULL DEFAULT immich_uuid_v7(),
+    PRIMARY KEY ("albumId", "userId")
+);
+CREATE INDEX "album_user_userId_idx" ON album_user ("userId");
 
 CREATE TABLE album_asset (
     "albumId"   uuid NOT NULL REFERENCES album ON UPDATE CASCADE ON DELETE CASCADE,
@@ -408,6 +423,7 @@ CREATE TABLE album_asset (
     PRIMARY KEY ("albumId", "assetId")
 );
 CREATE INDEX "album_asset_assetId_idx" ON album_asset ("assetId");
+CREATE INDEX "album_asset_albumId_idx" ON album_asset ("albumId");
 
 CREATE TRIGGER "user_updatedAt" BEFORE UPDATE ON "user" FOR EACH ROW EXECUTE FUNCTION updated_at();
 CREATE TRIGGER "api_key_updatedAt" BEFORE UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION updated_at();

@@ -1,4 +1,5 @@
--- What Immich 3.1 makes of 2.7's schema: durations become numbers, and recognised lines are synchronised to phones.
+-- What Immich 3.1 makes of 2.7's schema: durations become numbers, recognised lines are synchronised to phones, and the owner of an
+-- album is a member like others, with that role.
 
 ALTER TABLE asset ALTER duration TYPE integer USING (extract(epoch FROM duration::interval) * 1000)::integer;  -- milliseconds
 CREATE INDEX "asset_createdAt_idx" ON asset ("createdAt");
@@ -23,3 +24,12 @@ $$;
 
 CREATE TRIGGER asset_ocr_delete_audit AFTER DELETE ON asset_ocr REFERENCING OLD TABLE AS old
     FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION asset_ocr_delete_audit();
+
+CREATE TYPE album_user_role_enum AS ENUM ('owner', 'editor', 'viewer');
+ALTER TABLE album_user ALTER role DROP DEFAULT;
+ALTER TABLE album_user ALTER role TYPE album_user_role_enum USING role::album_user_role_enum;
+ALTER TABLE album_user ALTER role SET DEFAULT 'editor';
+INSERT INTO album_user ("albumId", "userId", role) SELECT id, "ownerId", 'owner' FROM album
+ON CONFLICT ("albumId", "userId") DO UPDATE SET role = 'owner';
+ALTER TABLE album DROP CONSTRAINT "album_ownerId_fkey", DROP "ownerId";
+CREATE UNIQUE INDEX album_user_unique_owner ON album_user ("albumId") WHERE role = 'owner';

@@ -43,6 +43,7 @@ ALTER TABLE asset_face DROP CONSTRAINT "asset_face_personId_fkey";
 ALTER TABLE asset_face RENAME "personId" TO "personGroupId";
 ALTER TABLE asset_face ADD FOREIGN KEY ("personGroupId") REFERENCES person_group ON UPDATE CASCADE ON DELETE SET NULL;
 ALTER INDEX "asset_face_assetId_personId_idx" RENAME TO "asset_face_assetId_personGroupId_idx";
+ALTER INDEX "asset_face_personId_assetId_idx" RENAME TO "asset_face_personGroupId_assetId_idx";
 
 ALTER TABLE person DROP CONSTRAINT person_pkey;
 ALTER TABLE person ALTER id DROP DEFAULT;

@@ -47,6 +47,23 @@ ON CONFLICT ("assetId") DO UPDATE SET
 -- name: update_metadata
 UPDATE asset SET width = $2, height = $3, "fileCreatedAt" = $4, "fileModifiedAt" = $4, "localDateTime" = $4 WHERE id = $1;
 
+-- name: describe
+INSERT INTO asset_exif ("assetId", description, "lockedProperties") VALUES ($1, $2, '{description}')
+ON CONFLICT ("assetId") DO UPDATE SET description = excluded.description, "lockedProperties" = (
+    SELECT array_agg(DISTINCT property) FROM unnest(asset_exif."lockedProperties" || excluded."lockedProperties") AS property);
+
+-- name: locate
+INSERT INTO asset_exif ("assetId", latitude, longitude, city, state, country) VALUES ($1, 31.2, 121.5, $2, $3, $4)
+ON CONFLICT ("assetId") DO UPDATE SET
+    latitude = excluded.latitude, longitude = excluded.longitude,
+    city = excluded.city, state = excluded.state, country = excluded.country;
+
+-- name: camera
+UPDATE asset_exif SET make = $2, model = $3, "lensModel" = $4 WHERE "assetId" = $1;
+
+-- name: date
+UPDATE asset SET "fileCreatedAt" = $2, "localDateTime" = $2 WHERE id = $1;
+
 -- name: refresh_exif
 UPDATE asset_exif SET "modifyDate" = "modifyDate" WHERE "assetId" = $1;
 

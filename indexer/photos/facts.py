@@ -1,0 +1,112 @@
+"""What Immich knows of a photo besides its picture: read from Immich's tables, written into the photo's document.
+
+Facts need no model: a photo has them before it is read, and where it cannot be read.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from indexer.database.pool import Connection, Pool
+from indexer.database.statements import queries
+from indexer.text import buckets, fields
+from indexer.text.fields import FIELDS, Field, Lexemes
+
+_SQL = queries("facts")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of one photo. `values` has those of each field of words, as Immich has them."""
+
+    owner: UUID
+    taken_at: datetime
+    day: date | None
+    kind: str
+    values: Mapping[Field, Sequence[str]]
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Facts":
+        """From an object of the SQL function `facts`."""
+        given = {field: stored[field.name] for field in FIELDS}
+        values = {field: [value] if isinstance(value, str) else value for field, value in given.items()}
+        return cls(
+            owner=UUID(stored["owner"]),
+            taken_at=datetime.fromtimestamp(stored["taken"], UTC),
+            day=_day(stored["date"]),
+            kind=stored["type"],
+            values=values,
+        )
+
+    @property
+    def lexemes(self) -> Lexemes:
+        """What is written into the photo's document."""
+        made = fields.lexemes(self.values, self.day, self.kind)
+        marks = " ".join(f"'{mark}'" for mark in buckets.marks(self.owner, self.taken_at))
+        return Lexemes(f"{made.literal} {marks}", made.long)
+
+
+async def read(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UUID, Facts]:
+    """The present facts of the eligible of `assets`."""
+    rows = await connection.fetch(_SQL["facts"], assets)
+    return {row["asset_id"]: Facts.of(json.loads(row["facts"])) for row in rows}
+
+
+async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
+    """Bring the documents of `assets` in line with Immich's tables. Inside a transaction.
+
+    Returns how many were changed.
+    """
+    await connection.execute(_SQL["add"], assets)
+    known = {row["asset_id"]: row for row in await connection.fetch(_SQL["lock"], assets)}
+    changed = []
+    for row in await connection.fetch(_SQL["facts"], list(known)):
+        asset, digest = row["asset_id"], row["hash"]
+        if (known[asset]["facts_hash"], known[asset]["facts_version"]) == (digest, fields.VERSION):
+            continue
+        facts = Facts.of(json.loads(row["facts"]))
+        made = facts.lexemes
+        changed.append((asset, made.literal, made.long and json.dumps(made.long), facts.taken_at, digest))
+    if changed:
+        await connection.execute(_SQL["set"], *map(list, zip(*changed, strict=True)), fields.VERSION)
+    return len(changed)
+
+
+async def follow(connection: Connection, limit: int) -> int:
+    """Take up to `limit` of the changes that triggers noted, and refresh the photos. Inside a transaction.
+
+    Returns how many changes were taken.
+    """
+    await connection.execute(_SQL["begin"])
+    rows = await connection.fetch(_SQL["take"], limit)
+    photos = list({row["id"] for row in rows if row["kind"] == "photo"})
+    sources = [row for row in rows if row["kind"] != "photo"]
+    if sources:
+        await connection.execute(_SQL["spread"], [row["kind"] for row in sources], [row["id"] for row in sources])
+    if photos:
+        await refresh(connection, photos)
+    return len(rows)
+
+
+async def drop(connection: Connection) -> list[UUID]:
+    """Take the most urgent change and forget it. Returns the photo, person, tag or album."""
+    return [row["id"] for row in await connection.fetch(_SQL["take"], 1)]
+
+
+async def stale(pool: Pool, after: UUID, count: int, *, thorough: bool) -> tuple[UUID | None, list[UUID]]:
+    """Of the `count` photos after `after`: the last one, and those without the right facts.
+
+    `thorough`: facts are compared. Otherwise only photos without facts, or with those of another version, are found.
+    """
+    row = await pool.fetchrow(_SQL["stale"], after, count, fields.VERSION, thorough)
+    return (None, []) if row is None else (row["last"], row["assets"])
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:  # before the year 1 or after 9999: a camera's mistake
+        return None

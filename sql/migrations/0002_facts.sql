@@ -1,0 +1,28 @@
+-- Version 2: what Immich knows of each photo, searched together with its text.
+
+DROP SCHEMA IF EXISTS immich_indexer_2 CASCADE;
+CREATE SCHEMA immich_indexer_2;
+COMMENT ON SCHEMA immich_indexer_2 IS 'immich-indexer: safe to drop with `immich-indexer uninstall`';
+
+-- What changed in Immich's tables so that photos have other facts. Triggers insert, and nobody updates, so nobody waits for a lock
+-- here. `kind` says what `id` is: a photo, or the person, tag or album of many photos.
+CREATE TABLE immich_indexer_2.change (
+    kind        text NOT NULL,
+    id          uuid NOT NULL,
+    priority    smallint NOT NULL               -- sql/terms.sql; the lowest first
+) WITH (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000,
+    autovacuum_vacuum_cost_delay = 0
+);
+CREATE INDEX change_priority ON immich_indexer_2.change (priority);
+
+-- A photo has facts before it is read. Such a row has no digest.
+ALTER TABLE immich_indexer.photo
+    ALTER preview_updated_at DROP NOT NULL,
+    ALTER digest DROP NOT NULL,
+    ALTER indexed_at DROP NOT NULL,
+    ADD COLUMN IF NOT EXISTS text_size integer,                         -- lexemes of the text; null: all in the document
+    ADD COLUMN IF NOT EXISTS facts_hash uuid,                           -- MD5 of immich_indexer_2.facts
+    ADD COLUMN IF NOT EXISTS facts_version smallint NOT NULL DEFAULT 0, -- which version of the code made the facts
+    ADD COLUMN IF NOT EXISTS long_facts jsonb;                          -- canonical forms, where positions do not suffice

@@ -1,0 +1,57 @@
+-- Asked by indexer/photos/facts.py.
+
+-- name: begin
+-- Our own rows are locked at most for as long as others write them.
+SELECT set_config('lock_timeout', '5s', true);
+
+-- name: take
+-- Takes the $1 most urgent changes, with the number of all that follow. Who else takes at the same time gets others.
+DELETE FROM immich_indexer_2.change
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer_2.change ORDER BY priority LIMIT $1 FOR UPDATE SKIP LOCKED))
+RETURNING kind, id, priority;
+
+-- name: spread
+-- A person, tag or album changed: so did each of its photos. Many of them wait behind new uploads.
+INSERT INTO immich_indexer_2.change (kind, id, priority)
+SELECT 'photo', photo, CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END
+FROM (
+    SELECT DISTINCT photo FROM unnest($1::text[], $2::uuid[]) AS changed (kind, id), immich_indexer_2.photos_of(changed.kind, changed.id)
+        AS photo
+) AS photos;
+
+-- name: add
+-- A row for each eligible photo of $1. A photo that was not read yet has no digest.
+INSERT INTO immich_indexer.photo (asset_id, indexed_at)
+SELECT a.id, NULL FROM public.asset a
+WHERE a.id = ANY ($1::uuid[]) AND eligible(a) AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id)
+ORDER BY a.id ON CONFLICT DO NOTHING;
+
+-- name: lock
+-- The rows are locked before the facts are read: so whoever writes last has read last.
+SELECT asset_id, facts_hash, facts_version FROM immich_indexer.photo WHERE asset_id = ANY ($1::uuid[]) ORDER BY asset_id FOR UPDATE;
+
+-- name: facts
+SELECT asset_id, facts, md5(facts::text)::uuid AS hash FROM immich_indexer_2.facts($1::uuid[]);
+
+-- name: set
+-- Replaces the facts and marks in the documents of the photos $1 by the lexemes $2. What else is in a document is the text's.
+UPDATE immich_indexer.photo p SET
+    document = (ts_delete(p.document, ARRAY(
+        SELECT lexeme FROM unnest(tsvector_to_array(p.document)) AS lexeme WHERE lexeme LIKE ' %' AND length(lexeme) > 2))::text
+        || ' ' || new.lexemes)::tsvector,
+    long_facts = new.long, taken_at = new.taken_at, facts_hash = new.hash, facts_version = $6
+FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[], $5::uuid[]) AS new (asset_id, lexemes, long, taken_at, hash)
+WHERE p.asset_id = new.asset_id;
+
+-- name: stale
+-- Of the $2 photos after $1: those whose facts were made by another version than $3 or never, and, if $4, those that have other facts now.
+WITH page AS (
+    SELECT a.id, eligible(a) AS eligible FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
+)
+SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, ARRAY(
+    SELECT page.id FROM page
+    LEFT JOIN immich_indexer.photo p ON p.asset_id = page.id
+    LEFT JOIN immich_indexer_2.facts(CASE WHEN $4 THEN ARRAY(SELECT id FROM page) ELSE '{}' END) AS f ON f.asset_id = page.id
+    WHERE page.eligible AND (p.facts_version IS DISTINCT FROM $3 OR $4 AND md5(f.facts::text)::uuid IS DISTINCT FROM p.facts_hash)
+    ORDER BY page.id
+) AS assets;
