@@ -92,11 +92,18 @@ type Reprocessed =
   | { state: "failed"; failure: Failure | null }
   | { state: "waiting" };
 
+/** What is known of a photo and matches. */
+interface Fact {
+  field: string;
+  value: string;
+  word: string;
+}
+
 interface Item {
   assetId: string;
   fileName: string;
   takenAt: string;
-  why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; forgiven: boolean };
+  why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; fields: Fact[]; forgiven: boolean };
 }
 
 /** GET /api/search */

@@ -18,7 +18,7 @@ from gateway.people.parameters import PhotoParameters, refuse
 from indexer.database.pool import Pool
 from indexer.errors import QueryError
 from indexer.search.hybrid import SearchRequest
-from indexer.text.query import Query
+from indexer.text.question import Question
 from indexer.views import photo as shown
 from indexer.views import status
 from indexer.views.figures import Reason
@@ -174,12 +174,11 @@ async def require_photo(library: Library, user: UUID, asset: UUID, *, own: bool 
     return photo
 
 
-def _query(text: str) -> Query | None:
+def _query(text: str) -> Question | None:
     """The query in `text`. None: there is none, but blanks. Raises QueryError."""
     return SearchRequest.parse(text, "hybrid").words if text.strip() else None
 
 
-def _matched(query: Query, photo: Shown) -> list[int]:
-    """The numbers of the lines that match. If none matches, of those that match with one character misread."""
-    texts = [line.text for line in photo.reading.lines]
-    return query.lines(texts) or query.lines(texts, forgiven=True)
+def _matched(question: Question, photo: Shown) -> list[int]:
+    """The numbers of the lines with words of the query. If there are none, of those with one character misread."""
+    return question.lines([line.text for line in photo.reading.lines])

@@ -18,7 +18,7 @@ from gateway.people.parameters import DateOrTime, MustBe, Parameters, Whole, ref
 from indexer.database.pool import Pool
 from indexer.errors import QueryError
 from indexer.search import hybrid
-from indexer.search.hybrid import Found, Kind, Mode, Page, SearchRequest
+from indexer.search.hybrid import FactField, Found, Kind, Mode, Page, SearchRequest
 from indexer.search.viewer import viewer
 from indexer.views.shapes import Moment, Shape
 
@@ -33,7 +33,9 @@ class SearchParameters(Parameters):
     q: Annotated[str, MustBe("say what to look for, as in ?q=发票")] = Field(
         max_length=_LONGEST,
         pattern=r"\S",
-        description='All words must occur. `"in this order"`, `-without`. `ocr:` in front: search for words alone.',
+        description='All words must occur, in the photo or in what else is known of it. `"in this order"`, `-without`, '
+        "`one OR other`, `person:`, `place:`, `tag:`, `album:`, `file:`, `camera:`, `description:`, `date:2024-05`, "
+        "`type:video`. `ocr:` in front: search for words in the photo alone.",
     )
     mode: Mode = Field(
         "hybrid", description="By words and by meaning, by words alone (`ocr`) or by meaning alone (`clip`)."
@@ -52,7 +54,7 @@ class SearchParameters(Parameters):
         if self.offset + self.limit > _DEEPEST:
             refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
         try:
-            self.wanted.words  # noqa: B018 - raises QueryError
+            self.wanted.meant, self.wanted.words  # noqa: B018 - raise QueryError
         except QueryError as error:
             refuse(f"q: {error}")
         return self
@@ -61,6 +63,14 @@ class SearchParameters(Parameters):
     def wanted(self) -> SearchRequest:
         """What to look for."""
         return SearchRequest.parse(self.q, self.mode, self.after, self.before)
+
+
+class MatchedFact(Shape):
+    """What is known of a photo and matches."""
+
+    field: Annotated[FactField, Field(description="People, tags and albums only of one's own photos.")]
+    value: Annotated[str, Field(description="As Immich has it; of a long one the part around the word.")]
+    word: Annotated[str, Field(description="The word as it was typed.")]
 
 
 class Why(Shape):
@@ -75,6 +85,7 @@ class Why(Shape):
             "before it was edited."
         ),
     ]
+    fields: Annotated[list[MatchedFact], Field(description="What else is known of the photo and matches.")]
     forgiven: Annotated[bool, Field(description="It matches only if one character was misread.")]
 
 
@@ -94,7 +105,7 @@ class SearchAnswer(Shape):
     mode: Annotated[Mode, Field(description="The mode that was used: `ocr:` in front of the text changes it.")]
     items: list[FoundPhoto]
     next: Annotated[int | None, Field(description="The offset of the next page; null: there is none.")]
-    text_matches: Annotated[int, Field(description=f"Photos that hold the words, up to {hybrid.WORDS}.")]
+    text_matches: Annotated[int, Field(description=f"Photos with the words, up to {hybrid.WORDS}.")]
     without_meaning: Annotated[
         bool, Field(description="Found by words alone, though meaning was asked for too: the model cannot be used now.")
     ]
@@ -167,7 +178,7 @@ class Search:
 
         if not wanted.by_meaning:
             return await find(None), ""
-        vector = asyncio.ensure_future(self._texts.embed(wanted.text, language))
+        vector = asyncio.ensure_future(self._texts.embed(wanted.meant, language))
         vector.add_done_callback(lambda made: made.cancelled() or made.exception())  # marks the error as seen
         try:
             return await find(vector), ""
@@ -191,5 +202,11 @@ def _item(found: Found) -> FoundPhoto:
         file_name=found.file_name,
         taken_at=found.taken_at,
         score=found.score,
-        why=Why(kind=found.kind, text=found.text, boxes=found.boxes, forgiven=found.forgiven),
+        why=Why(
+            kind=found.kind,
+            text=found.text,
+            boxes=found.boxes,
+            fields=[MatchedFact(field=fact.field, value=fact.value, word=fact.word) for fact in found.fields],
+            forgiven=found.forgiven,
+        ),
     )

@@ -26,7 +26,7 @@ from indexer.settings import Settings
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="Photos to show at most.")
 @command
 async def search(settings: Settings, text: str, mode: Mode, user: str | None, limit: int) -> None:
-    """Find photos by words in them and by what they show. `ocr:TEXT` is the same as --mode ocr."""
+    """Find photos by words, in them or known of them, and by what they show. `ocr:TEXT` is the same as --mode ocr."""
     wanted = SearchRequest.parse(text, mode)
     pool = await open_pool(settings.dsn, size=2)
     try:
@@ -36,7 +36,7 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
         embed = await asyncio.to_thread(_text_tower, settings, wanted)
         find = partial(hybrid.search, pool, wanted, eyes, weight=settings.search_text_weight, limit=limit)
         try:
-            page = await find(embed and asyncio.ensure_future(asyncio.to_thread(embed, wanted.text)))
+            page = await find(embed and asyncio.ensure_future(asyncio.to_thread(embed, wanted.meant)))
         except ColumnWidthError as error:
             if wanted.mode == "clip":
                 raise
@@ -45,7 +45,8 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
     finally:
         await pool.close()
     for found in page.items:
-        shown = found.text.replace("\n", " / ") or "(by meaning)"
+        facts = [f"{fact.field}: {fact.value}".replace("\n", " ") for fact in found.fields]
+        shown = " / ".join([*found.text.split("\n"), *facts] if found.text else facts) or "(by meaning)"
         mark = " (one character misread)" if found.forgiven else ""
         line = f"{found.asset_id}  {found.score:.3f}  {found.file_name}  {shown}{mark}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)

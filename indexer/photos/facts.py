@@ -5,7 +5,7 @@ Facts need no model: a photo has them before it is read, and where it cannot be 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,16 @@ class Facts:
             kind=stored["type"],
             values=values,
         )
+
+    @property
+    def public(self) -> "Facts":
+        """Without those that only the owner may search for."""
+        return replace(self, values={field: values for field, values in self.values.items() if field.public})
+
+    @property
+    def exact(self) -> list[str]:
+        """The lexemes of its date and type."""
+        return fields.exact(self.day, self.kind)
 
     @property
     def lexemes(self) -> Lexemes:

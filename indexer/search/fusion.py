@@ -30,11 +30,11 @@ def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> di
     """Merge both kinds of candidates (each best first), best first. `weight` is the weight of the words, 0 to 1.
 
     Photos without these words keep the order of `nears`. Among the photos with them, those in the script that was typed
-    take the first of their places.
+    take the first of their places, and those with better places of the words before the others.
     """
     best = max((text.score for text in texts), default=0) or 1
     words = {text.asset_id: _LITERAL + (1 - _LITERAL) * text.score / best for text in texts}
-    as_typed = {text.asset_id for text in texts if text.as_typed}
+    better = {text.asset_id: (not text.as_typed, -text.grade) for text in texts}
     weights = {text.asset_id: weight_of(text, weight) for text in texts}
     top, bottom = (nears[0].similarity, nears[-1].similarity) if nears else (0, 0)
     meaning = {near.asset_id: 1 - (top - near.similarity) / ((top - bottom) or 1) for near in nears}
@@ -44,7 +44,7 @@ def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> di
         score = weights.get(asset, 0) * (said or 0) + (1 - weight) * (shown or 0)
         fused[asset] = Fused(score, said, shown)
     order = sorted(fused, key=lambda asset: -fused[asset].score)
-    places = iter(sorted((asset for asset in order if asset in words), key=lambda asset: asset not in as_typed))
+    places = iter(sorted((asset for asset in order if asset in words), key=better.__getitem__))
     ranked = [next(places) if asset in words else asset for asset in order]
     scores = [fused[asset].score for asset in order]
     return {asset: replace(fused[asset], score=score) for asset, score in zip(ranked, scores, strict=True)}

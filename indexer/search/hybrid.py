@@ -1,11 +1,12 @@
 """Finds photos by words and by meaning together, and says why each was found."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID
 
 import asyncpg
@@ -14,7 +15,9 @@ import numpy.typing as npt
 
 from indexer.database.pool import Pool
 from indexer.database.statements import queries
+from indexer.photos import facts as known
 from indexer.photos import photo as photos
+from indexer.photos.facts import Facts
 from indexer.photos.lines import StoredLine, parse_lines
 from indexer.photos.photo import Crop
 from indexer.search import fusion, meaning, words
@@ -22,9 +25,11 @@ from indexer.search.fusion import Fused
 from indexer.search.meaning import Near
 from indexer.search.viewer import Viewer
 from indexer.search.words import Candidate
-from indexer.text.query import Query, parse
+from indexer.text.fields import Field
+from indexer.text.question import Question, Seen, parse
 
 Mode = Literal["hybrid", "ocr", "clip"]
+FactField = Literal["description", "person", "place", "tag", "album", "file", "camera", "date", "type"]
 Kind = Literal["text", "meaning", "both"]
 
 WORDS = 1000  # the most photos found by words that are looked at
@@ -53,15 +58,44 @@ class SearchRequest:
             return cls(rest.strip(), "ocr", after, before)
         return cls(text.strip(), mode, after, before)
 
+    @cached_property
+    def words(self) -> Question:
+        """What to search for in texts and facts. Empty for a search by meaning only. Raises QueryError."""
+        return Question(()) if self.mode == "clip" else parse(self.text, texts_only=self.mode == "ocr")
+
+    @cached_property
+    def filter(self) -> Question:
+        """What the photos found by meaning must be. Empty for a text without fields. Raises QueryError."""
+        return parse(self.text).filter if self.mode != "ocr" else Question(())
+
     @property
-    def words(self) -> Query:
-        """What to search for in texts. Empty for a search by meaning only. Raises QueryError."""
-        return Query(()) if self.mode == "clip" else parse(self.text)
+    def meant(self) -> str:
+        """The text whose vector is needed. Empty: none is.
+
+        That is where no word says what the photo shows, or where one must be absent, which a vector cannot express.
+        """
+        if self.mode == "ocr":
+            return ""
+        question = parse(self.text)
+        if self.mode == "clip":
+            return (question.shown if question.filter else "") or self.text
+        if question.plain is not None and not question.plain.excluded:
+            return self.text
+        return question.shown
 
     @property
     def by_meaning(self) -> bool:
-        """Whether its vector is needed. Not where words must be absent: a vector cannot express that."""
-        return self.mode == "clip" or (self.mode == "hybrid" and not self.words.excluded)
+        """Whether a vector is needed."""
+        return bool(self.meant)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A fact that matches: the name of its field, its value as Immich has it, and the word as it was typed."""
+
+    field: FactField
+    value: str
+    word: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +103,8 @@ class Found:
     """A photo, and why it was found.
 
     `text`: the visible lines that match, separated by newlines. `boxes`: their corners x1, y1, .. x4, y4 in 0..1,
-    clockwise from the top left of the unedited picture. `forgiven`: it matches only if one character was misread.
+    clockwise from the top left of the unedited picture. `fields`: what else is known of it and matches.
+    `forgiven`: it matches only if one character was misread.
     """
 
     asset_id: UUID
@@ -79,12 +114,13 @@ class Found:
     kind: Kind
     text: str
     boxes: list[list[float]]
+    fields: list[Matched]
     forgiven: bool
 
 
 @dataclass(frozen=True)
 class Page:
-    """Photos, best first. `more`: whether there are more. `matches`: how many contain the words, at most `WORDS`."""
+    """Photos, best first. `more`: whether there are more. `matches`: how many match by words, at most `WORDS`."""
 
     items: list[Found]
     more: bool
@@ -107,7 +143,7 @@ async def search(
         pool: connections that find Immich's tables.
         wanted: what to search for.
         viewer: for whom.
-        vector: the CLIP vector of the request's text, perhaps still being computed. None: search by words only.
+        vector: the CLIP vector of `wanted.meant`, perhaps still being computed. None: search by words only.
         weight: weight of the words in a photo's score, 0 to 1. The meaning has the rest.
         limit: photos on a page.
         offset: photos before this page.
@@ -120,7 +156,8 @@ async def search(
     fused = fusion.fuse(texts, nears, weight)
     page = dict(islice(fused.items(), offset, offset + limit))
     forgiven = {text.asset_id for text in texts if text.forgiven}
-    return Page(await _describe(pool, page, wanted.words, forgiven), len(fused) > offset + limit, len(texts))
+    found = await _describe(pool, page, wanted.words, viewer, forgiven)
+    return Page(found, len(fused) > offset + limit, len(texts))
 
 
 async def candidates(
@@ -130,10 +167,15 @@ async def candidates(
 
     Arguments and errors as `search`.
     """
-    query = wanted.words
     scope = viewer.scope(wanted.after, wanted.before)
-    texts = await words.candidates(pool, query, scope=scope, limit=WORDS)
-    nears = [] if vector is None else await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS)
+    texts = await words.candidates(pool, wanted.words, scope=scope, limit=WORDS)
+    nears: list[Near] = []
+    if vector is not None:
+        among = None
+        if wanted.filter:
+            fitting = await words.candidates(pool, wanted.filter, scope=scope, limit=WORDS)
+            among = [candidate.asset_id for candidate in fitting]
+        nears = await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS, among=among)
     shown = await _shown(pool, viewer, texts, nears)
     return (
         [text for text in texts if text.asset_id in shown],
@@ -147,22 +189,27 @@ async def _shown(pool: Pool, viewer: Viewer, texts: Sequence[Candidate], nears: 
     return {row["asset_id"] for row in rows}
 
 
-async def _describe(pool: Pool, page: dict[UUID, Fused], query: Query, forgiven: set[UUID]) -> list[Found]:
+async def _describe(
+    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, forgiven: set[UUID]
+) -> list[Found]:
     if not page:
         return []
     ids = list(page)
     async with pool.acquire() as connection:
         rows = {row["asset_id"]: row for row in await connection.fetch(_SQL["described"], ids)}
         crops = await photos.crops(connection, ids)
-    return await asyncio.to_thread(_found, page, query, forgiven, rows, crops)  # texts may be long
+        facts = await known.read(connection, ids)
+    facts = {asset: each if viewer.user in (None, each.owner) else each.public for asset, each in facts.items()}
+    return await asyncio.to_thread(_found, page, question, forgiven, rows, crops, facts)  # texts may be long
 
 
 def _found(
     page: dict[UUID, Fused],
-    query: Query,
+    question: Question,
     forgiven: set[UUID],
     rows: dict[UUID, asyncpg.Record],
     crops: dict[UUID, Crop],
+    facts: dict[UUID, Facts],
 ) -> list[Found]:
     found = []
     for asset, fused in page.items():
@@ -170,10 +217,13 @@ def _found(
         if row is None:  # deleted just now
             continue
         lines = _visible(row["lines"], crops.get(asset)) if fused.words is not None else []
-        matched = [lines[at] for at in query.lines([line.text for line in lines], forgiven=asset in forgiven)]
-        if not matched and fused.meaning is None:  # an edit has just hidden the matching text
+        seen = None
+        if fused.words is not None:
+            seen = _seen(question, [line.text for line in lines], facts.get(asset), forgiven=asset in forgiven)
+        if seen is None and fused.meaning is None:  # an edit has just hidden or removed what matched
             continue
-        kind: Kind = "meaning" if not matched else "both" if (fused.meaning or 0) >= _ALSO else "text"
+        matched = [lines[at] for at in seen.lines] if seen else []
+        kind: Kind = "meaning" if seen is None else "both" if (fused.meaning or 0) >= _ALSO else "text"
         found.append(
             Found(
                 asset,
@@ -183,10 +233,19 @@ def _found(
                 kind,
                 "\n".join(line.text for line in matched),
                 [list(line.box) for line in matched],
-                bool(matched) and asset in forgiven,
+                [Matched(cast(FactField, field), value, word) for field, value, word in seen.fields] if seen else [],
+                seen is not None and asset in forgiven,
             )
         )
     return found
+
+
+def _seen(question: Question, lines: list[str], facts: Facts | None, *, forgiven: bool) -> Seen | None:
+    if forgiven:
+        near = question.plain.lines(lines, forgiven=True) if question.plain else []
+        return Seen(tuple(near)) if near else None
+    values: Mapping[Field, Sequence[str]] = facts.values if facts else {}
+    return question.see(lines, values, facts.exact if facts else ())
 
 
 def _visible(stored: str | None, crop: Crop | None) -> list[StoredLine]:

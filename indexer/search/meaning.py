@@ -1,5 +1,6 @@
 """Finds photos by what they show: those whose CLIP vectors are nearest to the vector of a text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -29,9 +30,17 @@ class Near:
 
 
 async def nearest(
-    pool: Pool, vector: npt.NDArray[np.float32], viewer: Viewer, scope: Scope, *, limit: int
+    pool: Pool,
+    vector: npt.NDArray[np.float32],
+    viewer: Viewer,
+    scope: Scope,
+    *,
+    limit: int,
+    among: Sequence[UUID] | None = None,
 ) -> list[Near]:
     """The photos nearest to `vector` (the model's dimensions, L2-normalised), at most `limit`, nearest first.
+
+    Only those of `among`, unless it is None.
 
     Where Immich's column is wider than the model, the other dimensions do not count.
 
@@ -39,7 +48,7 @@ async def nearest(
         ColumnWidthError: Immich's column is narrower than the vector.
         SchemaError: Immich is changing its column.
     """
-    if scope.owners == ():
+    if scope.owners == () or (among is not None and not among):
         return []
     async with pool.acquire() as connection:
         width = await vector_width(connection)
@@ -58,6 +67,7 @@ async def nearest(
                     scope.archived,
                     viewer.user,
                     limit,
+                    among,
                 )
         except asyncpg.DataError as error:
             raise SchemaError(f"Immich is changing the width of its vectors, try again: {error}") from error

@@ -26,7 +26,7 @@ class Viewer:
 
     def scope(self, after: datetime | None = None, before: datetime | None = None) -> Scope:
         """The scope of a search in photos taken in that time. It may still contain partners' archived photos."""
-        return Scope(self.owners, after, before, self.archived)
+        return Scope(self.owners, after, before, self.archived, self.user)
 
 
 ADMINISTRATOR = Viewer()

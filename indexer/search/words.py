@@ -1,12 +1,14 @@
-"""Finds photos by pieces of the text in them, best first.
+"""Finds photos by pieces of the text in them, and of what else is known of them, best first.
 
 Ranking has to read a document for each match, so it is limited: matches are taken newest first, in blocks of `BLOCK`,
-and ranked within their block: first those in the script of Chinese that was typed, then those in the other. So where a
+and ranked within their block: first those in the script of Chinese that was typed, then those in the other; what the
+photo says before its description and names, and these before its place, camera and date. So where a
 query has more matches, the newest block comes first, however well older photos match. Every match can be reached with
 `offset`.
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +17,8 @@ from uuid import UUID
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.text import buckets
-from indexer.text.query import Query, parse
+from indexer.text.query import Query
+from indexer.text.question import IN_TEXT, Question, parse
 
 BLOCK = 500
 _NEAR = 200  # photos in which a misread character is searched for
@@ -28,12 +31,19 @@ class Scope:
 
     `owners` None: everybody's. `after` and `before` limit the time when it was taken ("fileCreatedAt"), as Immich's
     takenAfter and takenBefore. `archived`: Immich 3.1's smart search finds archived photos, that of 2.7 does not.
+    `user`: whose people, tags and albums are searched, None: everybody's.
     """
 
     owners: tuple[UUID, ...] | None = None
     after: datetime | None = None
     before: datetime | None = None
     archived: bool = True
+    user: UUID | None = None
+
+    @property
+    def own(self) -> str | None:
+        """The lexeme of the photos whose people, tags and albums are searched. None: of all."""
+        return None if self.user is None else buckets.owner_mark(self.user)
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,14 @@ class Candidate:
     """A photo that matches.
 
     `forgiven`: it matches only if one character was misread. `as_typed`: not only in the other script of Chinese.
+    `grade`: how good the places are in which the words are, from 1 to 3 (question.py).
     """
 
     asset_id: UUID
     score: float
     forgiven: bool
     as_typed: bool = True
+    grade: float = IN_TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +75,12 @@ EVERYTHING = Scope()
 async def search(
     connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
 ) -> list[Hit]:
-    """Photos whose text contains every word of `text`, best first. None for a text without letters or digits.
+    """Photos that match `text` (see question.py), best first. None for a text without letters or digits.
 
     Raises:
         QueryError: `text` cannot be searched for.
     """
-    query = parse(text)
-    found = await candidates(connection, query, scope=scope, limit=limit, offset=offset)
+    found = await candidates(connection, parse(text), scope=scope, limit=limit, offset=offset)
     rows = {
         row["asset_id"]: row
         for row in await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in found])
@@ -82,42 +93,47 @@ async def search(
 
 
 async def candidates(
-    connection: Connection | Pool, query: Query, *, scope: Scope = EVERYTHING, limit: int = BLOCK, offset: int = 0
+    connection: Connection | Pool, question: Question, *, scope: Scope = EVERYTHING, limit: int = BLOCK, offset: int = 0
 ) -> list[Candidate]:
     """The matching photos from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
 
     Where no photo matches literally: photos that match with one character misread. For this only some of the newest
     possible photos are read.
     """
-    if not query or scope.owners == ():
+    if not question or scope.owners == ():
         return []
     found: list[Candidate] = []
     start = offset // BLOCK * BLOCK
     while len(found) < offset % BLOCK + limit:
-        block = await _block(connection, query, scope, start)
+        block = await _block(connection, question, scope, start)
         found += block
         start += BLOCK
         if len(block) < BLOCK:
             break
-    if found or (offset and await _block(connection, query, scope, 0, 1)):
+    if found or (offset and await _block(connection, question, scope, 0, 1)):
         return found[offset % BLOCK : offset % BLOCK + limit]
-    return (await _forgiven(connection, query, scope))[offset : offset + limit]
+    return (await _forgiven(connection, question, scope))[offset : offset + limit]
 
 
 async def _block(
-    connection: Connection | Pool, query: Query, scope: Scope, start: int, count: int | None = None
+    connection: Connection | Pool, question: Question, scope: Scope, start: int, count: int | None = None
 ) -> list[Candidate]:
     """The literal matches from number `start` on: the newest, then ranked."""
-    exact = None if query.sieved else query.literal
-    check = (exact, query.phrases, query.excluded)
-    return await _ranked(connection, query, scope, query.sieve, check, (start, count or BLOCK), query.ranking)
+    own = scope.own
+    check = (None, None) if question.sieved else (question.literal(own), json.dumps(question.conditions(own)))
+    words = question.words
+    grades = question.grades(own)
+    if all(grade == IN_TEXT for _, grade, _ in grades):
+        grades = []
+    return await _ranked(connection, words, scope, question.sieve(own), check, (start, count or BLOCK), grades)
 
 
-async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -> list[Candidate]:
-    if query.forgiving is None:
+async def _forgiven(connection: Connection | Pool, question: Question, scope: Scope) -> list[Candidate]:
+    query = question.plain
+    if query is None or query.forgiving is None:
         return []
     ranking = query.ranking.replace(" & ", " | ")
-    near = await _ranked(connection, query, scope, query.forgiving, (None, (), ()), (0, _NEAR), ranking)
+    near = await _ranked(connection, query, scope, query.forgiving, (None, None), (0, _NEAR), (), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
     # In a thread: it reads up to a million characters.
     answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
@@ -127,12 +143,13 @@ async def _forgiven(connection: Connection | Pool, query: Query, scope: Scope) -
 
 async def _ranked(
     connection: Connection | Pool,
-    query: Query,
+    words: Query,
     scope: Scope,
     tsquery: str,
-    check: tuple[str | None, Sequence[str], Sequence[str]],
+    check: tuple[str | None, str | None],
     span: tuple[int, int],
-    ranking: str,
+    grades: Sequence[tuple[int, int, str]],
+    ranking: str | None = None,
 ) -> list[Candidate]:
     if scope.owners is not None:
         tsquery += f" & {buckets.owned(scope.owners)}"
@@ -145,10 +162,16 @@ async def _ranked(
         ["timeline", "archive"] if scope.archived else ["timeline"],
         [f"{tsquery} & {window}" for window in windows],
         *check,
+        words.ranking if ranking is None else ranking,
         *span,
-        ranking,
-        query.words,
-        " ".join(query.phrases),
-        query.typed,
+        words.words,
+        " ".join(words.phrases),
+        words.typed,
+        [number for number, _, _ in grades],
+        [grade for _, grade, _ in grades],
+        [query for _, _, query in grades],
     )
-    return [Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"]) for row in rows]
+    return [
+        Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"], grade=row["grade"])
+        for row in rows
+    ]

@@ -19,12 +19,12 @@ _FUTURE = 12  # of the largest buckets: how far ahead a camera's clock may be, w
 def marks(owner: UUID, taken: datetime) -> list[str]:
     """The lexemes of a photo's document for its owner and for when it was taken."""
     day = _day(taken)
-    return [_owner_mark(owner), *(_mark(size, day // size) for size in _SIZES)]
+    return [owner_mark(owner), *(_mark(size, day // size) for size in _SIZES)]
 
 
 def owned(owners: Iterable[UUID]) -> str:
     """A tsquery that finds the photos of any of `owners`, and perhaps a few of others."""
-    return _any(_owner_mark(owner) for owner in owners)
+    return _any(owner_mark(owner) for owner in owners)
 
 
 def windows(now: datetime, after: datetime | None, before: datetime | None) -> Iterator[str]:
@@ -65,7 +65,8 @@ def _none(marks: Iterable[str]) -> list[str]:
     return [f"!'{mark}'" for mark in marks]
 
 
-def _owner_mark(owner: UUID) -> str:
+def owner_mark(owner: UUID) -> str:
+    """The lexeme of an owner's photos, and perhaps of a few of others."""
     return f" o{owner.hex[:8]}"
 
 

@@ -31,6 +31,11 @@ class Field:
     group: str
     weight: str
 
+    @property
+    def public(self) -> bool:
+        """Whether all search it whom Immich shows the photo, and not the owner alone."""
+        return self.group == "+"
+
 
 DESCRIPTION = Field("description", "+", "A")
 FILE = Field("file", "+", "B")
@@ -73,9 +78,13 @@ def lexemes(values: Mapping[Field, Sequence[str]], day: date | None, kind: str) 
             del where[MOST_POSITIONS:]
     overflow = overflow or max(at.values()) > LAST_POSITION
     found = [f"'{lexeme}'" + (":" + ",".join(where) if where else "") for lexeme, where in places.items()]
-    found += [f"' ={word}'" for word in (dates.words(day) if day else ())]
-    found.append(f"' :{canonical(kind)}'")
+    found += [f"'{lexeme}'" for lexeme in exact(day, kind)]
     return Lexemes(" ".join(found), forms if overflow else None)
+
+
+def exact(day: date | None, kind: str) -> list[str]:
+    """The lexemes of a photo's date and type, which are matched as a whole."""
+    return [*(f" ={word}" for word in (dates.words(day) if day else ())), f" :{canonical(kind)}"]
 
 
 def _add(places: dict[str, list[str]], field: Field, form: str, start: int) -> int:

@@ -10,16 +10,16 @@ from indexer.text import similar
 from indexer.text.normalise import clean, scripted
 from indexer.text.tokens import canonical, locate, triples
 
-_LONGEST = 200  # characters: more is a pasted page, not a query
+LONGEST = 200  # characters: more is a pasted page, not a query
 _FORGIVEN = 4  # characters: in words at least so long one misread character is forgiven
 _READ = 1_000_000  # characters that are searched for a misread word, for one query
-_PLACELESS = 2  # characters: a phrase up to so long is one lexeme
+PLACELESS = 2  # characters: a phrase up to so long is one lexeme
 _SEGMENTS = 8  # a longer phrase is cut into so many pieces, one of which contains the error
 
-_QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
+QUOTES = str.maketrans(dict.fromkeys("“”„‟〝〞『』「」", '"'))
 _PIECE = re.compile(r'((?:(?<!\S)-)?)(?:"([^"]*)(?:"|$)|([^\s"]+))')
 # The characters that keyboards produce for a minus. Two of them are the dash of Chinese texts.
-_HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[^\s\u2010-\u2015\u2212])")
+HYPHENS = re.compile(r"(?<!\S)[\u2010-\u2015\u2212](?=[^\s\u2010-\u2015\u2212])")
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class Query:
     @property
     def literal(self) -> str:
         """The tsquery that matches documents with all of `phrases` and none of `excluded`."""
-        return " & ".join([*map(_phrase, self.phrases), *(f"!{_phrase(phrase)}" for phrase in self.excluded)])
+        return " & ".join([*map(phrase_of, self.phrases), *(f"!{phrase_of(phrase)}" for phrase in self.excluded)])
 
     @property
     def sieve(self) -> str:
         """A tsquery that finds these and more: for an index, and for texts too long for positions of their lexemes."""
-        absent = (f"!{_phrase(phrase)}" for phrase in self.excluded if len(phrase) <= _PLACELESS)
-        return " & ".join([*map(_all, self.phrases), *absent])
+        absent = (f"!{phrase_of(phrase)}" for phrase in self.excluded if len(phrase) <= PLACELESS)
+        return " & ".join([*map(all_of, self.phrases), *absent])
 
     @property
     def sieved(self) -> bool:
         """Whether `sieve` finds exactly what `literal` finds."""
-        return all(len(phrase) <= _PLACELESS for phrase in (*self.phrases, *self.excluded))
+        return all(len(phrase) <= PLACELESS for phrase in (*self.phrases, *self.excluded))
 
     @property
     def ranking(self) -> str:
         """The tsquery for ranking by cover density."""
-        return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in _grams(phrase, ":ABC")))
+        return " & ".join(dict.fromkeys(gram for phrase in self.phrases for gram in grams_of(phrase, ":ABC")))
 
     @property
     def words(self) -> str:
@@ -68,11 +68,11 @@ class Query:
         variants = []
         for phrase in self.phrases:
             if len(phrase) >= _FORGIVEN:
-                rest = [_all(other) for other in self.phrases if other != phrase]
+                rest = [all_of(other) for other in self.phrases if other != phrase]
                 size = -(-len(phrase) // _SEGMENTS)
                 for start in range(0, len(phrase), size):
                     pieces = [piece for piece in (phrase[:start], phrase[start + size :]) if piece.strip()]
-                    variants.append("(" + " & ".join([*map(_all, pieces), *rest]) + ")")
+                    variants.append("(" + " & ".join([*map(all_of, pieces), *rest]) + ")")
         return f"({' | '.join(variants)})" if variants else None
 
     def forgives(self, text: str) -> bool:
@@ -118,36 +118,42 @@ def parse(text: str) -> Query:
     Raises:
         QueryError: it only says what must be absent, or it has more than 200 characters.
     """
-    text = unicodedata.normalize("NFKC", clean(text)).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", clean(text)).translate(QUOTES)
     phrases: dict[str, None] = {}
     excluded: dict[str, None] = {}
     typed: dict[str, None] = {}
-    for minus, quoted, word in _PIECE.findall(_HYPHENS.sub("-", text)):
+    for minus, quoted, word in _PIECE.findall(HYPHENS.sub("-", text)):
         form = canonical(quoted or word)
         if form:
             (excluded if minus else phrases)[form] = None
             typed |= {} if minus else dict.fromkeys(scripted(quoted or word))
-    if sum(map(len, (*phrases, *excluded))) > _LONGEST:
-        raise QueryError(f"this is too long to search for: at most {_LONGEST} characters")
+    if sum(map(len, (*phrases, *excluded))) > LONGEST:
+        raise QueryError(f"this is too long to search for: at most {LONGEST} characters")
     if excluded and not phrases:
         raise QueryError("only words to leave out: say what to look for, too, as in `发票 -餐饮`")
     return Query(tuple(phrases), tuple(excluded), tuple(typed))
 
 
-def _grams(phrase: str, weights: str = "") -> list[str]:
-    """The lexemes of a phrase, with `weights`. A single character has no position in a document, so no weight."""
+def grams_of(phrase: str, weights: str = "", prefix: str = "") -> list[str]:
+    """The lexemes of a phrase, with `weights`, each after `prefix`.
+
+    A single character of a text has no position in a document, so no weight. One of a field has.
+    """
     if len(phrase) == 1:
-        return [f"'{phrase}'"]
-    return [f"'{phrase[start : start + 2]}'{weights}" for start in range(len(phrase) - 1)]
+        return [f"'{prefix}{phrase}'{weights if prefix else ''}"]
+    return [f"'{prefix}{phrase[start : start + 2]}'{weights}" for start in range(len(phrase) - 1)]
 
 
-def _all(phrase: str) -> str:
+def all_of(phrase: str, prefix: str = "") -> str:
+    """A tsquery for all the lexemes of a phrase, wherever they are."""
     found = triples(phrase)
     covered = {pair for triple in found for pair in (triple[:2], triple[1:])}
-    pairs = (gram for gram in _grams(phrase) if gram[1:-1] not in covered)
-    return " & ".join(dict.fromkeys([*(f"'{triple}'" for triple in found), *pairs]))
+    pairs = (gram for gram in grams_of(phrase) if gram[1:-1] not in covered)
+    both = (*(f"'{triple}'" for triple in found), *pairs)
+    return " & ".join(dict.fromkeys(f"'{prefix}{lexeme[1:]}" for lexeme in both))
 
 
-def _phrase(phrase: str) -> str:
+def phrase_of(phrase: str) -> str:
+    """A tsquery for a phrase in a text."""
     # Words among the lexemes must not count as n-grams. Words of one or two characters may: they equal their n-gram.
-    return _all(phrase) if len(phrase) <= _PLACELESS else "(" + " <-> ".join(_grams(phrase, ":ABC")) + ")"
+    return all_of(phrase) if len(phrase) <= PLACELESS else "(" + " <-> ".join(grams_of(phrase, ":ABC")) + ")"

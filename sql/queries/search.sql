@@ -5,11 +5,12 @@
 -- Of the photos that a text query matches, the $10 newest after the first $9, ranked. $5 has a tsquery without positions for each
 -- window of days, newest first. The next window is searched only while there are too few photos. The planner does not know the
 -- query, so it always uses the index, and the LIMIT bounds what is read from the table. $6: the tsquery with positions, null where
--- $5 is exact. $7, $8: phrases that must be and must not be in texts that are too long for positions. $11, $12: n-grams and words
--- for ranking. $13: the query as typed. $14: pieces that the text contains if it is in the script of Chinese that was typed (a line
--- may end inside a piece). Empty where both scripts are the same, and then no text is read.
+-- $5 is exact. $7: the same for documents without all positions (see the function `matches`). $8, $11: for ranking, n-grams and words
+-- of the text. $12: the words as typed. $13: pieces that the text contains if it is in the script of Chinese that was typed (a line may
+-- end inside a piece). Empty where both scripts are the same, and then no text is read. $14, $15, $16: for each wanted word by number,
+-- how good a place is, and the tsquery of being there; empty where there is only one place.
 WITH asked AS MATERIALIZED (
-    SELECT $11::text::tsquery AS ngrams, $12::text::tsquery || immich_indexer.words($13::text) AS words
+    SELECT $8::text::tsquery AS ngrams, $11::text::tsquery || immich_indexer.words($12::text) AS words
 ), found AS (
     SELECT hit.*
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
@@ -17,16 +18,22 @@ WITH asked AS MATERIALIZED (
         SELECT p.asset_id, (
                 ln(1.05::float8 + ts_rank_cd('{0, 0.25, 0.5, 1}', p.document, (SELECT ngrams FROM asked)))
                 + CASE WHEN ts_rank('{1, 0, 0, 0}', p.document, (SELECT words FROM asked)) > 0 THEN 0.5::float8 ELSE 0 END
-            ) / (1 + ln(1 + length(p.document))) AS score,
+            ) / (1 + ln(1 + coalesce(p.text_size, length(p.document)))) AS score,
             NOT EXISTS (
-                SELECT FROM unnest($14::text[]) piece
+                SELECT FROM unnest($13::text[]) piece
                 WHERE position(piece IN replace(replace(p.text, E'\n', ''), ' ', '')) = 0
-            ) AS as_typed
+            ) AS as_typed,
+            (
+                SELECT avg(best) FROM (
+                    SELECT max(place.grade) AS best FROM unnest($14::smallint[], $15::smallint[], $16::text[]) AS place (word, grade, query)
+                    WHERE p.document @@ place.query::tsquery GROUP BY place.word
+                ) AS words
+            )::float8 AS grade
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
-          AND CASE WHEN p.overflow IS NULL THEN $6::text IS NULL OR p.document @@ $6::text::tsquery
-                   ELSE NOT EXISTS (SELECT FROM unnest($7::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
-                    AND NOT EXISTS (SELECT FROM unnest($8::text[]) phrase WHERE position(phrase IN p.overflow) > 0) END
+          AND ($6::text IS NULL
+               OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ $6::text::tsquery
+                       ELSE immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $7::jsonb) END)
           AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility::text = ANY ($4::text[])
           AND ($1::uuid[] IS NULL OR a."ownerId" = ANY ($1::uuid[]))
           AND ($2::timestamptz IS NULL OR a."fileCreatedAt" >= $2) AND ($3::timestamptz IS NULL OR a."fileCreatedAt" <= $3)
@@ -34,7 +41,8 @@ WITH asked AS MATERIALIZED (
     ) hit
     OFFSET $9::integer LIMIT $10::integer
 )
-SELECT asset_id, score, as_typed FROM found ORDER BY as_typed DESC, score DESC, asset_id;
+SELECT asset_id, score, as_typed, coalesce(grade, 3) AS grade FROM found
+ORDER BY as_typed DESC, coalesce(grade, 3) DESC, score DESC, asset_id;
 
 -- name: described
 -- OFFSET 0: look up each photo by its key, whatever the planner thinks about the sizes of the tables.

@@ -109,7 +109,7 @@ async def test_installing_again_changes_nothing_and_waits_for_nobody(installed: 
 
 async def test_an_install_says_what_it_did(database: str, connection: Connection):
     change = await install(database)
-    assert change.migrations == ["0001_initial"]
+    assert change.migrations == ["0001_initial", "0002_facts"]
     assert len(change.triggers) == await connection.fetchval(
         "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'"
     )
@@ -220,7 +220,7 @@ async def test_not_installed_says_what_to_run(database: str, connection: Connect
 
 async def test_several_may_install_at_once(database: str, connection: Connection):
     changes = await asyncio.gather(*(install(database) for _ in range(4)))
-    assert sorted(len(change.migrations) for change in changes) == [0, 0, 0, 1]
+    assert sorted(len(change.migrations) for change in changes) == [0, 0, 0, schema.known_version()]
     assert sorted(len(change.triggers) for change in changes)[:3] == [0, 0, 0]
     assert await schema.is_current(connection)
 
@@ -484,10 +484,15 @@ async def test_what_is_asked_for(installed: str, immich: StandIn, connection: Co
 
 async def test_the_doorbell_rings_once_a_statement_and_says_nothing(installed: str, immich: StandIn, connection, owner):
     rings: list[object] = []
-    await connection.add_listener("immich_indexer", lambda *ring: rings.append(ring[3]))
     assets = [await immich.receive(owner=owner) for _ in range(3)]
+    await connection.add_listener("immich_indexer", lambda *ring: rings.append(ring[3]))
+    await immich.refresh_metadata(assets[0])
     await connection.fetch("SELECT 1")
     assert rings == []
+    await immich.database.execute("UPDATE asset_exif SET city = '上海'")
+    await connection.fetch("SELECT 1")
+    assert rings == [""]
+    rings.clear()
     await immich.database.execute(
         "INSERT INTO asset_file (\"assetId\", type, path) SELECT id, 'preview', '' FROM unnest($1::uuid[]) AS id",
         assets,

@@ -236,7 +236,8 @@ function result(item, wanted, words) {
     image.style.setProperty("object-position", `${100 * middle(0)}% ${100 * middle(1)}%`);
   }
   if (me.may.thumbnails) watcher.observe(image);
-  const lines = item.why.text ? item.why.text.split("\n").slice(0, 3) : [];
+  const facts = item.why.fields.filter((fact) => fact.field !== "file").map((fact) => fact.value); // its name is shown anyway
+  const lines = [...(item.why.text ? item.why.text.split("\n") : []), ...facts].slice(0, 3);
   return make("li", {},
     make("a", { href: addressOf(wanted, item.assetId), onclick: () => remember(item.assetId) },
       make("span", { class: me.may.thumbnails ? "thumb" : "thumb blank" }, image, make("span", { class: "none" }, t("search.no_picture"))),

@@ -1,0 +1,335 @@
+"""A search as a person types it: words, which may be in a photo's text or in what else is known of it.
+
+Every word must be somewhere. "In quotes": in this order. `-word`: nowhere. `one OR other`. `person:`, `place:` and so
+on, in English or Chinese: only there. `ocr:`: only in the text. A word before a colon that names no field is a word.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from indexer.errors import QueryError
+from indexer.text import dates
+from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FIELDS, FILE, PERSON, PLACE, TAG, Field
+from indexer.text.normalise import clean, fold, scripted
+from indexer.text.query import HYPHENS, LONGEST, PLACELESS, QUOTES, Query, all_of, grams_of, phrase_of
+from indexer.text.tokens import canonical, locate
+
+IN_TEXT, IN_NAMES, ELSEWHERE = 3, 2, 1
+"""How good a place is to find a word in: the text; the description and names; place, camera and date."""
+
+_LESS = (PLACE, CAMERA)
+_NAMED = {
+    **{"person": (PERSON,), "人物": (PERSON,), "place": (PLACE,), "地点": (PLACE,), "tag": (TAG,), "标签": (TAG,)},
+    **{"album": (ALBUM,), "相册": (ALBUM,), "file": (FILE,), "文件": (FILE,), "camera": (CAMERA,), "相机": (CAMERA,)},
+    **{"description": (DESCRIPTION,), "描述": (DESCRIPTION,)},
+}
+_DATES = ("date", "日期")
+_TYPES = ("type", "类型")
+_KINDS = {"video": "video", "视频": "video", "image": "image", "photo": "image", "图片": "image", "照片": "image"}
+_EXCERPT = 200  # characters of a value that are shown
+_EXACT = {"=": "date", ":": "type"}
+_KNOWN = {*_NAMED, *_DATES, *_TYPES, "ocr"}
+_PIECE = re.compile(r'((?:(?<!\S)-)?)((?:[^\W_]+:)?)(?:"([^"]*)(?:"|$)|([^\s"]*))')
+
+
+@dataclass(frozen=True)
+class Term:
+    """One word, and where it may be: in the text, in `fields`, or as one of the `exact` lexemes of date and type.
+
+    `phrase` is its canonical form; `typed` is what was typed. `named` is whether a field was named.
+    """
+
+    phrase: str
+    typed: str
+    text: bool = False
+    fields: tuple[Field, ...] = ()
+    exact: tuple[str, ...] = ()
+    named: bool = True
+
+    def query(self, own: str | None) -> str:
+        """The tsquery that finds it. `own`: the lexeme of the photos whose people, tags and albums count; None: all."""
+        return _any(query for _, query in self.queries(own))
+
+    def queries(self, own: str | None) -> list[tuple[int, str]]:
+        """The same in parts: how good the place is, and the tsquery of being there."""
+        found = [(IN_TEXT, phrase_of(self.phrase))] if self.text else []
+        names = [field for field in self.fields if field not in _LESS]
+        for grade, fields in ((IN_NAMES, names), (ELSEWHERE, [field for field in self.fields if field in _LESS])):
+            for group in dict.fromkeys(field.group for field in fields):
+                weights = "".join(field.weight for field in fields if field.group == group)
+                query = " <-> ".join(grams_of(self.phrase, f":{weights}", f" {group}"))
+                found.append((grade, _owned(f"({query})", group, own)))
+        if self.exact:
+            found.append((ELSEWHERE, self._exactly))
+        return found
+
+    def sieve(self, own: str | None) -> str:
+        """A tsquery that finds these and more, without positions."""
+        found = [all_of(self.phrase)] if self.text else []
+        for group in dict.fromkeys(field.group for field in self.fields):
+            found.append(_owned(all_of(self.phrase, f" {group}"), group, own))
+        if self.exact:
+            found.append(self._exactly)
+        return _any(f"({query})" for query in found)
+
+    @property
+    def sieved(self) -> bool:
+        """Whether the sieve finds nothing else."""
+        groups = {field.group for field in self.fields}
+        return len(self.phrase) <= PLACELESS and set(self.fields) == {
+            field for field in FIELDS if field.group in groups
+        }
+
+    @property
+    def _exactly(self) -> str:
+        return _any(f"'{lexeme}'" for lexeme in self.exact)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """Terms of which a photo must have one, or none if `absent`."""
+
+    terms: tuple[Term, ...]
+    absent: bool = False
+
+    def query(self, own: str | None) -> str:
+        """The tsquery of its terms."""
+        return _any(term.query(own) for term in self.terms)
+
+    def sieve(self, own: str | None) -> str:
+        """A tsquery that finds these and more, without positions."""
+        return _any(term.sieve(own) for term in self.terms)
+
+    @property
+    def named(self) -> bool:
+        """Whether each term names a field: then it is a condition, and says nothing of what the photo shows."""
+        return all(term.named for term in self.terms)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a photo matches: indices of lines of its text, and (field, value, word as typed)."""
+
+    lines: tuple[int, ...] = ()
+    fields: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a photo must be. False if nothing is asked for.
+
+    `plain`: the same as a search in texts, where only words and exclusions were typed: for what only texts have, such
+    as misread characters. `typed`: as in `Query`.
+    """
+
+    clauses: tuple[Clause, ...]
+    plain: Query | None = None
+    typed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(not clause.absent for clause in self.clauses)
+
+    def literal(self, own: str | None) -> str:
+        """The tsquery that matches. `own` as in `Term.query`."""
+        return " & ".join(("!" if clause.absent else "") + clause.query(own) for clause in self.clauses)
+
+    def sieve(self, own: str | None) -> str:
+        """A tsquery that finds these and more: for an index, and for documents without all positions."""
+        wanted = [clause.sieve(own) for clause in self.clauses if not clause.absent]
+        absent = (clause for clause in self.clauses if clause.absent and all(term.sieved for term in clause.terms))
+        return " & ".join([*wanted, *(f"!{clause.sieve(own)}" for clause in absent)])
+
+    @property
+    def sieved(self) -> bool:
+        """Whether `sieve` finds exactly what `literal` finds."""
+        return all(term.sieved for clause in self.clauses for term in clause.terms)
+
+    def conditions(self, own: str | None) -> list[dict[str, object]]:
+        """The same as `literal` for documents without all positions: for the SQL function `matches`."""
+        return [
+            {"absent": clause.absent, "terms": [_condition(term, own) for term in clause.terms]}
+            for clause in self.clauses
+        ]
+
+    def grades(self, own: str | None) -> list[tuple[int, int, str]]:
+        """For each wanted clause by number: how good a place is, and the tsquery of being there."""
+        wanted = (clause for clause in self.clauses if not clause.absent)
+        return [
+            (number, grade, query)
+            for number, clause in enumerate(wanted)
+            for term in clause.terms
+            for grade, query in term.queries(own)
+        ]
+
+    @property
+    def words(self) -> Query:
+        """The words that may be in a text: for ranking."""
+        wanted = (term for clause in self.clauses if not clause.absent for term in clause.terms)
+        return Query(tuple(dict.fromkeys(term.phrase for term in wanted if term.text)), typed=self.typed)
+
+    @property
+    def filter(self) -> "Question":
+        """The part that a photo must fulfil that is found by what it shows."""
+        return Question(tuple(clause for clause in self.clauses if clause.named and not clause.absent))
+
+    @property
+    def shown(self) -> str:
+        """The words that say what a photo shows. Empty: there are none, or a vector cannot express them."""
+        if any(clause.absent for clause in self.clauses):
+            return ""
+        wanted = [clause for clause in self.clauses if not clause.named]
+        return " ".join(term.typed for clause in wanted for term in clause.terms if not term.named)
+
+    def lines(self, lines: Sequence[str]) -> list[int]:
+        """Which of a photo's visible lines hold words that are asked for. If none does: with one character misread."""
+        where = locate(lines)
+        spans = [match.span() for phrase in self.words.phrases for match in re.finditer(re.escape(phrase), where.text)]
+        found = sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
+        return found or (self.plain.lines(lines, forgiven=True) if self.plain else [])
+
+    def see(self, lines: Sequence[str], facts: Mapping[Field, Sequence[str]], exact: Sequence[str]) -> Seen | None:
+        """Where a photo matches: by its visible lines, its facts and its exact lexemes. None: it does not."""
+        where = locate(lines)
+        forms = {field: [(value, canonical(value)) for value in values] for field, values in facts.items()}
+        spans: list[tuple[int, int]] = []
+        fields: list[tuple[str, str, str]] = []
+        for clause in self.clauses:
+            places, values = [], []
+            for term in clause.terms:
+                if term.text:
+                    places += [match.span() for match in re.finditer(re.escape(term.phrase), where.text)]
+                values += [
+                    (field.name, _excerpt(value, term.typed), term.typed)
+                    for field in term.fields
+                    for value, form in forms.get(field, ())
+                    if term.phrase in form
+                ]
+                values += [(_EXACT[lexeme[1]], term.typed, term.typed) for lexeme in term.exact if lexeme in exact][:1]
+            if bool(places or values) == clause.absent:
+                return None
+            spans += places
+            fields += values
+        lit = {where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "}
+        return Seen(tuple(sorted(lit)), tuple(dict.fromkeys(fields)))
+
+
+def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> Question:
+    """Parse what a person typed. A question without letters and digits has no clauses and is false.
+
+    `texts_only`: search texts alone, as after `ocr:`.
+
+    Raises:
+        QueryError: it only says what must be absent, has more than 200 characters, or a field says nothing.
+    """
+    text = unicodedata.normalize("NFKC", clean(text)).translate(QUOTES)
+    text = HYPHENS.sub("-", text)
+    today = today or datetime.now(UTC).date()
+    clauses: list[Clause] = []
+    typed: dict[str, None] = {}
+    joins = False
+    for minus, name, value, end in _pieces(text, texts_only=texts_only):
+        if not name and value == "OR" and clauses and end < len(text.rstrip()) and not texts_only:
+            joins = True
+            continue
+        term = _named(name, value, today) if name else _word(value, texts_only=texts_only)
+        if term is None:
+            continue
+        if joins and (minus or clauses[-1].absent):
+            raise QueryError("OR joins words to look for, not words to leave out")
+        before = clauses.pop().terms if joins else ()
+        clauses.append(Clause((*before, term), minus))
+        joins = False
+        if term.text and not minus:
+            typed |= dict.fromkeys(scripted(value))
+    clauses = list(dict.fromkeys(clauses))
+    if sum(len(term.phrase) for clause in clauses for term in clause.terms) > LONGEST:
+        raise QueryError(f"this is too long to search for: at most {LONGEST} characters")
+    question = Question(tuple(clauses), _plain(clauses, tuple(typed)), tuple(typed))
+    if clauses and not question:
+        raise QueryError("only words to leave out: say what to look for, too, as in `发票 -餐饮`")
+    return question
+
+
+def _pieces(text: str, *, texts_only: bool) -> Iterator[tuple[bool, str, str, int]]:
+    """Whether a word must be absent, the name of its field (or empty), the word, and where it ends."""
+    for match in _PIECE.finditer(text):
+        minus, name, quoted, word = match.groups()
+        if name and (texts_only or fold(name[:-1]) not in _KNOWN):
+            if quoted is None:
+                word, name = name + word, ""
+            else:
+                yield bool(minus), "", name, match.end(2)
+                name = ""
+        if match[0]:
+            yield bool(minus), name, word if quoted is None else quoted, match.end()
+
+
+def _word(typed: str, *, texts_only: bool) -> Term | None:
+    """A word without a field. None: it has no letters and no digits."""
+    form = canonical(typed)
+    if not form:
+        return None
+    if texts_only:
+        return Term(form, typed, text=True, named=False)
+    exact = (f" ={form}",) if dates.may_be(form) else ()
+    return Term(form, typed, text=True, fields=FIELDS, exact=exact, named=False)
+
+
+def _named(name: str, value: str, today: date) -> Term:
+    """A word of a field."""
+    field, form, typed = fold(name[:-1]), canonical(value), name + value
+    if not form:
+        example = f"{name}{_EXAMPLES.get(field, '张三')}"
+        raise QueryError(f"{name} says nothing to look for: write it without a space, as in {example}")
+    if field in _DATES:
+        return Term("", typed, exact=tuple(f" ={word}" for word in dates.lexemes(value, today)))
+    if field in _TYPES:
+        if form not in _KINDS:
+            raise QueryError(f"{name} image or video, not {value[:30]!r}")
+        return Term("", typed, exact=(f" :{_KINDS[form]}",))
+    return Term(form, value, text=field == "ocr", fields=_NAMED.get(field, ()))
+
+
+_EXAMPLES = {"date": "2024-05", "日期": "2024-05", "type": "video", "类型": "视频", "ocr": "发票"}
+
+
+def _plain(clauses: Sequence[Clause], typed: tuple[str, ...]) -> Query | None:
+    """The same as a search in texts, if only words and exclusions were typed."""
+    if any(len(clause.terms) > 1 or clause.terms[0].named for clause in clauses):
+        return None
+    wanted = tuple(dict.fromkeys(clause.terms[0].phrase for clause in clauses if not clause.absent))
+    absent = tuple(dict.fromkeys(clause.terms[0].phrase for clause in clauses if clause.absent))
+    return Query(wanted, absent, typed)
+
+
+def _condition(term: Term, own: str | None) -> dict[str, object]:
+    public = [field.name for field in term.fields if field.group != PERSON.group]
+    private = [field.name for field in term.fields if field.group == PERSON.group]
+    return {
+        "phrase": term.phrase,
+        "text": phrase_of(term.phrase) if term.text else None,
+        "rest": _any(query for grade, query in term.queries(own) if grade != IN_TEXT) or None,
+        "public": public,
+        "private": private,
+        "own": own and f"'{own}'",
+    }
+
+
+def _excerpt(value: str, word: str) -> str:
+    """A value, or of a long one the part around a word."""
+    if len(value) <= _EXCERPT:
+        return value
+    at = max(fold(value).find(fold(word)) - _EXCERPT // 3, 0)
+    return f"{'…' if at else ''}{value[at : at + _EXCERPT]}{'…' if at + _EXCERPT < len(value) else ''}"
+
+
+def _owned(query: str, group: str, own: str | None) -> str:
+    return f"({query} & '{own}')" if own and group == PERSON.group else query
+
+
+def _any(queries: Iterable[str]) -> str:
+    found = list(queries)
+    return "(" + " | ".join(found) + ")" if found else ""
