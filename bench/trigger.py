@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import permutations
 from math import comb
@@ -34,6 +34,8 @@ DESCRIPTION = "overhead of the triggers on Immich's own writes, as a ratio minus
 
 # Durability stays PostgreSQL's default. What works in the background at moments of its own choosing waits until later.
 _SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
+_PEOPLE = statements(SQL / "people.sql")
+_ALBUMS = statements(SQL / "albums.sql")
 _WRITES = statements(SQL / "writes.sql")
 _BULK = statements(Path(__file__).with_suffix(".sql"))
 _LINES = [f"发票号码 {number} 合计 {number * 7}.80 元" for number in range(100001, 100011)]
@@ -70,6 +72,18 @@ class _Library:
 
     connection: OwnConnection
     owner: UUID
+    assets: list[UUID]  # those there are before the first round
+    person: UUID
+    album: UUID
+
+    @property
+    def immich(self) -> StandIn:
+        """Immich at work on it."""
+        return StandIn(self.connection, Path())
+
+    def some(self, photos: Sequence[object]) -> list[UUID]:
+        """As many photos as these, by chance."""
+        return random.sample(self.assets, len(photos))
 
 
 _Round = Callable[[_Library, Sequence[_Photo]], Awaitable[None]]
@@ -81,6 +95,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     Returns:
         ``overhead``, the larger of ``overhead_single`` and ``overhead_bulk``: medians of ratios minus 1, each with an
         interval that holds the true median with at least 95 % confidence; ``control_*`` is the same without triggers.
+        ``overhead_refresh``, ``_tag``, ``_album`` and ``_person``: of a metadata refresh, a tag on a photo, a photo in
+        an album, and a new name of a person who is on a tenth of all photos.
     """
     size = _QUICK if options.quick else _FULL
     with EmbeddedServer(settings=_SETTINGS) if options.url is None else nullcontext() as server:
@@ -101,6 +117,9 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
         switch = await _switch(connection)
         single = await _compare(_upload_one_by_one, library, switch, size.pairs, size.singles)
         bulk = await _compare(_upload_at_once, library, switch, size.pairs, size.bulk)
+        edits = {
+            name: await _compare(edit, library, switch, size.pairs, 10 * size.singles) for name, edit in _EDITS.items()
+        }
         durable = await admin.fetchval(
             "SELECT current_setting('fsync') || '/' || current_setting('synchronous_commit')"
         )
@@ -114,6 +133,7 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
         "overhead": max(single["overhead"], bulk["overhead"]),
         **{f"{key}_single": value for key, value in single.items()},
         **{f"{key}_bulk": value for key, value in bulk.items()},
+        **{f"{key}_{name}": value for name, figures in edits.items() for key, value in figures.items()},
         "pairs": size.pairs,
         "lines_per_photo": len(_LINES),
         "library": size.library,
@@ -126,9 +146,18 @@ async def _fill(connection: OwnConnection, photos: int) -> _Library:
     """Makes a library that is not empty: indexes with something in them are slower to write to."""
     immich = StandIn(connection, Path())
     await immich.install()
-    library = _Library(connection, await immich.create_user("bench"))
+    owner = await immich.create_user("bench")
+    album = await immich.create_album(owner, "album")
+    library = _Library(connection, owner, [], uuid4(), album)
     for start in range(0, photos, 500):
-        await _upload_at_once(library, _photos(min(500, photos - start)))
+        batch = _photos(min(500, photos - start))
+        await _upload_at_once(library, batch)
+        library.assets.extend(photo.asset for photo in batch)
+    person = None
+    for asset in library.assets[::10]:
+        person = await immich.recognise(asset, person)
+    assert person is not None
+    library = replace(library, person=person)
     await connection.execute("VACUUM ANALYZE")
     return library
 
@@ -160,7 +189,7 @@ async def _compare(
             await upload(library, batch)
             seconds[arm].append(time.perf_counter() - started)
             # Not TRUNCATE: the triggers' own statements would have to be planned again.
-            await library.connection.execute("DELETE FROM immich_indexer.inbox")
+            await library.connection.execute("DELETE FROM immich_indexer.inbox; DELETE FROM immich_indexer_2.change")
     ratios = [ours / theirs - 1 for ours, theirs in zip(seconds["with"], seconds["without"], strict=True)]
     control = [other / theirs - 1 for other, theirs in zip(seconds["control"], seconds["without"], strict=True)]
     low, high = _interval(ratios)
@@ -234,3 +263,27 @@ async def _upload_at_once(library: _Library, photos: Sequence[_Photo]) -> None:
 
 def _photos(count: int) -> list[_Photo]:
     return [_Photo(uuid4(), str([random.gauss(0, 1) for _ in range(512)])) for _ in range(count)]
+
+
+async def _refresh(library: _Library, photos: Sequence[_Photo]) -> None:
+    for asset in library.some(photos):
+        await library.immich.refresh_metadata(asset)
+
+
+async def _tag(library: _Library, photos: Sequence[_Photo]) -> None:
+    for asset in library.some(photos):
+        await library.immich.tag(asset, "tag")
+
+
+async def _add_to_album(library: _Library, photos: Sequence[_Photo]) -> None:
+    for asset in library.some(photos):
+        await library.connection.execute(_ALBUMS["add"], library.album, [asset])
+        await library.connection.execute(_ALBUMS["touch"], library.album, asset)
+
+
+async def _rename(library: _Library, photos: Sequence[_Photo]) -> None:
+    for number, _ in enumerate(photos):
+        await library.connection.execute(_PEOPLE["name_person_3_2"], library.owner, library.person, f"{number}")
+
+
+_EDITS: dict[str, _Round] = {"refresh": _refresh, "tag": _tag, "album": _add_to_album, "person": _rename}

@@ -39,7 +39,7 @@ UPDATE immich_indexer.photo p SET
     document = (ts_delete(p.document, ARRAY(
         SELECT lexeme FROM unnest(tsvector_to_array(p.document)) AS lexeme WHERE lexeme LIKE ' %' AND length(lexeme) > 2))::text
         || ' ' || new.lexemes)::tsvector,
-    long_facts = new.long, taken_at = new.taken_at, facts_hash = new.hash, facts_version = $6
+    text_size = coalesce(p.text_size, length(p.document)), long_facts = new.long, taken_at = new.taken_at, facts_hash = new.hash, facts_version = $6
 FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[], $5::uuid[]) AS new (asset_id, lexemes, long, taken_at, hash)
 WHERE p.asset_id = new.asset_id;
 

@@ -10,7 +10,9 @@
 -- end inside a piece). Empty where both scripts are the same, and then no text is read. $14, $15, $16: for each wanted word by number,
 -- how good a place is, and the tsquery of being there; empty where there is only one place.
 WITH asked AS MATERIALIZED (
-    SELECT $8::text::tsquery AS ngrams, $11::text::tsquery || immich_indexer.words($12::text) AS words
+    SELECT $6::text::tsquery AS literal, $8::text::tsquery AS ngrams, $11::text::tsquery || immich_indexer.words($12::text) AS words
+), places AS MATERIALIZED (
+    SELECT word, grade, query::tsquery FROM unnest($14::smallint[], $15::smallint[], $16::text[]) AS place (word, grade, query)
 ), found AS (
     SELECT hit.*
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
@@ -25,14 +27,13 @@ WITH asked AS MATERIALIZED (
             ) AS as_typed,
             (
                 SELECT avg(best) FROM (
-                    SELECT max(place.grade) AS best FROM unnest($14::smallint[], $15::smallint[], $16::text[]) AS place (word, grade, query)
-                    WHERE p.document @@ place.query::tsquery GROUP BY place.word
+                    SELECT max(place.grade) AS best FROM places place WHERE p.document @@ place.query GROUP BY place.word
                 ) AS words
             )::float8 AS grade
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery
           AND ($6::text IS NULL
-               OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ $6::text::tsquery
+               OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ (SELECT literal FROM asked)
                        ELSE immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $7::jsonb) END)
           AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility::text = ANY ($4::text[])
           AND ($1::uuid[] IS NULL OR a."ownerId" = ANY ($1::uuid[]))

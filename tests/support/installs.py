@@ -19,11 +19,10 @@ from indexer.demo.server import on_server
 from indexer.work import role
 from tests.conftest import execute
 
-#: role.sql as it was while the role had the name immich_indexer, and the rights without which this version cannot install.
-OLD_ROLE = (
-    (Path(__file__).parents[1] / "released" / "roles" / "immich_indexer.sql").read_text(encoding="utf-8")
-    + "GRANT SELECT, TRIGGER ON asset_exif, tag, album, album_asset, album_user, person, asset_face TO immich_indexer;"
-)
+#: role.sql as it was while the role had the name immich_indexer, and the rights that this version needs to install.
+OLD_ROLE = (Path(__file__).parents[1] / "released" / "roles" / "immich_indexer.sql").read_text(
+    encoding="utf-8"
+) + "GRANT SELECT, TRIGGER ON asset_exif, tag, album, album_asset, album_user, person, asset_face TO immich_indexer;"
 
 
 async def install(url: str, **options: Any) -> Change:
