@@ -25,21 +25,8 @@ from indexer.errors import SchemaError
 log = structlog.get_logger()
 
 TABLES = (
-    "asset",
-    "asset_file",
-    "asset_exif",
-    "asset_edit",
-    "asset_job_status",
-    "smart_search",
-    "asset_ocr",
-    "ocr_search",
-    "tag",
-    "tag_asset",
-    "album",
-    "album_asset",
-    "album_user",
-    "person",
-    "asset_face",
+    *("asset", "asset_file", "asset_exif", "asset_edit", "asset_job_status", "smart_search", "asset_ocr", "ocr_search"),
+    *("tag", "tag_asset", "album", "album_asset", "album_user", "person", "asset_face"),
 )
 LOCK_TIMEOUT = "300ms"  # how long Immich's writers may have to wait behind us, at most
 LOCK_PATIENCE = 120.0  # seconds until we stop trying

@@ -22,7 +22,7 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.immich.api import Immich
 from indexer.models.fetcher import Fetcher
-from indexer.models.hosted import alphabet_of, name_of
+from indexer.models.hosted import alphabet_of
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
@@ -195,13 +195,8 @@ class Worker:
             doubted=self._doubted,
         )
         self._done.clear()
-        log.info(
-            "indexing",
-            clip=name_of(models.clip),
-            ocr=name_of(models.ocr),
-            device=models.where,
-            threads=settings.threads,
-        )
+        clip, ocr = engines.names
+        log.info("indexing", clip=clip, ocr=ocr, device=models.where, threads=settings.threads)
         beating = asyncio.create_task(self._beat(queue), name="heartbeat")
         side = [
             beating,
