@@ -20,7 +20,7 @@ from gateway.models import LazyModels
 from gateway.people.pace import USUAL, ApiPace
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
-from indexer.photos import results
+from indexer.photos import facts, results
 from indexer.photos.lines import StoredLine, dump_lines
 from tests.conftest import immich_2_and_3
 from tests.support import stubs
@@ -123,12 +123,12 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     items = answer.json["items"]
     assert [item["assetId"] for item in items] == [str(both), str(text), str(meaning), str(other)]
     assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
-    assert items[0]["why"] == {"kind": "both", "text": "发票", "boxes": [BOX], "forgiven": False}
+    assert items[0]["why"] == {"kind": "both", "text": "发票", "boxes": [BOX], "fields": [], "forgiven": False}
     assert (items[1]["fileName"], items[1]["takenAt"]) == ("words.jpg", taken.isoformat())
     assert items[1]["why"]["kind"] == "text"
     assert items[1]["why"]["text"] == "增值税专用发\n票 NO123", "a match may reach over lines"
     assert items[1]["why"]["boxes"] == [BOX, pytest.approx([c + 0.2 * (i % 2) for i, c in enumerate(BOX)])]
-    assert items[2]["why"] == {"kind": "meaning", "text": "", "boxes": [], "forgiven": False}
+    assert items[2]["why"] == {"kind": "meaning", "text": "", "boxes": [], "fields": [], "forgiven": False}
 
     for q, parameters in (("发票", {"mode": "ocr"}), ("ocr:发票", {}), ("OCR：发票", {"mode": "hybrid"})):
         answer = await gateway.ask(q, **parameters)
@@ -137,6 +137,36 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     by_meaning = await gateway.found("发票", mode="clip")
     assert [item["assetId"] for item in by_meaning][:2] == [str(meaning), str(both)]
     assert {item["why"]["kind"] for item in by_meaning} == {"meaning"}
+
+
+async def test_what_immich_knows_of_a_photo_is_searched_too(
+    gateway: Gateway, photo: Photo, own: asyncpg.Connection, immich: StandIn, owner: UUID
+):
+    """With the reason; and a field that says nothing is an error with a sentence."""
+    invoice = await photo("增值税专用发票")
+    await immich.describe(invoice, "上海出差")
+    await immich.name_person(owner, await immich.recognise(invoice), "张三")
+    async with own.transaction():
+        await facts.refresh(own, [invoice])
+    for q in ("张三 上海 发票", "人物：张三 发票", "person:张三 OR person:李四", "描述:上海 -餐饮"):
+        answer = await gateway.ask(q)
+        assert answer.json["items"][0]["assetId"] == str(invoice), q
+        assert answer.json["items"][0]["why"]["fields"], q
+    assert (await gateway.ask("ocr:上海")).json["items"] == []
+    answer = await gateway.ask("张三 发票")
+    why = answer.json["items"][0]["why"]
+    assert (why["text"], why["fields"]) == (
+        "增值税专用发票",
+        [{"field": "person", "value": "张三", "word": "张三"}],
+    )
+    for q, words in (
+        ("person:", "says nothing to look for"),
+        ("date:soon", "is no date like"),
+        ("type:song", "image or video"),
+    ):
+        answer = await gateway.ask(q)
+        assert answer.status == 400
+        assert words in answer.json["message"]
 
 
 async def test_the_script_that_was_typed_comes_first(gateway: Gateway, photo: Photo):
@@ -346,7 +376,13 @@ async def test_lines_that_an_edit_hides_are_neither_found_nor_shown(gateway: Gat
     await immich.edit(hidden, crop=(0, 0, 8, 2))
     assert await gateway.ids("ocr:下面") == []
     answer = await gateway.ask("下面")
-    assert answer.json["items"][0]["why"] == {"kind": "meaning", "text": "", "boxes": [], "forgiven": False}
+    assert answer.json["items"][0]["why"] == {
+        "kind": "meaning",
+        "text": "",
+        "boxes": [],
+        "fields": [],
+        "forgiven": False,
+    }
     assert "下面".encode() not in answer.body
     assert await gateway.ids("ocr:上面") == [hidden]
     async with own.transaction():
