@@ -21,7 +21,9 @@ BEGIN
           FROM old_rows) AS o ON o.id = n.id
     WHERE eligible(n)
       AND (NOT o.eligible OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
-          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"));
+          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"))
+      AND (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n.id AND f.type = 'preview')  -- else it is being uploaded
+           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n.id));
     IF (FOUND OR read_again) AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;

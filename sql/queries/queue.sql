@@ -5,6 +5,7 @@
 -- runs once more. A request for a dead one revives it.
 -- Photos whose thumbnails a person refreshed are read again as a person's request, but only the first $2 of a series. A series ends after
 -- $3 seconds without any. An administrator's "all thumbnails" is one series, however slow the server is.
+-- What Immich knows of a new photo is written, too. It is noted here and not by a trigger, so that an upload does not wait for that.
 WITH taken AS (
     DELETE FROM immich_indexer.inbox
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer.inbox LIMIT $1 FOR UPDATE SKIP LOCKED))
@@ -29,6 +30,10 @@ WITH taken AS (
         WHERE run.photos - of_all + place <= $2
     ) AS requests
     GROUP BY asset_id
+), new AS (
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT 'photo', asset_id, priority FROM wanted
+    WHERE tasks && '{clip,ocr}' AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = wanted.asset_id AND p.facts_version > 0)
 ), remembered AS (
     INSERT INTO immich_indexer.tagged (asset_id, tag_id)
     SELECT DISTINCT asset_id, tag_id FROM taken WHERE tag_id IS NOT NULL ON CONFLICT DO NOTHING

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import numpy as np
@@ -16,6 +16,8 @@ from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import StandIn
 from indexer.errors import QueryError
 from indexer.photos import facts
+from indexer.queue.claims import Queue
+from indexer.queue.retries import Policy
 from indexer.search import hybrid, words
 from indexer.search.hybrid import Found, SearchRequest
 from indexer.search.viewer import ADMINISTRATOR, viewer
@@ -40,6 +42,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 
 
 async def follow(pool: Pool) -> None:
+    await Queue(pool, uuid4(), Policy(max_attempts=1, retry_seconds=0, lease_seconds=60)).drain()
     while await pool.transact(lambda connection: facts.follow(connection, 100)):
         pass
 
@@ -292,7 +295,10 @@ WORDS = ("发票", "合同", "invoice 12", "小明的信")
 async def test_truth_by_construction(pool: Pool, immich: StandIn, owner: UUID):
     """Random facts, edits and queries against literal containment."""
     chance = random.Random(11)
-    photos = [await immich.receive(owner=owner, file_name="x.jpg", taken_at=TAKEN) for _ in range(30)]
+    photos = [
+        await immich.upload(stubs.picture(number), owner=owner, file_name="x.jpg", taken_at=TAKEN)
+        for number in range(30)
+    ]
     people = {name: await immich.recognise(photos[0]) for name in NAMES}
     for name, person in people.items():
         await immich.name_person(owner, person, name)

@@ -13,6 +13,8 @@ from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import StandIn
 from indexer.photos import facts
 from indexer.photos.facts import Facts
+from indexer.queue.claims import Queue
+from indexer.queue.retries import Policy
 from indexer.text import fields
 from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FILE, PERSON, PLACE, TAG, Field
 from indexer.work.reconcile import Reconciler
@@ -42,9 +44,15 @@ async def photo(pool: Pool, immich: StandIn, owner: UUID) -> UUID:
     return await immich.upload(stubs.picture(1), owner=owner, file_name="假期 IMG_0001.jpg", taken_at=TAKEN)
 
 
+async def drain(pool: Pool) -> None:
+    """Drain the inbox, as an indexer does: a new photo's facts are noted with its job."""
+    await Queue(pool, uuid4(), Policy(max_attempts=1, retry_seconds=0, lease_seconds=60)).drain()
+
+
 async def follow(pool: Pool) -> int:
     """Follow all changes. Returns the number of photos and names that had any."""
     total = 0
+    await drain(pool)
     while taken := await pool.transact(lambda connection: facts.follow(connection, 100)):
         total += taken
     return total
@@ -220,6 +228,7 @@ async def test_many_photos_wait_behind_new_uploads(pool: Pool, immich: StandIn, 
     await pool.transact(lambda connection: facts.follow(connection, 100))
     assert [tuple(row) for row in await pool.fetch(noted)] == [("photo", 25, 15)]
     await immich.upload(stubs.picture(3), owner=owner)
+    await drain(pool)
     first = await pool.transact(lambda connection: connection.fetch("SELECT * FROM immich_indexer_2.change ORDER BY 3"))
     assert first[0]["priority"] == 10
     assert first[0]["id"] not in photos
@@ -329,7 +338,7 @@ async def test_facts_that_cannot_be_written_do_not_hold_up_others(
     database: str, pool: Pool, immich: StandIn, connection: Connection, owner: UUID
 ):
     """As those of a photo whose document would be too large."""
-    good, bad = [await immich.receive(owner=owner) for _ in range(2)]
+    good, bad = [await immich.upload(stubs.picture(number), owner=owner) for number in range(2)]
     await connection.execute(f"ALTER TABLE immich_indexer.photo ADD CHECK (asset_id <> '{bad}' OR facts_hash IS NULL)")
     async with working(settings_for(database, immich.media.directory), Models(None, None, "cpu")):
         await immich.describe(bad, "坏")

@@ -488,11 +488,9 @@ async def test_the_doorbell_rings_once_a_statement_and_says_nothing(installed: s
     await connection.add_listener("immich_indexer", lambda *ring: rings.append(ring[3]))
     await immich.refresh_metadata(assets[0])
     await connection.fetch("SELECT 1")
-    assert rings == []
-    await immich.database.execute("UPDATE asset_exif SET city = '上海'")
+    await immich.database.execute("UPDATE asset_exif SET city = '上海'")  # no preview: an upload
     await connection.fetch("SELECT 1")
-    assert rings == [""]
-    rings.clear()
+    assert rings == []
     await immich.database.execute(
         "INSERT INTO asset_file (\"assetId\", type, path) SELECT id, 'preview', '' FROM unnest($1::uuid[]) AS id",
         assets,
@@ -500,6 +498,10 @@ async def test_the_doorbell_rings_once_a_statement_and_says_nothing(installed: s
     await connection.fetch("SELECT 1")
     assert rings == [""]
     assert await inbox(connection) == [("clip", "ocr")] * 3
+    rings.clear()
+    await immich.database.execute("UPDATE asset_exif SET city = '北京'")
+    await connection.fetch("SELECT 1")
+    assert rings == [""]
 
 
 async def test_a_full_doorbell_does_not_ring(tmp_path):
