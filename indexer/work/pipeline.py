@@ -48,6 +48,7 @@ class Pipeline:
         outage: logs that the database is waited for.
         pace: how often to look, and how long to wait.
         doubted: photos that an earlier pipeline could not have read again.
+        drained: called after jobs were enqueued.
 
     Attributes:
         reading: whether files can be read and decoded.
@@ -65,9 +66,11 @@ class Pipeline:
         outage: Outage | None = None,
         pace: WorkerPace = USUAL,
         doubted: Iterable[Doubted] = (),
+        drained: Callable[[], None] = lambda: None,
     ) -> None:
         self._pace = pace
         self.doubted = list(doubted)
+        self._drained = drained
         self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"), self._pace)
         self._engines = Engines(inference, self._pace)
         self._pool = pool
@@ -213,8 +216,10 @@ class Pipeline:
         notified.clear()  # before looking: what arrives or ends meanwhile sets it again
         self._room.clear()
         if heard or self._load < self._batch:
-            while await self._queue.drain() >= 10_000:
-                pass
+            while drained := await self._queue.drain():
+                self._drained()
+                if drained < 10_000:
+                    break
         if heard:
             await self._promote()
 

@@ -193,6 +193,7 @@ class Worker:
             outage=self._outage,
             pace=self._pace,
             doubted=self._doubted,
+            drained=self.listener.changed.set,
         )
         self._done.clear()
         clip, ocr = engines.names

@@ -17,6 +17,7 @@ from indexer.queue.claims import Queue
 from indexer.queue.retries import Policy
 from indexer.text import fields
 from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FILE, PERSON, PLACE, TAG, Field
+from indexer.work.pace import WorkerPace
 from indexer.work.reconcile import Reconciler
 from indexer.work.worker import Models
 from tests.conftest import every_version
@@ -332,6 +333,15 @@ async def test_a_trigger_that_fails_does_not_fail_immich(
     for asset in await assets(pool):
         await pool.transact(lambda connection, asset=asset: facts.refresh(connection, [asset]))
     assert (await known(pool, photo)).values[ALBUM] == ["东京"]
+
+
+async def test_a_new_photo_has_its_facts_at_once(database: str, pool: Pool, immich: StandIn, owner: UUID):
+    """The follower may have looked before the photo was noted: it is told again."""
+    settings = settings_for(database, immich.media.directory)
+    async with working(settings, Models(None, None, "cpu"), pace=WorkerPace(idle=3600)):
+        for number in range(20):
+            asset = await immich.upload(stubs.picture(number), owner=owner, file_name="新年.jpg")
+            await eventually(lambda asset=asset: has(pool, asset, FILE, "新年"))
 
 
 async def test_facts_that_cannot_be_written_do_not_hold_up_others(
