@@ -18,6 +18,8 @@ from indexer.queue.selection import Selection
 from indexer.settings import Settings
 from indexer.work import mistakes
 
+_TEXT = "SELECT text FROM immich_indexer.photo WHERE asset_id = $1 AND digest IS NOT NULL"  # none: it was not read
+
 
 @click.command()
 @click.argument("assets", nargs=-1, type=click.UUID)
@@ -120,7 +122,7 @@ async def _reprocess_named(
     well = True
     for asset in assets:
         failure = waiting.get(asset)
-        text = await connection.fetchval("SELECT text FROM immich_indexer.photo WHERE asset_id = $1", asset)
+        text = await connection.fetchval(_TEXT, asset)
         if failure is not None:
             said = f"failed: {failure.error}"
         elif text is None:

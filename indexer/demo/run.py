@@ -174,7 +174,7 @@ async def _upload(show: Console, immich: StandIn, connection: OwnConnection, own
     uploaded = _Uploaded(picture, asset, created)
     while time.time() - created < _PATIENCE:
         row = await connection.fetchrow(
-            "SELECT (SELECT text FROM immich_indexer.photo WHERE asset_id = $1) AS text, "
+            "SELECT (SELECT text FROM immich_indexer.photo WHERE asset_id = $1 AND digest IS NOT NULL) AS text, "
             "(SELECT error FROM immich_indexer.job WHERE asset_id = $1 AND dead) AS error",
             asset,
         )

@@ -67,8 +67,9 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 ) AS assets;
 
 -- name: orphans
--- Deletes our rows of photos that Immich deleted for good.
-DELETE FROM immich_indexer.photo p WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
+-- Deletes our rows of photos that Immich deleted for good, and of those that were not read and are no longer eligible.
+DELETE FROM immich_indexer.photo p
+WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id AND (p.digest IS NOT NULL OR eligible(a)));
 
 -- name: foreign_vectors
 -- Photos to be indexed whose vector in Immich's column is not ours: `queued`, `given_up`, or `missed`, which `missing` would find.

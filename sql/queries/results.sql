@@ -11,9 +11,9 @@ WHERE id = ANY ($1::uuid[])
   AND eligible(asset);
 
 -- name: forget
--- Photos that were deleted.
+-- Photos that were deleted, or that were not read and are no longer eligible. What was read stays, in case they come back.
 DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])
-    AND NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id);
+    AND NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id AND (p.digest IS NOT NULL OR eligible(a)));
 
 -- name: store
 -- A part that was not read again stays. But if the picture changed, it is no result of this picture, so its model's name is deleted.
@@ -35,7 +35,7 @@ ON CONFLICT (asset_id) DO UPDATE SET
 SELECT p.asset_id, p.lines, p.tokens_version, a."ownerId" AS owner,
        a."fileCreatedAt" AS taken_at, p.taken_at IS DISTINCT FROM a."fileCreatedAt" AS moved
 FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
-WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id FOR UPDATE OF p;
+WHERE p.asset_id = ANY ($1::uuid[]) AND p.digest IS NOT NULL ORDER BY p.asset_id FOR UPDATE OF p;
 
 -- name: all_lines
 -- Immich's lines of the photos $1, in the format of our table, and our table's own.

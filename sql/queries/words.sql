@@ -51,7 +51,7 @@ WHERE s.vector IS NOT NULL OR p.clip IS NOT NULL;
 -- name: state
 -- The number of photos that a sample is taken from, up to $1, and a hash that changes when any of them changes.
 SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS hash FROM (
-    SELECT concat_ws(' ', a.id, p.xmin, s.xmin) AS hash
+    SELECT concat_ws(' ', a.id, CASE WHEN p.clip IS NOT NULL THEN p.xmin END, s.xmin) AS hash
     FROM public.asset a
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id

@@ -54,7 +54,7 @@ def work(database: str, immich: StandIn) -> Callable[..., contextlib.AbstractAsy
 
 
 async def indexed(own: asyncpg.Connection, asset: UUID) -> bool:
-    return bool(await own.fetchval("SELECT count(*) FROM immich_indexer.photo WHERE asset_id = $1", asset))
+    return bool(await own.fetchval("SELECT count(digest) FROM immich_indexer.photo WHERE asset_id = $1", asset))
 
 
 # Who one is

@@ -91,7 +91,7 @@ async def indexed(url: str) -> int | None:
     try:
         connection = await asyncpg.connect(url)
         try:
-            return await connection.fetchval("SELECT count(*) FROM immich_indexer.photo")
+            return await connection.fetchval("SELECT count(digest) FROM immich_indexer.photo")
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError):

@@ -72,14 +72,18 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
-async def rows_anywhere(connection: Connection, asset: UUID) -> int:
+async def results_anywhere(connection: Connection, asset: UUID) -> int:
     return await connection.fetchval(
         """SELECT (SELECT count(*) FROM smart_search WHERE "assetId" = $1)
                 + (SELECT count(*) FROM asset_ocr WHERE "assetId" = $1)
                 + (SELECT count(*) FROM ocr_search WHERE "assetId" = $1)
-                + (SELECT count(*) FROM immich_indexer.photo WHERE asset_id = $1)""",
+                + (SELECT count(digest) FROM immich_indexer.photo WHERE asset_id = $1)""",
         asset,
     )
+
+
+async def has_facts(connection: Connection, asset: UUID) -> bool:
+    return await connection.fetchval("SELECT EXISTS (SELECT FROM immich_indexer.photo WHERE asset_id = $1)", asset)
 
 
 # Previews
@@ -140,7 +144,8 @@ async def test_bad_previews_fail_with_their_reason_and_odd_ones_are_read(databas
         for name, (_, reason) in BAD.items():
             assert reason in found[bad[name]].error
             assert (found[bad[name]].dead, found[bad[name]].attempts) == (True, 2)
-            assert await rows_anywhere(connection, bad[name]) == 0
+            assert await results_anywhere(connection, bad[name]) == 0
+            assert await eventually(lambda name=name: has_facts(connection, bad[name])), "it is found by its name"
         assert set(found) == set(bad.values())
         for name, asset in odd.items():
             assert await is_indexed(connection, asset, ODD[name]), name
@@ -262,10 +267,12 @@ async def test_a_photo_that_goes_while_it_is_in_flight_leaves_no_row(database, i
     async with working(settings_for(database, immich.media.directory), models):
         asset, other = [await immich.upload(stubs.picture(number), owner=owner) for number in (1, 2)]
         await gate.reached()
+        await eventually(lambda: has_facts(connection, asset))
         await getattr(immich, end)(asset)
         gate.open()
         await idle(connection)
-        assert await rows_anywhere(connection, asset) == 0
+        assert await results_anywhere(connection, asset) == 0
+        assert not await has_facts(connection, asset)
         assert await is_indexed(connection, other, stubs.picture(2))
         come_back = {"trash": immich.restore, "hide": immich.unhide, "go_offline": immich.come_online}
         if end in come_back:
@@ -656,7 +663,7 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
     at_it = asyncio.Event()
 
     class Slow(Reconciler):
-        async def _compare(self, *, thorough: bool) -> Repairs:
+        async def _compare(self, *, thorough: bool, missed: bool) -> Repairs:
             at_it.set()
             await asyncio.Event().wait()
             raise AssertionError("nobody sets it")
