@@ -17,7 +17,8 @@ CREATE TABLE immich_indexer_2.change (
 );
 CREATE INDEX change_priority ON immich_indexer_2.change (priority);
 
--- A photo has facts before it is read. Such a row has no digest.
+-- A photo has facts before it is read. Such a row has no digest. The facts are no table of their own, because one index then answers a
+-- search for words of which some are in the text and some in the facts. With two it would join all photos that match either.
 ALTER TABLE immich_indexer.photo
     ALTER preview_updated_at DROP NOT NULL,
     ALTER digest DROP NOT NULL,
