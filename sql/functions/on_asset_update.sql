@@ -6,6 +6,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     read_again boolean;
 BEGIN
+    IF NOT EXISTS (
+        SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
+        WHERE eligible(n) <> eligible(o) OR n."isEdited" <> o."isEdited"
+           OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
+            IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId")
+    ) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], priority(upload)
     FROM new_rows n

@@ -8,6 +8,12 @@ BEGIN
         SELECT 'photo', n."assetId", priority(upload) FROM new_rows n
         WHERE (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n."assetId" AND f.type = 'preview')
               OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n."assetId"));
+    ELSIF NOT EXISTS (
+        SELECT FROM new_rows n JOIN old_rows o ON o."assetId" = n."assetId"
+        WHERE (n.description, n.city, n.state, n.country, n.make, n.model, n."lensModel")
+            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel")
+    ) THEN
+        RETURN NULL;  -- the usual case, and so it is asked first and by itself: the statement below opens more tables
     ELSE
         INSERT INTO immich_indexer_2.change (kind, id, priority)
         SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END

@@ -2,29 +2,44 @@
 -- once go behind new uploads. Immich also deletes the tags of a photo and inserts them again, in one transaction, each time it
 -- refreshes the photo's metadata, and for all photos of a tag that is renamed or deleted. That is no request. So deleted tags are
 -- remembered until they are inserted again in the same transaction. They are the keys of an object, which is fast however many.
--- Tags are also searched. What Immich rewrites waits behind new uploads.
+-- Tags are also searched. What Immich rewrites waits behind new uploads, and a photo whose tags were deleted just before has been noted.
 CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
-    gone jsonb := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
-    rewritten boolean := TG_OP = 'DELETE' OR current_setting('immich_indexer.retagged', true) = 'on';
-    retagged boolean;
+    photos uuid[];
+    untagged text;  -- the photo whose tags this transaction deleted last, or `many`
+    gone jsonb;
+    requested boolean;
     back bigint;
 BEGIN
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', "assetId", CASE WHEN rewritten OR count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END FROM new_rows;
-    retagged := FOUND;
-    IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', 'on', true);
-        IF retagged AND pg_notification_queue_usage() < 0.5 THEN
+    SELECT array_agg(DISTINCT "assetId") INTO photos FROM new_rows;
+    IF photos IS NULL THEN
+        RETURN NULL;  -- a refresh of a photo without tags
+    END IF;
+    untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
+    IF TG_OP = 'DELETE' OR cardinality(photos) > 1 OR photos[1]::text <> untagged THEN
+        INSERT INTO immich_indexer_2.change (kind, id, priority)
+        SELECT 'photo', photo,
+            CASE WHEN TG_OP = 'DELETE' OR untagged <> '' OR cardinality(photos) > 20 THEN priority(bulk) ELSE priority(upload) END
+        FROM unnest(photos) AS photo;
+        IF pg_notification_queue_usage() < 0.5 THEN
             PERFORM pg_notify('immich_indexer', '');
         END IF;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        PERFORM set_config('immich_indexer.retagged', CASE cardinality(photos) WHEN 1 THEN photos[1]::text ELSE 'many' END, true);
+    END IF;
+    requested := EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
+                         WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip'));
+    IF NOT requested THEN
+        RETURN NULL;
+    END IF;
+    gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
+    IF TG_OP = 'DELETE' THEN
         SELECT gone || jsonb_object_agg(n."assetId" || ':' || n."tagId", '') INTO gone
         FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
         WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip');
-        IF gone IS NOT NULL THEN
-            PERFORM set_config('immich_indexer.untagged', gone::text, true);
-        END IF;
+        PERFORM set_config('immich_indexer.untagged', gone::text, true);
         RETURN NULL;
     END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
@@ -35,7 +50,7 @@ BEGIN
     FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
     WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
       AND NOT gone ? (n."assetId" || ':' || n."tagId");
-    IF (FOUND OR retagged) AND pg_notification_queue_usage() < 0.5 THEN
+    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
     IF gone <> '{}' THEN

@@ -213,6 +213,34 @@ async def test_what_changes_nothing_writes_nothing(pool: Pool, immich: StandIn, 
     assert await pool.fetchval("SELECT xmin FROM immich_indexer.photo") == before
 
 
+@every_version
+async def test_what_immich_writes_again_is_noted_once_or_not_at_all(
+    pool: Pool, immich: StandIn, owner: UUID, photo: UUID
+):
+    """Immich waits for each row. A metadata refresh writes the same values, and all tags of a photo anew."""
+
+    async def noted() -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await pool.fetch("DELETE FROM immich_indexer_2.change RETURNING kind, id")]
+
+    someone = await immich.recognise(photo)
+    await immich.name_person(owner, someone, "张三")
+    album = await immich.create_album(owner, "相册", photo)
+    await drain(pool)
+    await noted()
+    await immich.refresh_metadata(photo)
+    await immich.name_person(owner, someone, "张三")
+    await pool.execute('UPDATE album SET "updatedAt" = now()')
+    assert await noted() == []
+    await immich.tag(photo, "江南")
+    await noted()
+    await immich.refresh_metadata(photo)
+    assert await noted() == [("photo", photo)]
+    await immich.rename_album(album, "旅行")
+    await immich.name_person(owner, someone, "李四")
+    kinds = [kind for kind, _ in await noted()]
+    assert kinds == ["album", "person"]
+
+
 async def test_many_photos_wait_behind_new_uploads(pool: Pool, immich: StandIn, owner: UUID):
     """A person or tag renamed is one row for Immich's transaction, however many photos it is about."""
     photos = [await immich.receive(owner=owner) for _ in range(25)]
