@@ -1,14 +1,20 @@
 """Every address that the gateway has: what somebody else's key, and none, get of a person's photos there: nothing."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from click.testing import CliRunner
 
 from gateway.app import create_app
+from indexer.cli.main import main
 from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
+from indexer.photos import facts
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.gateways import stub_models
@@ -18,6 +24,8 @@ from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import idle, settings_for, working
 
 SECRET, NAME = "秘密的文字", "secret-name"
+PUBLIC = {"description": "晚霞之下", "place": "昆明城里"}  # to a partner, as Immich shows them
+PRIVATE = {"person": "赵敏小姐", "tag": "标记甲乙", "album": "相集丙丁"}
 PICTURE = stubs.picture(1, form="JPEG")
 KEY = "mt-photos-key"
 
@@ -92,13 +100,13 @@ async def home(database: str, immich: StandIn, photos: list[UUID]) -> AsyncItera
         yield home
 
 
-async def ask(person: Person, method: str, path: str, asset: UUID) -> tuple[int, bytes]:
-    """Status and, of a stream that does not end, the first event."""
-    route = ROUTES[method, path]
+async def ask(person: Person, method: str, path: str, asset: UUID, q: str = "") -> tuple[int, bytes]:
+    """Status and, of a stream that does not end, the first event. `q`: to look for, where something is."""
+    parameters = dict(ROUTES[method, path].parameters)
+    if q and "q" in parameters:
+        parameters["q"] = q
     address = path.replace("{id}", str(asset))
-    async with person.session.request(
-        method, address, headers=person.headers, params=dict(route.parameters)
-    ) as response:
+    async with person.session.request(method, address, headers=person.headers, params=parameters) as response:
         if response.content_type == "text/event-stream":
             return response.status, await response.content.readuntil(b"\n\n")
         return response.status, await response.read()
@@ -167,3 +175,76 @@ async def test_what_is_asked_for_without_a_right_is_not_done(
         assert await connection.fetchval("SELECT count(*) FROM immich_indexer.inbox") == 0
     finally:
         await connection.close()
+
+
+@pytest.fixture
+async def known(database: str, immich: StandIn, owner: UUID, photos: list[UUID]) -> list[UUID]:
+    """The photos, of which Immich knows much. Whoever the album is shared with does not search by its name."""
+    for photo in photos:
+        await immich.describe(photo, PUBLIC["description"])
+        await immich.locate(photo, PUBLIC["place"], None, None)
+        await immich.name_person(owner, await immich.recognise(photo), PRIVATE["person"])
+        await immich.tag(photo, PRIVATE["tag"])
+    await immich.create_album(owner, PRIVATE["album"], photos)
+    connection = await connect_to_immich(database)
+    try:
+        async with connection.transaction():
+            assert await facts.refresh(connection, photos) == len(photos)
+    finally:
+        await connection.close()
+    return photos
+
+
+def pieces(field: str, value: str) -> tuple[str, str]:
+    """What to type to find it: a part of it, so that an answer that repeats the question shows nothing."""
+    return value[:2], f"{field}:{value[:2]}"
+
+
+def matched(answer: Any) -> set[str]:
+    """The fields in which photos were found by words. Empty: none were found."""
+    fields = {fact["field"] for item in answer["items"] for fact in item["why"]["fields"]}
+    assert bool(fields) == bool(answer["textMatches"])
+    return fields
+
+
+async def test_facts_are_shown_as_immich_shows_them(home: House, immich: StandIn, owner: UUID, known: list[UUID]):
+    """To the owner all, to a partner those that Immich shows partners, to a stranger none: at every address."""
+    partner = await immich.create_user("bob")
+    await immich.share(owner, partner)
+    ann, bob, eve = [await home.person(user) for user in (owner, partner, await immich.create_user("eve"))]
+
+    async def found(person: Person, q: str) -> set[str]:
+        status, body = await ask(person, "GET", "/api/search", known[0], q)
+        assert status == 200
+        return matched(json.loads(body))
+
+    asked = {q: field for field, value in (PUBLIC | PRIVATE).items() for q in pieces(field, value)}
+    for q, field in asked.items():
+        assert await found(ann, q) == {field}, q
+        assert await found(bob, q) == {field} & PUBLIC.keys(), q
+        assert await found(eve, q) == set(), q
+    for (method, path), route in ROUTES.items():
+        for q in asked if "q" in dict(route.parameters) else [""]:
+            for person, hidden in ((bob, PRIVATE), (eve, PUBLIC | PRIVATE)):
+                body = (await ask(person, method, path, known[0], q))[1].decode(errors="replace")
+                assert [secret for secret in hidden.values() if secret in body] == [], (path, q)
+
+
+async def test_the_command_line_finds_for_a_user_what_the_gateway_does(
+    database: str, immich: StandIn, owner: UUID, known: list[UUID]
+):
+    await immich.share(owner, await immich.create_user("bob"))
+    await immich.create_user("eve")
+    runner = CliRunner(env={"DB_URL": database, "TASKS": "ocr", "COLUMNS": "500"})
+
+    async def said(*arguments: str) -> str:
+        done = await asyncio.to_thread(runner.invoke, main, arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    for field, value in (PUBLIC | PRIVATE).items():
+        for q in pieces(field, value):
+            for user, sees in (("ann", True), ("bob", field in PUBLIC), ("eve", False)):
+                shown = await said("search", "--user", f"{user}@example.org", q)
+                assert (f"{field}: {value}" in shown) is sees, (user, q)
+                assert sees or shown == "nothing\n", (user, q)
