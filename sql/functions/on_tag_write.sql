@@ -12,10 +12,11 @@ DECLARE
     requested boolean;
     back bigint;
 BEGIN
-    SELECT array_agg(DISTINCT "assetId") INTO photos FROM new_rows;
-    IF photos IS NULL THEN
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;  -- a refresh of a photo without tags
     END IF;
+    SELECT array_agg(DISTINCT n."assetId"), bool_or(lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) INTO photos, requested
+    FROM new_rows n LEFT JOIN public.tag t ON t.id = n."tagId";  -- a tag that is being deleted is no more
     untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
     IF TG_OP = 'DELETE' OR cardinality(photos) > 1 OR photos[1]::text <> untagged THEN
         INSERT INTO immich_indexer_2.change (kind, id, priority)
@@ -29,9 +30,7 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM set_config('immich_indexer.retagged', CASE cardinality(photos) WHEN 1 THEN photos[1]::text ELSE 'many' END, true);
     END IF;
-    requested := EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
-                         WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip'));
-    IF NOT requested THEN
+    IF requested IS NOT TRUE THEN
         RETURN NULL;
     END IF;
     gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
