@@ -1,9 +1,11 @@
 """`python -m indexer.models.child`: the process of one model. `host` starts it and tells it what to load.
 
-Its arguments are the parent's process id and the sockets to it. When the first socket closes, the parent has ended.
+Its arguments are the parent's process id, the socket that closes when the parent has ended, and for each lane its
+socket and, where there is any, the memory that both share.
 """
 
 import ctypes
+import mmap
 import os
 import signal
 import socket
@@ -23,23 +25,28 @@ def main() -> None:
     """Serve until the parent ends, or closes us."""
     child_log.send()
     allocator.keep_freed()
-    parent, *numbers = map(int, sys.argv[1:])
-    _end_with(parent)
+    parent, life, *lanes = sys.argv[1:]
+    _end_with(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
-    life, *lanes = [socket.socket(fileno=number) for number in numbers]
-    threading.Thread(target=_leave_at_the_end_of, args=(life,), daemon=True).start()
-    setup: Setup = wire.receive(lanes[0])
+    threading.Thread(target=_leave_at_the_end_of, args=(socket.socket(fileno=int(life)),), daemon=True).start()
+    (first, shared), *others = map(_lane, lanes)
+    setup: Setup = wire.receive(first, shared)
     os.nice(setup.nice)
     try:
         opened = setup.open(setup.device)
     except Exception as error:
-        wire.send(lanes[0], as_answer(error))
+        wire.send(first, as_answer(error))
         return
-    wire.send(lanes[0], _facts(opened))
-    for lane in lanes[1:]:
-        threading.Thread(target=_serve, args=(opened.model, lane), daemon=True).start()
-    _serve(opened.model, lanes[0])
+    wire.send(first, _facts(opened))
+    for lane in others:
+        threading.Thread(target=_serve, args=(opened.model, *lane), daemon=True).start()
+    _serve(opened.model, first, shared)
     threading.Event().wait()  # the other threads end this process when the parent ends
+
+
+def _lane(numbers: str) -> tuple[socket.socket, mmap.mmap | None]:
+    end, *memory = map(int, numbers.split(":"))
+    return socket.socket(fileno=end), wire.attach(memory[0]) if memory else None
 
 
 def _end_with(parent: int) -> None:
@@ -56,11 +63,11 @@ def _leave_at_the_end_of(life: socket.socket) -> None:
     os._exit(0)
 
 
-def _serve(model: Any, lane: socket.socket) -> None:
+def _serve(model: Any, lane: socket.socket, shared: mmap.mmap | None) -> None:
     with suppress(EOFError, OSError):
         while True:
             try:
-                asked = wire.receive(lane)
+                asked = wire.receive(lane, shared)
             except (EOFError, OSError):
                 raise
             except Exception as error:  # there is no memory for it

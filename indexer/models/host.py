@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -124,23 +124,27 @@ class Host:
             socket.socketpair() for _ in range(lanes + 1)
         ]  # nothing is sent over the first: it closes when the parent ends
         theirs = [their.fileno() for _, their in pairs]
+        shared = [wire.share() for _ in range(lanes)]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-m", "indexer.models.child", str(os.getpid()), *map(str, theirs)],
+                [sys.executable, "-P", "-m", "indexer.models.child", str(os.getpid()), *_arguments(theirs, shared)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=theirs,
+                pass_fds=[*theirs, *filter(None, shared)],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         except BaseException:
             for ours, _ in pairs:
                 ours.close()
+            for file in filter(None, shared):
+                os.close(file)
             raise
         finally:
             for _, their in pairs:
                 their.close()
         self._life, *self._lanes = [ours for ours, _ in pairs]
+        self._shared = dict(zip(self._lanes, shared, strict=True))
         self._lock = threading.Lock()
         self._ended = False
         self._idle: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()  # None: the child has ended
@@ -190,7 +194,7 @@ class Host:
                     lane.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it, which then closes it
             with suppress(queue.Empty):
                 while (idle := self._idle.get_nowait()) is not None:
-                    idle.close()
+                    self._close(idle)
             self._idle.put(None)
             self._life.close()
         with suppress(subprocess.TimeoutExpired):
@@ -208,9 +212,15 @@ class Host:
     def _free(self, lane: socket.socket) -> None:
         with self._lock:
             if self._ended:
-                lane.close()
+                self._close(lane)
             else:
                 self._idle.put(lane)
+
+    def _close(self, lane: socket.socket) -> None:
+        """Close a lane that no call uses: another file may have its descriptors next."""
+        lane.close()
+        if (shared := self._shared[lane]) is not None:
+            os.close(shared)
 
     def _wait(self) -> None:
         self._process.wait()
@@ -223,7 +233,7 @@ class Host:
     def _exchange(self, lane: socket.socket, message: object, patience: float) -> Any:
         lane.settimeout(patience)
         try:
-            wire.send(lane, message)
+            wire.send(lane, message, self._shared[lane])
             answer = self._answer(lane, patience)
         except TimeoutError:
             raise GoneError(f"no answer within {patience:.3g} s") from None
@@ -256,6 +266,12 @@ class Host:
             return GoneError("its process was killed, as happens where memory is short", killed=True)
         what = f"a {signal.Signals(-status).name}" if status < 0 else f"status {status}"
         return GoneError(f"its process ended with {what}")
+
+
+def _arguments(sockets: Sequence[int], files: Sequence[int | None]) -> list[str]:
+    """The file descriptors as `indexer.models.child` takes them."""
+    life, *lanes = map(str, sockets)
+    return [life, *(lane if file is None else f"{lane}:{file}" for lane, file in zip(lanes, files, strict=True))]
 
 
 def as_answer(error: Exception) -> IndexerError | CallError:

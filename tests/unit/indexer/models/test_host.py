@@ -55,6 +55,66 @@ def test_arrays_come_back_as_they_went(host):
     assert (host.facts.name, host.facts.device, host.facts.note, host.facts.dimensions) == ("crude", "cpu", "a note", 3)
 
 
+@pytest.fixture
+def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = socket.socketpair()
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_arrays_go_through_shared_memory_and_not_through_the_socket(connection):
+    one, other = connection
+    file = wire.share()
+    assert file is not None
+    memory = wire.attach(os.dup(file))
+    one.setblocking(False)  # what the socket does not take at once is an error
+    for size in (1, 70, 2_000_000, 3):
+        values = [np.arange(size, dtype=np.uint8), "text", np.arange(size, dtype=np.float32)]
+        wire.send(one, values, file)
+        found = wire.receive(other, memory)
+        assert [np.array_equal(a, b) for a, b in zip(found, values, strict=True)] == [True] * 3
+        assert all(array.flags.writeable and array.ctypes.data % 4 == 0 for array in (found[0][:4], found[2]))
+        del found
+    os.close(file)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_finds_no_room_in_shared_memory_goes_through_the_socket(connection, full):
+    one, other = connection
+    file = wire.share()
+    memory = wire.attach(os.dup(file))
+    if full:  # the system has no memory left
+        os.close(file)
+        file = os.open("/dev/full", os.O_WRONLY)
+    values = np.arange(1000 if full else 70 << 20, dtype=np.uint8)
+    sending = threading.Thread(target=wire.send, args=(one, values, file))
+    sending.start()
+    assert np.array_equal(wire.receive(other, memory), values)
+    sending.join()
+    os.close(file)
+
+
+def test_where_no_memory_is_shared_all_goes_through_the_sockets(monkeypatch):
+    monkeypatch.setattr("indexer.models.wire.share", lambda: None)
+    host = Host(Setup(stub_hosted.crude, "cpu"), lanes=2, patience=PATIENCE)
+    values = np.arange(3_000_000, dtype=np.float32)
+    assert np.array_equal(host.call("double", values, PATIENCE), values * 2)
+    host.close()
+
+
+def test_nothing_stays_open_when_it_is_closed():
+    before = list(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        host = Host(Setup(stub_hosted.crude, "cpu"), lanes=3, patience=PATIENCE)
+        host.call("double", np.zeros(3), PATIENCE)
+        host.close()
+    deadline = time.monotonic() + PATIENCE
+    while len(list(Path("/proc/self/fd").iterdir())) > len(before):  # the thread that reads its log closes that
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_message_that_there_is_no_memory_for_is_lost_and_the_next_one_comes(monkeypatch):
     one, other = socket.socketpair()
     room = np.empty
