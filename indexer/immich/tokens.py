@@ -1,38 +1,27 @@
 """Immich's own tokenisation of OCR text, so that its OCR filter finds what we write into `ocr_search`."""
 
-# Inclusive ranges of UTF-16 code units that Immich counts as Chinese, Japanese or Korean.
-_CJK = ((0x4E00, 0x9FFF), (0xAC00, 0xD7AF), (0x3040, 0x309F), (0x30A0, 0x30FF), (0x3400, 0x4DBF))
+import re
+from itertools import pairwise
 
-
-def _kind(unit: int) -> str:
-    if unit <= 32:
-        return "space"
-    return "cjk" if any(low <= unit <= high for low, high in _CJK) else "other"
+# What Immich counts as Chinese, Japanese or Korean.
+_CJK = "\u4e00-\u9fff\uac00-\ud7af\u3040-\u309f\u30a0-\u30ff\u3400-\u4dbf"
+_RUN = re.compile(f"([{_CJK}]+)|[^\0-\x20{_CJK}]+")
 
 
 def tokens(text: str) -> list[str]:
     """Tokens of one line, as Immich makes them.
 
-    It works on UTF-16 code units. Units up to 32 separate tokens. A run of one CJK unit stays, a run of n becomes its
-    n - 1 overlapping pairs. Any other run is one token, with its punctuation.
+    Control characters and spaces up to U+0020 separate tokens. A run of one CJK character stays, a run of n becomes
+    its n - 1 overlapping pairs. Any other run is one token, with its punctuation. Immich looks at UTF-16 code units.
+    The result is the same, because all characters beyond U+FFFF are of the other kind, and so are both their units.
     """
-    data = text.encode("utf-16-le", "surrogatepass")
-    units = [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]
-    kinds = [_kind(unit) for unit in units]
-
-    def piece(start: int, end: int) -> str:
-        return data[2 * start : 2 * end].decode("utf-16-le", "surrogatepass")
-
     found: list[str] = []
-    start = 0
-    for end in range(1, len(units) + 1):
-        if end < len(units) and kinds[end] == kinds[start]:
-            continue
-        if kinds[start] == "cjk" and end - start > 1:
-            found += [piece(i, i + 2) for i in range(start, end - 1)]
-        elif kinds[start] != "space":
-            found.append(piece(start, end))
-        start = end
+    for run in _RUN.finditer(text):
+        piece = run[0]
+        if run[1] and len(piece) > 1:
+            found += map("".join, pairwise(piece))
+        else:
+            found.append(piece)
     return found
 
 

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
+from indexer.photos import rows
+from indexer.photos.rows import Row
 from indexer.text import buckets, fields
 from indexer.text.fields import FIELDS, Field, Lexemes
 
@@ -70,8 +72,8 @@ async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
 
     Returns how many were changed.
     """
-    await connection.execute(_SQL["add"], assets)
-    known = {row["asset_id"]: row for row in await connection.fetch(_SQL["lock"], assets)}
+    await rows.lock(connection, assets)  # before the facts are read
+    known = {row["asset_id"]: row for row in await connection.fetch(_SQL["known"], assets)}
     changed = []
     for row in await connection.fetch(_SQL["facts"], list(known)):
         asset, digest = row["asset_id"], row["hash"]
@@ -79,9 +81,17 @@ async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
             continue
         facts = Facts.of(json.loads(row["facts"]))
         made = facts.lexemes
-        changed.append((asset, made.literal, made.long and json.dumps(made.long), facts.taken_at, digest))
-    if changed:
-        await connection.execute(_SQL["set"], *map(list, zip(*changed, strict=True)), fields.VERSION)
+        changed.append(
+            Row(
+                asset,
+                facts=made.literal,
+                long_facts=None if made.long is None else json.dumps(made.long),
+                facts_hash=digest,
+                facts_version=fields.VERSION,
+                taken_at=facts.taken_at,
+            )
+        )
+    await rows.write(connection, changed)
     return len(changed)
 
 
@@ -91,14 +101,14 @@ async def follow(connection: Connection, limit: int) -> int:
     Returns how many changes were taken.
     """
     await connection.execute(_SQL["begin"])
-    rows = await connection.fetch(_SQL["take"], limit)
-    photos = list({row["id"] for row in rows if row["kind"] == "photo"})
-    sources = [row for row in rows if row["kind"] != "photo"]
+    taken = await connection.fetch(_SQL["take"], limit)
+    photos = list({row["id"] for row in taken if row["kind"] == "photo"})
+    sources = [row for row in taken if row["kind"] != "photo"]
     if sources:
         await connection.execute(_SQL["spread"], [row["kind"] for row in sources], [row["id"] for row in sources])
     if photos:
         await refresh(connection, photos)
-    return len(rows)
+    return len(taken)
 
 
 async def drop(connection: Connection) -> list[UUID]:

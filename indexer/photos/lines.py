@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
 from typing import Any
+from uuid import UUID
 
 from indexer.models.ocr import Line
 from indexer.photos.photo import Crop
@@ -28,8 +29,8 @@ class StoredLine:
     @classmethod
     def of(cls, line: Line) -> "StoredLine":
         """The stored form of a line that was just read."""
-        box = tuple(round(corner, 5) for corner in line.corners)
-        return cls(clean(line.text), box, round(line.box_score, 4), round(line.text_score, 4))
+        box = tuple([round(corner, 5) for corner in map(float, line.corners)])  # an engine's may be numpy's
+        return cls(clean(line.text), box, round(float(line.box_score), 4), round(float(line.text_score), 4))
 
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> "StoredLine":
@@ -37,7 +38,7 @@ class StoredLine:
         return cls(line["text"], tuple(line["box"]), line["boxScore"], line["textScore"], line["visible"])
 
     def to_json(self) -> dict[str, Any]:
-        """Its object in the table. sql/queries/results.sql reads it."""
+        """Its object in the table. `their_lines` in sql/queries/rows.sql makes the same of Immich's lines."""
         return {
             "text": self.text,
             "box": list(self.box),
@@ -45,6 +46,11 @@ class StoredLine:
             "textScore": self.text_score,
             "visible": self.visible,
         }
+
+    @property
+    def columns(self) -> tuple[str | bool | float, ...]:
+        """Its values in Immich's table, in the order that `write` in sql/queries/rows.sql names."""
+        return (self.text, self.visible, *self.box, self.box_score, self.text_score)
 
     @property
     def height(self) -> float:
@@ -56,7 +62,8 @@ class StoredLine:
 
     def cut(self, crop: Crop | None) -> "StoredLine":
         """The same line, visible or not as that crop of the photo says."""
-        return replace(self, visible=crop is None or crop.keeps(self.box))
+        visible = crop is None or crop.keeps(self.box)
+        return self if visible == self.visible else replace(self, visible=visible)
 
 
 def parse_lines(stored: str | None) -> list[StoredLine]:
@@ -67,6 +74,18 @@ def parse_lines(stored: str | None) -> list[StoredLine]:
 def dump_lines(lines: Iterable[StoredLine]) -> str:
     """A value of the column."""
     return json.dumps([line.to_json() for line in lines], ensure_ascii=False)
+
+
+def line_columns(lines: Iterable[tuple[UUID, StoredLine]]) -> list[Sequence[Any]]:
+    """The parameters for the rows of Immich's table: an array of each column's values, that of the photos first."""
+    empty = StoredLine("", (0.0,) * 8, 0.0, 0.0)
+    values = [(asset, *line.columns) for asset, line in lines]
+    columns = zip(*values, strict=True) if values else ((),) * (1 + len(empty.columns))
+    # asyncpg is slow at arrays of many numbers, so these are sent as literals.
+    return [
+        f"{{{','.join(map(repr, column))}}}" if isinstance(kind, float) else column
+        for kind, column in zip((None, *empty.columns), columns, strict=True)
+    ]
 
 
 def visible_text(lines: Sequence[StoredLine]) -> str:

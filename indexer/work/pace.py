@@ -16,6 +16,7 @@ class WorkerPace:
         grace: to finish the jobs under way after `stop`. Releasing the others takes up to 5 more.
         write: between two tries to write a batch, at most.
         write_longest: between two tries to write a single photo, at most.
+        way: after a notification from Immich, in which only one batch at a time is written.
         release: until a photo is tried again after an error that is not the photo's fault.
         doubt: until another photo tries an engine that has failed. Twice as long after each further failure.
         doubt_longest: the longest such pause.
@@ -37,6 +38,7 @@ class WorkerPace:
     grace: float = 5
     write: float = 3
     write_longest: float = 30
+    way: float = 2
     release: float = 30
     doubt: float = 1
     doubt_longest: float = 300

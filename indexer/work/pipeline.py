@@ -16,7 +16,7 @@ from indexer.models.inference import Inference, Made
 from indexer.outage import Outage
 from indexer.photos import photo as photos
 from indexer.photos.photo import Photo
-from indexer.photos.results import Reading
+from indexer.photos.reading import Reading
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Choice, Job, Priority
 from indexer.queue.requests import enqueue
@@ -28,7 +28,7 @@ from indexer.work.health import Health
 from indexer.work.media import Media, MediaError, UnreadableError
 from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.verdicts import Verdict
-from indexer.work.writer import Writer
+from indexer.work.writer import WRITERS, Writer
 
 log = structlog.get_logger()
 
@@ -45,6 +45,7 @@ class Pipeline:
         inference: the models.
         media: reads previews.
         batch: photos claimed at once. Up to twice as many are under way, and a few that persons wait for.
+        writers: batches of results written at once, each over a connection of its own.
         outage: logs that the database is waited for.
         pace: how often to look, and how long to wait.
         doubted: photos that an earlier pipeline could not have read again.
@@ -63,6 +64,7 @@ class Pipeline:
         media: Media,
         *,
         batch: int = 8,
+        writers: int = WRITERS,
         outage: Outage | None = None,
         pace: WorkerPace = USUAL,
         doubted: Iterable[Doubted] = (),
@@ -78,6 +80,7 @@ class Pipeline:
         self._inference = inference
         self._media = media
         self._batch = batch
+        self._writers = writers
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._outage = outage or Outage("the database", soon=self._pace.outage)
         alphabet = alphabet_of(inference.ocr)
@@ -93,7 +96,10 @@ class Pipeline:
             async with asyncio.TaskGroup() as self._tasks:  # an unexpected error in one task ends all of them
                 self._loops = [
                     self._tasks.create_task(self._claim_all(notified, idle), name="claims"),
-                    self._tasks.create_task(self._writer.run(), name="writer"),
+                    *(
+                        self._tasks.create_task(self._writer.run(yields=number > 0), name="writer")
+                        for number in range(self._writers)
+                    ),
                 ]
                 for doubted in self.doubted:
                     self._insist_on(doubted)
@@ -221,6 +227,7 @@ class Pipeline:
                 if drained < 10_000:
                     break
         if heard:
+            self._writer.give_way()
             await self._promote()
 
     async def _claim_requests(self) -> None:

@@ -41,6 +41,7 @@ from indexer.work.media import Media
 from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.pipeline import Pipeline
 from indexer.work.reconcile import Reconciler
+from indexer.work.writer import WRITERS
 
 log = structlog.get_logger()
 
@@ -168,7 +169,7 @@ class Worker:
             log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
         for note in change.notes:
             log.info("note", note=note)
-        pool = await open_pool(self._settings.dsn, durable=False)
+        pool = await open_pool(self._settings.dsn, size=3 + WRITERS, durable=False)
         try:
             await self._register(self._queue(pool))
             if photos := await mistakes.undo(pool):

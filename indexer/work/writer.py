@@ -15,7 +15,7 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import SchemaError
 from indexer.outage import Outage
 from indexer.photos import results
-from indexer.photos.results import Reading
+from indexer.photos.reading import Reading
 from indexer.queue.claims import Queue
 from indexer.queue.jobs import Job
 from indexer.text.normalise import clean
@@ -29,11 +29,15 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 BATCH = 16  # each insert into an HNSW index takes milliseconds, and Immich waits for our locks: short transactions
+WRITERS = 4  # batches written at once, while Immich writes nothing
 _TRIES = 8  # to write a batch, before each photo is written alone; or while Immich changes its columns
 
 
 class Writer:
-    """Writes readings in small batches. A reading that cannot be written does not delay the others.
+    """Writes readings in small batches, several at once. A reading that cannot be written does not delay the others.
+
+    No photo is in two batches, because only the holder of its job has a reading of it. Each batch locks the rows of a
+    table in the order of their ids. So two batches never wait for each other in a circle.
 
     Args:
         pool: connections to the database.
@@ -61,6 +65,9 @@ class Writer:
         self._outage = outage
         self._pace = pace
         self._suspects = Suspects()
+        self._alone: list[Reading] = []  # could not be written together with others
+        self._isolating = False
+        self._quiet = 0.0  # when Immich will have written nothing for a while, by the loop's clock
         self._readings: asyncio.PriorityQueue[tuple[int, int, Reading]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
 
@@ -69,17 +76,26 @@ class Writer:
         self.unwritten[reading.job] = None
         self._readings.put_nowait((not reading.job.interactive, next(self._numbers), reading))
 
-    async def run(self) -> None:
-        """Write what `put` was given, until cancelled."""
+    async def run(self, *, yields: bool = False) -> None:
+        """Write what `put` was given, one batch after the other, until cancelled. Several calls may run at once.
+
+        `yields`: only while Immich is not writing. One writer is enough then, and more would take Immich's processors.
+        """
         while True:
+            if yields and (pause := self._quiet - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(pause)
+                continue
             batch = [(await self._readings.get())[-1], *self._more(BATCH - 1)]
             try:
                 await self._write(batch, _TRIES)
-            except Exception as error:
-                if len(batch) > 1 or not await self._is_settled(batch[0], error):
-                    await self._write_each(batch)
+            except Exception:
+                await self._isolate(batch)
             else:
                 self._end(batch)
+
+    def give_way(self) -> None:
+        """Immich is writing."""
+        self._quiet = asyncio.get_running_loop().time() + self._pace.way
 
     async def fail(self, job: Job, reason: str) -> None:
         """Record a failed attempt of `job`. The photo is to blame."""
@@ -119,12 +135,22 @@ class Writer:
         self.photos += read
         self.progress.read(read)
 
-    async def _write_each(self, batch: Sequence[Reading]) -> None:
-        """Write each alone, until all are written or given up.
+    async def _isolate(self, batch: Sequence[Reading]) -> None:
+        """Have each of `batch`, which could not be written together, written alone. One writer at a time does that."""
+        self._alone += batch
+        if not self._isolating:
+            self._isolating = True
+            try:
+                await self._write_each(self._alone)
+            finally:
+                self._isolating = False
 
-        New readings are added. If those can be written, the ones that still fail are to blame themselves.
+    async def _write_each(self, left: list[Reading]) -> None:
+        """Write each alone, until all are written or given up, those that are added meanwhile, too.
+
+        New readings are added here. If those can be written, the ones that still fail are to blame themselves.
         """
-        left, pause = list(batch), self._pace.write
+        pause = self._pace.write
         while left:
             reading = left.pop(0)
             try:

@@ -19,29 +19,11 @@ FROM (
         AS photo
 ) AS photos;
 
--- name: add
--- A row for each eligible photo of $1. A photo that was not read yet has no digest.
-INSERT INTO immich_indexer.photo (asset_id, indexed_at)
-SELECT a.id, NULL FROM public.asset a
-WHERE a.id = ANY ($1::uuid[]) AND eligible(a) AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id)
-ORDER BY a.id ON CONFLICT DO NOTHING;
-
--- name: lock
--- The rows are locked before the facts are read: so whoever writes last has read last.
-SELECT asset_id, facts_hash, facts_version FROM immich_indexer.photo WHERE asset_id = ANY ($1::uuid[]) ORDER BY asset_id FOR UPDATE;
+-- name: known
+SELECT asset_id, facts_hash, facts_version FROM immich_indexer.photo WHERE asset_id = ANY ($1::uuid[]);
 
 -- name: facts
 SELECT asset_id, facts, md5(facts::text)::uuid AS hash FROM immich_indexer_2.facts($1::uuid[]);
-
--- name: set
--- Replaces the facts and marks in the documents of the photos $1 by the lexemes $2. What else is in a document is the text's.
-UPDATE immich_indexer.photo p SET
-    document = (ts_delete(p.document, ARRAY(
-        SELECT lexeme FROM unnest(tsvector_to_array(p.document)) AS lexeme WHERE lexeme LIKE ' %' AND length(lexeme) > 2))::text
-        || ' ' || new.lexemes)::tsvector,
-    text_size = coalesce(p.text_size, length(p.document)), long_facts = new.long, taken_at = new.taken_at, facts_hash = new.hash, facts_version = $6
-FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[], $5::uuid[]) AS new (asset_id, lexemes, long, taken_at, hash)
-WHERE p.asset_id = new.asset_id;
 
 -- name: stale
 -- Of the $2 photos after $1: those whose facts were made by another version than $3 or never, and, if $4, those that have other facts now.

@@ -67,9 +67,12 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
 ) AS assets;
 
 -- name: orphans
--- Deletes our rows of photos that Immich deleted for good, and of those that were not read and are no longer eligible.
-DELETE FROM immich_indexer.photo p
-WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id AND (p.digest IS NOT NULL OR eligible(a)));
+-- Deletes our rows of photos that Immich deleted for good, and of those that were not read and are no longer eligible. In the order in
+-- which all lock our rows.
+DELETE FROM immich_indexer.photo WHERE asset_id = ANY (ARRAY(
+    SELECT p.asset_id FROM immich_indexer.photo p
+    WHERE NOT EXISTS (SELECT FROM public.asset a WHERE a.id = p.asset_id AND (p.digest IS NOT NULL OR eligible(a)))
+    ORDER BY p.asset_id FOR UPDATE));
 
 -- name: foreign_vectors
 -- Photos to be indexed whose vector in Immich's column is not ours: `queued`, `given_up`, or `missed`, which `missing` would find.

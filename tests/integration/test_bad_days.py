@@ -632,10 +632,11 @@ async def test_a_worker_that_freezes_in_the_middle_of_a_write_lets_go(
     frozen = asyncio.Event()
 
     async def freezing(*arguments, **options):
-        await apply(*arguments, **options)
+        applied = await apply(*arguments, **options)
         if not frozen.is_set():
             proxy.freeze()
             frozen.set()
+        return applied
 
     monkeypatch.setattr(results, "apply", freezing)
     async with Proxy(database) as proxy, working(settings_for(proxy.url, immich.media.directory), pace=pace):

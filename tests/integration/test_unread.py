@@ -24,11 +24,11 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Where the row of facts is meant: what writes it, drops it, or searches it.
 MEANT = {
-    *("facts add", "facts lock", "facts set", "facts stale", "queue drain", "reconcile orphans", "results forget"),
+    *("facts known", "facts stale", "queue drain", "reconcile orphans", "results forget"),
     *("search ranked", "search described"),
 }
-# Where `hold` has found that the photo is being read: what comes with the results, or after them.
-WRITTEN = {"results store", "results set_text", "results remember_vectors"}
+# What writes results and facts, in the row that each photo gets before.
+WRITTEN = {"rows lock", "rows stored", "rows write"}
 
 
 def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
@@ -44,10 +44,6 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         "reconcile undone": [(START, 100, 0, 0, 512)],
         "reconcile altered": [(START, 100, 512, LONG_AGO)],
         "reconcile foreign_vectors": [()],
-        "results stored": [both],
-        "results all_lines": [both],
-        "results vectors": [both],
-        "results apply_lines": [both],
         "schema left_behind": [()],
         "selection chosen": [
             (None, None, None, no_text, "a newer clip", "a newer ocr", other_model, failed)

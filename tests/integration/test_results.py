@@ -1,0 +1,83 @@
+"""What is written for a photo: each row once, and nothing that is right already."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from indexer.database.pool import Pool, open_pool
+from indexer.photos import results
+from tests.support import stubs
+from tests.support.installs import install
+from tests.support.workers import idle, is_indexed, settings_for, working
+
+OURS = "immich_indexer.photo"
+TABLES = (OURS, "public.smart_search", "public.ocr_search", "public.asset_ocr")
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(database)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def written(database: str, connection: asyncpg.Connection) -> None:
+    """Has a table `written` that gets a row for each row that is written from now on, but by new facts."""
+    await install(database)
+    await connection.execute(
+        """CREATE TABLE public.written (into_table text, what text);
+           CREATE FUNCTION public.count_it() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+           $$ BEGIN INSERT INTO public.written VALUES (TG_TABLE_NAME, TG_OP); RETURN NULL; END $$"""
+    )
+    for table in TABLES:
+        await connection.execute(
+            f"""CREATE TRIGGER count_it AFTER INSERT OR DELETE ON {table}
+                FOR EACH ROW EXECUTE FUNCTION public.count_it()"""
+        )
+        facts = "WHEN (old.facts_hash IS NOT DISTINCT FROM new.facts_hash)" if table == OURS else ""
+        await connection.execute(
+            f"""CREATE TRIGGER count_updates AFTER UPDATE ON {table}
+                FOR EACH ROW {facts} EXECUTE FUNCTION public.count_it()"""
+        )
+
+
+async def counted(connection: asyncpg.Connection) -> Counter[str]:
+    """How many rows were written since the last call."""
+    rows = await connection.fetch("DELETE FROM public.written RETURNING into_table || ' ' || what AS written")
+    return Counter(row["written"] for row in rows)
+
+
+@pytest.mark.usefixtures("written")
+async def test_each_row_is_written_once(database, immich, connection, owner, pool):
+    """A row of ours that is written a second time has its whole document indexed a second time."""
+    async with working(settings_for(database, immich.media.directory)):
+        assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(20)]
+        await idle(connection)
+        expected = {f"{table.partition('.')[2]} INSERT": 20 for table in TABLES}
+        assert await counted(connection) == expected | {"photo UPDATE": 20}, "a photo has a row before it is read"
+        for asset in assets:
+            await immich.generate_thumbnails(asset, stubs.picture(77))
+        await idle(connection)
+        again = await counted(connection)
+        assert again["photo UPDATE"] == again["smart_search UPDATE"] == 20
+        assert again["photo INSERT"] == 0
+    assert await is_indexed(connection, assets[3], stubs.picture(77))
+    await results.restore(pool, assets)
+    assert await counted(connection) == {}, "all is right"
+
+
+@pytest.mark.usefixtures("written")
+async def test_only_what_is_wrong_is_written_again(database, immich, connection, owner, pool):
+    async with working(settings_for(database, immich.media.directory)):
+        one, two = [await immich.upload(stubs.picture(number), owner=owner) for number in (1, 2)]
+        await idle(connection)
+    await connection.execute('DELETE FROM smart_search WHERE "assetId" = $1', one)
+    await connection.execute('UPDATE asset_ocr SET "isVisible" = false WHERE "assetId" = $1', two)
+    await counted(connection)
+    await results.restore(pool, [one, two])
+    assert await counted(connection) == {"smart_search INSERT": 1, "asset_ocr DELETE": 1, "asset_ocr INSERT": 1}
+    for number, asset in enumerate((one, two), 1):
+        assert await is_indexed(connection, asset, stubs.picture(number))
