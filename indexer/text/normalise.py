@@ -7,7 +7,7 @@ and the two dots of ё. All other marks make a different letter, as in й, が a
 import json
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 # Unicode's Default_Ignorable_Code_Point: zero-width characters, variation selectors (also of ideographs), fillers.
@@ -78,6 +78,7 @@ def clean(text: str) -> str:
     return _UNSTORABLE.sub("", text)
 
 
+@lru_cache(maxsize=16)
 def fold(text: str) -> str:
     """The text in one spelling: NFKC, case folded, simplified, no accents, nothing invisible. White space stays."""
     text = unicodedata.normalize("NFKC", clean(text))

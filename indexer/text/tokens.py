@@ -11,6 +11,7 @@ space around a number, two boxes) does not end a run.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from indexer.text.normalise import HAN, fold
 
@@ -19,6 +20,7 @@ VERSION = 4  # raised when the same text would give another document: older docu
 # The limits of a tsvector.
 LAST_POSITION = 16383
 MOST_POSITIONS = 255
+_ENOUGH = 7 * (MOST_POSITIONS + 1)  # characters of at least so many positions, with their weights and commas
 _LONGEST_WORD = 64
 _LONGEST_TEXT = 150_000  # bytes: their lexemes always fit into the largest tsvector, 1 MB. No photo has more text
 
@@ -69,17 +71,18 @@ def locate(lines: Sequence[str]) -> Canonical:
 
     A word that is hyphenated at the end of a line is added once more, whole, at the end.
     """
-    folded = [fold(line).replace("\n", " ") for line in lines]
-    text = "\n".join(folded)
-    line_of = [number for number, line in enumerate(folded) for _ in range(len(line) + 1)]
+    text = fold("\n".join([line.replace("\n", " ") for line in lines]))
+    line_of = [number for number, line in enumerate(text.split("\n")) for _ in range(len(line) + 1)]
     characters, places = [" "], [0]
 
     def add(*spans: tuple[int, int]) -> None:
         for start, end in spans:
-            for index in range(start, end):
-                if not text[index].isspace():
-                    characters.append(text[index])
-                    places.append(line_of[index])
+            pieces = text[start:end].split()
+            characters.extend(pieces)
+            if len(pieces) == 1:
+                places.extend(line_of[start:end])
+            else:
+                places.extend([line_of[index] for index in range(start, end) if not text[index].isspace()])
         characters.append(" ")
         places.append(places[-1])
 
@@ -102,23 +105,32 @@ def document(lines: Sequence[str], *, heights: Sequence[float] | None = None, ma
     whole = locate(lines)
     form = whole.text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
     weights = ["A"] * (len(lines) or 1) if heights is None else [_weight(height) for height in heights] or ["A"]
-    places: dict[str, list[str]] = {character: [] for character in form if character != " "}
-    overflow = len(form) - 1 > LAST_POSITION
-    for start in range(len(form) - 1):
-        where = places.setdefault(form[start : start + 2], [])
-        if start < LAST_POSITION:
-            where.append(f"{start + 1}{weights[whole.lines[start + 1]]}")
+    # Positions are collected as texts: so many lists would keep Python's garbage collector busy.
+    places = dict.fromkeys(form.replace(" ", ""), "")
+    pairs = [one + other for one, other in pairwise(form)]
+    overflow = len(pairs) > LAST_POSITION
+    found = [f"{number}{weights[line]}" for number, line in enumerate(whole.lines[1 : LAST_POSITION + 1], 1)]
+    for pair, place in zip(pairs, found, strict=False):
+        where = places.get(pair)
+        if not where:
+            places[pair] = place
+        elif len(where) < _ENOUGH:
+            places[pair] = f"{where},{place}"
+    for pair in pairs[LAST_POSITION:]:
+        places.setdefault(pair, "")
     for match in _WORD.finditer(form):
-        for triple in triples(match[0]):
-            places.setdefault(triple, [])
+        word = match[0]
+        for triple in triples(word):
+            places.setdefault(triple, "")
         # Its position is one where no pair of the same two letters is.
-        if len(match[0]) <= _LONGEST_WORD and match.end() < LAST_POSITION:
-            places.setdefault(match[0], []).append(f"{match.end() + 1}D")
-    for where in places.values():
-        if len(where) > MOST_POSITIONS:
+        if len(word) <= _LONGEST_WORD and match.end() < LAST_POSITION:
+            place, where = f"{match.end() + 1}D", places.get(word)
+            places[word] = f"{where},{place}" if where else place
+    for lexeme, where in places.items():
+        if len(where) > 2 * MOST_POSITIONS and where.count(",") >= MOST_POSITIONS:
             overflow = True
-            del where[MOST_POSITIONS:]
-    lexemes = [f"'{lexeme}'" + (":" + ",".join(where) if where else "") for lexeme, where in places.items()]
+            places[lexeme] = ",".join(where.split(",")[:MOST_POSITIONS])
+    lexemes = [f"'{lexeme}':{where}" if where else f"'{lexeme}'" for lexeme, where in places.items()]
     lexemes += [f"'{mark}'" for mark in marks]
     return Document(" ".join(lexemes), form if overflow else None)
 
