@@ -9,7 +9,10 @@ from typing import Protocol
 
 from indexer import logs
 
-NAMES = ("queue", "trigger", "pipeline", "reading", "faces", "text", "mixed", "fusion", "search", "sharpen", "width")
+NAMES = (
+    *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed"),
+    *("fusion", "search", "sharpen", "width"),
+)
 ON_REQUEST = ("recall", "lexical")  # need a corpus
 
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import permutations
 from math import comb
 from pathlib import Path
@@ -23,6 +22,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from bench.uploads import LINES, Library, Photo, photos_of, upload_at_once, upload_one_by_one
 from indexer.database import schema
 from indexer.database.pool import OwnConnection
 from indexer.demo.immich import StandIn
@@ -36,13 +36,9 @@ DESCRIPTION = "overhead of the triggers on Immich's own writes, as a ratio minus
 _SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
 _PEOPLE = statements(SQL / "people.sql")
 _ALBUMS = statements(SQL / "albums.sql")
-_WRITES = statements(SQL / "writes.sql")
-_BULK = statements(Path(__file__).with_suffix(".sql"))
-_LINES = [f"发票号码 {number} 合计 {number * 7}.80 元" for number in range(100001, 100011)]
 _OURS = """
     SELECT quote_ident(tgname) AS name, tgrelid::regclass::text AS on_table, pg_get_triggerdef(oid) AS definition
     FROM pg_trigger WHERE starts_with(tgname, 'immich_indexer')"""
-_BOX = (0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -61,17 +57,9 @@ _QUICK = _Size(pairs=31, singles=2, bulk=20, library=200)
 
 
 @dataclass(frozen=True)
-class _Photo:
-    asset: UUID
-    embedding: str
+class _Library(Library):
+    """With photos that Immich's other writes are about."""
 
-
-@dataclass(frozen=True)
-class _Library:
-    """The database that is written to, and whose photos they are."""
-
-    connection: OwnConnection
-    owner: UUID
     assets: list[UUID]  # those there are before the first round
     person: UUID
     album: UUID
@@ -86,7 +74,7 @@ class _Library:
         return random.sample(self.assets, len(photos))
 
 
-_Round = Callable[[_Library, Sequence[_Photo]], Awaitable[None]]
+_Round = Callable[[_Library, Sequence[Photo]], Awaitable[None]]
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
@@ -115,8 +103,8 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
         await schema.install(connection)
         await listener.add_listener("immich_indexer", lambda *_: None)
         switch = await _switch(connection)
-        single = await _compare(_upload_one_by_one, library, switch, size.pairs, size.singles)
-        bulk = await _compare(_upload_at_once, library, switch, size.pairs, size.bulk)
+        single = await _compare(upload_one_by_one, library, switch, size.pairs, size.singles)
+        bulk = await _compare(upload_at_once, library, switch, size.pairs, size.bulk)
         edits = {
             name: await _compare(edit, library, switch, size.pairs, 10 * size.singles) for name, edit in _EDITS.items()
         }
@@ -135,7 +123,7 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
         **{f"{key}_bulk": value for key, value in bulk.items()},
         **{f"{key}_{name}": value for name, figures in edits.items() for key, value in figures.items()},
         "pairs": size.pairs,
-        "lines_per_photo": len(_LINES),
+        "lines_per_photo": len(LINES),
         "library": size.library,
         "postgresql": version,
         "fsync/synchronous_commit": durable,
@@ -150,8 +138,8 @@ async def _fill(connection: OwnConnection, photos: int) -> _Library:
     album = await immich.create_album(owner, "album")
     library = _Library(connection, owner, [], uuid4(), album)
     for start in range(0, photos, 500):
-        batch = _photos(min(500, photos - start))
-        await _upload_at_once(library, batch)
+        batch = photos_of(min(500, photos - start))
+        await upload_at_once(library, batch)
         library.assets.extend(photo.asset for photo in batch)
     person = None
     for asset in library.assets[::10]:
@@ -183,8 +171,8 @@ async def _compare(
     for number in range(pairs):
         for arm in orders[number % len(orders)]:
             await switch(arm == "with")
-            await upload(library, _photos(1))
-            batch = _photos(photos)
+            await upload(library, photos_of(1))
+            batch = photos_of(photos)
             started = time.perf_counter()
             await upload(library, batch)
             seconds[arm].append(time.perf_counter() - started)
@@ -212,76 +200,23 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[max(rank - 1, 0)], ordered[min(count - rank, count - 1)]
 
 
-async def _upload_one_by_one(library: _Library, photos: Sequence[_Photo]) -> None:
-    """Immich's way: every statement a transaction of its own."""
-    moment = datetime.now(UTC)
-    corners = [[corner] * len(_LINES) for corner in _BOX]
-    scores = [[0.9] * len(_LINES)] * 2
-    for photo in photos:
-        asset, write = photo.asset, library.connection.execute
-        path = f"/data/upload/{asset}.jpg"
-        await write(
-            _WRITES["insert_asset"],
-            asset,
-            library.owner,
-            "IMAGE",
-            path,
-            "IMG.jpg",
-            asset.bytes,
-            moment,
-            "timeline",
-            None,
-        )
-        await write(_WRITES["insert_exif"], asset, 1_000_000)
-        await write(_WRITES["update_exif"], asset, 1440, 1080, moment)
-        await write(_WRITES["update_metadata"], asset, 1440, 1080, moment)
-        await write(_WRITES["metadata_extracted"], asset)
-        kinds = ["preview", "thumbnail"]
-        paths = [f"/data/thumbs/{asset}_{kind}.jpeg" for kind in kinds]
-        await write(_WRITES["upsert_files"], asset, kinds, paths, False)
-        await write(_WRITES["update_thumbhash"], asset, asset.bytes)
-        await write(_WRITES["upsert_embedding"], asset, photo.embedding)
-        await write(_WRITES["upsert_lines"], asset, *corners, *scores, _LINES, " ".join(_LINES))
-        await write(_WRITES["faces_recognized"], asset)
-        await write(_WRITES["ocr_done"], asset)
-        await write(_WRITES["duplicates_detected"], asset)
-
-
-async def _upload_at_once(library: _Library, photos: Sequence[_Photo]) -> None:
-    """The other extreme: one transaction and one statement a table for all of them."""
-    more: dict[str, object] = {
-        "insert_assets": library.owner,
-        "insert_embeddings": [photo.embedding for photo in photos],
-        "insert_lines": _LINES,
-        "insert_search_text": " ".join(_LINES),
-    }
-    assets = [photo.asset for photo in photos]
-    async with library.connection.transaction():
-        for name, statement in _BULK.items():
-            await library.connection.execute(statement, assets, *([more[name]] if name in more else []))
-
-
-def _photos(count: int) -> list[_Photo]:
-    return [_Photo(uuid4(), str([random.gauss(0, 1) for _ in range(512)])) for _ in range(count)]
-
-
-async def _refresh(library: _Library, photos: Sequence[_Photo]) -> None:
+async def _refresh(library: _Library, photos: Sequence[Photo]) -> None:
     for asset in library.some(photos):
         await library.immich.refresh_metadata(asset)
 
 
-async def _tag(library: _Library, photos: Sequence[_Photo]) -> None:
+async def _tag(library: _Library, photos: Sequence[Photo]) -> None:
     for asset in library.some(photos):
         await library.immich.tag(asset, "tag")
 
 
-async def _add_to_album(library: _Library, photos: Sequence[_Photo]) -> None:
+async def _add_to_album(library: _Library, photos: Sequence[Photo]) -> None:
     for asset in library.some(photos):
         await library.connection.execute(_ALBUMS["add"], library.album, [asset])
         await library.connection.execute(_ALBUMS["touch"], library.album, asset)
 
 
-async def _rename(library: _Library, photos: Sequence[_Photo]) -> None:
+async def _rename(library: _Library, photos: Sequence[Photo]) -> None:
     for number, _ in enumerate(photos):
         await library.connection.execute(_PEOPLE["name_person_3_2"], library.owner, library.person, f"{number}")
 
