@@ -16,6 +16,7 @@ from indexer.errors import SchemaError
 
 T = TypeVar("T")
 
+NAME = "immich-indexer"  # of our sessions, in pg_stat_activity
 LOCK_TIMEOUT = "800ms"
 IDLE_TIMEOUT = "10s"  # of a transaction: a frozen worker must not keep locks that Immich needs
 
@@ -111,10 +112,10 @@ async def _vector_schema(connection: Connection, timeout: float) -> str:
     return str(schema)
 
 
-def _session(search_path: str | None = None, *, durable: bool = True) -> dict[str, str]:
+def _session(search_path: str | None = None, *, durable: bool = True, name: str = NAME) -> dict[str, str]:
     # These settings are given when the session starts, because a pool's reset between uses goes back to them. The lock
     # timeout is shorter than the server's deadlock_timeout: in a conflict with Immich it is our statement that fails.
-    session = {"application_name": "immich-indexer", "lock_timeout": LOCK_TIMEOUT}
+    session = {"application_name": name, "lock_timeout": LOCK_TIMEOUT}
     session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
     session["jit"] = "off"  # our queries are short: compiling one takes longer than running it
     if search_path is not None:
@@ -190,11 +191,12 @@ async def open_pool(
     timeout: float = 10,
     patience: float | None = PATIENCE,
     durable: bool = True,
+    name: str = NAME,
     lent: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
     """A pool of up to `size` such connections, with that `patience`. `timeout` and errors as in `connect_to_immich`.
 
-    `lent` is called with each connection that the pool lends out.
+    `name`: of its sessions, in pg_stat_activity. `lent` is called with each connection that the pool lends out.
 
     `durable=False` reduces writes to Immich's disk. After a crash of the server the transactions of the last half
     second may then be missing, always whole ones, the newest first. That is safe for a worker: results and the
@@ -213,7 +215,7 @@ async def open_pool(
             command_timeout=_STATEMENT,
             max_inactive_connection_lifetime=300,
             setup=lent,
-            server_settings=_session(search_path, durable=durable),
+            server_settings=_session(search_path, durable=durable, name=name),
         )
     return Pool(connections, patience)
 

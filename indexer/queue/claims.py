@@ -55,7 +55,9 @@ class Queue:
         return lives is not None
 
     async def reap(self, unproven: float | None = None) -> list[UUID]:
-        """Take back the jobs of dead workers. Returns their assets. Call it `LOOKS` times in a lease.
+        """Take back the jobs of dead workers, and end their connections. Returns the assets of these jobs.
+
+        Call it `LOOKS` times in a lease.
 
         What they read in the last `unproven` seconds before their last heartbeat is enqueued again.
 
@@ -69,10 +71,10 @@ class Queue:
             for worker, at in seen.items()
         }
         dead = {worker: at for worker, (at, looks) in others.items() if looks >= LOOKS}
-        policy = self.policy
-        rows = await self._pool.fetch(
-            _SQL["reap"], list(dead), list(dead.values()), policy.max_attempts, unproven, policy.lease_seconds
-        )
+        policy, silent = self.policy, (list(dead), list(dead.values()))
+        if dead:
+            await self._pool.fetch(_SQL["disconnect"], *silent)
+        rows = await self._pool.fetch(_SQL["reap"], *silent, policy.max_attempts, unproven, policy.lease_seconds)
         self._others = others
         return [row["asset_id"] for row in rows]
 

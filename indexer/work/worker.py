@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_random_exponential
 import indexer
 from indexer.database import schema
 from indexer.database.backoff import Backoff
-from indexer.database.pool import INSTALLING, PATIENCE, Pool, connect_to_immich, hang_up, open_pool, within
+from indexer.database.pool import INSTALLING, NAME, PATIENCE, Pool, connect_to_immich, hang_up, open_pool, within
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.immich.api import Immich
@@ -169,7 +169,7 @@ class Worker:
             log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
         for note in change.notes:
             log.info("note", note=note)
-        pool = await open_pool(self._settings.dsn, size=3 + WRITERS, durable=False)
+        pool = await open_pool(self._settings.dsn, size=3 + WRITERS, durable=False, name=f"{NAME} {self._id}")
         try:
             await self._register(self._queue(pool))
             if photos := await mistakes.undo(pool):

@@ -215,6 +215,15 @@ WHERE s.key LIKE 'engines %' AND NOT EXISTS (SELECT FROM immich_indexer.worker w
 -- The other workers, and when each was last seen.
 SELECT id, seen_at FROM immich_indexer.worker WHERE id <> $1;
 
+-- name: disconnect
+-- Ends the connections of the workers $1, if each was still last seen at $2. A process that is frozen, or a machine that is gone, keeps
+-- the locks of its transactions. No limit of PostgreSQL's ends a session that waits for the second part of a statement.
+SELECT pg_terminate_backend(a.pid, 1000)
+FROM unnest($1::uuid[], $2::timestamptz[]) AS silent (id, seen_at)
+JOIN immich_indexer.worker w USING (id, seen_at)
+JOIN pg_stat_activity a ON a.application_name = 'immich-indexer ' || silent.id
+WHERE a.usename = current_user AND a.datname = current_database();
+
 -- name: reap
 -- Takes back the jobs of the workers $1, if each was still last seen at $2. The attempt counts, as the job may have killed the worker. So
 -- it runs alone from now on, and is given up after $3 attempts. What was read from $4 seconds (null: nothing) before the last heartbeat of

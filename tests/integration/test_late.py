@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from indexer.database.pool import open_pool
@@ -19,8 +20,9 @@ from indexer.work.pace import WorkerPace
 from indexer.work.pipeline import Pipeline
 from tests.support import stubs
 from tests.support.installs import install
+from tests.support.proxy import Proxy
 from tests.support.stubs import StubClip, StubOcr
-from tests.support.workers import idle, is_indexed, settings_for
+from tests.support.workers import eventually, idle, is_indexed, settings_for, working
 
 
 @pytest.fixture
@@ -84,3 +86,23 @@ async def test_photos_of_a_claim_that_comes_late_are_read(database, immich, conn
         await pipeline.stop(1)
         await asyncio.gather(running, return_exceptions=True)
         pool.terminate()
+
+
+async def test_locks_of_a_worker_that_froze_within_a_statement_end_with_its_lease(database, immich, connection, owner):
+    """The server waits for the second part of the statement, and no limit of its own ends that."""
+    async with Proxy(database) as proxy, working(settings_for(proxy.url, immich.media.directory)):
+        proxy.last = b"SELECT id FROM public.asset"  # sent to be prepared, while the job is locked
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await eventually(lambda: all_locked(connection))
+        async with working(settings_for(database, immich.media.directory)):
+            await eventually(lambda: is_indexed(connection, asset, stubs.picture(1)))
+
+
+async def all_locked(connection: asyncpg.Connection) -> bool:
+    """Whether there are claimed jobs, and their rows are locked."""
+    claimed, free = await connection.fetchrow(
+        """SELECT (SELECT count(*) FROM immich_indexer.job WHERE worker IS NOT NULL), (
+               SELECT count(*) FROM (SELECT FROM immich_indexer.job WHERE worker IS NOT NULL FOR UPDATE SKIP LOCKED) AS free
+           )"""
+    )
+    return bool(claimed) and not free

@@ -13,11 +13,13 @@ class Proxy:
     """Passes everything on to the server of `url`; `self.url` is the address to connect to instead.
 
     `polling`: notifications are swallowed, as by a pooler in transaction mode. `away`: nobody answers new connections.
+    `last`: when this is sent, nothing of what is sent later arrives, and nobody answers new connections.
     """
 
     def __init__(self, url: str) -> None:
         self.polling = False
         self.away = False
+        self.last: bytes | None = None
         self.turned_away = 0  # connections, while nobody answered them
         self.url = ""
         self._upstream = urlsplit(url)
@@ -50,6 +52,12 @@ class Proxy:
         """From now on whatever is sent over the connections there are vanishes; nobody is told, and new ones work."""
         for link in self._links:
             link.frozen = True
+
+    def sent(self, data: bytes) -> None:
+        """Looks at what a client has sent."""
+        if self.last is not None and self.last in data:
+            self.away = True
+            self.freeze()
 
     @property
     def connections(self) -> int:
@@ -108,6 +116,7 @@ class _Link:
             if not self.frozen:
                 to_server.write(data)
                 await to_server.drain()
+                self._proxy.sent(data)
         if self.frozen:  # that the client has gone vanishes too
             await asyncio.Event().wait()
 
