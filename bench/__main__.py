@@ -11,7 +11,7 @@ from indexer import logs
 
 NAMES = (
     *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed"),
-    *("fusion", "search", "sharpen", "width"),
+    *("fusion", "search", "facts", "sharpen", "width"),
 )
 ON_REQUEST = ("recall", "lexical")  # need a corpus
 
@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="DEVICE for `pipeline`: auto, cpu or cuda")
     parser.add_argument("--corpus", type=Path, help="folder of text files for `recall` and `lexical`")
     parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
-    parser.add_argument("--assets", type=int, default=50_000, help="photos for `lexical`, a quarter of them with text")
+    parser.add_argument(
+        "--assets", type=int, help="photos for `lexical` (50,000, a quarter with text) and `facts` (100,000)"
+    )
     parser.add_argument("--widths", default="1536,1024,512", help="of Immich's column, for `lexical`")
     parser.add_argument("--dimensions", type=int, default=512, help="of the CLIP model, for `lexical`")
     parser.add_argument("--kinds", help="kinds of pictures for `reading`, between commas; all otherwise")

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     """Returns for each width its figures, and `duplicates_f1`, by kind of pair."""
     if not options.corpus:
         raise SystemExit("lexical: --corpus DIR names a folder with text files, paragraphs separated by blank lines")
-    assets = 5_000 if options.quick else options.assets
+    assets = 5_000 if options.quick else options.assets or 50_000
     widths = tuple(int(width) for width in options.widths.split(","))
     texts = paragraphs(options.corpus, assets // 4)
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL")) as url:

@@ -11,7 +11,7 @@ import numpy as np
 
 from indexer.database import schema
 from indexer.database.pool import OwnConnection, connect_to_immich
-from indexer.demo.immich import StandIn
+from indexer.demo.immich import NEWEST, StandIn, Version
 from indexer.photos.lines import StoredLine, dump_lines
 from indexer.photos.vectors import Vector
 from indexer.text import buckets, tokens
@@ -40,11 +40,11 @@ _PHOTOS = """INSERT INTO immich_indexer.photo (asset_id, preview_updated_at, dig
         $1::smallint, taken_at FROM stage"""
 
 
-async def prepare(url: str) -> OwnConnection:
+async def prepare(url: str, version: Version = NEWEST) -> OwnConnection:
     """Immich's tables and ours in an empty database; the connection skips Immich's triggers and foreign keys."""
     immich = await asyncpg.connect(url)
     try:
-        await StandIn(immich, Path()).install()
+        await StandIn(immich, Path()).install(version)
     finally:
         await immich.close()
     own = await connect_to_immich(url)

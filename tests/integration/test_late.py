@@ -102,7 +102,8 @@ async def all_locked(connection: asyncpg.Connection) -> bool:
     """Whether there are claimed jobs, and their rows are locked."""
     claimed, free = await connection.fetchrow(
         """SELECT (SELECT count(*) FROM immich_indexer.job WHERE worker IS NOT NULL), (
-               SELECT count(*) FROM (SELECT FROM immich_indexer.job WHERE worker IS NOT NULL FOR UPDATE SKIP LOCKED) AS free
+               SELECT count(*)
+               FROM (SELECT FROM immich_indexer.job WHERE worker IS NOT NULL FOR UPDATE SKIP LOCKED) AS free
            )"""
     )
     return bool(claimed) and not free
