@@ -7,7 +7,7 @@ WORKERS ?= $(if $(TEST_DATABASE_URL),0,3)
 # Versions of Immich that `make versions` runs on; `make test` runs on the newest, and where it matters on each.
 OLDER ?= 2.7 3.1 3.2
 
-.PHONY: install demo test coverage versions containers soak check check-js format tables hashes bench screenshots clean
+.PHONY: install demo test coverage versions containers soak check check-js format tables countries hashes bench screenshots clean
 
 install: $(VENV)/installed ## make .venv with exactly what the two lock files name
 
@@ -65,6 +65,9 @@ format: install
 
 tables: install ## write the settings into docs/settings.md and docs/settings.zh-CN.md
 	$(BIN)/python -m docs.tables
+
+countries: node_modules/installed ## write the names of countries, after a change of i18n-iso-countries in package.json
+	$(BIN)/python -m tests.support.countries
 
 hashes: install ## write deploy/packages*.lock, after a change in requirements.lock
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/hashes.sh

@@ -70,7 +70,7 @@ class MatchedFact(Shape):
 
     field: Annotated[FactField, Field(description="People, tags and albums only of one's own photos.")]
     value: Annotated[str, Field(description="As Immich has it; of a long one the part around the word.")]
-    word: Annotated[str, Field(description="The word as it was typed.")]
+    word: Annotated[str, Field(description="The word as it was typed; of pinyin, the piece that sounds so.")]
 
 
 class Why(Shape):
@@ -87,6 +87,7 @@ class Why(Shape):
     ]
     fields: Annotated[list[MatchedFact], Field(description="What else is known of the photo and matches.")]
     forgiven: Annotated[bool, Field(description="It matches only if one character was misread.")]
+    pinyin: Annotated[bool, Field(description="It matches only as pinyin: the words sound as what was typed.")]
 
 
 class FoundPhoto(Shape):
@@ -208,5 +209,6 @@ def _item(found: Found) -> FoundPhoto:
             boxes=found.boxes,
             fields=[MatchedFact(field=fact.field, value=fact.value, word=fact.word) for fact in found.fields],
             forgiven=found.forgiven,
+            pinyin=found.pinyin,
         ),
     )

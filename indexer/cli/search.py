@@ -47,7 +47,7 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
     for found in page.items:
         facts = [f"{fact.field}: {fact.value}".replace("\n", " ") for fact in found.fields]
         shown = " / ".join([*found.text.split("\n"), *facts] if found.text else facts) or "(by meaning)"
-        mark = " (one character misread)" if found.forgiven else ""
+        mark = " (one character misread)" if found.forgiven else " (pinyin)" if found.pinyin else ""
         line = f"{found.asset_id}  {found.score:.3f}  {found.file_name}  {shown}{mark}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if not page.items:

@@ -13,6 +13,7 @@ import asyncpg
 
 from indexer.database.pool import Connection
 from indexer.database.statements import queries
+from indexer.photos import pinyin
 from indexer.photos.lines import StoredLine, line_columns
 
 _SQL = queries("rows")
@@ -74,6 +75,8 @@ async def their_lines(connection: Connection, assets: Sequence[UUID]) -> dict[UU
 
 
 async def write(connection: Connection, rows: Sequence[Row], lines: Iterable[tuple[UUID, StoredLine]] = ()) -> None:
-    """Write locked rows. `lines`: all lines of each photo that has a `search_text`."""
+    """Write locked rows, and how new words sound. `lines`: all lines of each photo that has a `search_text`."""
     if rows:
         await connection.execute(_SQL["write"], *zip(*rows, strict=True), *line_columns(lines))
+    if documents := [row.asset_id for row in rows if row.ngrams is not None or row.facts is not None]:
+        await pinyin.learn(connection, documents)

@@ -29,12 +29,13 @@ class Fused:
 def fuse(texts: Sequence[Candidate], nears: Sequence[Near], weight: float) -> dict[UUID, Fused]:
     """Merge both kinds of candidates (each best first), best first. `weight` is the weight of the words, 0 to 1.
 
-    Photos without these words keep the order of `nears`. Among the photos with them, those in the script that was typed
-    take the first of their places, and those with better places of the words before the others.
+    Photos without these words keep the order of `nears`. Among the photos with them, those that match as they are
+    written take the first of their places, of these those in the script that was typed, and of these those with
+    better places of the words.
     """
     best = max((text.score for text in texts), default=0) or 1
     words = {text.asset_id: _LITERAL + (1 - _LITERAL) * text.score / best for text in texts}
-    better = {text.asset_id: (not text.as_typed, -text.grade) for text in texts}
+    better = {text.asset_id: (text.pinyin, not text.as_typed, -text.grade) for text in texts}
     weights = {text.asset_id: weight_of(text, weight) for text in texts}
     top, bottom = (nears[0].similarity, nears[-1].similarity) if nears else (0, 0)
     meaning = {near.asset_id: 1 - (top - near.similarity) / ((top - bottom) or 1) for near in nears}

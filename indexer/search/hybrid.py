@@ -27,6 +27,7 @@ from indexer.search.viewer import Viewer
 from indexer.search.words import Candidate
 from indexer.text.fields import Field
 from indexer.text.question import Question, Seen, parse
+from indexer.text.spoken import Spoken
 
 Mode = Literal["hybrid", "ocr", "clip"]
 FactField = Literal["description", "person", "place", "tag", "album", "file", "camera", "date", "type"]
@@ -104,7 +105,7 @@ class Found:
 
     `text`: the visible lines that match, separated by newlines. `boxes`: their corners x1, y1, .. x4, y4 in 0..1,
     clockwise from the top left of the unedited picture. `fields`: what else is known of it and matches.
-    `forgiven`: it matches only if one character was misread.
+    `forgiven`: it matches only if one character was misread. `pinyin`: it matches only as pinyin.
     """
 
     asset_id: UUID
@@ -116,6 +117,7 @@ class Found:
     boxes: list[list[float]]
     fields: list[Matched]
     forgiven: bool
+    pinyin: bool
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,7 @@ async def search(
     texts, nears = await candidates(pool, wanted, viewer, vector)
     fused = fusion.fuse(texts, nears, weight)
     page = dict(islice(fused.items(), offset, offset + limit))
-    forgiven = {text.asset_id for text in texts if text.forgiven}
-    found = await _describe(pool, page, wanted.words, viewer, forgiven)
+    found = await _describe(pool, page, wanted.words, viewer, {text.asset_id: text for text in texts})
     return Page(found, len(fused) > offset + limit, len(texts))
 
 
@@ -190,7 +191,7 @@ async def _shown(pool: Pool, viewer: Viewer, texts: Sequence[Candidate], nears: 
 
 
 async def _describe(
-    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, forgiven: set[UUID]
+    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, texts: dict[UUID, Candidate]
 ) -> list[Found]:
     if not page:
         return []
@@ -200,13 +201,16 @@ async def _describe(
         crops = await photos.crops(connection, ids)
         facts = await known.read(connection, ids)
     facts = {asset: each if viewer.user in (None, each.owner) else each.public for asset, each in facts.items()}
-    return await asyncio.to_thread(_found, page, question, forgiven, rows, crops, facts)  # texts may be long
+    said = any(asset in texts and texts[asset].pinyin for asset in ids)
+    spoken = await words.hear(pool, question) if said else None
+    return await asyncio.to_thread(_found, page, question, spoken, texts, rows, crops, facts)  # texts may be long
 
 
 def _found(
     page: dict[UUID, Fused],
     question: Question,
-    forgiven: set[UUID],
+    spoken: Spoken | None,
+    texts: dict[UUID, Candidate],
     rows: dict[UUID, asyncpg.Record],
     crops: dict[UUID, Crop],
     facts: dict[UUID, Facts],
@@ -218,8 +222,10 @@ def _found(
             continue
         lines = _visible(row["lines"], crops.get(asset)) if fused.words is not None else []
         seen = None
+        forgiven = asset in texts and texts[asset].forgiven
+        said = spoken if asset in texts and texts[asset].pinyin else None
         if fused.words is not None:
-            seen = _seen(question, [line.text for line in lines], facts.get(asset), forgiven=asset in forgiven)
+            seen = _seen(said or question, [line.text for line in lines], facts.get(asset), forgiven=forgiven)
         if seen is None and fused.meaning is None:  # an edit has just hidden or removed what matched
             continue
         matched = [lines[at] for at in seen.lines] if seen else []
@@ -234,14 +240,15 @@ def _found(
                 "\n".join(line.text for line in matched),
                 [list(line.box) for line in matched],
                 [Matched(cast(FactField, field), value, word) for field, value, word in seen.fields] if seen else [],
-                seen is not None and asset in forgiven,
+                seen is not None and forgiven,
+                seen is not None and said is not None,
             )
         )
     return found
 
 
-def _seen(question: Question, lines: list[str], facts: Facts | None, *, forgiven: bool) -> Seen | None:
-    if forgiven:
+def _seen(question: Question | Spoken, lines: list[str], facts: Facts | None, *, forgiven: bool) -> Seen | None:
+    if forgiven and isinstance(question, Question):
         near = question.plain.lines(lines, forgiven=True) if question.plain else []
         return Seen(tuple(near)) if near else None
     values: Mapping[Field, Sequence[str]] = facts.values if facts else {}

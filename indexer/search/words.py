@@ -16,13 +16,16 @@ from uuid import UUID
 
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
+from indexer.photos import pinyin
 from indexer.text import buckets
 from indexer.text.query import Query
 from indexer.text.question import IN_TEXT, Question, parse
+from indexer.text.spoken import Spoken, keys, known, understand
 
 BLOCK = 500
 _NEAR = 200  # photos in which a misread character is searched for
 _SQL = queries("search")
+_Check = tuple[str | None, str | None, str | None]  # what `ranked` checks: $6, $7 and $17
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Candidate:
     """A photo that matches.
 
     `forgiven`: it matches only if one character was misread. `as_typed`: not only in the other script of Chinese.
-    `grade`: how good the places are in which the words are, from 1 to 3 (question.py).
+    `grade`: how good the places are in which the words are, from 1 to 3 (question.py). `pinyin`: it matches only as
+    pinyin.
     """
 
     asset_id: UUID
@@ -59,6 +63,7 @@ class Candidate:
     forgiven: bool
     as_typed: bool = True
     grade: float = IN_TEXT
+    pinyin: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,35 +102,59 @@ async def candidates(
 ) -> list[Candidate]:
     """The matching photos from number `offset` on, at most `limit`, best first within each block of `BLOCK`.
 
-    Where no photo matches literally: photos that match with one character misread. For this only some of the newest
-    possible photos are read.
+    After those that match literally come those that match as pinyin (spoken.py). Where there are none of both: photos
+    that match with one character misread. For this only some of the newest possible photos are read.
     """
     if not question or scope.owners == ():
         return []
+    found, before = await _page(connection, question, scope, limit, offset)
+    if len(found) < limit and (spoken := await hear(connection, question)):
+        more, heard = await _page(connection, spoken, scope, limit - len(found), max(offset - before, 0))
+        found += [replace(candidate, pinyin=True) for candidate in more]
+        before += heard
+    return found if found or before else (await _forgiven(connection, question, scope))[offset : offset + limit]
+
+
+async def hear(connection: Connection | Pool, question: Question) -> Spoken:
+    """A question as it is said: what its words in Latin letters may be in pinyin, of what the library has."""
+    spoken = await asyncio.to_thread(understand, question)  # the first time it reads the tables of pinyin
+    return known(spoken, await pinyin.heard(connection, keys(spoken))) if spoken else spoken
+
+
+async def _page(
+    connection: Connection | Pool, question: Question | Spoken, scope: Scope, limit: int, offset: int
+) -> tuple[list[Candidate], int]:
+    """The matches from number `offset` on, at most `limit`. If these are fewer also the number of all matches."""
     found: list[Candidate] = []
-    start = offset // BLOCK * BLOCK
+    first = start = offset // BLOCK * BLOCK
     while len(found) < offset % BLOCK + limit:
         block = await _block(connection, question, scope, start)
         found += block
         start += BLOCK
         if len(block) < BLOCK:
             break
-    if found or (offset and await _block(connection, question, scope, 0, 1)):
-        return found[offset % BLOCK : offset % BLOCK + limit]
-    return (await _forgiven(connection, question, scope))[offset : offset + limit]
+    count = first + len(found)
+    if first and not found:  # there are fewer than that
+        count = len((await _page(connection, question, scope, first, 0))[0])
+    return found[offset % BLOCK : offset % BLOCK + limit], count
 
 
 async def _block(
-    connection: Connection | Pool, question: Question, scope: Scope, start: int, count: int | None = None
+    connection: Connection | Pool, question: Question | Spoken, scope: Scope, start: int
 ) -> list[Candidate]:
-    """The literal matches from number `start` on: the newest, then ranked."""
+    """The matches from number `start` on: the newest, then ranked."""
     own = scope.own
-    check = (None, None) if question.sieved else (question.literal(own), json.dumps(question.conditions(own)))
-    words = question.words
+    check: _Check = (None, None, None)
+    if isinstance(question, Spoken):
+        written = json.dumps(question.written.conditions(own))
+        check = (question.literal(own), json.dumps(question.conditions(own)), written)
+    elif not question.sieved:
+        check = (question.literal(own), json.dumps([question.conditions(own)]), None)
+    ranking = question.ranking if isinstance(question, Spoken) else None
     grades = question.grades(own)
     if all(grade == IN_TEXT for _, grade, _ in grades):
         grades = []
-    return await _ranked(connection, words, scope, question.sieve(own), check, (start, count or BLOCK), grades)
+    return await _ranked(connection, question.words, scope, question.sieve(own), check, (start, BLOCK), grades, ranking)
 
 
 async def _forgiven(connection: Connection | Pool, question: Question, scope: Scope) -> list[Candidate]:
@@ -133,7 +162,7 @@ async def _forgiven(connection: Connection | Pool, question: Question, scope: Sc
     if query is None or query.forgiving is None:
         return []
     ranking = query.ranking.replace(" & ", " | ")
-    near = await _ranked(connection, query, scope, query.forgiving, (None, None), (0, _NEAR), (), ranking)
+    near = await _ranked(connection, query, scope, query.forgiving, (None, None, None), (0, _NEAR), (), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
     # In a thread: it reads up to a million characters.
     answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
@@ -146,7 +175,7 @@ async def _ranked(
     words: Query,
     scope: Scope,
     tsquery: str,
-    check: tuple[str | None, str | None],
+    check: _Check,
     span: tuple[int, int],
     grades: Sequence[tuple[int, int, str]],
     ranking: str | None = None,
@@ -161,7 +190,7 @@ async def _ranked(
         scope.before,
         ["timeline", "archive"] if scope.archived else ["timeline"],
         [f"{tsquery} & {window}" for window in windows],
-        *check,
+        *check[:2],
         words.ranking if ranking is None else ranking,
         *span,
         words.words,
@@ -170,6 +199,7 @@ async def _ranked(
         [number for number, _, _ in grades],
         [grade for _, grade, _ in grades],
         [query for _, _, query in grades],
+        check[2],
     )
     return [
         Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"], grade=row["grade"])

@@ -20,6 +20,8 @@ from indexer.text.tokens import LAST_POSITION, MOST_POSITIONS, canonical, triple
 
 VERSION = 1  # raised when the same facts would give other lexemes: older ones are then made again
 
+GROUPS = (" +", " -")
+"""What the lexemes of words begin with."""
 _BYTES = {"+": 36_000, "-": 24_000}  # of canonical forms: with the text's, their lexemes fit into the largest tsvector
 
 
@@ -85,6 +87,11 @@ def lexemes(values: Mapping[Field, Sequence[str]], day: date | None, kind: str) 
 def exact(day: date | None, kind: str) -> list[str]:
     """The lexemes of a photo's date and type, which are matched as a whole."""
     return [*(f" ={word}" for word in (dates.words(day) if day else ())), f" :{canonical(kind)}"]
+
+
+def owned(query: str, group: str, own: str | None) -> str:
+    """The tsquery of being in a group of fields, for one's own photos alone where the group is only for owners."""
+    return f"({query} & '{own}')" if own and group == PERSON.group else query
 
 
 def _add(places: dict[str, list[str]], field: Field, form: str, start: int) -> int:

@@ -157,3 +157,9 @@ def phrase_of(phrase: str) -> str:
     """A tsquery for a phrase in a text."""
     # Words among the lexemes must not count as n-grams. Words of one or two characters may: they equal their n-gram.
     return all_of(phrase) if len(phrase) <= PLACELESS else "(" + " <-> ".join(grams_of(phrase, ":ABC")) + ")"
+
+
+def any_of(queries: Iterable[str]) -> str:
+    """The tsquery of any of several. Empty: of none."""
+    found = list(queries)
+    return "(" + " | ".join(found) + ")" if found else ""

@@ -4,23 +4,25 @@ Every word must be somewhere. "In quotes": in this order. `-word`: nowhere. `one
 on, in English or Chinese: only there. `ocr:`: only in the text. A word before a colon that names no field is a word.
 """
 
+import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from indexer.errors import QueryError
 from indexer.text import dates
-from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FIELDS, FILE, PERSON, PLACE, TAG, Field
+from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FIELDS, FILE, PERSON, PLACE, TAG, Field, owned
 from indexer.text.normalise import clean, fold, scripted
-from indexer.text.query import HYPHENS, LONGEST, PLACELESS, QUOTES, Query, all_of, grams_of, phrase_of
+from indexer.text.places import latin
+from indexer.text.query import HYPHENS, LONGEST, PLACELESS, QUOTES, Query, all_of, any_of, grams_of, phrase_of
 from indexer.text.tokens import canonical, locate
 
 IN_TEXT, IN_NAMES, ELSEWHERE = 3, 2, 1
 """How good a place is to find a word in: the text; the description and names; place, camera and date."""
 
-_LESS = (PLACE, CAMERA)
+LESS = (PLACE, CAMERA)
 _NAMED = {
     **{"person": (PERSON,), "人物": (PERSON,), "place": (PLACE,), "地点": (PLACE,), "tag": (TAG,), "标签": (TAG,)},
     **{"album": (ALBUM,), "相册": (ALBUM,), "file": (FILE,), "文件": (FILE,), "camera": (CAMERA,), "相机": (CAMERA,)},
@@ -39,7 +41,8 @@ _PIECE = re.compile(r'((?:(?<!\S)-)?)((?:[^\W_]+:)?)(?:"([^"]*)(?:"|$)|([^\s"]*)
 class Term:
     """One word, and where it may be: in the text, in `fields`, or as one of the `exact` lexemes of date and type.
 
-    `phrase` is its canonical form; `typed` is what was typed. `named` is whether a field was named.
+    `phrase` is its canonical form; `typed` is what was typed. `named`: whether a field was named. `quoted`: whether it
+    was in quotes, and is meant just as it is written. `latin`: how Immich may write a place of this name (places.py).
     """
 
     phrase: str
@@ -48,20 +51,25 @@ class Term:
     fields: tuple[Field, ...] = ()
     exact: tuple[str, ...] = ()
     named: bool = True
+    quoted: bool = dataclasses.field(default=False, compare=False)
+    latin: tuple[str, ...] = ()
 
     def query(self, own: str | None) -> str:
         """The tsquery that finds it. `own`: the lexeme of the photos whose people, tags and albums count; None: all."""
-        return _any(query for _, query in self.queries(own))
+        return any_of(query for _, query in self.queries(own))
 
     def queries(self, own: str | None) -> list[tuple[int, str]]:
         """The same in parts: how good the place is, and the tsquery of being there."""
         found = [(IN_TEXT, phrase_of(self.phrase))] if self.text else []
-        names = [field for field in self.fields if field not in _LESS]
-        for grade, fields in ((IN_NAMES, names), (ELSEWHERE, [field for field in self.fields if field in _LESS])):
+        names = [field for field in self.fields if field not in LESS]
+        for grade, fields in ((IN_NAMES, names), (ELSEWHERE, [field for field in self.fields if field in LESS])):
             for group in dict.fromkeys(field.group for field in fields):
                 weights = "".join(field.weight for field in fields if field.group == group)
                 query = " <-> ".join(grams_of(self.phrase, f":{weights}", f" {group}"))
-                found.append((grade, _owned(f"({query})", group, own)))
+                found.append((grade, owned(f"({query})", group, own)))
+        for name in self.latin:
+            grams = grams_of(name, f":{PLACE.weight}", f" {PLACE.group}")
+            found.append((ELSEWHERE, f"({' <-> '.join(grams)})"))
         if self.exact:
             found.append((ELSEWHERE, self._exactly))
         return found
@@ -70,22 +78,41 @@ class Term:
         """A tsquery that finds these and more, without positions."""
         found = [all_of(self.phrase)] if self.text else []
         for group in dict.fromkeys(field.group for field in self.fields):
-            found.append(_owned(all_of(self.phrase, f" {group}"), group, own))
+            found.append(owned(all_of(self.phrase, f" {group}"), group, own))
+        found += [all_of(name, f" {PLACE.group}") for name in self.latin]
         if self.exact:
             found.append(self._exactly)
-        return _any(f"({query})" for query in found)
+        return any_of(f"({query})" for query in found)
 
     @property
     def sieved(self) -> bool:
         """Whether the sieve finds nothing else."""
         groups = {field.group for field in self.fields}
-        return len(self.phrase) <= PLACELESS and set(self.fields) == {
-            field for field in FIELDS if field.group in groups
+        return (
+            not self.latin
+            and len(self.phrase) <= PLACELESS
+            and set(self.fields) == {field for field in FIELDS if field.group in groups}
+        )
+
+    def find(self, form: str, field: Field | None = None) -> list[tuple[int, int]]:
+        """Where it is in the canonical form of a text, or of a field's value."""
+        found = [match.span() for match in re.finditer(re.escape(self.phrase), form)] if self.phrase else []
+        return found or ([(0, len(form))] if field is PLACE and any(name in f" {form} " for name in self.latin) else [])
+
+    def condition(self, own: str | None) -> dict[str, object]:
+        """The same as `query` for documents without all positions: for the SQL function `matches`."""
+        return {
+            "phrase": self.phrase,
+            "text": phrase_of(self.phrase) if self.text else None,
+            "rest": any_of(query for grade, query in self.queries(own) if grade != IN_TEXT) or None,
+            "public": [field.name for field in self.fields if field.public],
+            "private": [field.name for field in self.fields if not field.public],
+            "own": own and f"'{own}'",
         }
 
     @property
     def _exactly(self) -> str:
-        return _any(f"'{lexeme}'" for lexeme in self.exact)
+        return any_of(f"'{lexeme}'" for lexeme in self.exact)
 
 
 @dataclass(frozen=True)
@@ -97,11 +124,11 @@ class Clause:
 
     def query(self, own: str | None) -> str:
         """The tsquery of its terms."""
-        return _any(term.query(own) for term in self.terms)
+        return any_of(term.query(own) for term in self.terms)
 
     def sieve(self, own: str | None) -> str:
         """A tsquery that finds these and more, without positions."""
-        return _any(term.sieve(own) for term in self.terms)
+        return any_of(term.sieve(own) for term in self.terms)
 
     @property
     def named(self) -> bool:
@@ -122,12 +149,13 @@ class Question:
     """What a photo must be. False if nothing is asked for.
 
     `plain`: the same as a search in texts, where only words and exclusions were typed: for what only texts have, such
-    as misread characters. `typed`: as in `Query`.
+    as misread characters. `typed`: as in `Query`. `said`: all clauses in the order in which they were typed.
     """
 
     clauses: tuple[Clause, ...]
     plain: Query | None = None
     typed: tuple[str, ...] = ()
+    said: tuple[Clause, ...] = dataclasses.field(default=(), compare=False)
 
     def __bool__(self) -> bool:
         return any(not clause.absent for clause in self.clauses)
@@ -150,7 +178,7 @@ class Question:
     def conditions(self, own: str | None) -> list[dict[str, object]]:
         """The same as `literal` for documents without all positions: for the SQL function `matches`."""
         return [
-            {"absent": clause.absent, "terms": [_condition(term, own) for term in clause.terms]}
+            {"absent": clause.absent, "terms": [term.condition(own) for term in clause.terms]}
             for clause in self.clauses
         ]
 
@@ -168,12 +196,15 @@ class Question:
     def words(self) -> Query:
         """The words that may be in a text: for ranking."""
         wanted = (term for clause in self.clauses if not clause.absent for term in clause.terms)
-        return Query(tuple(dict.fromkeys(term.phrase for term in wanted if term.text)), typed=self.typed)
+        return Query(
+            tuple(dict.fromkeys(term.phrase for term in wanted if term.text and term.phrase)), typed=self.typed
+        )
 
     @property
     def filter(self) -> "Question":
         """The part that a photo must fulfil that is found by what it shows."""
-        return Question(tuple(clause for clause in self.clauses if clause.named and not clause.absent))
+        clauses = tuple(clause for clause in self.clauses if clause.named and not clause.absent)
+        return Question(clauses, said=clauses)
 
     @property
     def shown(self) -> str:
@@ -200,13 +231,12 @@ class Question:
             places, values = [], []
             for term in clause.terms:
                 if term.text:
-                    places += [match.span() for match in re.finditer(re.escape(term.phrase), where.text)]
-                values += [
-                    (field.name, _excerpt(value, term.typed), term.typed)
-                    for field in term.fields
-                    for value, form in forms.get(field, ())
-                    if term.phrase in form
-                ]
+                    places += term.find(where.text)
+                for field in term.fields:
+                    for value, form in forms.get(field, ()):
+                        if found := term.find(form, field):
+                            word = term.typed if term.phrase else form[slice(*found[0])]
+                            values.append((field.name, _excerpt(value, word), word))
                 values += [(_EXACT[lexeme[1]], term.typed, term.typed) for lexeme in term.exact if lexeme in exact][:1]
             if bool(places or values) == clause.absent:
                 return None
@@ -230,13 +260,14 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
     clauses: list[Clause] = []
     typed: dict[str, None] = {}
     joins = False
-    for minus, name, value, end in _pieces(text, texts_only=texts_only):
+    for minus, name, value, end, quoted in _pieces(text, texts_only=texts_only):
         if not name and value == "OR" and clauses and end < len(text.rstrip()) and not texts_only:
             joins = True
             continue
         term = _named(name, value, today) if name else _word(value, texts_only=texts_only)
         if term is None:
             continue
+        term = dataclasses.replace(term, quoted=quoted)
         if joins and (minus or clauses[-1].absent):
             raise QueryError("OR joins words to look for, not words to leave out")
         before = clauses.pop().terms if joins else ()
@@ -244,27 +275,27 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
         joins = False
         if term.text and not minus:
             typed |= dict.fromkeys(scripted(value))
-    clauses = list(dict.fromkeys(clauses))
+    said, clauses = tuple(clauses), list(dict.fromkeys(clauses))
     if sum(len(term.phrase) for clause in clauses for term in clause.terms) > LONGEST:
         raise QueryError(f"this is too long to search for: at most {LONGEST} characters")
-    question = Question(tuple(clauses), _plain(clauses, tuple(typed)), tuple(typed))
+    question = Question(tuple(clauses), _plain(clauses, tuple(typed)), tuple(typed), said)
     if clauses and not question:
         raise QueryError("only words to leave out: say what to look for, too, as in `发票 -餐饮`")
     return question
 
 
-def _pieces(text: str, *, texts_only: bool) -> Iterator[tuple[bool, str, str, int]]:
-    """Whether a word must be absent, the name of its field (or empty), the word, and where it ends."""
+def _pieces(text: str, *, texts_only: bool) -> Iterator[tuple[bool, str, str, int, bool]]:
+    """Whether a word must be absent, its field (or empty), the word, where it ends, and whether it was in quotes."""
     for match in _PIECE.finditer(text):
         minus, name, quoted, word = match.groups()
         if name and (texts_only or fold(name[:-1]) not in _KNOWN):
             if quoted is None:
                 word, name = name + word, ""
             else:
-                yield bool(minus), "", name, match.end(2)
+                yield bool(minus), "", name, match.end(2), False
                 name = ""
         if match[0]:
-            yield bool(minus), name, word if quoted is None else quoted, match.end()
+            yield bool(minus), name, word if quoted is None else quoted, match.end(), quoted is not None
 
 
 def _word(typed: str, *, texts_only: bool) -> Term | None:
@@ -275,7 +306,7 @@ def _word(typed: str, *, texts_only: bool) -> Term | None:
     if texts_only:
         return Term(form, typed, text=True, named=False)
     exact = (f" ={form}",) if dates.may_be(form) else ()
-    return Term(form, typed, text=True, fields=FIELDS, exact=exact, named=False)
+    return Term(form, typed, text=True, fields=FIELDS, exact=exact, named=False, latin=latin(form))
 
 
 def _named(name: str, value: str, today: date) -> Term:
@@ -290,7 +321,8 @@ def _named(name: str, value: str, today: date) -> Term:
         if form not in _KINDS:
             raise QueryError(f"{name} image or video, not {value[:30]!r}")
         return Term("", typed, exact=(f" :{_KINDS[form]}",))
-    return Term(form, value, text=field == "ocr", fields=_NAMED.get(field, ()))
+    fields = _NAMED.get(field, ())
+    return Term(form, value, text=field == "ocr", fields=fields, latin=latin(form) if PLACE in fields else ())
 
 
 _EXAMPLES = {"date": "2024-05", "日期": "2024-05", "type": "video", "类型": "视频", "ocr": "发票"}
@@ -305,31 +337,9 @@ def _plain(clauses: Sequence[Clause], typed: tuple[str, ...]) -> Query | None:
     return Query(wanted, absent, typed)
 
 
-def _condition(term: Term, own: str | None) -> dict[str, object]:
-    public = [field.name for field in term.fields if field.group != PERSON.group]
-    private = [field.name for field in term.fields if field.group == PERSON.group]
-    return {
-        "phrase": term.phrase,
-        "text": phrase_of(term.phrase) if term.text else None,
-        "rest": _any(query for grade, query in term.queries(own) if grade != IN_TEXT) or None,
-        "public": public,
-        "private": private,
-        "own": own and f"'{own}'",
-    }
-
-
 def _excerpt(value: str, word: str) -> str:
     """A value, or of a long one the part around a word."""
     if len(value) <= _EXCERPT:
         return value
     at = max(fold(value).find(fold(word)) - _EXCERPT // 3, 0)
     return f"{'…' if at else ''}{value[at : at + _EXCERPT]}{'…' if at + _EXCERPT < len(value) else ''}"
-
-
-def _owned(query: str, group: str, own: str | None) -> str:
-    return f"({query} & '{own}')" if own and group == PERSON.group else query
-
-
-def _any(queries: Iterable[str]) -> str:
-    found = list(queries)
-    return "(" + " | ".join(found) + ")" if found else ""

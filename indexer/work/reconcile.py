@@ -20,7 +20,7 @@ from indexer.database import rights, schema
 from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
-from indexer.photos import facts, lexical, results
+from indexer.photos import facts, lexical, pinyin, results
 from indexer.queue import tags
 from indexer.text import tokens
 from indexer.work import facts as fact_keeper
@@ -145,6 +145,7 @@ class Reconciler:
         found.restored += await self._heal("altered", width, since)
         found.queued = await self.enqueue_missing() + await tags.catch_up(self._pool)
         found.facts = await self._refresh_facts(thorough=thorough or missed)
+        await pinyin.rebuild(self._pool)
         if found:
             log.info("reconciled", **vars(found))
         return found

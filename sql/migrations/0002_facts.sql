@@ -17,6 +17,15 @@ CREATE TABLE immich_indexer_2.change (
 );
 CREATE INDEX change_priority ON immich_indexer_2.change (priority);
 
+-- The Chinese lexemes that documents have, and how they sound (indexer/text/pinyin.py). Rows are only added, so a lexeme may be here
+-- that no document has any more.
+CREATE TABLE immich_indexer_2.pinyin (
+    lexeme      text COLLATE "C" PRIMARY KEY,
+    sounds      text[] COLLATE "C" NOT NULL
+);
+CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (sounds) WITH (fastupdate = off);
+DELETE FROM immich_indexer.state WHERE key = 'pinyin';  -- it is empty, so it has to be filled
+
 -- A photo has facts before it is read. Such a row has no digest. The facts are no table of their own, because one index then answers a
 -- search for words of which some are in the text and some in the facts. With two it would join all photos that match either.
 ALTER TABLE immich_indexer.photo

@@ -29,6 +29,14 @@ CREATE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
 DECLARE
     read_again boolean;
 BEGIN
+    IF NOT EXISTS (
+        SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
+        WHERE (n."deletedAt" IS NULL AND n.status = 'active' AND n.visibility <> 'hidden' AND NOT n."isOffline") <> (o."deletedAt" IS NULL AND o.status = 'active' AND o.visibility <> 'hidden' AND NOT o."isOffline") OR n."isEdited" <> o."isEdited"
+           OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
+            IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId")
+    ) THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10
     FROM new_rows n
@@ -44,7 +52,9 @@ BEGIN
           FROM old_rows) AS o ON o.id = n.id
     WHERE (n."deletedAt" IS NULL AND n.status = 'active' AND n.visibility <> 'hidden' AND NOT n."isOffline")
       AND (NOT o.eligible OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
-          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"));
+          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"))
+      AND (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n.id AND f.type = 'preview')  -- else it is being uploaded
+           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n.id));
     IF (FOUND OR read_again) AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
@@ -55,7 +65,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_asset_update() IS 'fbf736f1d73f5edc404c17ad06657f2969d3b8802d64146ffdd05ff482391a7c 3f42365b3fcfa3f89ba8124456572a52e2053dfc1c269ff5a3e83b8280855d6a';
+COMMENT ON FUNCTION immich_indexer.on_asset_update() IS 'f3a21b2737a4f381b79f463f0464429f4b403673a4bec170cc8a2fb30038071a 14a130e8cac87ea7e26b0cf00c3a8aa8acbd705dd635760b63337f98bc913238';
 CREATE FUNCTION immich_indexer.on_ocr_search_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -112,25 +122,39 @@ CREATE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
-    gone jsonb := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
-    rewritten boolean := TG_OP = 'DELETE' OR current_setting('immich_indexer.retagged', true) = 'on';
-    retagged boolean;
+    photos uuid[];
+    untagged text;  -- the photo whose tags this transaction deleted last, or `many`
+    gone jsonb;
+    requested boolean;
     back bigint;
 BEGIN
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', "assetId", CASE WHEN rewritten OR count(*) OVER () > 20 THEN 15 ELSE 10 END FROM new_rows;
-    retagged := FOUND;
-    IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', 'on', true);
-        IF retagged AND pg_notification_queue_usage() < 0.5 THEN
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
+        RETURN NULL;  -- a refresh of a photo without tags
+    END IF;
+    SELECT array_agg(DISTINCT n."assetId"), bool_or(lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) INTO photos, requested
+    FROM new_rows n LEFT JOIN public.tag t ON t.id = n."tagId";  -- a tag that is being deleted is no more
+    untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
+    IF TG_OP = 'DELETE' OR cardinality(photos) > 1 OR photos[1]::text <> untagged THEN
+        INSERT INTO immich_indexer_2.change (kind, id, priority)
+        SELECT 'photo', photo,
+            CASE WHEN TG_OP = 'DELETE' OR untagged <> '' OR cardinality(photos) > 20 THEN 15 ELSE 10 END
+        FROM unnest(photos) AS photo;
+        IF pg_notification_queue_usage() < 0.5 THEN
             PERFORM pg_notify('immich_indexer', '');
         END IF;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        PERFORM set_config('immich_indexer.retagged', CASE cardinality(photos) WHEN 1 THEN photos[1]::text ELSE 'many' END, true);
+    END IF;
+    IF requested IS NOT TRUE THEN
+        RETURN NULL;
+    END IF;
+    gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
+    IF TG_OP = 'DELETE' THEN
         SELECT gone || jsonb_object_agg(n."assetId" || ':' || n."tagId", '') INTO gone
         FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
         WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip');
-        IF gone IS NOT NULL THEN
-            PERFORM set_config('immich_indexer.untagged', gone::text, true);
-        END IF;
+        PERFORM set_config('immich_indexer.untagged', gone::text, true);
         RETURN NULL;
     END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
@@ -141,7 +165,7 @@ BEGIN
     FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
     WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
       AND NOT gone ? (n."assetId" || ':' || n."tagId");
-    IF (FOUND OR retagged) AND pg_notification_queue_usage() < 0.5 THEN
+    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
     IF gone <> '{}' THEN
@@ -157,7 +181,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_tag_write() IS 'bd14df3bb562f5da44412b51c443d2df7e2c36835a761cc398e4713b15033725 040f8eb633332878ec2b28d197c28f87231afd212bc844187067e6882b44479a';
+COMMENT ON FUNCTION immich_indexer.on_tag_write() IS 'eaebf81f9d8d0cc72734be2e51b17384e49d68ac0bf53be01984c19e3adb165e 6170a1e69a4cab3369f7383c2a9725651dfa6214817da172eb740005f3642d0d';
 CREATE FUNCTION immich_indexer.reprocess(asset_id uuid, tasks text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -290,18 +314,21 @@ CREATE FUNCTION immich_indexer_2.matches(document tsvector, overflow text, facts
         SELECT FROM jsonb_to_recordset(conditions) AS condition (absent boolean, terms jsonb)
         WHERE absent = EXISTS (
             SELECT FROM jsonb_to_recordset(terms)
-                AS term (phrase text, text text, rest text, public jsonb, private jsonb, own text)
+                AS term (phrase text, pattern text, names text, text text, rest text, public jsonb, private jsonb, own text)
             WHERE CASE WHEN term.text IS NULL THEN false
                        WHEN overflow IS NULL THEN document @@ term.text::tsquery
+                       WHEN term.pattern IS NOT NULL THEN overflow ~ term.pattern
                        ELSE position(term.phrase IN overflow) > 0 END
                OR term.rest IS NOT NULL AND document @@ term.rest::tsquery
-               OR EXISTS (SELECT FROM jsonb_each_text(facts) AS fact WHERE position(term.phrase IN fact.value) > 0
+               OR EXISTS (SELECT FROM jsonb_each_text(facts) AS fact WHERE
+                   CASE WHEN term.pattern IS NULL THEN position(term.phrase IN fact.value) > 0
+                        WHEN term.private ? fact.key THEN fact.value ~ term.names ELSE fact.value ~ term.pattern END
                    AND (term.public ? fact.key
                        OR term.private ? fact.key AND (term.own IS NULL OR document @@ term.own::tsquery)))
         )
     )
 $$;
-COMMENT ON FUNCTION immich_indexer_2.matches(document tsvector, overflow text, facts jsonb, conditions jsonb) IS '1e5be439b94dc06e17840cd71dd88705b4436a708f1a4cfb5ab24d8a6b65555a 74b8e46eb3950c38b13f3b8b3aaeba322eda7f9e7f081f6fae1770676bb7ba6b';
+COMMENT ON FUNCTION immich_indexer_2.matches(document tsvector, overflow text, facts jsonb, conditions jsonb) IS 'ddb43acefb865844e1811495f6bbab4122a9297416b1827908fd5128ac615622 3aaf103568538da4f5003b57d55a2a5419f8470a4c1052db559d2ae7ae99be1c';
 CREATE FUNCTION immich_indexer_2.on_album_asset_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -327,6 +354,10 @@ CREATE FUNCTION immich_indexer_2.on_album_write() RETURNS trigger
     SET lock_timeout TO '100ms'
     AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
+                   WHERE (n."albumName", n."deletedAt") IS DISTINCT FROM (o."albumName", o."deletedAt")) THEN
+        RETURN NULL;  -- the usual case: photos were added to it
+    END IF;
     INSERT INTO immich_indexer_2.change (kind, id, priority)
     SELECT 'album', n.id, 10
     FROM new_rows n JOIN old_rows o ON o.id = n.id
@@ -341,7 +372,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '1b5e64a5dfa1fa005067792d2e3bc98b4bc4b82a9c5edeb08f14a8b5bff84468 dc0ea0a63e46edd7ae2307f5d1fd2eadf693b05202facd68705f3c10a10a2e9d';
+COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '8b107f1bba0f69956e66ecd0f6d502682113cb5c4d981a6549f4faa5ccc9de53 9be7a7aa90c1f14b468b6804f088ee5502dba94f000fe49e590284612f30117b';
 CREATE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -349,13 +380,24 @@ CREATE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
     AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT 'photo', "assetId", 10 FROM new_rows;
+        INSERT INTO immich_indexer_2.change (kind, id, priority)
+        SELECT 'photo', n."assetId", 10 FROM new_rows n
+        WHERE (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n."assetId" AND f.type = 'preview')
+              OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n."assetId"));
+    ELSIF NOT EXISTS (
+        SELECT FROM new_rows n JOIN old_rows o ON o."assetId" = n."assetId"
+        WHERE (n.description, n.city, n.state, n.country, n.make, n.model, n."lensModel")
+            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel")
+    ) THEN
+        RETURN NULL;  -- the usual case, and so it is asked first and by itself: the statement below opens more tables
     ELSE
         INSERT INTO immich_indexer_2.change (kind, id, priority)
         SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
         FROM new_rows n JOIN old_rows o ON o."assetId" = n."assetId"
         WHERE (n.description, n.city, n.state, n.country, n.make, n.model, n."lensModel")
-            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel");
+            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel")
+          AND (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n."assetId" AND f.type = 'preview')
+              OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n."assetId"));
     END IF;
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
@@ -367,7 +409,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '55c2bc83e2e67ecf831fbfd5c06ce0be59594ad94dd47d11bd704dd8ef88d713 4d43b01872ee6754a1e83b30807e3321448511b467eafb6035a5a26954a61635';
+COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '258b3b565b847f7f310e314b07b98a37724d3c7bdfc87f2d96d7e60b0e7431a0 954c9bad7db3e7f086b286899dc81a4b28fb9f52072416c66ce718dbfb27e704';
 CREATE FUNCTION immich_indexer_2.on_face_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -377,13 +419,20 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         INSERT INTO immich_indexer_2.change (kind, id, priority)
         SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-        FROM new_rows n JOIN old_rows o ON o.id = n.id
-        WHERE (to_jsonb(n) -> 'personGroupId', to_jsonb(n) -> 'personId', n."deletedAt", n."isVisible")
-            IS DISTINCT FROM (to_jsonb(o) -> 'personGroupId', to_jsonb(o) -> 'personId', o."deletedAt", o."isVisible");
+        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
+        CROSS JOIN LATERAL (
+            SELECT id, "assetId", coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM new_rows
+        ) AS n
+        CROSS JOIN LATERAL (
+            SELECT id, coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM old_rows
+        ) AS o
+        WHERE o.id = n.id AND (n.person, n."deletedAt", n."isVisible") IS DISTINCT FROM (o.person, o."deletedAt", o."isVisible");
     ELSE
         INSERT INTO immich_indexer_2.change (kind, id, priority)
         SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-        FROM new_rows n WHERE coalesce(to_jsonb(n) ->> 'personGroupId', to_jsonb(n) ->> 'personId') IS NOT NULL;
+        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
+        CROSS JOIN LATERAL (SELECT "assetId", coalesce("personGroupId", "personId") AS person FROM new_rows) AS n
+        WHERE n.person IS NOT NULL;
     END IF;
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
@@ -395,7 +444,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_face_write() IS '0c5e4aee1db5d80ecbdf53870bfa9b65583a93eccf575793d37f7dfadaefa2cb 12c360a4f313aff5ec28bc123ca364664244db4c8be2254e97392141c40f8a64';
+COMMENT ON FUNCTION immich_indexer_2.on_face_write() IS 'd5cd2bcba8cf05359aa491f107ce35853125e6e8b1c080857d9506ecf3f20a33 82ad73f9ced666997b85a800be0c1ecf8a7fe1603a2480fe3a509c8040b577a0';
 CREATE FUNCTION immich_indexer_2.on_person_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -404,16 +453,21 @@ CREATE FUNCTION immich_indexer_2.on_person_write() RETURNS trigger
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'person', coalesce(n.row ->> 'personGroupId', n.row ->> 'id')::uuid, 10
-        FROM (SELECT to_jsonb(new_rows) AS row FROM new_rows) n
-        JOIN (SELECT to_jsonb(old_rows) AS row FROM old_rows) o
-          ON (o.row -> 'ownerId', o.row -> 'personGroupId', o.row -> 'id')
-             IS NOT DISTINCT FROM (n.row -> 'ownerId', n.row -> 'personGroupId', n.row -> 'id')
-        WHERE (n.row -> 'name', n.row -> 'isHidden') IS DISTINCT FROM (o.row -> 'name', o.row -> 'isHidden');
+        SELECT 'person', n.key, 10
+        FROM (SELECT NULL::uuid AS id, NULL::uuid AS "personGroupId") AS absent
+        CROSS JOIN LATERAL (
+            SELECT coalesce("personGroupId", id) AS key, "ownerId", name, "isHidden" FROM new_rows
+        ) AS n
+        CROSS JOIN LATERAL (
+            SELECT coalesce("personGroupId", id) AS key, "ownerId", name, "isHidden" FROM old_rows
+        ) AS o
+        WHERE o.key = n.key AND o."ownerId" = n."ownerId" AND (n.name, n."isHidden") IS DISTINCT FROM (o.name, o."isHidden");
     ELSE
         INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'person', coalesce(to_jsonb(n) ->> 'personGroupId', to_jsonb(n) ->> 'id')::uuid, 10
-        FROM new_rows n WHERE n.name <> '';
+        SELECT 'person', n.key, 10
+        FROM (SELECT NULL::uuid AS id, NULL::uuid AS "personGroupId") AS absent
+        CROSS JOIN LATERAL (SELECT coalesce("personGroupId", id) AS key, name FROM new_rows) AS n
+        WHERE n.name <> '';
     END IF;
     IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
@@ -425,7 +479,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_person_write() IS '7a16aa674c2ac90dc63efbbdec222c0c69ac10ae2351187783ee411719567104 e28e84ebeb037f5cbaf0098d5d677551ff5295dbd8e9b5204465b258c1936565';
+COMMENT ON FUNCTION immich_indexer_2.on_person_write() IS 'd634501fa2b8f09266704a53a6f1faa4206a55ab616a58c8dec549a976cfc010 08ae7c4d66080076cb3a2c428b05b67689feacfb6ce2da3a12449aacf0c7bd96';
 CREATE FUNCTION immich_indexer_2.on_tag_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -566,15 +620,21 @@ CREATE TABLE immich_indexer_2.change (
     priority smallint NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_vacuum_cost_delay='0');
-INSERT INTO immich_indexer.inbox VALUES ('f3768fb8-9f74-43e0-a789-399279c31f31', '{ocr!}', 0, NULL);
-INSERT INTO immich_indexer.job VALUES ('36975139-4120-46e4-a895-53392dd3fd16', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-29 10:13:31.630216+00', '2026-11-29 10:13:31.829328+00', NULL, '2026-11-29 10:13:31.779328+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
-INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-29 10:13:29.260005+00');
-INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-29 10:13:29.500117+00');
-INSERT INTO immich_indexer.photo VALUES ('36975139-4120-46e4-a895-53392dd3fd16', NULL, NULL, NULL, NULL, NULL, NULL, '', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月29日'' '' =2026'' '' =2026 11'' '' =2026 11 29'' '' =20261129'' '' =2026年'' '' =2026年11月'' '' =2026年11月29日'' '' =november'' '' =november 2026'' '' =november 29'' '' =十一月'' '' of39c97c7''', NULL, '2026-11-29 10:13:31+00', 0, NULL, 0, NULL, NULL, 'd5b24f67-9c0c-316e-ba7c-0c95b32980c4', 1, NULL);
-INSERT INTO immich_indexer.photo VALUES ('f3768fb8-9f74-43e0-a789-399279c31f31', '2026-11-29 10:13:31.417842+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月29日'' '' =2026'' '' =2026 11'' '' =2026 11 29'' '' =20261129'' '' =2026年'' '' =2026年11月'' '' =2026年11月29日'' '' =november'' '' =november 2026'' '' =november 29'' '' =十一月'' '' of39c97c7'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-29 10:13:31.154043+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 3, '2026-11-29 10:13:31.636532+00', 41, 'd5b24f67-9c0c-316e-ba7c-0c95b32980c4', 1, NULL);
+CREATE TABLE immich_indexer_2.pinyin (
+    lexeme text NOT NULL COLLATE pg_catalog."C",
+    sounds text[] NOT NULL COLLATE pg_catalog."C"
+);
+INSERT INTO immich_indexer.inbox VALUES ('05a086e1-0cf9-4351-86f5-1424691bbe71', '{ocr!}', 0, NULL);
+INSERT INTO immich_indexer.job VALUES ('b48984bd-8747-49fe-b1f0-70887a54988a', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-29 12:57:08.554136+00', '2026-11-29 12:57:08.661179+00', NULL, '2026-11-29 12:57:08.611179+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
+INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-29 12:57:05.600044+00');
+INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-29 12:57:05.69866+00');
+INSERT INTO immich_indexer.photo VALUES ('b48984bd-8747-49fe-b1f0-70887a54988a', NULL, NULL, NULL, NULL, NULL, NULL, '', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月29日'' '' =2026'' '' =2026 11'' '' =2026 11 29'' '' =20261129'' '' =2026年'' '' =2026年11月'' '' =2026年11月29日'' '' =november'' '' =november 2026'' '' =november 29'' '' =十一月'' '' o1c6b68e0''', NULL, '2026-11-29 12:57:08+00', 0, NULL, 0, NULL, 0, 'a0752e33-f2c0-3eae-0b31-f6a61fd704b8', 1, NULL);
+INSERT INTO immich_indexer.photo VALUES ('05a086e1-0cf9-4351-86f5-1424691bbe71', '2026-11-29 12:57:07.505433+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月29日'' '' =2026'' '' =2026 11'' '' =2026 11 29'' '' =20261129'' '' =2026年'' '' =2026年11月'' '' =2026年11月29日'' '' =november'' '' =november 2026'' '' =november 29'' '' =十一月'' '' o1c6b68e0'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-29 12:57:07.36567+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 3, '2026-11-29 12:57:08.358127+00', 41, '4b9c3e89-45aa-d38f-1d36-c1fe4ceeb0d0', 1, NULL);
 INSERT INTO immich_indexer.state VALUES ('database_settings', '{"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}');
 INSERT INTO immich_indexer.state VALUES ('judged', '1');
-INSERT INTO immich_indexer.state VALUES ('weights', '{"2f199013-ef18-4e4b-905e-be2080e8c57a": []}');
+INSERT INTO immich_indexer.state VALUES ('weights', '{"8783e88f-f7d2-444e-bdad-987c346c0bb4": []}');
+INSERT INTO immich_indexer.state VALUES ('pinyin', '1');
+INSERT INTO immich_indexer_2.pinyin VALUES ('编号', '{"bian hao","bian xiao"}');
 ALTER TABLE ONLY immich_indexer.heard
     ADD CONSTRAINT heard_pkey PRIMARY KEY (message);
 ALTER TABLE ONLY immich_indexer.job
@@ -589,6 +649,8 @@ ALTER TABLE ONLY immich_indexer.tagged
     ADD CONSTRAINT tagged_pkey PRIMARY KEY (asset_id, tag_id);
 ALTER TABLE ONLY immich_indexer.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY immich_indexer_2.pinyin
+    ADD CONSTRAINT pinyin_pkey PRIMARY KEY (lexeme);
 CREATE INDEX job_dead ON immich_indexer.job USING btree (failed_at) WHERE dead;
 CREATE INDEX job_held ON immich_indexer.job USING btree (worker) WHERE (worker IS NOT NULL);
 CREATE INDEX job_ready ON immich_indexer.job USING btree (priority, not_before) WHERE ((worker IS NULL) AND (NOT dead));
@@ -596,3 +658,4 @@ CREATE INDEX photo_digest ON immich_indexer.photo USING btree (digest);
 CREATE INDEX photo_document ON immich_indexer.photo USING gin (document) WITH (fastupdate=off);
 CREATE INDEX photo_indexed_at ON immich_indexer.photo USING btree (indexed_at);
 CREATE INDEX change_priority ON immich_indexer_2.change USING btree (priority);
+CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (sounds) WITH (fastupdate=off);
