@@ -103,7 +103,7 @@ interface Item {
   assetId: string;
   fileName: string;
   takenAt: string;
-  why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; fields: Fact[]; forgiven: boolean };
+  why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; fields: Fact[]; forgiven: boolean; pinyin: boolean };
 }
 
 /** GET /api/search */

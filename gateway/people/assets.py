@@ -1,6 +1,7 @@
 """`GET /api/assets/{id}`: what was read of one photo, and its state."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -17,8 +18,10 @@ from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import PhotoParameters, refuse
 from indexer.database.pool import Pool
 from indexer.errors import QueryError
+from indexer.search import words
 from indexer.search.hybrid import SearchRequest
 from indexer.text.question import Question
+from indexer.text.spoken import Spoken
 from indexer.views import photo as shown
 from indexer.views import status
 from indexer.views.figures import Reason
@@ -123,10 +126,13 @@ class Assets:
 
     async def _asset(self, asked: Asked[AssetParameters, None]) -> web.Response:
         query = _query(asked.parameters.q)
+        spoken: Spoken | None = None
         with self.gate(), self._metrics.timed("asset"):
             photo = await require_photo(self._library, asked.person.account.id, asked.parameters.id)
+            if query is not None:
+                spoken = await self._library.need(partial(words.hear, question=query))
         # In a thread: a photo may hold much text, and the event loop must not wait.
-        matched = None if query is None else await asyncio.to_thread(_matched, query, photo)
+        matched = None if query is None else await asyncio.to_thread(_matched, query, spoken, photo)
         return as_json(self._told(photo, matched).as_json)
 
     def _told(self, photo: Shown, matched: list[int] | None) -> AssetAnswer:
@@ -179,6 +185,7 @@ def _query(text: str) -> Question | None:
     return SearchRequest.parse(text, "hybrid").words if text.strip() else None
 
 
-def _matched(question: Question, photo: Shown) -> list[int]:
-    """The numbers of the lines with words of the query. If there are none, of those with one character misread."""
-    return question.lines([line.text for line in photo.reading.lines])
+def _matched(question: Question, spoken: Spoken | None, photo: Shown) -> list[int]:
+    """The numbers of the lines with words of the query, as written or else as pinyin, or with one character misread."""
+    lines = [line.text for line in photo.reading.lines]
+    return question.lines(lines) or (spoken.lines(lines) if spoken else []) or question.near(lines)

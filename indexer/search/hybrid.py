@@ -249,7 +249,7 @@ def _found(
 
 def _seen(question: Question | Spoken, lines: list[str], facts: Facts | None, *, forgiven: bool) -> Seen | None:
     if forgiven and isinstance(question, Question):
-        near = question.plain.lines(lines, forgiven=True) if question.plain else []
+        near = question.near(lines)
         return Seen(tuple(near)) if near else None
     values: Mapping[Field, Sequence[str]] = facts.values if facts else {}
     return question.see(lines, values, facts.exact if facts else ())

@@ -25,7 +25,6 @@ from indexer.text.spoken import Spoken, keys, known, understand
 BLOCK = 500
 _NEAR = 200  # photos in which a misread character is searched for
 _SQL = queries("search")
-_Check = tuple[str | None, str | None, str | None]  # what `ranked` checks: $6, $7 and $17
 
 
 @dataclass(frozen=True)
@@ -144,12 +143,7 @@ async def _block(
 ) -> list[Candidate]:
     """The matches from number `start` on: the newest, then ranked."""
     own = scope.own
-    check: _Check = (None, None, None)
-    if isinstance(question, Spoken):
-        written = json.dumps(question.written.conditions(own))
-        check = (question.literal(own), json.dumps(question.conditions(own)), written)
-    elif not question.sieved:
-        check = (question.literal(own), json.dumps([question.conditions(own)]), None)
+    check = (None, None) if question.sieved else (question.literal(own), json.dumps(question.conditions(own)))
     ranking = question.ranking if isinstance(question, Spoken) else None
     grades = question.grades(own)
     if all(grade == IN_TEXT for _, grade, _ in grades):
@@ -162,7 +156,7 @@ async def _forgiven(connection: Connection | Pool, question: Question, scope: Sc
     if query is None or query.forgiving is None:
         return []
     ranking = query.ranking.replace(" & ", " | ")
-    near = await _ranked(connection, query, scope, query.forgiving, (None, None, None), (0, _NEAR), (), ranking)
+    near = await _ranked(connection, query, scope, query.forgiving, (None, None), (0, _NEAR), (), ranking)
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
     # In a thread: it reads up to a million characters.
     answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
@@ -175,7 +169,7 @@ async def _ranked(
     words: Query,
     scope: Scope,
     tsquery: str,
-    check: _Check,
+    check: tuple[str | None, str | None],
     span: tuple[int, int],
     grades: Sequence[tuple[int, int, str]],
     ranking: str | None = None,
@@ -190,7 +184,7 @@ async def _ranked(
         scope.before,
         ["timeline", "archive"] if scope.archived else ["timeline"],
         [f"{tsquery} & {window}" for window in windows],
-        *check[:2],
+        *check,
         words.ranking if ranking is None else ranking,
         *span,
         words.words,
@@ -199,7 +193,6 @@ async def _ranked(
         [number for number, _, _ in grades],
         [grade for _, grade, _ in grades],
         [query for _, _, query in grades],
-        check[2],
     )
     return [
         Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"], grade=row["grade"])

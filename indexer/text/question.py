@@ -177,10 +177,11 @@ class Question:
 
     def conditions(self, own: str | None) -> list[dict[str, object]]:
         """The same as `literal` for documents without all positions: for the SQL function `matches`."""
-        return [
+        clauses = [
             {"absent": clause.absent, "terms": [term.condition(own) for term in clause.terms]}
             for clause in self.clauses
         ]
+        return [{"absent": False, "clauses": clauses}]
 
     def grades(self, own: str | None) -> list[tuple[int, int, str]]:
         """For each wanted clause by number: how good a place is, and the tsquery of being there."""
@@ -215,11 +216,14 @@ class Question:
         return " ".join(term.typed for clause in wanted for term in clause.terms if not term.named)
 
     def lines(self, lines: Sequence[str]) -> list[int]:
-        """Which of a photo's visible lines hold words that are asked for. If none does: with one character misread."""
+        """Which of a photo's visible lines hold words that are asked for."""
         where = locate(lines)
         spans = [match.span() for phrase in self.words.phrases for match in re.finditer(re.escape(phrase), where.text)]
-        found = sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
-        return found or (self.plain.lines(lines, forgiven=True) if self.plain else [])
+        return sorted({where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "})
+
+    def near(self, lines: Sequence[str]) -> list[int]:
+        """Which lines hold them with one character misread."""
+        return self.plain.lines(lines, forgiven=True) if self.plain else []
 
     def see(self, lines: Sequence[str], facts: Mapping[Field, Sequence[str]], exact: Sequence[str]) -> Seen | None:
         """Where a photo matches: by its visible lines, its facts and its exact lexemes. None: it does not."""

@@ -163,9 +163,10 @@ class Spoken:
         """A tsquery that finds these and more, without positions."""
         return any_of(f"({way.sieve(own)})" for way in self.ways)
 
-    def conditions(self, own: str | None) -> list[list[dict[str, object]]]:
-        """What a photo must fulfil one of, for documents without all positions."""
-        return [way.conditions(own) for way in self.ways]
+    def conditions(self, own: str | None) -> list[dict[str, object]]:
+        """The same as `literal` for documents without all positions: for the SQL function `matches`."""
+        written = [conditions | {"absent": True} for conditions in self.written.conditions(own)]
+        return [*(conditions for way in self.ways for conditions in way.conditions(own)), *written]
 
     def grades(self, own: str | None) -> list[tuple[int, int, str]]:
         """As of a question."""

@@ -5,8 +5,7 @@
 -- Of the photos that a text query matches, the $10 newest after the first $9, ranked. $5 has a tsquery without positions for each
 -- window of days, newest first. The next window is searched only while there are too few photos. The planner does not know the
 -- query, so it always uses the index, and the LIMIT bounds what is read from the table. $6: the tsquery with positions, null where
--- $5 is exact. $7, $17: the same for documents without all positions (see the function `matches`): conditions of which all of one
--- set must be fulfilled, and those of which not all may be, or null. $8, $11: for ranking, n-grams and words
+-- $5 is exact. $7: the same for documents without all positions (see the function `matches`). $8, $11: for ranking, n-grams and words
 -- of the text. $12: the words as typed. $13: pieces that the text contains if it is in the script of Chinese that was typed (a line may
 -- end inside a piece). Empty where both scripts are the same, and then no text is read. $14, $15, $16: for each wanted word by number,
 -- how good a place is, and the tsquery of being there; empty where there is only one place.
@@ -35,8 +34,7 @@ WITH asked AS MATERIALIZED (
         WHERE p.document @@ span.query::tsquery
           AND ($6::text IS NULL
                OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ (SELECT literal FROM asked)
-                       ELSE (SELECT bool_or(immich_indexer_2.matches(p.document, p.overflow, p.long_facts, way)) FROM jsonb_array_elements($7::jsonb) AS way)
-                       AND ($17::jsonb IS NULL OR NOT immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $17::jsonb)) END)
+                       ELSE immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $7::jsonb) END)
           AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility::text = ANY ($4::text[])
           AND ($1::uuid[] IS NULL OR a."ownerId" = ANY ($1::uuid[]))
           AND ($2::timestamptz IS NULL OR a."fileCreatedAt" >= $2) AND ($3::timestamptz IS NULL OR a."fileCreatedAt" <= $3)

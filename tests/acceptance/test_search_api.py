@@ -123,12 +123,26 @@ async def test_words_meaning_and_both(gateway: Gateway, photo: Photo):
     items = answer.json["items"]
     assert [item["assetId"] for item in items] == [str(both), str(text), str(meaning), str(other)]
     assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
-    assert items[0]["why"] == {"kind": "both", "text": "发票", "boxes": [BOX], "fields": [], "forgiven": False}
+    assert items[0]["why"] == {
+        "kind": "both",
+        "text": "发票",
+        "boxes": [BOX],
+        "fields": [],
+        "forgiven": False,
+        "pinyin": False,
+    }
     assert (items[1]["fileName"], items[1]["takenAt"]) == ("words.jpg", taken.isoformat())
     assert items[1]["why"]["kind"] == "text"
     assert items[1]["why"]["text"] == "增值税专用发\n票 NO123", "a match may reach over lines"
     assert items[1]["why"]["boxes"] == [BOX, pytest.approx([c + 0.2 * (i % 2) for i, c in enumerate(BOX)])]
-    assert items[2]["why"] == {"kind": "meaning", "text": "", "boxes": [], "fields": [], "forgiven": False}
+    assert items[2]["why"] == {
+        "kind": "meaning",
+        "text": "",
+        "boxes": [],
+        "fields": [],
+        "forgiven": False,
+        "pinyin": False,
+    }
 
     for q, parameters in (("发票", {"mode": "ocr"}), ("ocr:发票", {}), ("OCR：发票", {"mode": "hybrid"})):
         answer = await gateway.ask(q, **parameters)
@@ -382,6 +396,7 @@ async def test_lines_that_an_edit_hides_are_neither_found_nor_shown(gateway: Gat
         "boxes": [],
         "fields": [],
         "forgiven": False,
+        "pinyin": False,
     }
     assert "下面".encode() not in answer.body
     assert await gateway.ids("ocr:上面") == [hidden]

@@ -249,6 +249,7 @@ function result(item, wanted, words) {
           make("time", { datetime: item.takenAt }, day(item.takenAt)),
           make("span", { class: "name" }, item.fileName),
           item.why.forgiven ? make("span", { class: "tag" }, t("search.forgiven")) : null,
+          item.why.pinyin ? make("span", { class: "tag" }, t("search.pinyin")) : null,
           item.why.kind === "meaning" ? make("span", { class: "tag" }, t("search.similar")) : null,
           item.why.kind === "both" ? hidden(t("search.similar")) : null,
         ),
