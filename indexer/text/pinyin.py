@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib.metadata import distribution
+from importlib.resources import files
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def sounds(lexeme: str) -> list[str]:
 
 
 def words(letters: str) -> tuple[str, ...]:
-    """The words of pypinyin's dictionary, of three or more characters, that have these initials."""
+    """The words of pypinyin's dictionary and of words.txt, of three or more characters, that have these initials."""
     return _words().get(letters, ())
 
 
@@ -145,4 +146,8 @@ def _words() -> dict[str, tuple[str, ...]]:
     for word, read in _table("phrases_dict").items():
         if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD and len(read) == len(word):
             found.setdefault(_plain("".join(syllable[0][0] for syllable in read)), {})[canonical(word)] = None
+    for line in files("indexer.text").joinpath("words.txt").read_text(encoding="utf-8").splitlines():
+        for word in [] if line.startswith("#") else line.split():
+            for sound in sounds(word):
+                found.setdefault(sound.replace(".", ""), {})[word] = None
     return {letters: tuple(words) for letters, words in found.items()}

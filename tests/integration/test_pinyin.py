@@ -89,7 +89,7 @@ async def test_what_pinyin_finds(pool: Pool, immich: StandIn, owner: UUID):
             "zhang san",
             "zhang sanfeng",
         ),
-        *("mao", "chunjie", "chun jie", "zs", "zsf", "cj", "qjf", "张三 fapiao", "zhang san fa piao", "mao fapiao"),
+        *("mao", "chunjie", "chun jie", "zs", "zsf", "cj", "qjf", "zzs", "张三 fapiao", "zhang san fa piao", "mao fapiao"),
         *("person:zhangsan", "人物:zsf", "tag:mao", "album:cj", "description:huoguo", "file:lvse", "ocr:fapiao"),
         *("xyz OR fapiao", "fapiao -合同", "type:image fapiao"),
     ):
