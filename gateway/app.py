@@ -47,6 +47,7 @@ from indexer.immich.api import Immich
 from indexer.models.engine import Engine
 from indexer.queue.completions import Completions
 from indexer.settings import Settings
+from indexer.text import pinyin
 
 log = structlog.get_logger()
 
@@ -140,6 +141,7 @@ def _serve_people(
     app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics, pace: ApiPace
 ) -> None:
     """Add the routes of the API for people. They log in, so these routes have no token."""
+    app.on_startup.append(lambda _app: asyncio.to_thread(pinyin.load))  # a search must not hold up the event loop
     identity = Identity(immich, pace)
     # A pool of its own, so that people do not take the connections of Immich's requests. People can wait longer.
     library = Library(settings.dsn, patience=_PERSONS)

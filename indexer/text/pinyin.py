@@ -34,6 +34,11 @@ _ALSO = {"jv": "ju", "qv": "qu", "xv": "xu", "yv": "yu", "lue": "lve", "nue": "n
 _LEXEME = re.compile(f"( [-+])?([{HAN}]+)")
 
 
+def load() -> None:
+    """Read the tables, which takes a third of a second. Otherwise the first search does."""
+    _readings()
+
+
 def readings(character: str) -> tuple[str, ...]:
     """The syllables of a folded character, the usual ones first. 干 has those of 幹 and 乾, too. Empty for a letter."""
     return _readings().get(character, ())

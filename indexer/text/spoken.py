@@ -26,6 +26,7 @@ _PUBLIC = ("", " +")
 _NEVER = "(?!)"  # a pattern that matches nothing
 _MOST = 64  # ways to understand a question
 _MOST_SPELLINGS = 16  # of words that were typed with spaces
+_LONGEST = 12  # words that are read as one
 _WORDS = 3  # initials that a word in a text has at least
 _Steps = list[tuple[str, ...]]  # for each pair of neighbouring characters: the pairs that sound like this
 
@@ -191,8 +192,8 @@ class Spoken:
 
 def understand(question: Question) -> Spoken:
     """The ways to understand a question, before it is known what the library has. Words in quotes are as written."""
-    ways = [Question(tuple(dict.fromkeys(clauses)), typed=question.typed) for clauses in _ways(question.said)]
-    return Spoken(tuple(dict.fromkeys(way for way in islice(ways, _MOST) if _heard(way))), question)
+    every = (Question(tuple(dict.fromkeys(clauses)), typed=question.typed) for clauses in _ways(question.said))
+    return Spoken(tuple(dict.fromkeys(way for way in islice(every, _MOST) if _heard(way))), question)
 
 
 def keys(spoken: Spoken) -> set[str]:
@@ -230,7 +231,7 @@ def _ways(clauses: Sequence[Clause]) -> Iterator[list[Clause]]:
     if not clauses:
         yield []
         return
-    for count in range(len(clauses), 0, -1):
+    for count in range(min(len(clauses), _LONGEST), 0, -1):
         if clause := _alone(clauses[0]) if count == 1 else _together(clauses[:count]):
             for rest in _ways(clauses[count:]):
                 yield [clause, *rest]
@@ -251,9 +252,10 @@ def _together(clauses: Sequence[Clause]) -> Clause | None:
     spelt = [pinyin.spellings(term.typed) for term in terms]
     if not all(spelt) or not any(len(way) == 1 for ways in spelt for way in ways):
         return None
-    joined = tuple(tuple(syllable for part in way for syllable in part) for way in product(*spelt))
+    ways = islice(product(*spelt), _MOST_SPELLINGS)
+    joined = tuple(tuple(syllable for part in way for syllable in part) for way in ways)
     typed = " ".join(term.typed for term in terms)
-    return Clause((_said(terms[0], typed, joined[:_MOST_SPELLINGS]),))
+    return Clause((_said(terms[0], typed, joined),))
 
 
 def _hear(term: Term) -> Heard | None:

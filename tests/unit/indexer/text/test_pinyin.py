@@ -84,6 +84,7 @@ def test_what_a_question_may_be():
     assert ways("ma ma")[0] == [["ma ma"]]
     assert ways('"fapiao"') == ways("发票") == ways("invoice 12") == []
     assert len(ways("wo men de jia ting he xue xiao")) == 64
+    assert 0 < len(ways("xian " * 40)) <= len(ways("a e o " * 30)) == 64, "and it ends"
 
 
 def test_what_the_library_does_not_have_is_not_asked_for():
