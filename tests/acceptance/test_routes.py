@@ -15,6 +15,7 @@ from indexer.cli.main import main
 from indexer.database.pool import connect_to_immich
 from indexer.demo.immich import StandIn
 from indexer.photos import facts
+from indexer.text import pinyin
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.gateways import stub_models
@@ -195,9 +196,9 @@ async def known(database: str, immich: StandIn, owner: UUID, photos: list[UUID])
     return photos
 
 
-def pieces(field: str, value: str) -> tuple[str, str]:
+def pieces(field: str, value: str) -> tuple[str, str, str]:
     """What to type to find it: a part of it, so that an answer that repeats the question shows nothing."""
-    return value[:2], f"{field}:{value[:2]}"
+    return value[:2], f"{field}:{value[:2]}", "".join(pinyin.readings(character)[0] for character in value[:2])
 
 
 def matched(answer: Any) -> set[str]:
