@@ -130,7 +130,16 @@ async def test_a_photo(ann: Person, immich: StandIn, owner: UUID, own, work):
         "matched": [0],
     }
     assert reply.json["takenAt"].endswith("+00:00")
-    for q, matched in {"发票合计": [0, 1], "ocr:88": [1], "没有": [], "增值悦专用发票": [0], " ": None}.items():
+    asked = {
+        "发票合计": [0, 1],
+        "ocr:88": [1],
+        "没有": [],
+        "增值悦专用发票": [0],
+        " ": None,
+        "fapiao he ji": [0, 1],
+        "hong": [],
+    }
+    for q, matched in asked.items():
         assert (await ann.get(f"/api/assets/{asset}", q=q)).json.get("matched") == matched, q
 
 

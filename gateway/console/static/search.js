@@ -237,13 +237,14 @@ function result(item, wanted, words) {
   }
   if (me.may.thumbnails) watcher.observe(image);
   const facts = item.why.fields.filter((fact) => fact.field !== "file").map((fact) => fact.value); // its name is shown anyway
+  const marks = item.why.pinyin ? [...words, ...item.why.fields.map((fact) => fact.word)] : words;
   const lines = [...(item.why.text ? item.why.text.split("\n") : []), ...facts].slice(0, 3);
   return make("li", {},
     make("a", { href: addressOf(wanted, item.assetId), onclick: () => remember(item.assetId) },
       make("span", { class: me.may.thumbnails ? "thumb" : "thumb blank" }, image, make("span", { class: "none" }, t("search.no_picture"))),
       make("span", { class: "caption" },
         lines.length
-          ? make("span", { class: "said" }, lines.map((line) => make("span", { class: "line", lang: scriptOf(line) }, marked(line, words, true))))
+          ? make("span", { class: "said" }, lines.map((line) => make("span", { class: "line", lang: scriptOf(line) }, marked(line, marks, true))))
           : null,
         make("span", { class: "file" },
           make("time", { datetime: item.takenAt }, day(item.takenAt)),
