@@ -32,7 +32,7 @@ async def heard(connection: Connection | Pool, keys: Iterable[str]) -> dict[tupl
     for row in await connection.fetch(_SQL["heard"], sorted(wanted)) if wanted else []:
         lexeme = row["lexeme"]
         group = lexeme[:2] if lexeme.startswith(GROUPS) else ""
-        for key in wanted.intersection(row["sounds"]):
+        for key in wanted.intersection(row["sounds"].split(",")):
             found.setdefault((group, key), []).append(lexeme[len(group) :])
     return found
 

@@ -80,11 +80,6 @@ class Heard(Term):
         """Never: neighbours in the sieve need not be neighbours in the photo."""
         return False
 
-    @property
-    def ranking(self) -> str:
-        """The tsquery for ranking by cover density."""
-        return any_of(" & ".join(_either(step, "", ":ABC") for step in steps) for steps in self._steps(_TEXT))
-
     def find(self, form: str, field: Field | None = None) -> list[tuple[int, int]]:
         """As of a word as it is written."""
         pattern = self._pattern(_TEXT if field is None else f" {field.group}")
@@ -144,12 +139,6 @@ class Spoken:
     def words(self) -> Query:
         """The words as they are written, for ranking."""
         return self.written.words
-
-    @property
-    def ranking(self) -> str:
-        """The tsquery for ranking by cover density."""
-        terms = dict.fromkeys(term for way in self.ways for term in _heard(way))
-        return " | ".join(f"({ranking})" for term in terms if (ranking := term.ranking))
 
     @property
     def sieved(self) -> bool:

@@ -21,9 +21,9 @@ CREATE INDEX change_priority ON immich_indexer_2.change (priority);
 -- that no document has any more.
 CREATE TABLE immich_indexer_2.pinyin (
     lexeme      text COLLATE "C" PRIMARY KEY,
-    sounds      text[] COLLATE "C" NOT NULL
+    sounds      text COLLATE "C" NOT NULL       -- with commas between; an array would be half as large again
 );
-CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (sounds) WITH (fastupdate = off);
+CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (string_to_array(sounds, ',')) WITH (fastupdate = off);
 DELETE FROM immich_indexer.state WHERE key = 'pinyin';  -- it is empty, so it has to be filled
 
 -- A photo has facts before it is read. Such a row has no digest. The facts are no table of their own, because one index then answers a

@@ -10,12 +10,12 @@ WHERE p.asset_id = ANY ($1::uuid[]) AND word.lexeme ~ '^( -[〇㐀-鿿𠀀-𲎯]
 -- name: add
 -- All insert in the same order, so who adds the same ones waits at most, and not in a circle.
 INSERT INTO immich_indexer_2.pinyin (lexeme, sounds)
-SELECT lexeme, string_to_array(sounds, ',') FROM unnest($1::text[], $2::text[]) AS new (lexeme, sounds)
+SELECT lexeme, sounds FROM unnest($1::text[], $2::text[]) AS new (lexeme, sounds)
 ORDER BY lexeme COLLATE "C" ON CONFLICT DO NOTHING;
 
 -- name: heard
 -- The lexemes that have one of the sounds $1.
-SELECT lexeme, sounds FROM immich_indexer_2.pinyin WHERE sounds && $1::text[];
+SELECT lexeme, sounds FROM immich_indexer_2.pinyin WHERE string_to_array(sounds, ',') && $1::text[];
 
 -- name: version
 SELECT value::integer FROM immich_indexer.state WHERE key = 'pinyin';
