@@ -30,12 +30,14 @@ from gateway.models import LazyModels
 from gateway.people.api import Api
 from gateway.people.assets import Assets
 from gateway.people.events import Events
+from gateway.people.faces import Faces
 from gateway.people.identity import Identity
 from gateway.people.me import Me
 from gateway.people.overview import Overview, StatusEndpoint
 from gateway.people.pace import USUAL, ApiPace
 from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
+from gateway.people.suggest import Suggest
 from gateway.people.thumbnails import Thumbnails
 from gateway.people.webhooks import Webhooks
 from gateway.routes import Routes
@@ -155,14 +157,16 @@ def _serve_people(
     )
     assets = Assets(library, metrics, settings.immich_pages)
     thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
+    faces = Faces(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
+    suggest = Suggest(library, metrics)
     reprocess = Reprocess(library, Completions(settings.dsn), metrics, pace)
     webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds, pace=pace)
     events = Events(identity, overview, pace)
-    for gated in (search, assets, thumbnails, reprocess, webhooks, overview, events):
+    for gated in (search, suggest, assets, thumbnails, faces, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
     me = Me(settings.immich_pages, lambda: texts.model_name)
-    answering = (me, search, assets, thumbnails, reprocess, webhooks, StatusEndpoint(overview), events)
+    answering = (me, search, suggest, assets, thumbnails, faces, reprocess, webhooks, StatusEndpoint(overview), events)
     app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())
 

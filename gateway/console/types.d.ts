@@ -53,7 +53,7 @@ interface Failed extends Failure {
 interface Me {
   name: string;
   isAdmin: boolean;
-  may: { search: boolean; thumbnails: boolean; reprocess: boolean };
+  may: { search: boolean; thumbnails: boolean; faces: boolean; reprocess: boolean };
   demoModel: string | null;
 }
 
@@ -114,6 +114,19 @@ interface Answer {
   textMatches: number | null;
   withoutMeaning: boolean;
   notes: string[];
+}
+
+/** What the reader may be typing. `personId`: of a person. */
+interface Suggestion {
+  kind: "person" | "place" | "album" | "tag" | "word";
+  value: string;
+  personId: string | null;
+}
+
+/** GET /api/suggest. `before`: what was typed before the last word. */
+interface Suggested {
+  before: string;
+  items: Suggestion[];
 }
 
 interface WorkerFigures {

@@ -20,6 +20,7 @@ class Rights(Shape):
 
     search: Annotated[bool, Field(description="`asset.read`")]
     thumbnails: Annotated[bool, Field(description="`asset.view`")]
+    faces: Annotated[bool, Field(description="`person.read`")]
     reprocess: Annotated[bool, Field(description="`asset.update`")]
 
 
@@ -69,7 +70,12 @@ class Me:
             email=account.email,
             is_admin=account.is_admin,
             permissions=None if asked.person.permissions is None else sorted(asked.person.permissions),
-            may=Rights(search=may("asset.read"), thumbnails=may("asset.view"), reprocess=may("asset.update")),
+            may=Rights(
+                search=may("asset.read"),
+                thumbnails=may("asset.view"),
+                faces=may("person.read"),
+                reprocess=may("asset.update"),
+            ),
             immich_url=self._immich,
             demo_model=clip_model if names.is_demo(clip_model) else None,
             version=indexer.__version__,

@@ -69,6 +69,12 @@ class Accounts(Writer):
         """Gives a person a name, for one user."""
         await self._person("name_person", user, person, name)
 
+    async def show_face(self, user: UUID, person: UUID, picture: bytes) -> None:
+        """Makes the picture of a person's face, of one user."""
+        path = self.media.path(user, person, "person", "jpeg")
+        self.media.write(path, picture)
+        await self._person("show_face", user, person, path)
+
     async def hide_person(self, user: UUID, person: UUID, *, hidden: bool = True) -> None:
         """Hides a person, for one user, or shows the person again."""
         await self._person("hide_person", user, person, hidden)

@@ -37,6 +37,7 @@ class Api:
         app.router.add_get("/api/users/me", self._user)
         app.router.add_get("/api/api-keys/me", self._key)
         app.router.add_get("/api/assets/{id}/thumbnail", self._thumbnail)
+        app.router.add_get("/api/people/{id}/thumbnail", self._face)
         return app
 
     async def _ping(self, _request: web.Request) -> web.Response:
@@ -61,9 +62,22 @@ class Api:
         )
         if found is None:
             raise _error(web.HTTPBadRequest, "Not found or no asset.view access")
-        if found["path"] is None or self._media is None or not self._media.on_disk(found["path"]).is_file():
-            raise _error(web.HTTPNotFound, "Asset media not found")
-        content = self._media.read(found["path"])
+        return self._file(request, found["path"], "Asset media not found")
+
+    async def _face(self, request: web.Request) -> web.Response:
+        user = await self._permitted(request, "person.read")
+        grouped = await self._database.fetchval(_SEARCHES["grouped"])
+        found = await self._database.fetchrow(
+            _SEARCHES["face_3_2" if grouped else "face"], UUID(request.match_info["id"]), user
+        )
+        if found is None:
+            raise _error(web.HTTPBadRequest, "Not found or no person.read access")
+        return self._file(request, found["path"], "Not Found")
+
+    def _file(self, request: web.Request, path: str | None, missing: str) -> web.Response:
+        if not path or self._media is None or not self._media.on_disk(path).is_file():
+            raise _error(web.HTTPNotFound, missing)
+        content = self._media.read(path)
         headers = {"ETag": f'W/"{hashlib.sha256(content).hexdigest()[:16]}"', "Cache-Control": "private, max-age=86400"}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return web.Response(status=304, headers=headers)

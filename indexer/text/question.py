@@ -34,7 +34,7 @@ _KINDS = {"video": "video", "视频": "video", "image": "image", "photo": "image
 _EXCERPT = 200  # characters of a value that are shown
 _EXACT = {"=": "date", ":": "type"}
 _KNOWN = {*_NAMED, *_DATES, *_TYPES, "ocr"}
-_PIECE = re.compile(r'((?:(?<!\S)-)?)((?:[^\W_]+:)?)(?:"([^"]*)(?:"|$)|([^\s"]*))')
+PIECE = re.compile(r'((?:(?<!\S)-)?)((?:[^\W_]+:)?)(?:"([^"]*)(?:"|$)|([^\s"]*))')
 
 
 @dataclass(frozen=True)
@@ -288,9 +288,15 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
     return question
 
 
+def fields_of(name: str) -> tuple[Field, ...] | None:
+    """The fields that a name such as `person:` stands for: none for a date or a type. None: it names no field."""
+    known = fold(name.removesuffix(":"))
+    return _NAMED.get(known, ()) if known in _KNOWN else None
+
+
 def _pieces(text: str, *, texts_only: bool) -> Iterator[tuple[bool, str, str, int, bool]]:
     """Whether a word must be absent, its field (or empty), the word, where it ends, and whether it was in quotes."""
-    for match in _PIECE.finditer(text):
+    for match in PIECE.finditer(text):
         minus, name, quoted, word = match.groups()
         if name and (texts_only or fold(name[:-1]) not in _KNOWN):
             if quoted is None:

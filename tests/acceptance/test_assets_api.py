@@ -69,11 +69,11 @@ async def test_me(home: House, ann: Person, immich: StandIn, owner: UUID):
     assert reply.json["demoModel"] is None
     assert (reply.json["id"], reply.json["name"], reply.json["email"]) == (str(owner), "ann", "ann@example.org")
     assert (reply.json["isAdmin"], reply.json["permissions"]) == (False, ["all"])
-    assert reply.json["may"] == {"search": True, "thumbnails": True, "reprocess": True}
+    assert reply.json["may"] == {"search": True, "thumbnails": True, "faces": True, "reprocess": True}
 
     limited = await (await home.person(owner, "user.read", "asset.view")).get("/api/me")
     assert limited.json["permissions"] == ["asset.view", "user.read"]
-    assert limited.json["may"] == {"search": False, "thumbnails": True, "reprocess": False}
+    assert limited.json["may"] == {"search": False, "thumbnails": True, "faces": False, "reprocess": False}
     assert (await (await home.person(owner, "asset.read")).get("/api/me")).status == 403
 
     session = Person(home.session, {"Authorization": f"Bearer {await immich.log_in(owner)}"})

@@ -62,6 +62,8 @@ ROUTES = {
     ("POST", "/restart"): Route("machine", 401),
     ("POST", "/restart_v2"): Route("machine", 401),
     ("GET", "/api/search"): Route("person", 200, (("q", "秘密"),)),
+    ("GET", "/api/suggest"): Route("person", 200, (("q", "秘密"),)),
+    ("GET", "/api/people/{id}/thumbnail"): Route("person", 404),
     ("GET", "/api/me"): Route("person"),
     ("GET", "/api/assets/{id}"): Route("person", 404, (("q", "秘密"),)),
     ("GET", "/api/assets/{id}/thumbnail"): Route("person", 404, (("size", "preview"),)),
@@ -144,6 +146,7 @@ async def test_whose_they_are(home: House, immich: StandIn, owner: UUID, photos:
         path: shows((await ask(ann, method, path, photos[0]))[1], photos) for method, path in ROUTES if method == "GET"
     }
     assert {SECRET, NAME} <= set(seen["/api/search"] + seen["/api/assets/{id}"]), "or there would be nothing to hide"
+    assert SECRET in seen["/api/suggest"]
     assert seen["/api/assets/{id}/thumbnail"] == ["the picture"]
     assert seen["/api/me"] == ["ann"]
     assert NAME in seen["/api/status"]
@@ -219,11 +222,20 @@ async def test_facts_are_shown_as_immich_shows_them(home: House, immich: StandIn
         assert status == 200
         return matched(json.loads(body))
 
+    async def suggested(person: Person, q: str) -> set[str]:
+        status, body = await ask(person, "GET", "/api/suggest", known[0], q)
+        assert status == 200
+        return {item["kind"] for item in json.loads(body)["items"]}
+
     asked = {q: field for field, value in (PUBLIC | PRIVATE).items() for q in pieces(field, value)}
     for q, field in asked.items():
         assert await found(ann, q) == {field}, q
         assert await found(bob, q) == {field} & PUBLIC.keys(), q
         assert await found(eve, q) == set(), q
+        kinds = {field} - {"description"}
+        assert await suggested(ann, q) == kinds, q
+        assert await suggested(bob, q) == kinds & PUBLIC.keys(), q
+        assert await suggested(eve, q) == set(), q
     for (method, path), route in ROUTES.items():
         for q in asked if "q" in dict(route.parameters) else [""]:
             for person, hidden in ((bob, PRIVATE), (eve, PUBLIC | PRIVATE)):

@@ -110,6 +110,16 @@ export async function picture(asset, size, signal) {
 }
 
 /**
+ * A person's face as an address for `img.src`.
+ *
+ * @param {string} person
+ */
+export async function face(person) {
+  const response = await request(`/api/people/${encodeURIComponent(person)}/thumbnail`, { cache: "default" });
+  return URL.createObjectURL(await response.blob());
+}
+
+/**
  * The objects of an event stream, as they arrive, until it ends or `signal` aborts. An EventSource cannot send the key.
  *
  * @param {string} path

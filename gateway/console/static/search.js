@@ -5,6 +5,7 @@ import { $, complain, hidden, make, scriptOf } from "./dom.js";
 import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
+import { suggesting } from "./suggest.js";
 import { day, t } from "./texts.js";
 import { addressOf, bare, modeOf, requestOf } from "./search_request.js";
 
@@ -17,6 +18,8 @@ let chosen; // the mode, unless `ocr:` is typed in front
 /** @type {Found | null} */
 let found = null;
 let running = new AbortController();
+/** @type {ReturnType<typeof suggesting> | undefined} */
+let suggestions;
 /** @type {HTMLImageElement[]} */
 const waiting = [];
 let loading = 0;
@@ -272,6 +275,7 @@ function remember(asset = found?.looked ?? null) {
 }
 
 function submit() {
+  suggestions?.close();
   const q = $("q").value.trim();
   const next = addressOf({ q, mode: chosen });
   if (next !== location.pathname + location.search) history.pushState(null, "", next);
@@ -302,6 +306,7 @@ function returning() {
 
 await start(async (who) => {
   me = who;
+  suggestions = suggesting(me, showMode);
   history.scrollRestoration = "manual"; // the results are not there yet when the browser would scroll
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());

@@ -54,3 +54,9 @@ UPDATE asset_face SET "deletedAt" = clock_timestamp() WHERE "assetId" = $1 AND "
 
 -- name: remove_face_3_2
 UPDATE asset_face SET "deletedAt" = clock_timestamp() WHERE "assetId" = $1 AND "personGroupId" = $2;
+
+-- name: show_face
+UPDATE person SET "thumbnailPath" = $3 WHERE "ownerId" = $1 AND id = $2;
+
+-- name: show_face_3_2
+UPDATE person SET "thumbnailPath" = $3 WHERE "ownerId" = $1 AND "personGroupId" = $2;

@@ -52,3 +52,13 @@ WHERE a.id = $1
            SELECT p."sharedById" FROM partner p JOIN "user" u ON u.id = p."sharedById" AND u."deletedAt" IS NULL
            WHERE p."sharedWithId" = $2))
 ORDER BY CASE WHEN $4::boolean THEN NOT f."isEdited" ELSE f."isEdited" END LIMIT 1;
+
+-- A person's face, of the person's own user alone.
+-- name: face
+SELECT "thumbnailPath" AS path FROM person WHERE id = $1 AND "ownerId" = $2;
+
+-- name: face_3_2
+SELECT "thumbnailPath" AS path FROM person WHERE "personGroupId" = $1 AND "ownerId" = $2;
+
+-- name: grouped
+SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.person'::regclass AND attname = 'personGroupId');

@@ -1,0 +1,169 @@
+"""Finding photos in the console in a real browser: what it suggests, and what it does with it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+from playwright.async_api import Browser, expect
+
+from indexer.demo.immich import StandIn
+from indexer.photos import facts
+from indexer.photos.lines import StoredLine, dump_lines
+from indexer.text import tokens
+from tests.support import console
+from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading
+from tests.support.installs import install
+from tests.support.workers import settings_for
+
+pytestmark = [
+    pytest.mark.skipif(console.chromium() is None, reason=console.NO_BROWSER),
+    pytest.mark.timeout(300),
+]
+BOX = (0.1, 0.1, 0.9, 0.1, 0.9, 0.2, 0.1, 0.2)
+both_readers = pytest.mark.parametrize(("language", "size"), [("en-GB", DESK), ("zh-CN", PHONE)])
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def url(database: str, immich: StandIn, tmp_path: Path) -> AsyncIterator[str]:
+    await install(database)
+    async with console_of(immich, settings_for(database, tmp_path / "media")) as url:
+        yield url
+
+
+@pytest.fixture
+async def key(immich: StandIn, owner: UUID) -> str:
+    return await immich.create_key(owner)
+
+
+@contextlib.asynccontextmanager
+async def signed_in(browser: Browser, url: str, key: str, **options) -> AsyncIterator[Reader]:
+    async with reading(browser, url, **options) as reader:
+        await reader.open()
+        await reader.sign_in(key)
+        yield reader
+
+
+async def look(reader: Reader, name: str) -> None:
+    """A picture of the page, to be looked at, where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        width = (reader.page.viewport_size or {})["width"]
+        await reader.page.screenshot(path=Path(folder) / f"{name}-{width}.png", animations="disabled")
+
+
+async def photo_of(
+    connection: asyncpg.Connection, immich: StandIn, owner: UUID, *lines: str, place: str | None = None, **asset
+) -> UUID:
+    """A photo that was read, of which Immich knows a place."""
+    photo = await immich.upload(drawn(*lines)[0], owner=owner, **asset)
+    if place is not None:
+        await immich.locate(photo, place, None, None)
+    async with connection.transaction():
+        await facts.refresh(connection, [photo])
+    document = tokens.document(lines)
+    await connection.execute(
+        """UPDATE immich_indexer.photo SET lines = $2, text = $3, digest = '', ocr_model = 'stub ocr',
+               indexed_at = now(), text_size = length($4::text::tsvector),
+               document = ($4 || ' ' || document::text)::tsvector
+           WHERE asset_id = $1""",
+        photo,
+        dump_lines([StoredLine(line, BOX, 0.9, 0.9) for line in lines]),
+        "\n".join(lines),
+        document.ngrams,
+    )
+    return photo
+
+
+@pytest.fixture
+async def known(connection, immich, owner, url) -> UUID:
+    """A photo of somebody in Shanghai, in an album, with a tag; and one without all that."""
+    photo = await photo_of(
+        connection, immich, owner, "上海增值税专用发票", "上海虹桥站", place="上海市", file_name="known.jpg"
+    )
+    person = await immich.recognise(photo)
+    await immich.name_person(owner, person, "上官 婉儿")
+    await immich.show_face(owner, person, drawn("官", width=100, height=100)[0])
+    await immich.tag(photo, "上班")
+    await immich.create_album(owner, "上海之行", photo)
+    async with connection.transaction():
+        await facts.refresh(connection, [photo])
+    await photo_of(connection, immich, owner, "上海虹桥站", file_name="other.jpg")
+    return photo
+
+
+@both_readers
+async def test_suggestions_are_chosen_with_the_keyboard_or_a_finger(browser, url, key, known, language, size):
+    english = language == "en-GB"
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        box, options = page.locator("#q"), page.locator("#suggestions [role=option]")
+        await box.press_sequentially("发票 上")
+        await expect(options).to_have_count(6)
+        assert await page.locator("#suggestions .value").all_inner_texts() == [
+            *("上官 婉儿", "上海市", "上海之行", "上班", "上海", "上海虹桥站")
+        ]
+        await expect(options.first.locator(".kind")).to_have_text("Person" if english else "人物")
+        await page.wait_for_function("document.querySelector('#suggestions img').naturalWidth === 100")
+        await expect(page.locator("#suggested")).to_contain_text("6")
+        await look(reader, "suggestions")
+        assert await reader.faults() == []
+        await box.press("ArrowUp")
+        await expect(options.last).to_have_attribute("aria-selected", "true")
+        await box.press("ArrowDown")
+        await expect(box).not_to_have_attribute("aria-activedescendant", "suggestion-5")
+        await box.press("ArrowDown")
+        await expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
+        await box.press("Enter")
+        field = "person" if english else "人物"
+        await expect(box).to_have_value(f'发票 {field}:"上官 婉儿" ')
+        await expect(page.locator("#suggestions")).to_be_hidden()
+        await expect(box).to_have_attribute("aria-expanded", "false")
+        await expect(box).to_be_focused()
+        await box.press("Enter")
+        await expect(page.locator("#results .name")).to_have_text(["known.jpg"])
+
+        await box.fill("ocr:虹")
+        await expect(options).to_have_count(1)
+        await (options.first.tap() if size == PHONE else options.first.click())
+        await expect(box).to_have_value("ocr:虹桥站 ")
+        await box.press_sequentially("上")
+        await expect(options).to_have_count(2)
+        await box.press("Escape")
+        await expect(page.locator("#suggestions")).to_be_hidden()
+        await expect(box).to_have_value("ocr:虹桥站 上")
+        await box.press("Enter")
+        await expect(page.locator("#results .name")).to_have_count(2)
+
+
+async def test_while_a_word_is_composed_nothing_is_asked(browser, url, key, known):
+    async with signed_in(browser, url, key) as reader:
+        asked: list[str] = []
+        reader.page.on("request", lambda request: asked.append(request.url) if "/suggest" in request.url else None)
+        session = await reader.page.context.new_cdp_session(reader.page)
+        await session.send("Input.imeSetComposition", {"text": "shang", "selectionStart": 5, "selectionEnd": 5})
+        await session.send("Input.insertText", {"text": "上海"})
+        await expect(reader.page.locator("#suggestions [role=option]")).not_to_have_count(0)
+        assert [address.partition("q=")[2] for address in asked] == ["%E4%B8%8A%E6%B5%B7"]
+
+
+async def test_without_the_right_to_see_people_and_without_an_answer(browser, url, immich, owner, known):
+    key = await immich.create_key(owner, "user.read", "asset.read")
+    async with signed_in(browser, url, key) as reader:
+        page = reader.page
+        await page.locator("#q").press_sequentially("上官")
+        await expect(page.locator("#suggestions [role=option]")).to_have_count(1)
+        await expect(page.locator("#suggestions img")).to_be_hidden()
+        reader.refused.add(503)
+        await page.route("**/api/suggest*", lambda route: route.fulfill(status=503, json={"error": "busy"}))
+        await page.locator("#q").press_sequentially("婉")
+        await expect(page.locator("#suggestions")).to_be_hidden()
+        await expect(page.locator("#problem")).to_be_empty()
