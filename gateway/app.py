@@ -37,6 +37,7 @@ from gateway.people.overview import Overview, StatusEndpoint
 from gateway.people.pace import USUAL, ApiPace
 from gateway.people.reprocess import Reprocess
 from gateway.people.search import Search
+from gateway.people.similar import Similar
 from gateway.people.suggest import Suggest
 from gateway.people.thumbnails import Thumbnails
 from gateway.people.webhooks import Webhooks
@@ -159,14 +160,27 @@ def _serve_people(
     thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
     faces = Faces(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
     suggest = Suggest(library, metrics)
+    similar = Similar(library, metrics, deadline=settings.gateway_deadline_seconds)
     reprocess = Reprocess(library, Completions(settings.dsn), metrics, pace)
     webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds, pace=pace)
     events = Events(identity, overview, pace)
-    for gated in (search, suggest, assets, thumbnails, faces, reprocess, webhooks, overview, events):
+    for gated in (search, suggest, similar, assets, thumbnails, faces, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
     me = Me(settings.immich_pages, lambda: texts.model_name)
-    answering = (me, search, suggest, assets, thumbnails, faces, reprocess, webhooks, StatusEndpoint(overview), events)
+    answering = (
+        me,
+        search,
+        suggest,
+        similar,
+        assets,
+        thumbnails,
+        faces,
+        reprocess,
+        webhooks,
+        StatusEndpoint(overview),
+        events,
+    )
     app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())
 

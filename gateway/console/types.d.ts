@@ -6,6 +6,8 @@ interface Parts {
   bar: HTMLProgressElement;
   boxes: SVGSVGElement;
   key: HTMLInputElement;
+  "like-meaning": HTMLAnchorElement;
+  "like-words": HTMLAnchorElement;
   models: HTMLTableElement;
   more: HTMLButtonElement;
   open: HTMLAnchorElement;
@@ -25,6 +27,13 @@ type Task = "ocr" | "clip";
 interface SearchRequest {
   q: string;
   mode: string;
+  like: Like | null;
+}
+
+/** Photos like the photo with that id, instead of photos that match words. */
+interface Like {
+  photo: string;
+  by: "meaning" | "words";
 }
 
 /** Corners of a line, x and y in turn, 0 to 1, clockwise from the top left of its text. */
@@ -106,7 +115,16 @@ interface Item {
   why: { kind: "text" | "meaning" | "both"; text: string | null; boxes: Box[]; fields: Fact[]; forgiven: boolean; pinyin: boolean };
 }
 
-/** GET /api/search */
+/** GET /api/assets/{id}/similar. `missing`: what the photo lacks, so that nothing could be compared. */
+interface SimilarAnswer {
+  by: "meaning" | "words";
+  fileName: string;
+  items: Item[];
+  next: number | null;
+  missing: "vector" | "reading" | "text" | null;
+}
+
+/** GET /api/search. `similar`: what was asked for instead. */
 interface Answer {
   mode: Mode;
   items: Item[];
@@ -114,6 +132,7 @@ interface Answer {
   textMatches: number | null;
   withoutMeaning: boolean;
   notes: string[];
+  similar?: SimilarAnswer;
 }
 
 /** What the reader may be typing. `personId`: of a person. */

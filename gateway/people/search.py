@@ -157,7 +157,7 @@ class Search:
         end = given.offset + given.limit
         answer = SearchAnswer(
             mode=wanted.mode,
-            items=[_item(found) for found in page.items],
+            items=[item_of(found) for found in page.items],
             next=end if page.more and end < _DEEPEST else None,
             text_matches=page.matches,
             without_meaning=bool(missing),
@@ -197,7 +197,8 @@ def spoken(accepted: str) -> str | None:
     return None if first in ("", "*") else first
 
 
-def _item(found: Found) -> FoundPhoto:
+def item_of(found: Found) -> FoundPhoto:
+    """A photo that was found, as the API shows it."""
     return FoundPhoto(
         asset_id=found.asset_id,
         file_name=found.file_name,

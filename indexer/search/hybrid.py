@@ -1,7 +1,7 @@
 """Finds photos by words and by meaning together, and says why each was found."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -157,7 +157,7 @@ async def search(
     texts, nears = await candidates(pool, wanted, viewer, vector)
     fused = fusion.fuse(texts, nears, weight)
     page = dict(islice(fused.items(), offset, offset + limit))
-    found = await _describe(pool, page, wanted.words, viewer, {text.asset_id: text for text in texts})
+    found = await describe(pool, page, wanted.words, viewer, {text.asset_id: text for text in texts})
     return Page(found, len(fused) > offset + limit, len(texts))
 
 
@@ -177,24 +177,31 @@ async def candidates(
             fitting = await words.candidates(pool, wanted.filter, scope=scope, limit=WORDS)
             among = [candidate.asset_id for candidate in fitting]
         nears = await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS, among=among)
-    shown = await _shown(pool, viewer, texts, nears)
+    there = await shown(pool, viewer, {each.asset_id for each in (*texts, *nears)})
     return (
-        [text for text in texts if text.asset_id in shown],
-        [near for near in nears if near.asset_id in shown],
+        [text for text in texts if text.asset_id in there],
+        [near for near in nears if near.asset_id in there],
     )
 
 
-async def _shown(pool: Pool, viewer: Viewer, texts: Sequence[Candidate], nears: Sequence[Near]) -> set[UUID]:
-    ids = {text.asset_id for text in texts} | {near.asset_id for near in nears}
-    rows = await pool.fetch(_SQL["shown"], ids, viewer.user, viewer.owners, viewer.archived) if ids else []
+async def shown(pool: Pool, viewer: Viewer, ids: Collection[UUID]) -> set[UUID]:
+    """Those of `ids` that `viewer` is shown now."""
+    if not ids:
+        return set()
+    rows = await pool.fetch(_SQL["shown"], list(ids), viewer.user, viewer.owners, viewer.archived)
     return {row["asset_id"] for row in rows}
 
 
-async def _describe(
-    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, texts: dict[UUID, Candidate]
+async def describe(
+    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, texts: Mapping[UUID, Candidate] | None = None
 ) -> list[Found]:
+    """Why each photo of a page was found: by words that match `question`, by what it shows, or by both.
+
+    `texts`: how the photos match that were found by words.
+    """
     if not page:
         return []
+    texts = texts or {}
     ids = list(page)
     async with pool.acquire() as connection:
         rows = {row["asset_id"]: row for row in await connection.fetch(_SQL["described"], ids)}
@@ -210,7 +217,7 @@ def _found(
     page: dict[UUID, Fused],
     question: Question,
     spoken: Spoken | None,
-    texts: dict[UUID, Candidate],
+    texts: Mapping[UUID, Candidate],
     rows: dict[UUID, asyncpg.Record],
     crops: dict[UUID, Crop],
     facts: dict[UUID, Facts],

@@ -167,3 +167,41 @@ async def test_without_the_right_to_see_people_and_without_an_answer(browser, ur
         await page.locator("#q").press_sequentially("婉")
         await expect(page.locator("#suggestions")).to_be_hidden()
         await expect(page.locator("#problem")).to_be_empty()
+
+
+@both_readers
+async def test_more_like_a_photo(browser, url, key, known, connection, immich, owner, language, size):
+    """By what it says, by what it shows, from photo to photo, and back."""
+    english = language == "en-GB"
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        await reader.look_at(known)
+        await look(reader, "photo")
+        await page.click("#like-words")
+        await expect(page.locator("#results .name")).to_have_text(["other.jpg"])
+        await expect(page.locator("#results mark")).to_have_text("上海虹桥站")
+        said = "Photos that say what known.jpg says" if english else "文字与 known.jpg 相近的照片"
+        await expect(page.locator("#summary")).to_contain_text(said)
+        await look(reader, "like")
+        assert await reader.faults() == []
+        await page.click("#results a")
+        await page.wait_for_selector(".stage.loaded")
+        await expect(page.locator("#place")).to_contain_text("1")
+        await page.click("#back")
+        await expect(page.locator("#results .name")).to_have_text(["other.jpg"])
+        await page.click("#summary a")
+        await page.wait_for_selector(".stage.loaded")
+        await expect(page.locator("h1:visible")).to_have_text("known.jpg")
+
+        await page.click("#like-meaning")
+        said = "There is no vector of known.jpg yet" if english else "known.jpg 还没有向量"
+        await expect(page.locator("#summary")).to_contain_text(said)
+        await immich.immich_clip_job(known, [0.1] * 512)
+        other = await photo_of(connection, immich, owner, file_name="alike.jpg")
+        await immich.immich_clip_job(other, [0.1] * 511 + [0.2])
+        await page.reload()
+        await expect(page.locator("#results .name")).to_have_text(["alike.jpg"])
+        await page.fill("#q", "上海")
+        await page.press("#q", "Enter")
+        await expect(page.locator("#results .name")).to_have_count(3)
+        assert "like=" not in page.url

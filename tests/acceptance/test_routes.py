@@ -66,6 +66,7 @@ ROUTES = {
     ("GET", "/api/people/{id}/thumbnail"): Route("person", 404),
     ("GET", "/api/me"): Route("person"),
     ("GET", "/api/assets/{id}"): Route("person", 404, (("q", "秘密"),)),
+    ("GET", "/api/assets/{id}/similar"): Route("person", 404, (("by", "words"),)),
     ("GET", "/api/assets/{id}/thumbnail"): Route("person", 404, (("size", "preview"),)),
     ("POST", "/api/assets/{id}/reprocess"): Route("person", 404),
     ("POST", "/api/assets/{id}/retry"): Route("person", 404),

@@ -6,6 +6,7 @@ import { addressOf } from "./search_request.js";
 
 const KEPT = "found";
 const PAGE = 48;
+const DEEPEST = 1000; // photos of one search that can be paged through
 
 /**
  * A search, and what it has found so far.
@@ -49,9 +50,7 @@ export class Found {
    * @param {AbortSignal} signal
    */
   async more(signal) {
-    const page = { ...this.wanted, limit: String(PAGE), offset: String(this.next ?? 0) };
-    /** @type {Answer} */
-    const answer = await ask(`/api/search?${new URLSearchParams(page)}`, { signal });
+    const answer = this.wanted.like === null ? await this.#search(signal) : await this.#similar(this.wanted.like, signal);
     const known = new Set(this.items.map((item) => item.assetId));
     const items = answer.items.filter((item) => !known.has(item.assetId));
     this.answer ??= { ...answer, items: [] };
@@ -59,6 +58,34 @@ export class Found {
     this.next = answer.next;
     this.keep();
     return items;
+  }
+
+  /**
+   * The next page of photos that match words, or show what they mean.
+   *
+   * @param {AbortSignal} signal
+   * @returns {Promise<Answer>}
+   */
+  #search(signal) {
+    const { q, mode } = this.wanted;
+    const offset = this.next ?? 0;
+    const page = { q, mode, limit: String(Math.min(PAGE, DEEPEST - offset)), offset: String(offset) };
+    return ask(`/api/search?${new URLSearchParams(page)}`, { signal });
+  }
+
+  /**
+   * The next page of photos like a photo.
+   *
+   * @param {Like} like
+   * @param {AbortSignal} signal
+   * @returns {Promise<Answer>}
+   */
+  async #similar({ photo, by }, signal) {
+    const page = { by, limit: String(PAGE), offset: String(this.next ?? 0) };
+    /** @type {SimilarAnswer} */
+    const similar = await ask(`/api/assets/${encodeURIComponent(photo)}/similar?${new URLSearchParams(page)}`, { signal });
+    const { items, next } = similar;
+    return { mode: "hybrid", items, next, textMatches: null, withoutMeaning: false, notes: [], similar: { ...similar, items: [] } };
   }
 
   /** Keeps all of this in the tab. If it is too large for the browser, nothing is kept. */

@@ -63,6 +63,10 @@ function describe(asset) {
   $("taken").textContent = asset.takenAt ? t("photo.taken", { date: date(asset.takenAt) }) : "";
   $("open").hidden = !asset.immich;
   if (asset.immich && /^https?:/i.test(asset.immich)) $("open").href = asset.immich;
+  for (const by of /** @type {const} */ (["meaning", "words"])) {
+    $(`like-${by}`).href = addressOf({ q: "", mode: "hybrid", like: { photo: id, by } });
+  }
+  $("like-words").hidden = !asset.lines.length;
   $("ocr-model").replaceChildren(modelName(asset.ocrModel));
   $("clip-model").replaceChildren(modelName(asset.clipModel));
   $("read-at").textContent = asset.indexedAt ? t("photo.read_at", { date: date(asset.indexedAt) }) : "";

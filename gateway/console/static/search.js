@@ -7,7 +7,7 @@ import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
 import { suggesting } from "./suggest.js";
 import { day, t } from "./texts.js";
-import { addressOf, bare, modeOf, requestOf } from "./search_request.js";
+import { addressOf, bare, isAsked, modeOf, requestOf } from "./search_request.js";
 
 const AT_ONCE = 6; // pictures fetched at the same time
 
@@ -98,7 +98,7 @@ async function run(back = false) {
   showMode();
   clear();
   document.title = document.title.replace(/^.*(?= · )/, wanted.q || t("page.search_title"));
-  if (!wanted.q) {
+  if (!isAsked(wanted)) {
     $("summary").textContent = "";
     $("tips").hidden = false;
     return;
@@ -181,6 +181,7 @@ function append(items, wanted) {
 /** @param {Found} search */
 function summarise({ answer, items, wanted: { q } }) {
   if (answer === null) return;
+  if (answer.similar) return summariseSimilar(answer.similar, items.length > 0);
   /** @type {(Node | string)[]} */
   const notes = answer.withoutMeaning ? [t("search.without_meaning")] : [];
   notes.push(...answer.notes.map((note) => make("span", { lang: "en", class: "small" }, note)));
@@ -202,6 +203,18 @@ function summarise({ answer, items, wanted: { q } }) {
     if (items.some((item) => item.why.kind === "meaning")) said += t("search.then_meaning");
   }
   $("summary").replaceChildren(said, ...notes.flatMap((note) => [" ", note]));
+}
+
+/**
+ * @param {SimilarAnswer} similar
+ * @param {boolean} any whether there are photos like it
+ */
+function summariseSimilar({ by, fileName, missing }, any) {
+  const { like } = inAddress();
+  const link = make("a", { href: `/console/photo/${like?.photo ?? ""}` }, fileName);
+  const [before, after] = t(missing ? `search.like_missing_${missing}` : `search.${any ? "like" : "none_like"}_${by}`, { name: "{name}" }).split("{name}");
+  const blank = me.may.thumbnails ? [] : [" ", t("search.no_thumbnails")];
+  $("summary").replaceChildren(before, link, after, ...(any ? blank : []));
 }
 
 /**
@@ -315,5 +328,5 @@ await start(async (who) => {
     if (kept && found) comeBack(kept);
   });
   await run(returning());
-  if (!inAddress().q) $("q").focus();
+  if (!isAsked(inAddress())) $("q").focus();
 });

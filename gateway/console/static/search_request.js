@@ -9,26 +9,40 @@ const OCR = /^\s*ocr\s*[:：]\s*/i;
  * @returns {SearchRequest}
  */
 export function requestOf(parameters) {
-  return { q: parameters.get("q")?.trim() ?? "", mode: parameters.get("mode") ?? "hybrid" };
+  const photo = parameters.get("like");
+  /** @type {Like | null} */
+  const like = photo ? { photo, by: parameters.get("by") === "words" ? "words" : "meaning" } : null;
+  return { q: like ? "" : parameters.get("q")?.trim() ?? "", mode: parameters.get("mode") ?? "hybrid", like };
 }
 
 /**
  * The address of the search page for a search, or of the page of a photo that it found.
  *
- * @param {SearchRequest} wanted
+ * @param {Omit<SearchRequest, "like"> & {like?: Like | null}} wanted
  * @param {string | null} photo
  */
-export function addressOf({ q, mode }, photo = null) {
+export function addressOf({ q, mode, like = null }, photo = null) {
   const parameters = new URLSearchParams(q ? { q } : {});
   if (q && mode !== "hybrid") parameters.set("mode", mode);
+  if (like) {
+    parameters.set("like", like.photo);
+    parameters.set("by", like.by);
+  }
   const query = parameters.size ? `?${parameters}` : "";
   return (photo === null ? "/console" : `/console/photo/${photo}`) + query;
 }
 
 /**
- * The mode of a search: `ocr:` in front overrides the chosen one.
+ * Whether anything is searched for.
  *
  * @param {SearchRequest} wanted
+ */
+export const isAsked = ({ q, like }) => Boolean(q || like);
+
+/**
+ * The mode of a search: `ocr:` in front overrides the chosen one.
+ *
+ * @param {Pick<SearchRequest, "q" | "mode">} wanted
  */
 export const modeOf = ({ q, mode }) => (OCR.test(q) ? "ocr" : mode);
 

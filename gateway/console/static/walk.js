@@ -2,6 +2,7 @@
 
 import { complain, $ } from "./dom.js";
 import { Found } from "./found.js";
+import { isAsked } from "./search_request.js";
 import { t } from "./texts.js";
 
 /**
@@ -15,7 +16,7 @@ export function walking(wanted, show) {
   let here = null;
   let going = new AbortController();
 
-  const found = () => (wanted.q ? Found.kept(wanted) : null);
+  const found = () => (isAsked(wanted) ? Found.kept(wanted) : null);
 
   /**
    * Shows the position of the photo with that id among those found.

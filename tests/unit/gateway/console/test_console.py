@@ -75,7 +75,7 @@ def test_every_text_is_used_and_every_used_text_is_there():
     # Put together from what the gateway says, and in loops of the templates.
     made = re.compile(
         r"error\.\w+|photo\.state_\w+|page\.(search|photo|status)_title|status\.engine_\w+|search\.(hybrid|ocr|clip)"
-        r"|search\.(kind|field)_\w+"
+        r"|search\.(kind|field|like|none_like)_\w+"
     )
     made_status = {f"status.{name}" for name in ("waiting", "running", "retrying", "failed", "with_text", "rate")}
     assert used <= known, used - known
