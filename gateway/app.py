@@ -41,6 +41,7 @@ from gateway.people.similar import Similar
 from gateway.people.suggest import Suggest
 from gateway.people.thumbnails import Thumbnails
 from gateway.people.webhooks import Webhooks
+from gateway.people.years import Years
 from gateway.routes import Routes
 from gateway.server import serve
 from indexer import allocator, logs
@@ -160,17 +161,19 @@ def _serve_people(
     thumbnails = Thumbnails(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
     faces = Faces(immich, library, metrics, max_bytes=settings.max_preview_megabytes << 20)
     suggest = Suggest(library, metrics)
+    years = Years(library, metrics, deadline=settings.gateway_deadline_seconds)
     similar = Similar(library, metrics, deadline=settings.gateway_deadline_seconds)
     reprocess = Reprocess(library, Completions(settings.dsn), metrics, pace)
     webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds, pace=pace)
     events = Events(identity, overview, pace)
-    for gated in (search, suggest, similar, assets, thumbnails, faces, reprocess, webhooks, overview, events):
+    for gated in (search, years, suggest, similar, assets, thumbnails, faces, reprocess, webhooks, overview, events):
         metrics.watch(gated.gate)
     me = Me(settings.immich_pages, lambda: texts.model_name)
     answering = (
         me,
         search,
+        years,
         suggest,
         similar,
         assets,

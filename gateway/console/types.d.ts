@@ -3,6 +3,9 @@
 /** The types of elements by their id, where they are more special than HTMLElement. */
 interface Parts {
   back: HTMLAnchorElement;
+  from: HTMLInputElement;
+  to: HTMLInputElement;
+  when: HTMLDetailsElement;
   bar: HTMLProgressElement;
   boxes: SVGSVGElement;
   key: HTMLInputElement;
@@ -27,6 +30,7 @@ type Task = "ocr" | "clip";
 interface SearchRequest {
   q: string;
   mode: string;
+  filters: string[];
   like: Like | null;
 }
 
@@ -133,6 +137,11 @@ interface Answer {
   withoutMeaning: boolean;
   notes: string[];
   similar?: SimilarAnswer;
+}
+
+/** GET /api/search/years */
+interface YearsAnswer {
+  years: { year: number; photos: number }[];
 }
 
 /** What the reader may be typing. `personId`: of a person. */

@@ -23,7 +23,7 @@ _REFUSED = "refused"  # the type of an error with its own sentence
 
 
 class Parameters(BaseModel):
-    """The parameters of an address: those in its path, and those after the question mark. Each may occur once."""
+    """The parameters of an address: in its path, and after the question mark. Only lists may occur again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, regex_engine="python-re")
 
@@ -115,13 +115,14 @@ def parameters_of(request: web.Request, model: type[M]) -> M:
     named = request.match_info
     known = [name for name in model.model_fields if name not in named]
     given = request.query
+    lists = {name for name in known if get_origin(model.model_fields[name].annotation) is list}
     for name in given:
         if name not in known:
             wanted = f"use {', '.join(known)}" if known else "there are none here"
             raise ParameterError(f"there is no parameter {name[:50]!r}: {wanted}")
-        if len(given.getall(name)) > 1:
+        if len(given.getall(name)) > 1 and name not in lists:
             raise ParameterError(f"{name} is given more than once")
-    return validated(model, {**named, **given})
+    return validated(model, named | {name: given.getall(name) if name in lists else given[name] for name in given})
 
 
 async def content_of(request: web.Request, model: type[M], *, longest: int) -> M:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from gateway.answers import as_json
 from gateway.errors import ModelAwayError, NarrowColumnError, UnsupportedError
@@ -23,16 +24,19 @@ from indexer.search.viewer import viewer
 from indexer.views.shapes import Moment, Shape
 
 _LONGEST = 200  # characters of a query
+_FILTERS = 20
 _DEEPEST = 1000  # photos of one search that can be paged through
 _AT_ONCE = 32
 
 
-class SearchParameters(Parameters):
-    """What to look for, and which page of the photos found."""
+class WantedParameters(Parameters):
+    """What to look for."""
 
-    q: Annotated[str, MustBe("say what to look for, as in ?q=发票")] = Field(
-        max_length=_LONGEST,
-        pattern=r"\S",
+    q: Annotated[
+        Annotated[str, Field(max_length=_LONGEST, pattern=r"\S")] | SkipJsonSchema[None],
+        MustBe("say what to look for, as in ?q=发票"),
+    ] = Field(
+        None,
         description='All words must occur, in the photo or in what else is known of it. `"in this order"`, `-without`, '
         "`one OR other`, `person:`, `place:`, `tag:`, `album:`, `file:`, `camera:`, `description:`, `date:2024-05`, "
         "`type:video`. `ocr:` in front: search for words in the photo alone.",
@@ -40,9 +44,11 @@ class SearchParameters(Parameters):
     mode: Mode = Field(
         "hybrid", description="By words and by meaning, by words alone (`ocr`) or by meaning alone (`clip`)."
     )
-    limit: Whole = Field(50, ge=1, le=100, description="Photos on a page.")
-    offset: Whole = Field(
-        0, ge=0, le=_DEEPEST, description=f"Photos before the page. At most {_DEEPEST} photos can be paged through."
+    filter: Annotated[list[str], MustBe(f"at most {_FILTERS}, each a field and its value, as in person:张三")] = Field(
+        [],
+        max_length=_FILTERS,
+        description="What photos must be besides: a field of `q` and its value, as in `person:张三` or "
+        "`date:2024-05-01..2024-06-15`, without quotes; with `-` in front what they must not be. May be given again.",
     )
     after: DateOrTime = Field(None, description="Taken at this time or later; UTC where no zone is given.")
     before: DateOrTime = Field(None, description="Taken at this time or earlier; UTC where no zone is given.")
@@ -51,8 +57,12 @@ class SearchParameters(Parameters):
     def _fits(self) -> Self:
         if self.after is not None and self.before is not None and self.after > self.before:
             refuse("after: later than before, so nothing can be found")
-        if self.offset + self.limit > _DEEPEST:
-            refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
+        if not (self.q or self.filter):
+            refuse("q: say what to look for, as in ?q=发票")
+        try:
+            self.wanted.clauses  # noqa: B018 - raises QueryError
+        except QueryError as error:
+            refuse(f"filter: {error}")
         try:
             self.wanted.meant, self.wanted.words  # noqa: B018 - raise QueryError
         except QueryError as error:
@@ -62,7 +72,22 @@ class SearchParameters(Parameters):
     @property
     def wanted(self) -> SearchRequest:
         """What to look for."""
-        return SearchRequest.parse(self.q, self.mode, self.after, self.before)
+        return SearchRequest.parse(self.q or "", self.mode, self.after, self.before, self.filter)
+
+
+class SearchParameters(WantedParameters):
+    """What to look for, and which page of the photos found."""
+
+    limit: Whole = Field(50, ge=1, le=100, description="Photos on a page.")
+    offset: Whole = Field(
+        0, ge=0, le=_DEEPEST, description=f"Photos before the page. At most {_DEEPEST} photos can be paged through."
+    )
+
+    @model_validator(mode="after")
+    def _pages(self) -> Self:
+        if self.offset + self.limit > _DEEPEST:
+            refuse(f"offset: at most {_DEEPEST} photos can be paged through; look for something rarer")
+        return self
 
 
 class MatchedFact(Shape):

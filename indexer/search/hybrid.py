@@ -26,7 +26,8 @@ from indexer.search.meaning import Near
 from indexer.search.viewer import Viewer
 from indexer.search.words import Candidate
 from indexer.text.fields import Field
-from indexer.text.question import Question, Seen, parse
+from indexer.text.filters import clauses as clauses_of
+from indexer.text.question import Clause, Question, Seen, parse
 from indexer.text.spoken import Spoken
 
 Mode = Literal["hybrid", "ocr", "clip"]
@@ -48,26 +49,40 @@ class SearchRequest:
     mode: Mode = "hybrid"
     after: datetime | None = None
     before: datetime | None = None
+    filters: tuple[str, ...] = ()
 
     @classmethod
     def parse(
-        cls, text: str, mode: Mode, after: datetime | None = None, before: datetime | None = None
+        cls,
+        text: str,
+        mode: Mode,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        filters: Sequence[str] = (),
     ) -> "SearchRequest":
-        """`ocr:` before the text, as typed on any keyboard, means: by words only."""
+        """`ocr:` before the text, as typed on any keyboard, means: by words only.
+
+        Without a text nothing can be searched for by meaning, and only the filters count.
+        """
         head, colon, rest = text.strip().replace("：", ":", 1).partition(":")
         if colon and head.strip().lower() == "ocr":
-            return cls(rest.strip(), "ocr", after, before)
-        return cls(text.strip(), mode, after, before)
+            return cls(rest.strip(), "ocr", after, before, tuple(filters))
+        return cls(text.strip(), mode if text.strip() else "hybrid", after, before, tuple(filters))
+
+    @cached_property
+    def clauses(self) -> list[Clause]:
+        """What the filters say. Raises QueryError."""
+        return clauses_of(self.filters)
 
     @cached_property
     def words(self) -> Question:
         """What to search for in texts and facts. Empty for a search by meaning only. Raises QueryError."""
-        return Question(()) if self.mode == "clip" else parse(self.text, texts_only=self.mode == "ocr")
+        return Question(()) if self.mode == "clip" else self._question
 
     @cached_property
     def filter(self) -> Question:
         """What the photos found by meaning must be. Empty for a text without fields. Raises QueryError."""
-        return parse(self.text).filter if self.mode != "ocr" else Question(())
+        return self._question.filter if self.mode != "ocr" else Question(())
 
     @property
     def meant(self) -> str:
@@ -77,12 +92,16 @@ class SearchRequest:
         """
         if self.mode == "ocr":
             return ""
-        question = parse(self.text)
+        question = self._question
         if self.mode == "clip":
             return (question.shown if question.filter else "") or self.text
         if question.plain is not None and not question.plain.excluded:
             return self.text
         return question.shown
+
+    @cached_property
+    def _question(self) -> Question:
+        return parse(self.text, texts_only=self.mode == "ocr", filters=self.clauses)
 
     @property
     def by_meaning(self) -> bool:
@@ -177,7 +196,7 @@ async def candidates(
             fitting = await words.candidates(pool, wanted.filter, scope=scope, limit=WORDS)
             among = [candidate.asset_id for candidate in fitting]
         nears = await meaning.nearest(pool, await vector, viewer, scope, limit=MEANINGS, among=among)
-    there = await shown(pool, viewer, {each.asset_id for each in (*texts, *nears)})
+    there = await shown(pool, viewer, {*(text.asset_id for text in texts), *(near.asset_id for near in nears)})
     return (
         [text for text in texts if text.asset_id in there],
         [near for near in nears if near.asset_id in there],

@@ -33,7 +33,7 @@ _TYPES = ("type", "类型")
 _KINDS = {"video": "video", "视频": "video", "image": "image", "photo": "image", "图片": "image", "照片": "image"}
 _EXCERPT = 200  # characters of a value that are shown
 _EXACT = {"=": "date", ":": "type"}
-_KNOWN = {*_NAMED, *_DATES, *_TYPES, "ocr"}
+KNOWN = {*_NAMED, *_DATES, *_TYPES, "ocr"}
 PIECE = re.compile(r'((?:(?<!\S)-)?)((?:[^\W_]+:)?)(?:"([^"]*)(?:"|$)|([^\s"]*))')
 
 
@@ -250,10 +250,12 @@ class Question:
         return Seen(tuple(sorted(lit)), tuple(dict.fromkeys(fields)))
 
 
-def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> Question:
+def parse(
+    text: str, *, today: date | None = None, texts_only: bool = False, filters: Sequence[Clause] = ()
+) -> Question:
     """Parse what a person typed. A question without letters and digits has no clauses and is false.
 
-    `texts_only`: search texts alone, as after `ocr:`.
+    `texts_only`: search texts alone, as after `ocr:`. `filters`: what photos must be besides.
 
     Raises:
         QueryError: it only says what must be absent, has more than 200 characters, or a field says nothing.
@@ -268,7 +270,7 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
         if not name and value == "OR" and clauses and end < len(text.rstrip()) and not texts_only:
             joins = True
             continue
-        term = _named(name, value, today) if name else _word(value, texts_only=texts_only)
+        term = named(name, value, today) if name else _word(value, texts_only=texts_only)
         if term is None:
             continue
         term = dataclasses.replace(term, quoted=quoted)
@@ -279,7 +281,7 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
         joins = False
         if term.text and not minus:
             typed |= dict.fromkeys(scripted(value))
-    said, clauses = tuple(clauses), list(dict.fromkeys(clauses))
+    said, clauses = tuple(clauses), list(dict.fromkeys([*clauses, *filters]))
     if sum(len(term.phrase) for clause in clauses for term in clause.terms) > LONGEST:
         raise QueryError(f"this is too long to search for: at most {LONGEST} characters")
     question = Question(tuple(clauses), _plain(clauses, tuple(typed)), tuple(typed), said)
@@ -291,14 +293,14 @@ def parse(text: str, *, today: date | None = None, texts_only: bool = False) -> 
 def fields_of(name: str) -> tuple[Field, ...] | None:
     """The fields that a name such as `person:` stands for: none for a date or a type. None: it names no field."""
     known = fold(name.removesuffix(":"))
-    return _NAMED.get(known, ()) if known in _KNOWN else None
+    return _NAMED.get(known, ()) if known in KNOWN else None
 
 
 def _pieces(text: str, *, texts_only: bool) -> Iterator[tuple[bool, str, str, int, bool]]:
     """Whether a word must be absent, its field (or empty), the word, where it ends, and whether it was in quotes."""
     for match in PIECE.finditer(text):
         minus, name, quoted, word = match.groups()
-        if name and (texts_only or fold(name[:-1]) not in _KNOWN):
+        if name and (texts_only or fold(name[:-1]) not in KNOWN):
             if quoted is None:
                 word, name = name + word, ""
             else:
@@ -319,8 +321,8 @@ def _word(typed: str, *, texts_only: bool) -> Term | None:
     return Term(form, typed, text=True, fields=FIELDS, exact=exact, named=False, latin=latin(form))
 
 
-def _named(name: str, value: str, today: date) -> Term:
-    """A word of a field."""
+def named(name: str, value: str, today: date) -> Term:
+    """A word of a field, of which `name` ends with the colon. Raises QueryError."""
     field, form, typed = fold(name[:-1]), canonical(value), name + value
     if not form:
         example = f"{name}{_EXAMPLES.get(field, '张三')}"

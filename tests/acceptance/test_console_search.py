@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -123,14 +124,19 @@ async def test_suggestions_are_chosen_with_the_keyboard_or_a_finger(browser, url
         await box.press("ArrowDown")
         await expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
         await box.press("Enter")
-        field = "person" if english else "人物"
-        await expect(box).to_have_value(f'发票 {field}:"上官 婉儿" ')
+        await expect(box).to_have_value("发票")
+        await expect(page.locator("#filters .chip")).to_have_text(["Person上官 婉儿×" if english else "人物上官 婉儿×"])
         await expect(page.locator("#suggestions")).to_be_hidden()
         await expect(box).to_have_attribute("aria-expanded", "false")
-        await expect(box).to_be_focused()
-        await box.press("Enter")
         await expect(page.locator("#results .name")).to_have_text(["known.jpg"])
+        assert "filter=person" in page.url
 
+        await page.click("#filters .chip")
+        await box.fill("-tag:上")
+        await expect(options).to_have_count(1)
+        await box.press("ArrowDown")
+        await box.press("Enter")
+        await expect(box).to_have_value("-tag:上班 " if english else "-标签:上班 ")
         await box.fill("ocr:虹")
         await expect(options).to_have_count(1)
         await (options.first.tap() if size == PHONE else options.first.click())
@@ -167,6 +173,63 @@ async def test_without_the_right_to_see_people_and_without_an_answer(browser, ur
         await page.locator("#q").press_sequentially("婉")
         await expect(page.locator("#suggestions")).to_be_hidden()
         await expect(page.locator("#problem")).to_be_empty()
+
+
+@both_readers
+async def test_filters_are_chips_that_can_be_removed(
+    browser, url, key, known, connection, immich, owner, language, size
+):
+    """Names, years and a range of days; they are in the address, and so for a photo, and for who comes back."""
+    english = language == "en-GB"
+    for year in (2019, 2023):
+        taken = datetime(year, 5, 1, 12, tzinfo=UTC)
+        await photo_of(connection, immich, owner, "上海虹桥站", file_name=f"{year}.jpg", taken_at=taken)
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        names, chips, years = (page.locator(f"#{name}") for name in ("results .name", "filters .chip", "years .chip"))
+        await reader.search("虹桥")
+        await expect(names).to_have_count(4)
+        this_year = str(datetime.now(UTC).year)
+        await expect(years).to_have_text([f"{this_year}2", "20231", "20191"])
+        await years.nth(1).click()
+        await expect(names).to_have_text(["2023.jpg"])
+        await expect(chips).to_have_text(["Date2023×" if english else "日期2023×"])
+        await expect(page.locator("#years")).to_be_hidden()
+
+        await page.click("#when summary")
+        await page.fill("#from", "2023-06-01")
+        await page.fill("#to", "2019-01-01")  # the wrong way round
+        await look(reader, "dates")
+        assert await reader.faults() == []
+        await page.click("#apply")
+        await expect(names).to_have_count(2)
+        await expect(chips).to_have_text([f"{'Date' if english else '日期'}2019-01-01 – 2023-06-01×"])
+        await look(reader, "chips")
+        assert await reader.faults() == []
+        await page.click("#results a >> nth=0")
+        await page.wait_for_selector(".stage.loaded")
+        await expect(page.locator("#place")).to_contain_text("2")
+        await page.click("#back")
+        await expect(names).to_have_count(2)
+        await expect(chips).to_have_count(1)
+        await page.reload()
+        await expect(years).to_have_count(2)
+
+        await page.fill("#q", "")
+        await page.press("#q", "Enter")
+        await expect(page.locator("#summary")).to_contain_text("2 photos." if english else "2 张照片。")
+        await page.goto(f"{url}/console?filter=person:nobody&filter=-tag:x")
+        await expect(page.locator("#nothing")).to_contain_text("Take a filter away" if english else "去掉一个筛选条件")
+        await expect(chips).to_have_count(2)
+        await chips.first.focus()
+        await page.keyboard.press("Enter")
+        reader.refused.add(400)
+        await expect(page.locator("#problem")).to_contain_text("only words to leave out")
+        await expect(chips.first).to_be_focused()
+        await chips.first.click()
+        await expect(page.locator("#tips")).to_be_visible()
+        await expect(page.locator("#main" if size == PHONE else "#q")).to_be_focused()
+        assert "filter" not in page.url
 
 
 @both_readers

@@ -62,6 +62,7 @@ ROUTES = {
     ("POST", "/restart"): Route("machine", 401),
     ("POST", "/restart_v2"): Route("machine", 401),
     ("GET", "/api/search"): Route("person", 200, (("q", "秘密"),)),
+    ("GET", "/api/search/years"): Route("person", 200, (("q", "秘密"),)),
     ("GET", "/api/suggest"): Route("person", 200, (("q", "秘密"),)),
     ("GET", "/api/people/{id}/thumbnail"): Route("person", 404),
     ("GET", "/api/me"): Route("person"),
@@ -228,6 +229,11 @@ async def test_facts_are_shown_as_immich_shows_them(home: House, immich: StandIn
         assert status == 200
         return {item["kind"] for item in json.loads(body)["items"]}
 
+    async def counted(person: Person, q: str) -> int:
+        status, body = await ask(person, "GET", "/api/search/years", known[0], q)
+        assert status == 200
+        return sum(year["photos"] for year in json.loads(body)["years"])
+
     asked = {q: field for field, value in (PUBLIC | PRIVATE).items() for q in pieces(field, value)}
     for q, field in asked.items():
         assert await found(ann, q) == {field}, q
@@ -237,6 +243,9 @@ async def test_facts_are_shown_as_immich_shows_them(home: House, immich: StandIn
         assert await suggested(ann, q) == kinds, q
         assert await suggested(bob, q) == kinds & PUBLIC.keys(), q
         assert await suggested(eve, q) == set(), q
+        assert await counted(ann, q) == len(known), q
+        assert await counted(bob, q) == len(known) * (field in PUBLIC), q
+        assert await counted(eve, q) == 0, q
     for (method, path), route in ROUTES.items():
         for q in asked if "q" in dict(route.parameters) else [""]:
             for person, hidden in ((bob, PRIVATE), (eve, PUBLIC | PRIVATE)):

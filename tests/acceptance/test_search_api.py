@@ -486,3 +486,38 @@ async def test_a_wider_column_and_one_that_is_being_changed(gateway: Gateway, ph
     async with immich.clip_model_change(768):
         answers = await asyncio.gather(*(gateway.ask("日落", mode="clip") for _ in range(3)))
         assert {answer.status for answer in answers} <= {200, 503}
+
+
+async def test_filters_and_years(gateway: Gateway, photo: Photo, own, immich: StandIn, owner: UUID):
+    one, two = [
+        await photo("发票", file_name=f"{year}.jpg", taken_at=datetime(year, 5, 1, tzinfo=UTC)) for year in (2023, 2024)
+    ]
+    await immich.name_person(owner, await immich.recognise(one), "张 三")
+    async with own.transaction():
+        await facts.refresh(own, [one, two])
+    client, headers = gateway.client, {"x-api-key": gateway.key}
+
+    async def found(query: str) -> list[str]:
+        answer = await client.get(f"/api/search?{query}", headers)
+        assert answer.status == 200, answer.json
+        return sorted(item["fileName"] for item in answer.json["items"])
+
+    person = urlencode({"filter": "person:张 三"})
+    assert await found("q=%E5%8F%91%E7%A5%A8&filter=date:2024") == ["2024.jpg"]
+    assert await found(person) == ["2023.jpg"]
+    assert await found(f"{person}&filter=date:2024") == []
+    assert await found(f"q=ocr:%E5%8F%91%E7%A5%A8&{person}") == ["2023.jpg"]
+    years = await client.get("/api/search/years?q=%E5%8F%91%E7%A5%A8", headers)
+    assert years.json == {"years": [{"year": 2024, "photos": 1}, {"year": 2023, "photos": 1}]}
+    for query, said in (
+        ("", "q: say what to look for, as in ?q=发票"),
+        ("filter=nobody:x", "filter: 'nobody:x' is no field and its value, as in person:张三"),
+        ("filter=date:soon", "filter: date: 'soon' is no date like"),
+        ("filter=-type:video", "q: only words to leave out"),
+        ("&".join(["filter=date:2024"] * 21), "filter: at most 20"),
+        ("q=a&q=b", "q is given more than once"),
+    ):
+        for path in ("/api/search", "/api/search/years"):
+            refused = await client.get(f"{path}?{query}", headers)
+            assert refused.status == 400
+            assert refused.json["message"].startswith(said)

@@ -2,7 +2,7 @@
 // place. They are removed when the reader signs out.
 
 import { ask, key } from "./api.js";
-import { addressOf } from "./search_request.js";
+import { addressOf, parametersOf } from "./search_request.js";
 
 const KEPT = "found";
 const PAGE = 48;
@@ -67,10 +67,11 @@ export class Found {
    * @returns {Promise<Answer>}
    */
   #search(signal) {
-    const { q, mode } = this.wanted;
     const offset = this.next ?? 0;
-    const page = { q, mode, limit: String(Math.min(PAGE, DEEPEST - offset)), offset: String(offset) };
-    return ask(`/api/search?${new URLSearchParams(page)}`, { signal });
+    const parameters = parametersOf(this.wanted);
+    parameters.set("limit", String(Math.min(PAGE, DEEPEST - offset)));
+    parameters.set("offset", String(offset));
+    return ask(`/api/search?${parameters}`, { signal });
   }
 
   /**

@@ -2,12 +2,15 @@
 
 import { picture } from "./api.js";
 import { $, complain, hidden, make, scriptOf } from "./dom.js";
+import { choosingDays, including, showChips } from "./filters.js";
 import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
 import { start } from "./shell.js";
 import { suggesting } from "./suggest.js";
+import { summarise } from "./summary.js";
 import { day, t } from "./texts.js";
 import { addressOf, bare, isAsked, modeOf, requestOf } from "./search_request.js";
+import { showYears } from "./years.js";
 
 const AT_ONCE = 6; // pictures fetched at the same time
 
@@ -15,6 +18,8 @@ const AT_ONCE = 6; // pictures fetched at the same time
 let me;
 /** @type {string} */
 let chosen; // the mode, unless `ocr:` is typed in front
+/** @type {string[]} */
+let filters = []; // those shown as chips
 /** @type {Found | null} */
 let found = null;
 let running = new AbortController();
@@ -88,6 +93,7 @@ function clear() {
   $("nothing").hidden = true;
   $("more").hidden = true;
   $("tips").hidden = true;
+  $("years").hidden = true;
 }
 
 /** Searches for what is in the address. If the reader comes `back`, shows again what was found. */
@@ -95,6 +101,8 @@ async function run(back = false) {
   const wanted = inAddress();
   $("q").value = wanted.q;
   chosen = wanted.mode;
+  filters = wanted.filters;
+  showChips(filters, narrow);
   showMode();
   clear();
   document.title = document.title.replace(/^.*(?= · )/, wanted.q || t("page.search_title"));
@@ -120,7 +128,8 @@ function comeBack(kept) {
   found = kept;
   append(kept.items.slice(shown), kept.wanted);
   if (!shown) {
-    summarise(kept);
+    summarise(kept, me);
+    showYears(kept.wanted, running.signal, add);
     window.scrollTo(0, kept.place);
   }
   const link = $("results").children[kept.at(kept.looked)]?.querySelector("a");
@@ -143,7 +152,8 @@ async function fetchMore(search, signal) {
     const items = await search.more(signal);
     const links = append(items, search.wanted);
     if (first) {
-      summarise(search);
+      summarise(search, me);
+      showYears(search.wanted, signal, add);
     } else {
       $("said").textContent = t("search.more_found", { n: items.length });
       links[0]?.focus(); // the pressed button may have been removed
@@ -178,66 +188,6 @@ function append(items, wanted) {
   return rows.map((row) => row.querySelector("a"));
 }
 
-/** @param {Found} search */
-function summarise({ answer, items, wanted: { q } }) {
-  if (answer === null) return;
-  if (answer.similar) return summariseSimilar(answer.similar, items.length > 0);
-  /** @type {(Node | string)[]} */
-  const notes = answer.withoutMeaning ? [t("search.without_meaning")] : [];
-  notes.push(...answer.notes.map((note) => make("span", { lang: "en", class: "small" }, note)));
-  if (!me.may.thumbnails) notes.push(t("search.no_thumbnails"));
-  const { mode, textMatches } = answer;
-  const words = bare(q);
-  let said;
-  if (!items.length) {
-    said = t(mode === "ocr" ? "search.none_words" : "search.none_any", { q: words });
-    $("nothing").replaceChildren(...advice(mode, words));
-    $("nothing").hidden = false;
-  } else if (mode === "clip") {
-    said = t("search.by_meaning");
-  } else if (!textMatches) {
-    said = t("search.only_meaning", { q: words });
-  } else {
-    const many = textMatches >= 1000;
-    said = t(many ? "search.found_many" : "search.found_words", { n: textMatches, q: words });
-    if (items.some((item) => item.why.kind === "meaning")) said += t("search.then_meaning");
-  }
-  $("summary").replaceChildren(said, ...notes.flatMap((note) => [" ", note]));
-}
-
-/**
- * @param {SimilarAnswer} similar
- * @param {boolean} any whether there are photos like it
- */
-function summariseSimilar({ by, fileName, missing }, any) {
-  const { like } = inAddress();
-  const link = make("a", { href: `/console/photo/${like?.photo ?? ""}` }, fileName);
-  const [before, after] = t(missing ? `search.like_missing_${missing}` : `search.${any ? "like" : "none_like"}_${by}`, { name: "{name}" }).split("{name}");
-  const blank = me.may.thumbnails ? [] : [" ", t("search.no_thumbnails")];
-  $("summary").replaceChildren(before, link, after, ...(any ? blank : []));
-}
-
-/**
- * Advice for when nothing was found.
- *
- * @param {Mode} mode
- * @param {string} q
- */
-function advice(mode, q) {
-  /**
-   * @param {string} text
-   * @param {string} href
-   */
-  const link = (text, href) => make("a", { href }, text);
-  return [
-    make("ul", {},
-      mode === "clip" ? null : make("li", {}, t("search.none_try_fewer")),
-      mode === "ocr" ? make("li", {}, t("search.none_try_meaning"), link(t("search.none_try_meaning_link"), addressOf({ q, mode: "clip" }))) : null,
-      make("li", {}, t("search.none_try_status"), link(t("search.none_try_status_link"), "/console/status")),
-    ),
-  ];
-}
-
 /**
  * @param {Item} item
  * @param {SearchRequest} wanted
@@ -252,7 +202,8 @@ function result(item, wanted, words) {
     image.style.setProperty("object-position", `${100 * middle(0)}% ${100 * middle(1)}%`);
   }
   if (me.may.thumbnails) watcher.observe(image);
-  const facts = item.why.fields.filter((fact) => fact.field !== "file").map((fact) => fact.value); // its name is shown anyway
+  // Its name and its date are shown anyway.
+  const facts = item.why.fields.filter((fact) => !["file", "date", "type"].includes(fact.field)).map((fact) => fact.value);
   const marks = item.why.pinyin ? [...words, ...item.why.fields.map((fact) => fact.word)] : words;
   const lines = [...(item.why.text ? item.why.text.split("\n") : []), ...facts].slice(0, 3);
   return make("li", {},
@@ -287,15 +238,31 @@ function remember(asset = found?.looked ?? null) {
   found.keep();
 }
 
+const isTouched = () => matchMedia("(pointer: coarse)").matches;
+
 function submit() {
   suggestions?.close();
   const q = $("q").value.trim();
-  const next = addressOf({ q, mode: chosen });
+  const next = addressOf({ q, mode: chosen, filters });
   if (next !== location.pathname + location.search) history.pushState(null, "", next);
-  if (matchMedia("(pointer: coarse)").matches) $("q").blur(); // closes the on-screen keyboard, which would cover the results
+  if (isTouched()) $("q").blur(); // closes the on-screen keyboard, which would cover the results
   return run();
 }
 
+/** @param {string[]} now the filters from now on */
+function narrow(now) {
+  filters = now;
+  const done = submit();
+  if (document.activeElement === document.body) { // the focus was on a chip that is gone
+    (/** @type {HTMLElement | null} */ ($("filters").querySelector("button")) ?? $(isTouched() ? "main" : "q")).focus();
+  }
+  return done;
+}
+
+/** @param {string} filter */
+const add = (filter) => narrow(including(filters, filter));
+
+choosingDays(add);
 $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
@@ -306,7 +273,7 @@ for (const choice of choices()) {
   choice.addEventListener("change", () => {
     chosen = choice.value;
     $("q").value = bare($("q").value);
-    if ($("q").value.trim()) submit();
+    if ($("q").value.trim() || filters.length) submit();
   });
 }
 
@@ -319,7 +286,7 @@ function returning() {
 
 await start(async (who) => {
   me = who;
-  suggestions = suggesting(me, showMode);
+  suggestions = suggesting(me, (filter) => (filter === null ? showMode() : add(filter)));
   history.scrollRestoration = "manual"; // the results are not there yet when the browser would scroll
   window.addEventListener("popstate", () => run());
   window.addEventListener("pagehide", () => remember());

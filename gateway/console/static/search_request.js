@@ -12,18 +12,32 @@ export function requestOf(parameters) {
   const photo = parameters.get("like");
   /** @type {Like | null} */
   const like = photo ? { photo, by: parameters.get("by") === "words" ? "words" : "meaning" } : null;
-  return { q: like ? "" : parameters.get("q")?.trim() ?? "", mode: parameters.get("mode") ?? "hybrid", like };
+  const mode = parameters.get("mode") ?? "hybrid";
+  if (like) return { q: "", mode, filters: [], like };
+  return { q: parameters.get("q")?.trim() ?? "", mode, filters: parameters.getAll("filter"), like };
+}
+
+/**
+ * A search in words as parameters of the API.
+ *
+ * @param {Pick<SearchRequest, "q" | "mode" | "filters">} wanted
+ */
+export function parametersOf({ q, mode, filters }) {
+  const parameters = new URLSearchParams(q ? { q } : {});
+  parameters.set("mode", mode);
+  for (const filter of filters) parameters.append("filter", filter);
+  return parameters;
 }
 
 /**
  * The address of the search page for a search, or of the page of a photo that it found.
  *
- * @param {Omit<SearchRequest, "like"> & {like?: Like | null}} wanted
+ * @param {Pick<SearchRequest, "q" | "mode"> & Partial<SearchRequest>} wanted
  * @param {string | null} photo
  */
-export function addressOf({ q, mode, like = null }, photo = null) {
-  const parameters = new URLSearchParams(q ? { q } : {});
-  if (q && mode !== "hybrid") parameters.set("mode", mode);
+export function addressOf({ q, mode, filters = [], like = null }, photo = null) {
+  const parameters = parametersOf({ q, mode, filters });
+  if (!q || mode === "hybrid") parameters.delete("mode");
   if (like) {
     parameters.set("like", like.photo);
     parameters.set("by", like.by);
@@ -37,7 +51,7 @@ export function addressOf({ q, mode, like = null }, photo = null) {
  *
  * @param {SearchRequest} wanted
  */
-export const isAsked = ({ q, like }) => Boolean(q || like);
+export const isAsked = ({ q, filters, like }) => Boolean(q || filters.length || like);
 
 /**
  * The mode of a search: `ocr:` in front overrides the chosen one.

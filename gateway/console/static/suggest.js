@@ -7,10 +7,11 @@ import { t } from "./texts.js";
 const PAUSE = 60; // milliseconds without a key until the gateway is asked
 
 /**
- * Suggests while the reader types into the search box. `chosen` is called when one was put into it.
+ * Suggests while the reader types into the search box. A word that is chosen completes what was typed. A name becomes a
+ * filter, and `chosen` is called with it, unless it is to be left out, or one of several.
  *
  * @param {Me} me
- * @param {() => unknown} chosen
+ * @param {(filter: string | null) => unknown} chosen
  */
 export function suggesting(me, chosen) {
   const box = $("q");
@@ -85,10 +86,12 @@ export function suggesting(me, chosen) {
 
   /** @param {number} number */
   function choose(number) {
-    box.value = `${shown.before}${written(shown.items[number])} `;
+    const item = shown.items[number];
+    const isFilter = item.kind !== "word" && !/(^|\s)(-|OR\s+)$/.test(shown.before);
+    box.value = isFilter ? shown.before : `${shown.before}${written(item)} `;
     close();
     box.focus();
-    chosen();
+    chosen(isFilter ? `${item.kind}:${item.value}` : null);
   }
 
   function typed() {
