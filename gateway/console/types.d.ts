@@ -64,6 +64,7 @@ interface Failed extends Failure {
 
 /** GET /api/me */
 interface Me {
+  id: string;
   name: string;
   isAdmin: boolean;
   may: { search: boolean; thumbnails: boolean; faces: boolean; reprocess: boolean };

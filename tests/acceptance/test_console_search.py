@@ -268,3 +268,51 @@ async def test_more_like_a_photo(browser, url, key, known, connection, immich, o
         await page.press("#q", "Enter")
         await expect(page.locator("#results .name")).to_have_count(3)
         assert "like=" not in page.url
+
+
+@both_readers
+async def test_saved_searches_stay_in_the_browser(browser, url, key, known, immich, language, size):
+    """For each user apart, also after signing out."""
+    english = language == "en-GB"
+    async with signed_in(browser, url, key, language=language, size=size) as reader:
+        page = reader.page
+        save, saved = page.locator("#save"), page.locator("#saved-list a")
+        await expect(save).to_be_hidden()
+        await expect(page.locator("#saved")).to_be_hidden()
+        await page.goto(f"{url}/console?q=ocr:%E8%99%B9%E6%A1%A5&filter=place:%E4%B8%8A%E6%B5%B7")
+        await expect(page.locator("#results .name")).to_have_text(["known.jpg"])
+        await save.click()
+        await expect(save).to_have_attribute("aria-pressed", "true")
+        await expect(save).to_have_text("★ Saved" if english else "★ 已保存")
+        await reader.search("上海")
+        await expect(save).to_have_attribute("aria-pressed", "false")
+        await save.click()
+        await page.click("#saved summary")
+        place = f" · {'Place' if english else '地点'} 上海"
+        await expect(saved).to_have_text([f"上海{place}", f"ocr:虹桥{place}"])
+        await look(reader, "saved")
+        assert await reader.faults() == []
+        assert key not in await page.evaluate("JSON.stringify(localStorage)")
+
+        await page.click("#sign-out")
+        await reader.sign_in(await immich.create_key(await immich.create_user("eve")))
+        await expect(page.locator("#saved")).to_be_hidden()
+        await page.click("#sign-out")
+        await reader.sign_in(key)
+        await page.click("#saved summary")
+        await saved.last.click()
+        await expect(page.locator("#results .name")).to_have_text(["known.jpg"])
+        await expect(page.locator("#filters .chip")).to_have_count(1)
+        await expect(save).to_have_attribute("aria-pressed", "true")
+        await save.click()
+        await page.click("#saved summary")
+        await expect(saved).to_have_text([f"上海{place}"])
+        await page.click("#saved-list button")
+        await expect(page.locator("#saved")).to_be_hidden()
+        await expect(page.locator("#q")).to_be_focused()
+        assert await page.evaluate("localStorage.length") == 0
+        await page.evaluate("void (Storage.prototype.setItem = () => { throw new Error('full') })")
+        await save.click()
+        said = "The browser does not keep it." if english else "浏览器没有保存。"
+        await expect(page.locator("#said")).to_have_text(said)
+        await expect(save).to_have_attribute("aria-pressed", "false")

@@ -26,7 +26,7 @@ export function showChips(filters, changed) {
     const { kind, value } = parts(filter);
     return make("li", {},
       make("button", {
-        type: "button", class: "chip", "aria-label": t("search.remove_filter", { name: `${kind} ${value}`.trim() }),
+        type: "button", class: "chip", "aria-label": t("search.remove_filter", { name: labelOf(filter) }),
         onclick: () => changed(filters.filter((each) => each !== filter)),
       },
         kind && make("span", { class: "kind" }, kind),
@@ -34,6 +34,16 @@ export function showChips(filters, changed) {
         make("span", { class: "cross", "aria-hidden": "true" }, "×"),
       ));
   }));
+}
+
+/**
+ * A filter in words: "Person 张三".
+ *
+ * @param {string} filter
+ */
+export function labelOf(filter) {
+  const { kind, value } = parts(filter);
+  return kind === null ? value : `${kind} ${value}`;
 }
 
 /** @param {string} filter */

@@ -5,6 +5,7 @@ import { $, complain, hidden, make, scriptOf } from "./dom.js";
 import { choosingDays, including, showChips } from "./filters.js";
 import { Found } from "./found.js";
 import { marked, pieces } from "./marks.js";
+import { saving } from "./saved.js";
 import { start } from "./shell.js";
 import { suggesting } from "./suggest.js";
 import { summarise } from "./summary.js";
@@ -25,6 +26,8 @@ let found = null;
 let running = new AbortController();
 /** @type {ReturnType<typeof suggesting> | undefined} */
 let suggestions;
+/** @type {ReturnType<typeof saving>} */
+let offerToSave = () => {};
 /** @type {HTMLImageElement[]} */
 const waiting = [];
 let loading = 0;
@@ -103,6 +106,7 @@ async function run(back = false) {
   chosen = wanted.mode;
   filters = wanted.filters;
   showChips(filters, narrow);
+  offerToSave(wanted);
   showMode();
   clear();
   document.title = document.title.replace(/^.*(?= · )/, wanted.q || t("page.search_title"));
@@ -286,6 +290,7 @@ function returning() {
 
 await start(async (who) => {
   me = who;
+  offerToSave = saving(me);
   suggestions = suggesting(me, (filter) => (filter === null ? showMode() : add(filter)));
   history.scrollRestoration = "manual"; // the results are not there yet when the browser would scroll
   window.addEventListener("popstate", () => run());
