@@ -31,7 +31,7 @@ from indexer.queue.claims import Queue
 from indexer.queue.retries import Policy
 from indexer.search import words
 from indexer.search.viewer import viewer
-from indexer.text.question import parse
+from indexer.text.parser import parse
 
 NAME = "facts"
 DESCRIPTION = "recall and precision over all that is known of a photo, before and after edits; times"

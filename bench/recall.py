@@ -27,7 +27,7 @@ from bench.queue import on_database
 from indexer.database.pool import OwnConnection
 from indexer.search import words
 from indexer.text.normalise import HAN, normalise
-from indexer.text.question import parse
+from indexer.text.parser import parse
 
 NAME = "recall"
 DESCRIPTION = "recall and precision of text search over the paragraphs of --corpus"

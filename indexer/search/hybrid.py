@@ -27,7 +27,8 @@ from indexer.search.viewer import Viewer
 from indexer.search.words import Candidate
 from indexer.text.fields import Field
 from indexer.text.filters import clauses as clauses_of
-from indexer.text.question import Clause, Question, Seen, parse
+from indexer.text.parser import parse
+from indexer.text.question import Clause, Question, Seen
 from indexer.text.spoken import Spoken
 
 Mode = Literal["hybrid", "ocr", "clip"]
@@ -212,7 +213,11 @@ async def shown(pool: Pool, viewer: Viewer, ids: Collection[UUID]) -> set[UUID]:
 
 
 async def describe(
-    pool: Pool, page: dict[UUID, Fused], question: Question, viewer: Viewer, texts: Mapping[UUID, Candidate] | None = None
+    pool: Pool,
+    page: dict[UUID, Fused],
+    question: Question,
+    viewer: Viewer,
+    texts: Mapping[UUID, Candidate] | None = None,
 ) -> list[Found]:
     """Why each photo of a page was found: by words that match `question`, by what it shows, or by both.
 

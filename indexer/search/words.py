@@ -18,8 +18,9 @@ from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.photos import pinyin
 from indexer.text import buckets
+from indexer.text.parser import parse
 from indexer.text.query import Query
-from indexer.text.question import IN_TEXT, Question, parse
+from indexer.text.question import IN_TEXT, Question
 from indexer.text.spoken import Spoken, keys, known, understand
 
 BLOCK = 500
@@ -79,7 +80,7 @@ EVERYTHING = Scope()
 async def search(
     connection: Connection | Pool, text: str, *, scope: Scope = EVERYTHING, limit: int = 50, offset: int = 0
 ) -> list[Hit]:
-    """Photos that match `text` (see question.py), best first. None for a text without letters or digits.
+    """Photos that match `text` (see parser.py), best first. None for a text without letters or digits.
 
     Raises:
         QueryError: `text` cannot be searched for.

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 
 from indexer.errors import QueryError
 from indexer.text.normalise import clean, fold
-from indexer.text.question import KNOWN, Clause, named
+from indexer.text.parser import KNOWN, named
+from indexer.text.question import Clause
 
 _FILTER = re.compile(r"(-?)([^\W_]+:)(.*)", re.DOTALL)
 

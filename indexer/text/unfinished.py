@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from indexer.text.fields import Field
 from indexer.text.normalise import clean, fold
+from indexer.text.parser import PIECE, fields_of
 from indexer.text.query import HYPHENS, QUOTES
-from indexer.text.question import PIECE, fields_of
 from indexer.text.tokens import canonical
 
 

@@ -23,7 +23,7 @@ from indexer.search.hybrid import Found, SearchRequest
 from indexer.search.viewer import ADMINISTRATOR, viewer
 from indexer.search.words import Scope
 from indexer.text import tokens
-from indexer.text.question import parse
+from indexer.text.parser import parse
 from tests.conftest import every_version
 from tests.support import stubs
 from tests.support.installs import install

@@ -23,7 +23,7 @@ from indexer.search.viewer import ADMINISTRATOR, viewer
 from indexer.search.words import Scope
 from indexer.text import pinyin
 from indexer.text.normalise import fold
-from indexer.text.question import parse
+from indexer.text.parser import parse
 from indexer.work.reconcile import Reconciler
 from tests.conftest import every_version
 from tests.integration.test_fact_search import follow

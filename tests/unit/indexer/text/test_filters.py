@@ -6,7 +6,7 @@ import pytest
 
 from indexer.errors import QueryError
 from indexer.text.filters import clauses
-from indexer.text.question import parse
+from indexer.text.parser import parse
 
 TODAY = date(2024, 5, 1)
 

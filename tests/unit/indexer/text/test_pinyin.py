@@ -3,9 +3,9 @@
 import pytest
 
 from indexer.text import pinyin, places
+from indexer.text.parser import parse
 from indexer.text.places import latin
 from indexer.text.query import parse as query
-from indexer.text.question import parse
 from indexer.text.spoken import Heard, keys, known, understand
 from tests.support import countries
 

@@ -7,8 +7,9 @@ import pytest
 from indexer.errors import QueryError
 from indexer.text import dates
 from indexer.text.fields import ALBUM, CAMERA, DESCRIPTION, FIELDS, FILE, PERSON, PLACE, TAG, Field
+from indexer.text.parser import parse
 from indexer.text.query import parse as parse_for_texts
-from indexer.text.question import Question, parse
+from indexer.text.question import Question
 
 TODAY = date(2026, 11, 29)
 
