@@ -17,9 +17,10 @@ from uuid import UUID
 from indexer.database.pool import Pool
 from indexer.database.statements import queries
 from indexer.search.viewer import Viewer
-from indexer.text import buckets
+from indexer.text import buckets, pinyin
 from indexer.text.completion import complete
 from indexer.text.fields import ALBUM, PERSON, PLACE, TAG
+from indexer.text.normalise import HAN
 from indexer.text.query import all_of
 from indexer.text.tokens import canonical
 from indexer.text.unfinished import Unfinished, unfinished
@@ -30,6 +31,7 @@ _NAMED: dict[Kind, str] = {"person": PERSON.name, "place": PLACE.name, "album": 
 _PLACES = 500  # the newest photos whose places are looked at
 _TEXTS = 100  # the newest photos whose texts are looked at
 _SPARE = 3  # names are checked for photos: so many for each that is wanted
+_CHINESE = re.compile(f"[{HAN}]+")
 _SQL = queries("suggest")
 
 
@@ -110,15 +112,21 @@ async def _names(pool: Pool, form: str, viewer: Viewer, kinds: Sequence[Kind], l
 
 
 async def _places(pool: Pool, form: str, viewer: Viewer, limit: int) -> list[Suggestion]:
-    assert viewer.owners is not None  # noqa: S101 - as above
     grams = all_of(form, f" {PLACE.group}") if form else ""
+    found = await _ranked_places(pool, form, viewer, grams)
+    if not found and form.isascii():  # as pinyin: the index knows no unfinished syllables
+        found = await _ranked_places(pool, form, viewer, "")
+    return [Suggestion("place", place) for place in found[:limit]]
+
+
+async def _ranked_places(pool: Pool, form: str, viewer: Viewer, grams: str) -> list[str]:
+    assert viewer.owners is not None  # noqa: S101 - as above
     rows = await pool.fetch(
         _SQL["places"], viewer.user, viewer.owners, viewer.archived, _newest(grams, viewer.owners), _PLACES
     )
     photos = {row["place"]: row["photos"] for row in rows}
     ranks = {place: rank for place in photos if (rank := _rank(form, place)) is not None}
-    best = sorted(ranks, key=lambda place: (ranks[place], -photos[place], place))
-    return [Suggestion("place", place) for place in best[:limit]]
+    return sorted(ranks, key=lambda place: (ranks[place], -photos[place], place))
 
 
 async def _words(pool: Pool, form: str, viewer: Viewer, limit: int) -> list[Suggestion]:
@@ -151,11 +159,17 @@ def _best(form: str, names: Sequence[_Name], kinds: Sequence[Kind], count: int) 
 
 
 def _rank(form: str, value: str) -> int | None:
-    """How good a match is: the beginning of the value (0), of a word in it (1), anything else (2). None: no match."""
+    """How good a match is: the beginning of the value (0), of a word in it (1), anything else (2), its pinyin (3).
+
+    None: no match.
+    """
     known = _canonical(value)
     at = known.find(form)
-    if at <= 0:
-        return None if at < 0 else 0
+    if at < 0:
+        starts = (match.start() for match in _CHINESE.finditer(known))
+        return 3 if form.isascii() and any(pinyin.begins(form, known[start:]) for start in starts) else None
+    if at == 0:
+        return 0
     if re.search(rf"\b{re.escape(form)}", known):
         return 1
     return None if re.fullmatch("[a-z]", form) else 2

@@ -59,6 +59,23 @@ def spellings(typed: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(syllable for part in way for syllable in part) for way in islice(ways, _MOST))
 
 
+def begins(typed: str, text: str) -> bool:
+    """Whether folded Chinese may begin with what is typed so far: syllables, the last one unfinished, or initials."""
+    letters = _plain(typed)
+    firsts = zip(letters, map(readings, text), strict=False)
+    return _begins(letters, text) or (
+        1 < len(letters) <= len(text)
+        and all(any(syllable[0] == letter for syllable in syllables) for letter, syllables in firsts)
+    )
+
+
+def _begins(letters: str, text: str) -> bool:
+    return not letters or any(
+        syllable.startswith(letters) or (letters.startswith(syllable) and _begins(letters[len(syllable) :], text[1:]))
+        for syllable in (readings(text[0]) if text else ())
+    )
+
+
 def initials(typed: str) -> str:
     """A word that may consist of the first letters of syllables, or nothing."""
     word = typed.lower()

@@ -55,7 +55,16 @@ async def test_each_kind_is_suggested(pool: Pool, immich: StandIn, owner: UUID, 
         ("word", "上海"),
         ("word", "上海虹桥"),
     ]
-    assert await suggested(pool, owner, "发票 shang") == [("place", "Shanghai")]
+    assert await suggested(pool, owner, "发票 shang") == [
+        ("person", "上官婉儿"),
+        ("place", "Shanghai"),
+        ("place", "上海市"),
+        ("album", "2024 上海迪士尼"),
+        ("tag", "旅行/上海"),
+    ]
+    assert await suggested(pool, owner, "shangguanw") == [("person", "上官婉儿")]
+    assert await suggested(pool, owner, "sgw") == [("person", "上官婉儿")]
+    assert await suggested(pool, owner, "place:zhongg") == [("place", "中国")]
     assert await suggested(pool, owner, "虹") == [("word", "虹桥")]
     for text, found in {
         "person:": ("person", "上官婉儿"),

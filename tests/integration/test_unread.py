@@ -25,7 +25,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 # Where the row of facts is meant: what writes it, drops it, or searches it.
 MEANT = {
     *("facts known", "facts stale", "queue drain", "reconcile orphans", "results forget"),
-    *("search ranked", "search described"),
+    *("search ranked", "search described", "suggest places", "years years", "pinyin unknown", "pinyin page"),
 }
 # What writes results and facts, in the row that each photo gets before.
 WRITTEN = {"rows lock", "rows stored", "rows write"}
@@ -35,6 +35,8 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
     """For each other statement, what it is asked."""
     both = ([unread],)
     return {
+        "alike source": [(unread, owner, [owner])],
+        "alike sharing": [(owner, [owner], False, uuid4(), ["'img'"], ["'img'"], 100)],
         "forgotten forgotten": [(timedelta(),)],
         "gateway stored": [(b"", "stub clip", "stub ocr")],
         "hybrid described": [both],
@@ -51,6 +53,7 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         ],
         "shown shown": [(unread, owner, [owner])],
         "status in_use": [()],
+        "suggest texts": [(owner, False, ["'img'"], 100)],
         "status progress": [(None, "stub clip", "stub ocr"), (owner, None, None)],
         "words matches": [([owner], ["'img'"], None, [], [], 100, 100)],
         "words vectors": [([unread], 512, 0)],
