@@ -65,6 +65,7 @@ class Writer:
         self._outage = outage
         self._pace = pace
         self._suspects = Suspects()
+        self._failures = 0  # to write a photo alone
         self._alone: list[Reading] = []  # could not be written together with others
         self._isolating = False
         self._quiet = 0.0  # when Immich will have written nothing for a while, by the loop's clock
@@ -126,8 +127,12 @@ class Writer:
         )
         async for attempt in looks:
             with attempt:
+                begun = self._failures
                 failed = await results.write(self._pool, self._queue, batch, self._alphabet)
         self._outage.ends(self)
+        if begun == self._failures:  # otherwise it says nothing of the time since the last failure
+            for reading in batch:
+                self._suspects.succeeded(reading.job.asset_id)
         for reading in batch:
             if reading.job in failed:
                 self._tell(reading.job, reading.reason, failed[reading.job])
@@ -148,7 +153,8 @@ class Writer:
     async def _write_each(self, left: list[Reading]) -> None:
         """Write each alone, until all are written or given up, those that are added meanwhile, too.
 
-        New readings are added here. If those can be written, the ones that still fail are to blame themselves.
+        New readings are added here. If those can be written, or what other writers write meanwhile, the ones that still
+        fail are to blame themselves.
         """
         pause = self._pace.write
         while left:
@@ -156,6 +162,7 @@ class Writer:
             try:
                 await self._write([reading], 1)
             except Exception as error:
+                self._failures += 1
                 if await self._is_settled(reading, error):
                     continue
                 self._outage.goes_on(self, explain(error))
@@ -166,7 +173,6 @@ class Writer:
                 pause = min(2 * pause, self._pace.write_longest)
                 left += self._more(BATCH - len(left))
             else:
-                self._suspects.succeeded(reading.job.asset_id)
                 self._end([reading])
                 pause = self._pace.write
 

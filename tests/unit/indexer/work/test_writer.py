@@ -31,6 +31,8 @@ class Database:
         self.written: list[UUID] = []
         self.poison: set[UUID] = set()
         self.failed: dict[UUID, str] = {}
+        self.error: Exception = asyncpg.DataError("not this one")
+        self.noted = asyncio.Event()
 
     async def write(self, pool: Any, queue: Any, batch: list[Reading], alphabet: Any) -> dict[Job, bool]:
         assets = [reading.job.asset_id for reading in batch]
@@ -43,7 +45,7 @@ class Database:
         finally:
             self.at_work.remove(assets)
         if self.poison.intersection(assets):
-            raise asyncpg.DataError("not this one")
+            raise self.error
         self.written += assets
         return {}
 
@@ -54,6 +56,7 @@ class Database:
 
     async def note(self, *_: Any) -> None:
         """As above."""
+        self.noted.set()
 
 
 @pytest.fixture
@@ -128,3 +131,18 @@ async def test_what_cannot_be_written_is_found_alone(database, writers):
     assert database.failed.keys() == database.poison
     assert all("not this one" in reason for reason in database.failed.values())
     assert sorted(database.written) == sorted(set(assets) - database.poison)
+
+
+async def test_what_other_writers_write_proves_what_cannot_be_written(database):
+    """The writer that tries it alone may find no other photo to write: the others take them all."""
+    database.error = asyncpg.ProgramLimitExceededError("not this one")
+    database.may_end.set()
+    writer = writer_to(database)
+    database.poison = set(put(writer, 1))
+    async with writing(writer, 2):
+        await database.noted.wait()
+        others = put(writer, 1)
+        async with asyncio.timeout(20):
+            await finished(writer)
+    assert database.failed.keys() == database.poison
+    assert database.written == others
