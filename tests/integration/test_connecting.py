@@ -24,6 +24,7 @@ from indexer.work.doctor import examine
 from indexer.work.verdicts import passes
 from indexer.work.worker import Models, Worker
 from tests.support.stubs import StubClip, StubOcr
+from tests.support.tcp import serving
 from tests.support.workers import settings_for
 
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -54,21 +55,22 @@ async def front(url: str, certificate: Path | None) -> AsyncIterator[int]:
         context.load_cert_chain(certificate, certificate.with_suffix(".key"))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        first = await reader.readexactly(8)
+        if first == _SSL_REQUEST:
+            writer.write(b"N" if context is None else b"S")
+            await writer.drain()
+            if context is not None:
+                await writer.start_tls(context)
             first = await reader.readexactly(8)
-            if first == _SSL_REQUEST:
-                writer.write(b"N" if context is None else b"S")
-                await writer.drain()
-                if context is not None:
-                    await writer.start_tls(context)
-                first = await reader.readexactly(8)
-            if folder:
-                theirs, to_them = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
-            else:
-                theirs, to_them = await asyncio.open_connection(parts.hostname, parts.port or 5432)
+        if folder:
+            theirs, to_them = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+        else:
+            theirs, to_them = await asyncio.open_connection(parts.hostname, parts.port or 5432)
+        try:
             to_them.write(first)
             await asyncio.gather(copy(reader, to_them), copy(theirs, writer))
-        writer.close()
+        finally:
+            to_them.transport.abort()
 
     async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(1 << 16):
@@ -76,11 +78,8 @@ async def front(url: str, certificate: Path | None) -> AsyncIterator[int]:
             await target.drain()
         target.close()
 
-    server = await asyncio.start_server(serve, ["127.0.0.1", "::1"], unused_port())
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    async with serving(serve, ["127.0.0.1", "::1"], unused_port()) as port:
+        yield port
 
 
 @pytest.fixture(autouse=True)

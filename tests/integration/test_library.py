@@ -11,6 +11,7 @@ from gateway.library import AwayError, Library, OccupiedError
 from indexer.database.pool import Pool
 from tests.support.installs import install
 from tests.support.proxy import Proxy
+from tests.support.tcp import serving
 from tests.support.workers import eventually
 
 
@@ -92,24 +93,17 @@ async def test_only_the_silent_connection_is_dropped(database):
 
 
 async def test_a_server_that_takes_connections_and_says_nothing_is_away():
-    async def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines.append(writer)
+    async def silence(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    lines: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    library = Library(f"postgresql://somebody@127.0.0.1:{port}/nowhere?sslmode=disable", patience=0.2)
-    try:
+    async with serving(silence) as port:
+        library = Library(f"postgresql://somebody@127.0.0.1:{port}/nowhere?sslmode=disable", patience=0.2)
         asked = [asyncio.create_task(library.ask(one, patience=30)) for _ in range(5)]
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             assert isinstance(answer, AwayError)
             assert not isinstance(answer, OccupiedError)
         assert library.trouble == "it does not answer"
-    finally:
         await library.close()
-        server.close()
-        for line in lines:
-            line.close()
 
 
 @pytest.mark.parametrize("tasks", [["clip"], ["clip!"], ["ocr!"], ["text", "refreshed"]])

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from tests.support.tcp import serving
+
 _NOTIFICATION = b"A"
 
 
@@ -24,11 +26,10 @@ class Proxy:
         self.url = ""
         self._upstream = urlsplit(url)
         self._links: set[_Link] = set()
-        self._server: asyncio.Server | None = None
+        self._server = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        port = await self._server.enter_async_context(serving(self._accept))
         login = self._upstream.netloc.rpartition("@")[0]
         where = self._upstream._replace(netloc=f"{login}@127.0.0.1:{port}", query="sslmode=disable")
         self.url = urlunsplit(where)
@@ -37,11 +38,7 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        while self._links:
-            await asyncio.wait({link.task for link in self._links})
+        await self._server.aclose()
 
     def cut(self) -> None:
         """Close every connection there is."""
@@ -72,11 +69,8 @@ class Proxy:
                 self.turned_away += 1
             else:
                 await link.run(reader, writer, *await self._dial())
-        except (OSError, asyncio.CancelledError):
-            pass  # either side may go at any time; that is what this is for
         finally:
             self._links.discard(link)
-            writer.close()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         directory = parse_qs(self._upstream.query).get("host", [""])[0]
