@@ -6,7 +6,7 @@ Facts need no model: a photo has them before it is read, and where it cannot be 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from indexer.text import buckets, fields
 from indexer.text.fields import FIELDS, Field, Lexemes
 
 _SQL = queries("facts")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Facts:
         values = {field: [value] if isinstance(value, str) else value for field, value in given.items()}
         return cls(
             owner=UUID(stored["owner"]),
-            taken_at=datetime.fromtimestamp(stored["taken"], UTC),
+            taken_at=_EPOCH + timedelta(microseconds=stored["taken"]),
             day=_day(stored["date"]),
             kind=stored["type"],
             values=values,

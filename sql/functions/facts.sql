@@ -7,7 +7,7 @@ BEGIN
     RETURN QUERY
     SELECT a.id, jsonb_build_object(
         'owner', a."ownerId",
-        'taken', floor(extract(epoch FROM a."fileCreatedAt"))::bigint,
+        'taken', (extract(epoch FROM a."fileCreatedAt") * 1000000)::bigint,
         'date', to_char(a."localDateTime" AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
         'type', lower(a.type),
         'file', a."originalFileName",

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -10,7 +11,7 @@ from indexer.database.pool import Pool, open_pool
 from indexer.photos import results
 from tests.support import stubs
 from tests.support.installs import install
-from tests.support.workers import idle, is_indexed, settings_for, working
+from tests.support.workers import eventually, idle, is_indexed, settings_for, working
 
 OURS = "immich_indexer.photo"
 TABLES = (OURS, "public.smart_search", "public.ocr_search", "public.asset_ocr")
@@ -67,6 +68,23 @@ async def test_each_row_is_written_once(database, immich, connection, owner, poo
     assert await is_indexed(connection, assets[3], stubs.picture(77))
     await results.restore(pool, assets)
     assert await counted(connection) == {}, "all is right"
+
+
+@pytest.mark.usefixtures("written")
+async def test_the_fractions_of_a_date_are_no_reason_to_write_a_document_again(
+    database, immich, connection, owner, pool
+):
+    """Facts and text are written at different times. Both have to keep the date that Immich has."""
+    taken_at = datetime(2024, 5, 1, 10, 20, 30, 123456, tzinfo=UTC)
+    async with working(settings_for(database, immich.media.directory)):
+        asset = await immich.upload(stubs.picture(1), owner=owner)
+        await idle(connection)
+        await immich.change_date(asset, taken_at)
+        kept = "SELECT taken_at = $2 FROM immich_indexer.photo WHERE asset_id = $1"
+        await eventually(lambda: connection.fetchval(kept, asset, taken_at))
+    await counted(connection)
+    await results.restore(pool, [asset])
+    assert await counted(connection) == {}
 
 
 @pytest.mark.usefixtures("written")
