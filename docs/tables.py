@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import yaml
+from pydantic import SecretStr
 
-from indexer.settings import Settings, settings_table
+from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CHINESE = "docs/settings.zh-CN.md"
@@ -29,9 +30,17 @@ def translations() -> dict[str, str]:
 
 
 def table(name: str) -> str:
-    """The table of that page, as it stands between its marks."""
-    made = settings_table(translations() if name == CHINESE else {}, HEAD[name])
-    return f"{made}\n"
+    """The table of that page, as it stands between its marks: each setting with its default and its description."""
+    descriptions = translations() if name == CHINESE else {}
+    rows = [f"| {' | '.join(HEAD[name])} |", "|---|---|---|"]
+    for field_name, field in Settings.model_fields.items():
+        variable, default = field_name.upper(), field.default
+        if isinstance(default, SecretStr):
+            default = default.get_secret_value()
+        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+        description = descriptions.get(variable, field.description or "").replace("|", "\\|")
+        rows.append(f"| `{variable}` | {f'`{shown}`' if shown else ''} | {description} |")
+    return "\n".join(rows) + "\n"
 
 
 def write(name: str) -> None:

@@ -1,9 +1,7 @@
 """All settings. They are read once, from the environment and a file `.env` in the working directory, and checked."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -331,24 +329,3 @@ class Settings(BaseSettings):
 
 def _variable(field_name: str) -> str:
     return "IMMICH_ML_URL (or IMMICH_API)" if field_name == "immich_ml_url" else field_name.upper()
-
-
-def settings_table(
-    descriptions: Mapping[str, str] = MappingProxyType({}),
-    head: tuple[str, str, str] = ("variable", "default", "what it does"),
-) -> str:
-    """The settings as a Markdown table.
-
-    Args:
-        descriptions: texts by variable, in place of the fields' own descriptions.
-        head: the titles of the three columns.
-    """
-    rows = [f"| {' | '.join(head)} |", "|---|---|---|"]
-    for field_name, field in Settings.model_fields.items():
-        name, default = field_name.upper(), field.default
-        if isinstance(default, SecretStr):
-            default = default.get_secret_value()
-        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        description = descriptions.get(name, field.description or "").replace("|", "\\|")
-        rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {description} |")
-    return "\n".join(rows)

@@ -9,7 +9,7 @@ from yarl import URL
 
 from indexer.cli.main import main
 from indexer.errors import SettingsError
-from indexer.settings import Settings, settings_table
+from indexer.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -251,9 +251,3 @@ def test_paths_are_mapped(monkeypatch):
 def test_home_is_expanded(monkeypatch):
     monkeypatch.setenv("CLIP_DOWNLOAD_ROOT", "~/weights")
     assert Settings.load().clip_download_root == Path.home() / "weights"
-
-
-def test_the_table_lists_every_setting_once():
-    lines = settings_table().splitlines()[2:]
-    assert [line.split("`")[1] for line in lines] == [name.upper() for name in Settings.model_fields]
-    assert all(line.count(" | ") >= 2 and line.split("|")[-2].strip() for line in lines), "each is described"

@@ -84,6 +84,13 @@ def test_the_settings_table_is_the_codes(name):
     assert shown[1] == tables.table(name), "run `make tables`"
 
 
+@pytest.mark.parametrize("name", tables.HEAD)
+def test_the_table_lists_every_setting_once(name):
+    lines = tables.table(name).splitlines()[2:]
+    assert [line.split("`")[1] for line in lines] == [field.upper() for field in Settings.model_fields]
+    assert all(line.count(" | ") >= 2 and line.split("|")[-2].strip() for line in lines), "each is described"
+
+
 def test_every_setting_is_translated():
     chinese = tables.translations()
     assert chinese.keys() == {name.upper() for name in Settings.model_fields}
