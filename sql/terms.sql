@@ -1,9 +1,17 @@
--- The terms of our SQL, each defined only here. Statements and functions contain eligible(x) and priority(name). When a file is
--- read, the text below replaces them (indexer/database/statements.py).
+-- The terms of our SQL, each defined only here. Statements, functions and other terms contain eligible(x), priority(name) and so on. When
+-- a file is read, the text below replaces them (indexer/database/statements.py).
+
+-- term: present(asset)
+-- Whether Immich has an asset: it is not in the trash, and is not being deleted.
+asset."deletedAt" IS NULL AND asset.status = 'active'
+
+-- term: listed(asset)
+-- Whether an asset's owner is shown it without unlocking the locked folder.
+present(asset) AND asset.visibility IN ('timeline', 'archive')
 
 -- term: eligible(asset)
 -- Whether we index an asset: Immich shows it somewhere, and its files exist.
-asset."deletedAt" IS NULL AND asset.status = 'active' AND asset.visibility <> 'hidden' AND NOT asset."isOffline"
+present(asset) AND asset.visibility <> 'hidden' AND NOT asset."isOffline"
 
 -- term: priority(request)
 -- A person asks for a few photos, and waits for them.

@@ -18,7 +18,7 @@ def sql_files(pattern: str) -> list[Path]:
 
 def sql(name: str) -> str:
     """The text of the file sql/`name`, with the terms of sql/terms.sql replaced by their meaning."""
-    return re.sub(r"\b(eligible|priority)\((\w+)\)", _term, _read(name))
+    return _expanded(_read(name))
 
 
 def priorities() -> dict[str, int]:
@@ -26,11 +26,19 @@ def priorities() -> dict[str, int]:
     return {name: int(text) for (term, name), text in _terms().items() if term == "priority"}
 
 
+def _expanded(text: str) -> str:
+    names = "|".join(sorted({term for term, _ in _terms()}))
+    return re.sub(rf"\b({names})\((\w+)\)", _term, text)
+
+
 def _term(call: re.Match[str]) -> str:
+    """Its meaning. What a term says of any row, it says of the one that its definition names."""
     term, argument = call.groups()
-    if term == "priority":
-        return _terms()[term, argument]
-    return f"({_terms()[term, 'asset'].replace('asset.', f'{argument}.')})"
+    if (meaning := _terms().get((term, argument))) is not None:
+        return f"({_expanded(meaning)})" if " " in meaning else meaning
+    [(row, meaning)] = [(row, meaning) for (name, row), meaning in _terms().items() if name == term]
+    meaning = re.sub(rf"\b{row}\b", argument, meaning)
+    return f"({_expanded(meaning)})"
 
 
 @cache

@@ -21,7 +21,7 @@ BEGIN
         FETCH photos INTO photo;
         EXIT WHEN NOT FOUND;
         IF EXISTS (SELECT FROM public.asset a
-                   WHERE a.id = photo AND a."ownerId" = used.owner AND a."deletedAt" IS NULL AND a.status = 'active'
+                   WHERE a.id = photo AND a."ownerId" = used.owner AND present(a)
                      AND (a.visibility = 'timeline' OR used.archived AND a.visibility = 'archive')) THEN
             RETURN true;
         END IF;

@@ -8,7 +8,7 @@ SELECT a."originalFileName" AS file_name, CASE WHEN p.lines IS NOT NULL THEN p.t
 FROM public.asset a
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
 LEFT JOIN public.smart_search s ON s."assetId" = a.id
-WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND present(a)
   AND (a.visibility = 'timeline' OR a.visibility = 'archive' AND a."ownerId" = $2);
 
 -- name: sharing
@@ -24,7 +24,7 @@ CROSS JOIN LATERAL (
     FROM immich_indexer.photo p
     CROSS JOIN LATERAL (
         SELECT FROM public.asset a
-        WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+        WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND present(a)
           AND (a.visibility = 'timeline' OR $3::boolean AND a.visibility = 'archive' AND a."ownerId" = $1::uuid) OFFSET 0
     ) AS shown
     WHERE p.document @@ span.query::tsquery AND p.asset_id <> $4::uuid

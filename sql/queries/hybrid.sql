@@ -5,7 +5,7 @@
 -- only the user's own. This is the final check, whatever the queries for candidates return.
 SELECT a.id AS asset_id FROM public.asset a
 WHERE a.id = ANY ($1::uuid[])
-  AND a."deletedAt" IS NULL AND a.status = 'active'
+  AND present(a)
   AND (a.visibility = 'timeline' OR $4::boolean AND a.visibility = 'archive' AND ($2::uuid IS NULL OR a."ownerId" = $2::uuid))
   AND ($3::uuid[] IS NULL OR a."ownerId" = ANY ($3::uuid[]));
 

@@ -22,7 +22,7 @@ WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = wanted.name);
 -- time), archived ones only if $5, and only those of $6 (null: the administrator, who finds everybody's). Only photos of $8 (null: any).
 SELECT s."assetId" AS asset_id, 1 - (s.embedding <=> $1::text::vector) AS similarity
 FROM public.smart_search s JOIN public.asset a ON a.id = s."assetId"
-WHERE a."deletedAt" IS NULL AND a.status = 'active'
+WHERE present(a)
   AND (a.visibility = 'timeline' OR $5::boolean AND a.visibility = 'archive' AND ($6::uuid IS NULL OR a."ownerId" = $6::uuid))
   AND ($2::uuid[] IS NULL OR a."ownerId" = ANY ($2::uuid[]))
   AND ($3::timestamptz IS NULL OR a."fileCreatedAt" >= $3) AND ($4::timestamptz IS NULL OR a."fileCreatedAt" <= $4)

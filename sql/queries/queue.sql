@@ -300,8 +300,7 @@ FROM immich_indexer.job;
 -- name: counts_of
 -- The same for the photos of owner $1, outside of the trash and the locked folder.
 WITH own AS (
-    SELECT id FROM public.asset
-    WHERE "ownerId" = $1 AND "deletedAt" IS NULL AND status = 'active' AND visibility IN ('timeline', 'archive')
+    SELECT a.id FROM public.asset a WHERE a."ownerId" = $1 AND listed(a)
 )
 SELECT count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts = 0) AS waiting,
        count(*) FILTER (WHERE NOT dead AND worker IS NULL AND attempts > 0) AS retrying,
@@ -319,7 +318,7 @@ SELECT j.asset_id, j.error, j.failed_at, j.attempts, j.dead, a."ownerId" AS owne
 FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
 WHERE j.error IS NOT NULL AND (j.dead OR j.attempts > 0 AND j.error NOT LIKE 'waits for the machine: %')
   AND ($2::uuid IS NULL
-       OR a."ownerId" = $2 AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive'))
+       OR a."ownerId" = $2 AND listed(a))
 ORDER BY j.dead DESC, j.failed_at DESC LIMIT $1;
 
 -- name: waiting
@@ -328,7 +327,7 @@ SELECT substr(j.error, 24) AS reason, count(*) AS photos, min(j.failed_at) AS si
 FROM immich_indexer.job j LEFT JOIN public.asset a ON a.id = j.asset_id
 WHERE NOT j.dead AND j.error LIKE 'waits for the machine: %'
   AND ($2::uuid IS NULL
-       OR a."ownerId" = $2 AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive'))
+       OR a."ownerId" = $2 AND listed(a))
 GROUP BY 1 ORDER BY photos DESC, since LIMIT $1;
 
 -- name: dead

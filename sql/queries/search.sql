@@ -35,7 +35,7 @@ WITH asked AS MATERIALIZED (
           AND ($6::text IS NULL
                OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ (SELECT literal FROM asked)
                        ELSE immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $7::jsonb) END)
-          AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility::text = ANY ($4::text[])
+          AND present(a) AND a.visibility::text = ANY ($4::text[])
           AND ($1::uuid[] IS NULL OR a."ownerId" = ANY ($1::uuid[]))
           AND ($2::timestamptz IS NULL OR a."fileCreatedAt" >= $2) AND ($3::timestamptz IS NULL OR a."fileCreatedAt" <= $3)
         LIMIT $9::integer + $10::integer

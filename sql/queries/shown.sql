@@ -8,7 +8,7 @@ SELECT a."originalFileName" AS file_name, a."fileCreatedAt" AS taken_at, a.type,
 FROM public.asset a
 LEFT JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
-WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND present(a)
   AND (a.visibility = 'timeline' OR a.visibility = 'archive' AND a."ownerId" = $2);
 
 -- name: picture
@@ -16,5 +16,5 @@ WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND a."deletedAt" IS NULL AND
 SELECT EXISTS (SELECT FROM public.asset_edit e WHERE e."assetId" = a.id)
        AND EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = a.id AND f.type = 'preview' AND f."isEdited") AS edited
 FROM public.asset a
-WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+WHERE a.id = $1 AND a."ownerId" = ANY ($3::uuid[]) AND present(a)
   AND (a.visibility = 'timeline' OR a.visibility = 'archive' AND a."ownerId" = $2);

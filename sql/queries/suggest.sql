@@ -24,7 +24,7 @@ FROM (
         FROM immich_indexer.photo p
         CROSS JOIN LATERAL (
             SELECT x.city, x.state, x.country FROM public.asset a JOIN public.asset_exif x ON x."assetId" = a.id
-            WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+            WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND present(a)
               AND (a.visibility = 'timeline' OR $3::boolean AND a.visibility = 'archive' AND a."ownerId" = $1::uuid) OFFSET 0
         ) AS x
         WHERE p.document @@ span.query::tsquery
@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
     FROM immich_indexer.photo p
     CROSS JOIN LATERAL (
         SELECT FROM public.asset a
-        WHERE a.id = p.asset_id AND a."ownerId" = $1::uuid AND a."deletedAt" IS NULL AND a.status = 'active'
+        WHERE a.id = p.asset_id AND a."ownerId" = $1::uuid AND present(a)
           AND (a.visibility = 'timeline' OR $2::boolean AND a.visibility = 'archive') OFFSET 0
     ) AS shown
     WHERE p.document @@ span.query::tsquery

@@ -21,8 +21,7 @@ SELECT count(*) AS found, pg_notify('immich_indexer', '') FROM requested HAVING 
 -- callers only the first to remember the tag makes a request. What the trigger requested is in the inbox, or remembered. If more
 -- than $3 requests that people wait for are in the queue, it goes behind new uploads.
 WITH photo AS (
-    SELECT id FROM public.asset WHERE id = $1 AND "ownerId" = $2 AND "deletedAt" IS NULL AND status = 'active'
-        AND visibility IN ('timeline', 'archive')
+    SELECT a.id FROM public.asset a WHERE a.id = $1 AND a."ownerId" = $2 AND listed(a)
 ), tags AS (
     SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
     FROM photo JOIN public.tag_asset x ON x."assetId" = photo.id JOIN public.tag t ON t.id = x."tagId"

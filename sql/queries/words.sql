@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
       AND CASE WHEN p.overflow IS NULL THEN $3::text IS NULL OR p.document @@ $3::text::tsquery
                ELSE NOT EXISTS (SELECT FROM unnest($4::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
                 AND NOT EXISTS (SELECT FROM unnest($5::text[]) phrase WHERE position(phrase IN p.overflow) > 0) END
-      AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive')
+      AND listed(a)
     LIMIT $6
 ) hit
 ORDER BY hit.place LIMIT $7;
@@ -56,7 +56,7 @@ SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS 
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id
     WHERE (p.clip IS NOT NULL OR s."assetId" IS NOT NULL)
-      AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive')
+      AND listed(a)
     LIMIT $1
 ) seen;
 
@@ -73,7 +73,7 @@ WITH visible AS (
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id
     WHERE (p.clip IS NOT NULL OR s."assetId" IS NOT NULL)
-      AND a."deletedAt" IS NULL AND a.status = 'active' AND a.visibility IN ('timeline', 'archive')
+      AND listed(a)
 ), chosen AS (
     SELECT id FROM visible ORDER BY row_number() OVER (PARTITION BY owner, worded ORDER BY random()) LIMIT $1
 )

@@ -12,7 +12,7 @@ CROSS JOIN LATERAL (
     SELECT FROM immich_indexer.photo p
     CROSS JOIN LATERAL (
         SELECT FROM public.asset a
-        WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND a."deletedAt" IS NULL AND a.status = 'active'
+        WHERE a.id = p.asset_id AND a."ownerId" = ANY ($2::uuid[]) AND present(a)
           AND (a.visibility = 'timeline' OR $3::boolean AND a.visibility = 'archive' AND a."ownerId" = $1::uuid)
           AND ($4::timestamptz IS NULL OR a."fileCreatedAt" >= $4) AND ($5::timestamptz IS NULL OR a."fileCreatedAt" <= $5) OFFSET 0
     ) AS shown
