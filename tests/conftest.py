@@ -36,6 +36,8 @@ def logging_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+#: How our own server copies a template: the files at once, which takes half the time of writing each page into the log.
+STRATEGY = "" if "TEST_DATABASE_URL" in os.environ else "STRATEGY FILE_COPY"
 IMMICH_ROLE = "stand_in"  # as long as `postgres`, the name in most installations: on that a restore depends
 IMMICH_USER = f"{IMMICH_ROLE}:{IMMICH_ROLE}"  # its password is its name
 EXTENSIONS = ("vector", "pg_trgm", "unaccent", "cube", "earthdistance")
@@ -110,7 +112,8 @@ async def superuser_url(server_url: str, templates: dict[Version, str], immich_v
     if immich_version not in templates:
         templates[immich_version] = await make_template(server_url, immich_version)
     name = f"immich_{uuid.uuid4().hex}"
-    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE {templates[immich_version]} OWNER {IMMICH_ROLE}")
+    template = templates[immich_version]
+    await execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} OWNER {IMMICH_ROLE} {STRATEGY}")
     yield on_server(server_url, name)
     await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
