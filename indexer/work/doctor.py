@@ -25,7 +25,6 @@ from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
 from indexer.photos.vectors import room
-from indexer.photos.width import MODEL_NAMES
 from indexer.queue import backlog
 from indexer.settings import Settings
 from indexer.work import reconcile
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
-_INSTALLING = 10.0  # seconds: an indexer that was started just now may still be installing our schema
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
 
 
@@ -49,8 +47,11 @@ class Finding:
     text: str
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """All findings, in the order in which to repair them. What is wrong with the installation raises nothing."""
+async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
+    """All findings, in the order in which to repair them. What is wrong with the installation raises nothing.
+
+    `patience`: seconds in which an indexer that was started just now may still be installing our schema.
+    """
     findings = [await asyncio.to_thread(device_finding, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
@@ -71,7 +72,7 @@ async def examine(settings: Settings) -> list[Finding]:
         checks: list[tuple[str, Callable[[Connection, Settings], Awaitable[Finding]]]] = [
             ("Immich's tables", _tables),
             ("rights", _rights),
-            ("our schema", _schema),
+            ("our schema", lambda connection, _: _schema(connection, patience)),
             ("backups", _backups),
             ("pgvector", _pgvector),
             ("zhparser", _zhparser),
@@ -138,8 +139,7 @@ def _weights(settings: Settings) -> Finding:
         if download.missing:
             verdict, text = _on_their_way(settings, wanted, download, "immich-indexer models fetch")
             return Finding("weights", verdict, text)
-        model = settings.clip_model
-        found = maker_of(model).identify(model, settings.clip_download_root)
+        found = maker_of(settings.clip_model).identify(settings.clip_model, settings.clip_download_root)
     except (WeightsError, OSError) as error:  # OSError: its folder may not be read
         return Finding("weights", "fails", str(error))
     if found.note is not None:
@@ -241,8 +241,8 @@ async def _rights(connection: Connection, _: Settings) -> Finding:
     return Finding("rights", "ok", "all that is needed, on Immich's tables")
 
 
-async def _schema(connection: Connection, _: Settings) -> Finding:
-    give_up = time.monotonic() + _INSTALLING
+async def _schema(connection: Connection, patience: float) -> Finding:
+    give_up = time.monotonic() + patience
     while True:
         version, missing = await schema.version(connection), await schema.missing_triggers(connection)
         if (version >= schema.known_version() and not missing) or time.monotonic() > give_up:
@@ -277,7 +277,7 @@ async def _zhparser(connection: Connection, _: Settings) -> Finding:
 
 async def _width(connection: Connection, settings: Settings) -> Finding:
     width = await schema.vector_width(connection)
-    named = MODEL_NAMES.get(width, "none that we know")
+    named = widths.MODEL_NAMES.get(width, "none that we know")
     if "clip" not in settings.tasks:
         return Finding("vector width", "ok", f"{width} (Immich's models of this width: {named}, ...)")
     needed = maker_of(settings.clip_model).dimensions(settings.clip_model, settings.clip_download_root)

@@ -228,6 +228,13 @@ async def test_right_after_the_start_it_lets_the_indexer_install(database: str, 
     assert [found.verdict for found in await examining if found.check == "our schema"] == ["ok"]
 
 
+async def test_without_our_schema_it_names_the_command_that_makes_it(database: str, tmp_path):
+    findings = await doctor.examine(settings_for(database, tmp_path, tasks="ocr"), patience=0)
+    (found,) = [found for found in findings if found.check == "our schema"]
+    assert found.verdict == "fails"
+    assert "run `immich-indexer install`" in found.text
+
+
 FOREIGN = "other models' vectors"
 ALIVE = """INSERT INTO immich_indexer.worker (id, name, version, device, seen_at)
     VALUES (gen_random_uuid(), 'host:1', '0', 'cpu', now())"""
@@ -309,7 +316,7 @@ async def test_of_the_settings_it_says_what_install_says(
 async def test_previews_that_this_user_may_not_read(database, immich, owner, monkeypatch):
     await immich.upload(b"a picture", owner=owner)
     monkeypatch.setattr(images, "read", refused)
-    findings = await doctor.examine(settings_for(database, immich.media.directory, tasks="clip"))
+    findings = await doctor.examine(settings_for(database, immich.media.directory, tasks="clip"), patience=0)
     (found,) = [finding for finding in findings if finding.check == "media"]
     assert found.verdict == "fails"
     assert "permission denied for user" in found.text

@@ -91,19 +91,19 @@ async def test_a_column_that_is_too_narrow_or_being_changed_is_no_reason_to_gues
         assert len((await client.ask(TEXT, text="猫")).vector) == 768
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "\0", "\x01\x02\n\t\r", "🐈‍⬛🏳️‍🌈", "字" * 4000, "a" * 16_384, "مرحبا", "\U000e0001", "\ud7ff￿"]
-)
-async def test_texts_of_every_kind_as_cn_clip_itself_has_them(text, small_gateway):
+async def test_texts_of_every_kind_as_cn_clip_itself_has_them(small_gateway, subtests):
     import torch
     from cn_clip import clip as cn_clip
 
     client, reference = small_gateway
-    answer = await client.ask(TEXT, text=text)
-    with torch.inference_mode():
-        expected = reference.encode_text(cn_clip.tokenize([text])).float().numpy()[0]
-    expected /= np.linalg.norm(expected)
-    assert float(answer.vector @ expected) / float(np.linalg.norm(answer.vector)) >= 0.9999
+    flags, tag = "🐈\u200d⬛🏳️\u200d🌈", "\U000e0001"
+    for text in ("", " ", "\0", "\x01\x02\n\t\r", flags, "字" * 4000, "a" * 16_384, "مرحبا", tag, "\ud7ff\uffff"):
+        with subtests.test(text=text[:20]):
+            answer = await client.ask(TEXT, text=text)
+            with torch.inference_mode():
+                expected = reference.encode_text(cn_clip.tokenize([text])).float().numpy()[0]
+            expected /= np.linalg.norm(expected)
+            assert float(answer.vector @ expected) / float(np.linalg.norm(answer.vector)) >= 0.9999
 
 
 async def test_a_package_that_knows_languages_is_asked_in_that_of_the_question(database, tmp_path, immich: StandIn):

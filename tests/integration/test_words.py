@@ -218,7 +218,7 @@ async def test_without_a_database_nothing_is_answered_in_doubt(tmp_path):
 )
 async def test_doctor_says_which_model_leaves_room_for_words(database, immich, tmp_path, width, verdict, says):
     await immich.change_clip_model(width)
-    findings = await doctor.examine(settings_for(database, tmp_path, tasks="clip"))
+    findings = await doctor.examine(settings_for(database, tmp_path, tasks="clip"), patience=0)
     [found] = [finding for finding in findings if finding.check == "vector width"]
     assert found.verdict == verdict
     assert says in found.text
