@@ -37,10 +37,19 @@ async def serving(handler: Handler, hosts: str | Sequence[str] = "127.0.0.1", po
         yield server.sockets[0].getsockname()[1]
     finally:
         closed = True
+        # A server that is closed between accepting a connection and serving it forgets that connection. So it stops to
+        # accept first, and what is on its way has arrived a few steps later.
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await _steps()
         server.close()
         for task in tasks:
             task.cancel()
         while tasks:
             await asyncio.wait(tasks)
-        for _ in range(3):  # steps in which asyncio ends these, and accepts what was already on its way
-            await asyncio.sleep(0)
+        await _steps()  # in which asyncio closes them
+
+
+async def _steps() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
