@@ -74,7 +74,7 @@ async def test_years(pool: Pool, immich: StandIn, owner: UUID):
         assert await counted(pool, owner, wanted) == {}
 
 
-async def test_whose_photos_count(pool: Pool, immich: StandIn, owner: UUID):
+async def test_whose_photos_count(pool: Pool, immich: StandIn, owner: UUID, immich_version: str):
     bob, eve = await immich.create_user("bob"), await immich.create_user("eve")
     mine, archived, locked = [await photo_of(pool, immich, owner, 2024, "发票") for _ in range(3)]
     await photo_of(pool, immich, bob, 2023, "发票")
@@ -83,7 +83,8 @@ async def test_whose_photos_count(pool: Pool, immich: StandIn, owner: UUID):
     await immich.archive(archived)
     await immich.lock(locked)
     await immich.share(owner, bob)
-    assert await counted(pool, owner, request("发票")) == {2024: 2}
+    of_both = 1 if immich_version == "2.7" else 2  # which finds no archived photos
+    assert await counted(pool, owner, request("发票")) == {2024: of_both}
     assert await counted(pool, bob, request("发票")) == {2024: 1, 2023: 1}
     assert await counted(pool, eve, request("发票")) == {}
     assert await counted(pool, owner, request("", "tag:旅行")) == {2024: 1}
