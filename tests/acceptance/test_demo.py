@@ -14,23 +14,21 @@ from indexer.demo.shapes import SEARCHES, draw_shapes
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_finds_ones_own_pictures_by_what_they_say_and_show_and_names_one_that_is_lost(tmp_path: Path):
+def test_the_demo_finds_ones_own_pictures_by_what_they_say_and_show(tmp_path: Path):
     mine = tmp_path / "mine"
-    drawn = draw_all(mine, every=25)
+    drawn = draw_all(mine, every=10)
     shown = draw_shapes(mine)
-    (mine / "torn.jpeg").write_bytes(b"\xff\xd8\xff\xe0 not a picture any more")
     (mine / "gt.json").write_text(json.dumps(ground_truth(drawn)), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(mine)],
         capture_output=True,
-        env=os.environ | {"MAX_ATTEMPTS": "1", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        env=os.environ | {"CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
         check=False,
     )
-    assert done.returncode == 1, "one is lost"
+    assert done.returncode == 0, done.stderr.decode()
     report = json.loads(done.stdout)  # nothing else on standard output
     photos = len(drawn) + len(shown)
-    assert (report["photos"], report["indexed"], report["failed"]) == (photos + 1, photos, 1)
-    assert "torn.jpeg" in done.stderr.decode()
+    assert (report["photos"], report["indexed"], report["failed"]) == (photos, photos, 0)
     assert 0 < report["seconds_p50"] <= report["seconds_max"]
     assert report["ocr_line_accuracy"] > 0.9
     assert report["searches"]
@@ -42,3 +40,18 @@ def test_the_demo_finds_ones_own_pictures_by_what_they_say_and_show_and_names_on
     assert len(report["searches_by_meaning"]) == len(SEARCHES)
     for search in report["searches_by_meaning"]:
         assert search["found"][: len(search["expected"])] == search["expected"], search
+
+
+@pytest.mark.timeout(300)
+def test_a_lost_picture_is_an_error(tmp_path: Path):
+    (tmp_path / "torn.jpeg").write_bytes(b"\xff\xd8\xff\xe0 not a picture any more")
+    done = subprocess.run(
+        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(tmp_path)],
+        capture_output=True,
+        env=os.environ | {"MAX_ATTEMPTS": "1", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        check=False,
+    )
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["photos"], report["indexed"], report["failed"]) == (1, 0, 1)
+    assert "torn.jpeg" in done.stderr.decode()

@@ -83,6 +83,9 @@ async def command(superuser_url, immich, checkpoint, monkeypatch) -> AsyncIterat
 
 
 async def test_the_service(command: Command, immich, connection, owner):
+    before = await command("doctor", expect=1)
+    assert "immich-indexer install" in before
+
     service = await command.start()
     listening = asyncio.create_task(service.stderr.read())
     try:
