@@ -28,3 +28,21 @@ present(asset) AND asset.visibility <> 'hidden' AND NOT asset."isOffline"
 -- term: priority(backfill)
 -- A photo without results, or with those of another model.
 20
+
+-- term: model(current)
+-- The name of the model whose vectors are in Immich's column. Null before the first indexer has started.
+SELECT name FROM immich_indexer_3.model WHERE state = 'current'
+
+-- term: vector_of(photo)
+-- The photo's vector by the current model. It is in the photo's own row, or beside it where that has none, or one of another model.
+CASE WHEN photo.clip IS NOT NULL AND coalesce(photo.clip_model = model(current), true) THEN photo.clip
+ELSE (SELECT v.embedding FROM immich_indexer_3.vector v WHERE v.asset_id = photo.asset_id AND v.model = model(current)) END
+
+-- term: mark_of(photo)
+-- The hash of what we wrote of it into Immich's column.
+CASE WHEN photo.clip IS NOT NULL AND coalesce(photo.clip_model = model(current), true) THEN photo.vector_hash
+ELSE (SELECT v.hash FROM immich_indexer_3.vector v WHERE v.asset_id = photo.asset_id AND v.model = model(current)) END
+
+-- term: lock(turn)
+-- The number of the advisory lock of a change of the current model. Who writes vectors into Immich's column shares it.
+1960167

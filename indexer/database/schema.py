@@ -175,7 +175,7 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
             change.migrations.append(step.path.stem)
     if not await connection.fetchval(SQL["is_whole"]):
         await connection.execute(sql("mend.sql"))
-        change.done.append("the column for vectors is back: a restored backup had taken it along")
+        change.done.append("the columns for vectors are back: a restored backup had taken them along")
     if functions := await _functions(connection):
         change.done.append(f"functions: {', '.join(functions)}")
     change.done += await zhparser.install(connection)
@@ -211,7 +211,7 @@ async def uninstall(connection: Connection, *, patience: float = LOCK_PATIENCE) 
                 notes += await _left_behind(connection)
             notes += await tuning.take_back(connection)
         with _explain_lock("Immich's tables", patience):
-            async for attempt in _while_locked(patience):
+            async for attempt in while_locked(patience):
                 with attempt:
                     async with connection.transaction():
                         await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
@@ -247,7 +247,7 @@ def _too_new(have: int, known: int) -> SchemaError:
     )
 
 
-def _while_locked(patience: float) -> AsyncRetrying:
+def while_locked(patience: float) -> AsyncRetrying:
     """Try again while locks are held: Immich has precedence."""
     return AsyncRetrying(
         retry=retry_if_exception_type((asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)),
@@ -323,7 +323,7 @@ async def _trigger_is_right(connection: Connection, trigger: _Trigger) -> bool:
 async def _create_trigger(connection: Connection, trigger: _Trigger, patience: float) -> None:
     statement = trigger.definition.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER", 1)
     with _explain_lock(trigger.table, patience):
-        async for attempt in _while_locked(patience):
+        async for attempt in while_locked(patience):
             with attempt:
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from indexer.immich import tokens as immich
-from indexer.photos import lexical
+from indexer.photos import lexical, sets
 from indexer.photos.foreign_lines import merge
 from indexer.photos.lines import StoredLine, dump_lines, parse_lines, visible_text
 from indexer.photos.photo import Crop
@@ -97,19 +97,24 @@ class _Columns:
     def _with_vector(self, made: Row, row: asyncpg.Record, opened: Reading | None) -> Row:
         """Add the vector that was read, and Immich's. One that is wider than Immich's column stays with us alone."""
         read = None if opened is None or opened.vector is None else halved(opened.vector)
-        if read is None and row["clip"] is None:
+        if read is not None:
+            made = made._replace(clip=literal(read))
+        current = row["current_model"]
+        if current == sets.IMMICHS:  # Immich itself writes those
             return made
-        vector = received(row["clip"]) if read is None else read
-        width = self._known.width
-        if len(vector) <= width:
-            column = as_column(vector, width, row["text"] if made.text is None else made.text)
-            made = made._replace(embedding=literal(column))
-            mark = (fingerprint(column), lexical.VERSION)
-            if mark != (row["vector_hash"], row["vector_version"]):
-                made = made._replace(vector_hash=mark[0], vector_version=mark[1])
-        if read is None:
+        new = opened.by(current) if opened is not None else None
+        if new is None and row["current"] is None:
             return made
-        return made._replace(clip=made.embedding if len(read) == width else literal(read))
+        vector = received(row["current"]) if new is None else halved(new)
+        if len(vector) > self._known.width:
+            return made
+        column = as_column(vector, self._known.width, row["text"] if made.text is None else made.text)
+        made = made._replace(embedding=literal(column))
+        mark = fingerprint(column)
+        if (mark, lexical.VERSION) != (row["mark"], row["vector_version"]):
+            own = row["own"] if read is None else opened is not None and opened.clip_model in (current, None)
+            made = made._replace(vector_hash=mark if own or current is None else None, vector_version=lexical.VERSION)
+        return made
 
     def _lines_of(
         self, asset: UUID, reading: Reading | None, stored: list[StoredLine] | None

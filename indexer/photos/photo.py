@@ -15,7 +15,8 @@ _SQL = queries("photos")
 class Photo:
     """One asset.
 
-    `path` is the path inside Immich's container. The models' names say which models made our stored results.
+    `path` is the path inside Immich's container. The models' names say which models made our stored results. There
+    may be vectors of several.
     """
 
     asset_id: UUID
@@ -23,7 +24,7 @@ class Photo:
     path: str | None
     preview_updated_at: datetime | None
     digest: bytes | None
-    clip_model: str | None
+    clip_models: Sequence[str]
     ocr_model: str | None
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.models.ocr import Line
+from indexer.photos import sets
 from indexer.photos.photo import Photo
 from indexer.queue.jobs import Job
 from indexer.queue.tasks import parts
 
-_PARTS = {"clip": "no vector was made", "ocr": "the text was not read"}
+_PARTS = {"clip": "no vector was made", "ocr": "the text was not read", "next": "no vector of the next model was made"}
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Reading:
     """What was read of one photo. A part that was not read again is None, and its stored result stays.
 
     `digest` None: the preview was not opened, only derived columns are updated. `vector` has the model's dimensions,
-    float32, L2-normalised. `failed`: why a wanted part (clip, ocr) could not be read. `waiting`: why a part could not
-    be read yet, for a reason not caused by the photo. It is tried again after `pause` seconds.
+    float32, L2-normalised; `next_vector` is that of the next model, during a change. `failed`: why a wanted part (clip,
+    ocr, next) could not be read. `waiting`: why a part could not be read yet, for a reason not caused by the photo. It
+    is tried again after `pause` seconds.
     """
 
     job: Job
@@ -30,6 +32,8 @@ class Reading:
     vector: npt.NDArray[np.float32] | None = None
     ocr_model: str | None = None
     lines: Sequence[Line] | None = None
+    next_model: str | None = None
+    next_vector: npt.NDArray[np.float32] | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
     waiting: Mapping[str, str] = field(default_factory=dict)
     pause: float = 0.0
@@ -38,6 +42,26 @@ class Reading:
     def whole(self) -> bool:
         """Whether everything that was wanted was read."""
         return not self.failed and not self.waiting
+
+    @property
+    def has_results(self) -> bool:
+        """Whether any part was read."""
+        return any(result is not None for result in (self.vector, self.lines, self.next_vector))
+
+    @property
+    def beside(self) -> sets.Vector | None:
+        """The vector of the next model, if there is one."""
+        if self.next_vector is None or self.next_model is None or self.digest is None:
+            return None
+        return sets.Vector(self.job.asset_id, self.next_model, self.digest, self.next_vector)
+
+    def by(self, model: str | None) -> npt.NDArray[np.float32] | None:
+        """The vector that was made by the model of that name (None: by the only one), if one was."""
+        if self.digest is None:
+            return None
+        if model is None or self.clip_model == model:
+            return self.vector
+        return self.next_vector if self.next_model == model else None
 
     @property
     def reason(self) -> str:

@@ -13,7 +13,7 @@ from indexer.database.schema import vector_width
 from indexer.database.statements import queries
 from indexer.immich import tokens as immich
 from indexer.photos import photo as photos
-from indexer.photos import rows
+from indexer.photos import rows, sets
 from indexer.photos.columns import Known, compose
 from indexer.photos.reading import Reading
 from indexer.queue.claims import Queue
@@ -100,7 +100,13 @@ async def apply(
         theirs=await rows.their_lines(connection, told) if told and alphabet is not None else {},
     )
     composed = await asyncio.to_thread(compose, known, read)  # a millisecond a photo: the event loop has other work
+    made = [reading for asset, reading in read.items() if asset in eligible]
+    photos_by = {reading.job.asset_id: reading.clip_model for reading in made if reading.clip_model is not None}
+    await sets.keep(connection, photos_by)
     await rows.write(connection, *composed)
+    await sets.store(connection, photos_by, [reading.beside for reading in made if reading.beside is not None])
+    if beside := [row["asset_id"] for row in stored if not row["own"] or row["asset_id"] in photos_by]:
+        await sets.mark(connection, beside)
     unread = eligible.difference(told)
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])

@@ -17,7 +17,7 @@ from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import RequestError
 from indexer.queue.jobs import Priority
-from indexer.queue.tasks import Part
+from indexer.queue.tasks import Asked
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     assetId: UUID  # noqa: N815 - as in Immich's own API
-    tasks: list[Part] | None = None
+    tasks: list[Asked] | None = None
 
 
 async def take_in(pool: Pool, messages: asyncio.Queue[str]) -> None:

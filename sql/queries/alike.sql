@@ -4,7 +4,7 @@
 -- Photo $1, if user $2 is shown it, who sees photos of the owners $3: its visible text, null where it was not read, and its vector. Of a photo
 -- without a vector of ours: Immich's.
 SELECT a."originalFileName" AS file_name, CASE WHEN p.lines IS NOT NULL THEN p.text END AS text,
-       halfvec_send(coalesce(p.clip, s.embedding::halfvec)) AS vector
+       halfvec_send(coalesce(vector_of(p), s.embedding::halfvec)) AS vector
 FROM public.asset a
 LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
 LEFT JOIN public.smart_search s ON s."assetId" = a.id

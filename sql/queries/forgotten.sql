@@ -11,4 +11,4 @@ SELECT
     (SELECT count(*) FROM asset a JOIN asset_job_status s ON s."assetId" = a.id
          JOIN smart_search v ON v."assetId" = a.id JOIN immich_indexer.photo p ON p.asset_id = a.id
      WHERE a."deletedAt" IS NULL AND a.visibility IN ('timeline', 'archive') AND s."duplicatesDetectedAt" IS NULL
-       AND p.clip IS NOT NULL AND p.indexed_at < now() - $1::interval) AS duplicates;
+       AND vector_of(p) IS NOT NULL AND p.indexed_at < now() - $1::interval) AS duplicates;

@@ -6,7 +6,8 @@ SELECT a.id AS asset_id,
        eligible(a) AS eligible,
        f.path, f."updatedAt" AS preview_updated_at,
        p.digest,
-       CASE WHEN p.clip IS NOT NULL THEN p.clip_model END AS clip_model,
+       ARRAY(SELECT p.clip_model WHERE p.clip IS NOT NULL UNION ALL
+             SELECT v.model FROM immich_indexer_3.vector v WHERE v.asset_id = a.id AND v.digest IS NOT DISTINCT FROM p.digest) AS clip_models,
        CASE WHEN p.lines IS NOT NULL THEN p.ocr_model END AS ocr_model
 FROM public.asset a
 LEFT JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"

@@ -5,6 +5,7 @@
 -- runs once more. A request for a dead one revives it.
 -- Photos whose thumbnails a person refreshed are read again as a person's request, but only the first $2 of a series. A series ends after
 -- $3 seconds without any. An administrator's "all thumbnails" is one series, however slow the server is.
+-- While the CLIP model is changed, a photo that needs a vector needs one of the next model, too.
 -- What Immich knows of a new photo is written, too. It is noted here and not by a trigger, so that an upload does not wait for that.
 WITH taken AS (
     DELETE FROM immich_indexer.inbox
@@ -28,6 +29,9 @@ WITH taken AS (
         UNION ALL
         SELECT asset_id, task, priority(request) FROM refreshed, run, unnest('{clip!,ocr!}'::text[]) AS task
         WHERE run.photos - of_all + place <= $2
+        UNION ALL
+        SELECT asset_id, replace(task, 'clip', 'next'), priority FROM taken, unnest(tasks) AS task
+        WHERE task IN ('clip', 'clip!') AND EXISTS (SELECT FROM immich_indexer_3.model WHERE state = 'next')
     ) AS requests
     GROUP BY asset_id
 ), new AS (

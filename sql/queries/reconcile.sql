@@ -3,14 +3,21 @@
 
 -- name: missing
 -- Photos that should have results but have none, or older ones. They have no waiting job, and the same tasks were not just given up. $3,
--- $4: the models in use, null where a task is off. Enqueues them. Returns the last id checked and how many were found.
+-- $4: the models in use, null where a task is off; $5: the next CLIP model, if any. Enqueues them. Returns the last id checked and how
+-- many were found.
 WITH page AS (
     SELECT a.id, eligible(a) AS eligible
     FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
 ), wanting AS (
     SELECT page.id,
-        CASE WHEN $3::text IS NOT NULL AND (p.clip IS NULL OR p.clip_model IS DISTINCT FROM $3
+        CASE WHEN $3::text IS NOT NULL AND (NOT (p.clip IS NOT NULL AND coalesce(p.clip_model = $3, false)
+                OR EXISTS (SELECT FROM immich_indexer_3.vector v WHERE v.model = $3 AND v.asset_id = page.id
+                           AND v.digest IS NOT DISTINCT FROM p.digest))
             OR p.preview_updated_at <> f."updatedAt") THEN ARRAY['clip'] ELSE '{}' END
+        || CASE WHEN $5::text IS NOT NULL AND (NOT (p.clip IS NOT NULL AND coalesce(p.clip_model = $5, false)
+                OR EXISTS (SELECT FROM immich_indexer_3.vector v WHERE v.model = $5 AND v.asset_id = page.id
+                           AND v.digest IS NOT DISTINCT FROM p.digest))
+            OR p.preview_updated_at <> f."updatedAt") THEN ARRAY['next'] ELSE '{}' END
         || CASE WHEN $4::text IS NOT NULL AND (p.lines IS NULL OR p.ocr_model IS DISTINCT FROM $4
             OR p.preview_updated_at <> f."updatedAt") THEN ARRAY['ocr'] ELSE '{}' END AS tasks
     FROM page
@@ -37,8 +44,8 @@ WITH page AS (
 SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY(
     SELECT page.asset_id FROM page JOIN public.asset a ON a.id = page.asset_id
     WHERE eligible(a)
-      AND (page.clip IS NOT NULL AND (page.vector_version <> $4
-               OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id)) AND vector_dims(page.clip) <= $5
+      AND ((page.vector_version <> $4 OR NOT EXISTS (SELECT FROM public.smart_search s WHERE s."assetId" = page.asset_id))
+               AND vector_dims(vector_of(page)) <= $5 AND model(current) IS DISTINCT FROM 'immich'
         OR page.lines IS NOT NULL AND (
             page.tokens_version <> $3 OR page.taken_at IS DISTINCT FROM a."fileCreatedAt"
             OR jsonb_array_length(page.lines) > 0
@@ -60,7 +67,8 @@ SELECT (SELECT asset_id FROM page ORDER BY asset_id DESC LIMIT 1) AS last, ARRAY
     JOIN public.asset a ON a.id = page.asset_id
     LEFT JOIN public.smart_search s ON s."assetId" = page.asset_id
     WHERE eligible(a)
-      AND (vector_dims(page.clip) <= $3 AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM page.vector_hash
+      AND (vector_dims(vector_of(page)) <= $3 AND model(current) IS DISTINCT FROM 'immich'
+               AND md5(vector_send(s.embedding))::uuid IS DISTINCT FROM mark_of(page)
         OR page.lines IS NOT NULL AND jsonb_array_length(page.lines) <>
             (SELECT count(*) FROM public.asset_ocr o WHERE o."assetId" = page.asset_id))
     ORDER BY page.asset_id
@@ -88,7 +96,8 @@ FROM (
         SELECT asset_id, dead FROM immich_indexer.job UNION ALL SELECT asset_id, false FROM immich_indexer.inbox
     ) AS request ON request.asset_id = a.id
     WHERE eligible(a)
-      AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND p.clip IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND vector_of(p) IS NOT NULL)
+      AND model(current) IS DISTINCT FROM 'immich'
     GROUP BY a.id
 ) AS foreign_one;
 

@@ -2,7 +2,9 @@
 
 -- name: begin
 -- Immich has precedence: where it holds a lock, we try again. The second setting tells our own triggers that we are the writer.
-SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.writing', 'on', true);
+-- While a transaction changes the current model, nobody writes vectors of the old one.
+SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.writing', 'on', true),
+       pg_advisory_xact_lock_shared(lock(turn));
 
 -- name: eligible
 SELECT id FROM public.asset

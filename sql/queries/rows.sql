@@ -12,7 +12,9 @@ ORDER BY wanted.id
 ON CONFLICT (asset_id) DO UPDATE SET asset_id = excluded.asset_id WHERE false;
 
 -- name: stored
-SELECT p.asset_id, a."ownerId" AS owner, a."fileCreatedAt" AS taken_at, p.digest, p.clip_model, halfvec_send(p.clip) AS clip, p.ocr_model,
+-- `current`: the vector by the current model, and `mark`, its hash; `own`: it is in this row, or would be.
+SELECT model(current) AS current_model, halfvec_send(vector_of(p)) AS current, mark_of(p) AS mark,
+       coalesce(p.clip_model = model(current), vector_of(p) IS NULL OR p.clip IS NOT NULL) AS own, p.asset_id, a."ownerId" AS owner, a."fileCreatedAt" AS taken_at, p.digest, p.clip_model, halfvec_send(p.clip) AS clip, p.ocr_model,
        p.lines, p.text, p.taken_at AS document_taken_at, p.tokens_version, p.vector_hash, p.vector_version
 FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
 WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id;
@@ -64,7 +66,8 @@ WITH new AS MATERIALIZED (
         preview_updated_at = CASE WHEN opened THEN coalesce(new.preview_updated_at, p.preview_updated_at) ELSE p.preview_updated_at END,
         digest = CASE WHEN opened THEN new.digest ELSE p.digest END,
         clip_model = CASE WHEN opened THEN new.clip_model ELSE p.clip_model END,
-        clip = coalesce(new.clip::halfvec, p.clip),
+        clip = coalesce(new.clip::halfvec, CASE  -- one of another picture and another model than the current one is of no use
+            WHEN NOT opened OR p.digest = new.digest OR coalesce(p.clip_model = model(current), true) THEN p.clip END),
         ocr_model = CASE WHEN opened THEN new.ocr_model ELSE p.ocr_model END,
         indexed_at = CASE WHEN opened THEN now() ELSE p.indexed_at END,
         lines = coalesce(new.lines, p.lines),
@@ -80,7 +83,7 @@ WITH new AS MATERIALIZED (
         vector_hash = coalesce(new.vector_hash, p.vector_hash),
         vector_version = coalesce(new.vector_version, p.vector_version)
     FROM new LEFT JOIN documents d USING (asset_id)
-    WHERE p.asset_id = new.asset_id AND (opened OR d.document IS NOT NULL OR new.vector_hash IS NOT NULL)
+    WHERE p.asset_id = new.asset_id AND (opened OR d.document IS NOT NULL OR new.vector_version IS NOT NULL)
 ), their_hashes AS (
     SELECT "assetId" AS asset_id, md5(string_agg(
         concat_ws('|', text, x1, y1, x2, y2, x3, y3, x4, y4, "boxScore", "textScore", "isVisible"),

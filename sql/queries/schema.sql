@@ -54,11 +54,12 @@ SELECT name FROM immich_indexer.worker WHERE seen_at > clock_timestamp() - make_
 -- name: left_behind
 -- Our rows in Immich's own tables. They stay after uninstall.
 SELECT (SELECT count(*) FROM immich_indexer.photo p JOIN public.smart_search s ON s."assetId" = p.asset_id
-            WHERE p.clip IS NOT NULL) AS vectors,
+            WHERE p.clip IS NOT NULL OR EXISTS (SELECT FROM immich_indexer_3.vector v WHERE v.asset_id = p.asset_id)) AS vectors,
        (SELECT count(*) FROM immich_indexer.photo p WHERE p.lines IS NOT NULL
             AND EXISTS (SELECT FROM public.asset_ocr o WHERE o."assetId" = p.asset_id)) AS texts;
 
 -- name: is_whole
--- Whether our column still exists: dropping schema public also drops it (see mend.sql).
-SELECT EXISTS (SELECT FROM pg_attribute
-    WHERE attrelid = 'immich_indexer.photo'::regclass AND attname = 'clip' AND NOT attisdropped);
+-- Whether our columns still exist: dropping schema public also drops them (see mend.sql).
+SELECT count(*) = 2 FROM pg_attribute
+WHERE (attrelid, attname) IN (('immich_indexer.photo'::regclass, 'clip'), (to_regclass('immich_indexer_3.vector'), 'embedding'))
+  AND NOT attisdropped;

@@ -15,7 +15,7 @@ WHERE eligible(a)
   AND ($2::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' >= $2)
   AND ($3::timestamp IS NULL OR a."localDateTime" AT TIME ZONE 'UTC' < $3)
   AND (NOT $4 OR p.lines IS NOT NULL AND jsonb_array_length(p.lines) = 0)
-  AND (NOT $7 OR p.clip IS NOT NULL AND p.clip_model <> $5 OR p.lines IS NOT NULL AND p.ocr_model <> $6)
+  AND (NOT $7 OR vector_of(p) IS NOT NULL AND coalesce(model(current), p.clip_model) <> $5 OR p.lines IS NOT NULL AND p.ocr_model <> $6)
   AND (NOT $8 OR EXISTS (SELECT FROM immich_indexer.job j WHERE j.asset_id = a.id AND j.error IS NOT NULL
       AND (j.dead OR j.attempts > 0)))
 ORDER BY a."localDateTime" DESC, a.id;

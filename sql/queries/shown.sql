@@ -1,9 +1,11 @@
 -- Asked by indexer/views/photo.py.
 
 -- name: shown
--- Photo $1 as user $2 is shown it. The user sees photos of the owners $3: their own, also archived, and those in partners' timelines.
+-- Photo $1 as user $2 is shown it, with its vector by the model in use, or by an earlier one until it is read anew. The user sees photos
+-- of the owners $3: their own, also archived, and those in partners' timelines.
 SELECT a."originalFileName" AS file_name, a."fileCreatedAt" AS taken_at, a.type, a."ownerId" = $2 AS own,
-       p.clip_model, p.ocr_model, p.lines, p.indexed_at, halfvec_send(p.clip) AS vector,
+       CASE WHEN vector_of(p) IS NULL THEN p.clip_model ELSE coalesce(model(current), p.clip_model) END AS clip_model,
+       p.ocr_model, p.lines, p.indexed_at, halfvec_send(coalesce(vector_of(p), p.clip)) AS vector,
        p.preview_updated_at = f."updatedAt" AS fresh
 FROM public.asset a
 LEFT JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"

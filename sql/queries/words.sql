@@ -36,7 +36,7 @@ ORDER BY hit.place LIMIT $7;
 -- The photos $1 with their vectors. From Immich's column, of width $2, where it has what we wrote with version $3 of the words, or
 -- another writer's vector. Otherwise `clip` and `text`, of which its content will be made, so an empty column is no reason to wait.
 -- OFFSET 0: each vector is read once, not for each mention.
-SELECT asked.id, asked.owner, s.vector, CASE WHEN s.vector IS NULL THEN halfvec_send(p.clip) END AS clip,
+SELECT asked.id, asked.owner, s.vector, CASE WHEN s.vector IS NULL THEN halfvec_send(vector_of(p)) END AS clip,
        CASE WHEN s.vector IS NULL THEN p.text END AS text
 FROM (SELECT a.id, a."ownerId" AS owner FROM unnest($1::uuid[]) AS id JOIN public.asset a USING (id)) asked
 LEFT JOIN immich_indexer.photo p ON p.asset_id = asked.id
@@ -44,18 +44,18 @@ LEFT JOIN LATERAL (
     SELECT sent.vector
     FROM (SELECT vector_send(c.embedding) AS vector FROM public.smart_search c WHERE c."assetId" = asked.id OFFSET 0) sent
     WHERE octet_length(sent.vector) = 4 + 4 * $2::int
-      AND (p.clip IS NULL OR p.vector_version = $3 AND p.vector_hash = md5(sent.vector)::uuid)
+      AND (vector_of(p) IS NULL OR p.vector_version = $3 AND mark_of(p) = md5(sent.vector)::uuid)
 ) s ON true
-WHERE s.vector IS NOT NULL OR p.clip IS NOT NULL;
+WHERE s.vector IS NOT NULL OR vector_of(p) IS NOT NULL;
 
 -- name: state
 -- The number of photos that a sample is taken from, up to $1, and a hash that changes when any of them changes.
 SELECT count(*) AS photos, coalesce(sum(hashtextextended(hash, 0)), 0)::text AS hash FROM (
-    SELECT concat_ws(' ', a.id, CASE WHEN p.clip IS NOT NULL THEN p.xmin END, s.xmin) AS hash
+    SELECT concat_ws(' ', a.id, CASE WHEN vector_of(p) IS NOT NULL THEN p.xmin END, s.xmin) AS hash
     FROM public.asset a
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id
-    WHERE (p.clip IS NOT NULL OR s."assetId" IS NOT NULL)
+    WHERE (vector_of(p) IS NOT NULL OR s."assetId" IS NOT NULL)
       AND listed(a)
     LIMIT $1
 ) seen;
@@ -72,7 +72,7 @@ WITH visible AS (
     FROM public.asset a
     LEFT JOIN immich_indexer.photo p ON p.asset_id = a.id
     LEFT JOIN public.smart_search s ON s."assetId" = a.id
-    WHERE (p.clip IS NOT NULL OR s."assetId" IS NOT NULL)
+    WHERE (vector_of(p) IS NOT NULL OR s."assetId" IS NOT NULL)
       AND listed(a)
 ), chosen AS (
     SELECT id FROM visible ORDER BY row_number() OVER (PARTITION BY owner, worded ORDER BY random()) LIMIT $1

@@ -108,11 +108,11 @@ async def test_onto_the_same_schema(
 
 
 LATER = """
-DROP SCHEMA IF EXISTS immich_indexer_3 CASCADE;
-CREATE SCHEMA immich_indexer_3;
-CREATE TABLE immich_indexer_3.thing (id int PRIMARY KEY);
-INSERT INTO immich_indexer_3.thing VALUES (1);
-CREATE FUNCTION immich_indexer_3.answer() RETURNS int LANGUAGE sql AS 'SELECT 42';
+DROP SCHEMA IF EXISTS immich_indexer_999 CASCADE;
+CREATE SCHEMA immich_indexer_999;
+CREATE TABLE immich_indexer_999.thing (id int PRIMARY KEY);
+INSERT INTO immich_indexer_999.thing VALUES (1);
+CREATE FUNCTION immich_indexer_999.answer() RETURNS int LANGUAGE sql AS 'SELECT 42';
 ALTER TABLE immich_indexer.photo ADD COLUMN IF NOT EXISTS more int;
 CREATE INDEX IF NOT EXISTS photo_more ON immich_indexer.photo (more);
 """
@@ -137,7 +137,7 @@ async def test_onto_a_newer_schema(
     await backup.dump(immich_url, tmp_path / "dump.sql")
     migrations = with_migration(tmp_path / "migrations", LATER)
     assert (await install(url, migrations=migrations)).migrations == ["0999_more"]
-    await execute(database, "INSERT INTO immich_indexer_3.thing VALUES (2)")
+    await execute(database, "INSERT INTO immich_indexer_999.thing VALUES (2)")
 
     await restore(database, immich_url, tmp_path / "dump.sql")
 
@@ -150,13 +150,15 @@ async def test_onto_a_newer_schema(
     assert change.migrations == ["0999_more"]
     assert change.triggers == []
     async with looking(database) as connection:
-        assert await connection.fetch("SELECT id, immich_indexer_3.answer() FROM immich_indexer_3.thing") == [(1, 42)]
+        assert await connection.fetch("SELECT id, immich_indexer_999.answer() FROM immich_indexer_999.thing") == [
+            (1, 42)
+        ]
         assert await connection.fetchval("SELECT count(more) FROM immich_indexer.photo") == 0
     # and the next backup holds it all, of the newer schema onto the newer schema
     await backup.dump(immich_url, tmp_path / "newer.sql")
     await restore(database, immich_url, tmp_path / "newer.sql")
     async with looking(database) as connection:
-        assert await connection.fetchval("SELECT count(*) FROM immich_indexer_3.thing") == 1
+        assert await connection.fetchval("SELECT count(*) FROM immich_indexer_999.thing") == 1
 
 
 @pytest.mark.parametrize(

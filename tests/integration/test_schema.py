@@ -109,7 +109,7 @@ async def test_installing_again_changes_nothing_and_waits_for_nobody(installed: 
 
 async def test_an_install_says_what_it_did(database: str, connection: Connection):
     change = await install(database)
-    assert change.migrations == ["0001_initial", "0002_facts"]
+    assert change.migrations == ["0001_initial", "0002_facts", "0003_models"]
     assert len(change.triggers) == await connection.fetchval(
         "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'immich_indexer'"
     )
@@ -201,7 +201,7 @@ async def test_a_transaction_left_open_is_named(database: str, immich_url: str, 
 
 async def test_a_newer_schema_is_left_alone(installed: str, connection: Connection):
     await connection.execute("INSERT INTO immich_indexer.migration (version, name) VALUES (999, 'from the future')")
-    message = "schema version 999, this immich-indexer knows 2: upgrade immich-indexer"
+    message = "schema version 999, this immich-indexer knows 3: upgrade immich-indexer"
     with pytest.raises(SchemaError, match=message):
         await install(installed)
     with pytest.raises(SchemaError, match=message):
