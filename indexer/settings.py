@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         description="`ViT-B-16`, `ViT-L-14`, `ViT-L-14-336`, `ViT-H-14`, `RN50`; a name that Immich has for a model; "
         "OWNER/NAME of Hugging Face; or a path: a `.pt` with its `.json`, or a folder",
     )
+    switch_at: str = Field(
+        "complete",
+        description="When a change of `CLIP_MODEL` is done: once the new model has read every photo (`complete`), or a "
+        "share of them, such as 0.3; the others are then not found by meaning until they were read",
+    )
     clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of CLIP's weight files")
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
@@ -204,6 +209,16 @@ class Settings(BaseSettings):
             raise ValueError("name at least one of clip, ocr")
         return value
 
+    @field_validator("switch_at")
+    @classmethod
+    def _check_share(cls, value: str) -> str:
+        try:
+            if value == "complete" or 0 < float(value) <= 1:
+                return value
+        except ValueError:
+            pass
+        raise ValueError("`complete`, or a share of the photos above 0, up to 1, such as 0.3")
+
     @field_validator("gateway_token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
@@ -311,6 +326,11 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """CPU threads for the models: the setting, or as many processors as this process or its container may use."""
         return self.cpu_threads or limits.processors()
+
+    @property
+    def switch_share(self) -> float:
+        """The share of the photos that a new model must have read before it is used, above 0, up to 1."""
+        return 1.0 if self.switch_at == "complete" else float(self.switch_at)
 
     @property
     def ml_urls(self) -> list[URL]:

@@ -104,5 +104,26 @@ BEGIN
     LOOP
         EXECUTE statement;
     END LOOP;
+
+    -- Dropping an index and making it again: only Immich's role may do that, so the function runs with its rights. It does nothing else.
+    -- While the CLIP model is changed, each row of an indexed column takes some 30 ms. See indexer/work/clip_index.py.
+    CREATE SCHEMA IF NOT EXISTS immich_indexer_index;
+    ALTER SCHEMA immich_indexer_index OWNER TO ii;
+    DROP FUNCTION IF EXISTS immich_indexer_index.put(text, boolean);
+    CREATE FUNCTION immich_indexer_index.put(definition text, there boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $put$
+    BEGIN
+        IF definition !~ '^CREATE INDEX clip_index ON public\.smart_search USING \w+ \(embedding [\w.]+\)( WITH \((\w+=''[^'']*''(, )?)+\))?$' THEN
+            RAISE EXCEPTION 'this is no index on Immich''s vectors: %', definition;
+        ELSIF there THEN
+            EXECUTE definition;
+        ELSE
+            DROP INDEX public.clip_index;
+        END IF;
+    END $put$;
+    COMMENT ON FUNCTION immich_indexer_index.put IS 'immich-indexer: makes or drops the index on Immich''s vectors';
+    REVOKE ALL ON FUNCTION immich_indexer_index.put FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION immich_indexer_index.put TO ii;
+    EXECUTE format('ALTER FUNCTION immich_indexer_index.put OWNER TO %I', immich);
 END $$;
 COMMIT;

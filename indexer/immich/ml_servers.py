@@ -1,6 +1,8 @@
 """Immich's own machine-learning servers: their addresses, and whether they work."""
 
+import asyncio
 import os
+from collections.abc import Sequence
 
 import aiohttp
 from yarl import URL
@@ -22,6 +24,12 @@ async def ping(session: aiohttp.ClientSession, url: URL) -> str:
             return "" if response.ok else f"/ping answered {response.status}"
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
         return explain(error)
+
+
+async def any_answers(urls: Sequence[URL]) -> bool:
+    """Whether one of the servers works."""
+    async with aiohttp.ClientSession() as session:
+        return not all(await asyncio.gather(*(ping(session, url) for url in urls)))
 
 
 def explain(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -65,10 +66,14 @@ _REPLACED = "it was replaced soon after it had answered"
 
 @dataclass(frozen=True)
 class Made:
-    """The results for one picture. None where it was not asked for, or its model failed. `failed`: the reasons."""
+    """The results for one picture. None where it was not asked for, or its model failed. `failed`: the reasons.
+
+    `next_vector`: of the CLIP model that is becoming the current one.
+    """
 
     vector: Vector | None = None
     lines: list[Line] | None = None
+    next_vector: Vector | None = None
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
 
@@ -117,6 +122,7 @@ class Inference:
     Args:
         clip: the CLIP model, or None where no vectors are wanted.
         ocr: the OCR engine, or None where no text is wanted.
+        following: the CLIP model that is becoming the current one, or None where none is.
         threads: threads to share. Each call of a model should keep one busy.
         max_pixels: larger pictures are refused.
         pixels_in_flight: the most pixels of decoded pictures at one time, which limits memory.
@@ -134,19 +140,25 @@ class Inference:
         pixels_in_flight: int = 48_000_000,
         gpu: bool = False,
         background: bool = False,
+        following: ClipModel | None = None,
     ) -> None:
         self.clip = clip
         self.ocr = ocr
+        self.next = following
         self._max_pixels = max_pixels
         self._budget = Budget(pixels_in_flight)
         self._threads = threads
         self._gpu = gpu
         self._decode: Stage[bytes, Picture] = Stage("decode", self._decode_all)
-        self._prepare: Stage[Picture, Vector] = Stage("prepare", self._prepare_all)
+        self._prepare: Stage[Picture, Vector] = Stage("prepare", partial(_prepare_all, clip))
         self._detect: Stage[Picture, Detection] = Stage("detect", self._detect_all, limit=threads)
-        self._encode: Stage[Vector, Vector] = Stage("encode", self._encode_all)
+        self._encode: Stage[Vector, Vector] = Stage("encode", partial(_encode_all, clip))
         self._recognise: Stage[Detection, list[Line]] = Stage("recognise", self._recognise_all)
         stages: list[Stage[Any, Any]] = [self._decode, self._prepare, self._detect, self._encode, self._recognise]
+        self._prepare_next: Stage[Picture, Vector] = Stage("prepare next", partial(_prepare_all, following))
+        self._encode_next: Stage[Vector, Vector] = Stage("encode next", partial(_encode_all, following))
+        if following is not None:
+            stages += [self._prepare_next, self._encode_next]
         self._schedule = Scheduler(threads, stages, background=background)
 
     async def read(
@@ -165,15 +177,21 @@ class Inference:
             raise error
         return made.vector, made.lines
 
-    async def read_each(self, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False) -> Made:
-        """As `read`, but if one model fails, the result of the other one is kept.
+    async def read_each(
+        self, data: bytes, *, clip: bool, ocr: bool, following: bool = False, interactive: bool = False
+    ) -> Made:
+        """As `read`, also by the `following` CLIP model, but if one fails, the results of the others are kept.
 
         Raises:
             PictureError: it cannot be decoded.
             Exception: no memory, no thread: the picture is not the cause.
         """
         self._suit()
-        asked: dict[str, object] = {"clip": self.clip if clip else None, "ocr": self.ocr if ocr else None}
+        asked: dict[str, object] = {
+            "clip": self.clip if clip else None,
+            "ocr": self.ocr if ocr else None,
+            "next": self.next if following else None,
+        }
         engines = {part: model.engine for part, model in asked.items() if isinstance(model, Hosted)}
         replaced = {part: engine.replaced for part, engine in engines.items()}
         width, height = images.dimensions(data, max_pixels=self._max_pixels)
@@ -182,15 +200,21 @@ class Inference:
                 picture = await self._schedule(self._decode, data, ticket)
                 failed: dict[str, Exception] = {}
                 async with asyncio.TaskGroup() as group:
-                    vector = group.create_task(_kept(failed, "clip", self._vector(picture, ticket))) if clip else None
+                    by = self._prepare, self._encode
+                    made = self._vector(picture, ticket, *by) if clip else _nothing()
+                    vector = group.create_task(_kept(failed, "clip", made))
+                    by = self._prepare_next, self._encode_next
+                    made = self._vector(picture, ticket, *by) if following else _nothing()
+                    other = group.create_task(_kept(failed, "next", made))
                     lines = group.create_task(_kept(failed, "ocr", self._lines(picture, ticket))) if ocr else None
         for part, engine in engines.items():
             if engine.replaced != replaced[part]:
                 # It may have been sick already when it answered.
                 failed.setdefault(part, EngineAwayError(engine.name, State(Phase.SICK, reason=_REPLACED)))
         return Made(
-            vector.result() if vector and "clip" not in failed else None,
+            vector.result() if "clip" not in failed else None,
             lines.result() if lines and "ocr" not in failed else None,
+            other.result() if "next" not in failed else None,
             failed,
         )
 
@@ -198,9 +222,10 @@ class Inference:
         """Start no more work."""
         self._schedule.close()
 
-    async def _vector(self, picture: Picture, ticket: Ticket | None) -> Vector:
-        prepared = await self._schedule(self._prepare, picture, ticket)
-        return await self._schedule(self._encode, prepared, ticket)
+    async def _vector(
+        self, picture: Picture, ticket: Ticket | None, prepare: Stage[Picture, Vector], encode: Stage[Vector, Vector]
+    ) -> Vector:
+        return await self._schedule(encode, await self._schedule(prepare, picture, ticket), ticket)
 
     async def _lines(self, picture: Picture, ticket: Ticket | None) -> list[Line]:
         detection = await self._schedule(self._detect, picture, ticket)
@@ -214,9 +239,10 @@ class Inference:
         few calls run at once.
         """
         threads = self._threads
-        on_gpu, most = self._place(self.clip)
-        self._encode.size, self._encode.limit = (64, 1) if on_gpu else (4, threads)
-        self._encode.size = min(self._encode.size, most)
+        for model, stage in ((self.clip, self._encode), (self.next, self._encode_next)):
+            on_gpu, most = self._place(model)
+            stage.size, stage.limit = (64, 1) if on_gpu else (4, threads)
+            stage.size = min(stage.size, most)
         on_gpu, most = self._place(self.ocr)
         self._recognise.size, self._recognise.limit = (16, min(4, threads)) if on_gpu else (4, threads)
         self._recognise.size = min(self._recognise.size, most)
@@ -231,21 +257,27 @@ class Inference:
     def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
         return [images.decode(data, max_pixels=self._max_pixels) for data in items]
 
-    def _prepare_all(self, items: Sequence[Picture]) -> list[Vector]:
-        assert self.clip is not None  # noqa: S101 - read() is asked for clip only where there is one
-        return [self.clip.prepare(picture) for picture in items]
-
     def _detect_all(self, items: Sequence[Picture]) -> list[Detection]:
-        assert self.ocr is not None  # noqa: S101 - as above
+        assert self.ocr is not None  # noqa: S101 - read() is asked for ocr only where there is one
         return [self.ocr.detect(picture) for picture in items]
-
-    def _encode_all(self, items: Sequence[Vector]) -> list[Vector]:
-        assert self.clip is not None  # noqa: S101 - as above
-        return list(self.clip.encode_images(items))
 
     def _recognise_all(self, items: Sequence[Detection]) -> list[list[Line]]:
         assert self.ocr is not None  # noqa: S101 - as above
         return self.ocr.recognise(items)
+
+
+def _prepare_all(model: ClipModel | None, items: Sequence[Picture]) -> list[Vector]:
+    assert model is not None  # noqa: S101 - as above
+    return [model.prepare(picture) for picture in items]
+
+
+def _encode_all(model: ClipModel | None, items: Sequence[Vector]) -> list[Vector]:
+    assert model is not None  # noqa: S101 - as above
+    return list(model.encode_images(items))
+
+
+async def _nothing() -> None:
+    """For what was not asked for."""
 
 
 async def _kept(failed: dict[str, Exception], part: str, work: Coroutine[Any, Any, T]) -> T | None:

@@ -26,17 +26,26 @@ _BACK = 5  # how much the priority of reading pictures is lowered, so that searc
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one process. None where a task is off. `device` is for models without an engine."""
+    """The models of one process. None where a task is off. `device` is for models without an engine.
+
+    `next`: the CLIP model that is becoming the current one, during a change.
+    """
 
     clip: ClipModel | None
     ocr: OcrModel | None
     device: str = "cpu"
+    next: ClipModel | None = None
 
     @property
     def engines(self) -> dict[str, Engine]:
         """The engines, by task."""
-        named: dict[str, object] = {"clip": self.clip, "ocr": self.ocr}
+        named: dict[str, object] = {"clip": self.clip, "ocr": self.ocr, "next": self.next}
         return {task: model.engine for task, model in named.items() if isinstance(model, Hosted)}
+
+    @property
+    def clips(self) -> list[ClipModel]:
+        """The CLIP models."""
+        return [model for model in (self.clip, self.next) if model is not None]
 
     @property
     def where(self) -> str:
@@ -75,11 +84,7 @@ def load_models(
     clip: HostedClip | None = None
     ocr: HostedOcr | None = None
     if "clip" in settings.tasks:
-        opener = _clip_opener(settings, "image", 1)  # one thread: the scheduler runs many calls at the same time
-        clip = HostedClip(
-            _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher),
-            _expected(settings),
-        )
+        clip = _clip(settings, fetcher, nice, pace)
     if "ocr" in settings.tasks:
         ocr = HostedOcr(
             _engine("the OCR engine", _ocr_opener(settings), LinesProbe(), settings, settings.threads, nice, pace)
@@ -91,6 +96,18 @@ def load_models(
         engine.settle()
     _warn_of(name_of(clip))
     return models
+
+
+def load_clip(settings: Settings, model: str, *, pace: Pace | None = None) -> HostedClip:
+    """Start the image tower of another CLIP model than that of the settings, as `load_models` does.
+
+    Raises:
+        WeightsError: it is no model that we know.
+    """
+    clip = _clip(settings.model_copy(update={"clip_model": model}), None, 0, pace)
+    clip.engine.start()
+    clip.engine.settle()
+    return clip
 
 
 def load_text_tower(settings: Settings) -> TextTower:
@@ -126,6 +143,12 @@ def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace
     text.engine.settle()
     _warn_of(name_of(text))
     return text
+
+
+def _clip(settings: Settings, fetcher: Fetcher | None, nice: int, pace: Pace | None) -> HostedClip:
+    opener = _clip_opener(settings, "image", 1)  # one thread: the scheduler runs many calls at the same time
+    engine = _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher)
+    return HostedClip(engine, _expected(settings))
 
 
 def make_faces(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedFaces:
@@ -222,4 +245,5 @@ def start_inference(settings: Settings, models: Models, *, background: bool = Fa
         pixels_in_flight=settings.megapixels_in_flight * 1_000_000,
         gpu=models.device != "cpu",
         background=background,
+        following=models.next,
     )

@@ -37,6 +37,17 @@ def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
     return bytes_
 
 
+def has_room(settings: Settings, model: str) -> bool:
+    """Whether the container has memory for the image tower of another CLIP `model` beside what the settings ask for.
+
+    Raises:
+        WeightsError: a model is unknown.
+    """
+    limit = limits.read().memory
+    other = _CLIP + maker_of(model).memory(model, settings.clip_download_root, "image")
+    return limit is None or limit >= needed(settings, ("image",), ocr=True) + other
+
+
 def warn(need: int) -> None:
     """Log a warning where the container's limit is lower: otherwise the kernel kills a process without a message."""
     limit = limits.read().memory

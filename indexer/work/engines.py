@@ -62,7 +62,7 @@ class Engines:
 
     def __init__(self, inference: Inference, pace: WorkerPace) -> None:
         self._pace = pace
-        models: dict[Part, object] = {"clip": inference.clip, "ocr": inference.ocr}
+        models: dict[Part, object] = {"clip": inference.clip, "ocr": inference.ocr, "next": inference.next}
         self.parts = [part for part, model in models.items() if model is not None]
         self._engines = {part: model.engine for part, model in models.items() if isinstance(model, Hosted)}
         self._unproven = {part: Unproven(engine) for part, engine in self._engines.items()}

@@ -27,6 +27,8 @@ class WorkerPace:
         downloads: between two looks at the progress of downloads.
         reconcile_again: between two tries to reconcile. One fails where it meets a backup that is being restored.
         vectors: between two checks whether Immich has emptied its vectors. Searches find nothing until they are back.
+        turn: between two looks whether all photos have a vector of the model that is becoming the current one.
+        turn_grace: between the last answer by the old model and the change: Immich has to search with it first.
         turn_beat: between two heartbeats of the worker that reconciles.
         unproven: in which what an indexer read before it was killed may be proven by no probe. It is read again.
         turn_lost: without a heartbeat, until another worker may reconcile: the first is frozen, or its line is dead.
@@ -49,6 +51,8 @@ class WorkerPace:
     downloads: float = 2
     reconcile_again: float = 5
     vectors: float = 2
+    turn: float = 5
+    turn_grace: float = 1
     turn_beat: float = 15
     turn_lost: float = 60
     unproven: float = 2 * Pace.probe

@@ -73,7 +73,7 @@ class Pipeline:
         self._pace = pace
         self.doubted = list(doubted)
         self._drained = drained
-        self.reading = Health("the previews", tasks_of("clip") | tasks_of("ocr"), self._pace)
+        self.reading = Health("the previews", frozenset(task for part in PARTS for task in tasks_of(part)), self._pace)
         self._engines = Engines(inference, self._pace)
         self._pool = pool
         self._queue = queue
@@ -201,8 +201,9 @@ class Pipeline:
         ready = self._engines.ready
         if not ready or not self.reading.well:
             return Choice(self.reading.tasks, strictly=True)
+        others = frozenset() if "next" in self._engines.parts else tasks_of("next")  # what other indexers do
         if ready == self._engines.parts:
-            return Choice()
+            return Choice(others, strictly=True)
         return Choice(frozenset(task for part in PARTS if part not in ready for task in tasks_of(part)))
 
     async def _start(
@@ -305,7 +306,7 @@ class Pipeline:
                 self._engines.trace("reading", job.asset_id, error)
                 await self._writer.release(job, self.reading.error, self.reading.pause(job.asset_id))
             return
-        if reading.whole or reading.done or reading.vector is not None or reading.lines is not None:
+        if reading.whole or reading.done or reading.has_results:
             self._writer.put(reading)
         elif reading.waiting:
             await self._writer.release(job, reading.reason, reading.pause)
@@ -318,21 +319,28 @@ class Pipeline:
             return Reading(job, photo)
         data = await self._media.read(photo.path, interactive=job.interactive)
         digest = hashlib.sha256(data).digest()
-        clip, ocr = self._inference.clip, self._inference.ocr
+        clip, ocr, following = self._inference.clip, self._inference.ocr, self._inference.next
         # The same model reads the same in the same picture, so it is not read again unless somebody asked for it.
         stale = digest != photo.digest
         wants: dict[Part, bool] = {
-            "clip": clip is not None and (stale or "clip" in again or photo.clip_model != name_of(clip)),
+            "clip": clip is not None and (stale or "clip" in again or name_of(clip) not in photo.clip_models),
             "ocr": ocr is not None and (stale or "ocr" in again or photo.ocr_model != name_of(ocr)),
+            "next": following is not None and (stale or "next" in again or name_of(following) not in photo.clip_models),
         }
         reads = {part: self._engines.is_ready(part) for part in wants if wants[part]}
         made = Made()
         if any(reads.values()):
             made = await self._inference.read_each(
-                data, clip=reads.get("clip", False), ocr=reads.get("ocr", False), interactive=job.interactive
+                data,
+                clip=reads.get("clip", False),
+                ocr=reads.get("ocr", False),
+                following=reads.get("next", False),
+                interactive=job.interactive,
             )
             self.reading.succeeded(job.asset_id)
         outcome = self._engines.outcome(job.asset_id, reads, made)
+        if following is None and "next" in wanted:
+            outcome.waiting["next"] = "another indexer reads with that model"
         return Reading(
             job,
             photo,
@@ -341,6 +349,8 @@ class Pipeline:
             vector=made.vector,
             ocr_model=name_of(ocr) if ocr is not None and made.lines is not None else None,
             lines=made.lines,
+            next_model=name_of(following) if following is not None and made.next_vector is not None else None,
+            next_vector=made.next_vector,
             failed=outcome.failed,
             waiting=outcome.waiting,
             pause=outcome.pause,

@@ -20,11 +20,11 @@ from indexer.database import rights, schema
 from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE
-from indexer.photos import facts, lexical, pinyin, results
+from indexer.photos import facts, lexical, pinyin, results, sets
 from indexer.queue import tags
 from indexer.text import tokens
+from indexer.work import clip_index, verdicts
 from indexer.work import facts as fact_keeper
-from indexer.work import verdicts
 from indexer.work.pace import USUAL, WorkerPace
 
 log = structlog.get_logger()
@@ -70,6 +70,7 @@ class Reconciler:
         clip_model: name of the CLIP model in use, None where the task is off; `ocr_model` likewise.
         alphabet: the characters that the OCR model knows, None where it knows all.
         pace: how often to send a heartbeat.
+        next_model: name of the CLIP model that is becoming the current one, if this indexer reads with it.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Reconciler:
         ocr_model: str | None,
         alphabet: frozenset[str] | None = None,
         pace: WorkerPace = USUAL,
+        next_model: str | None = None,
     ) -> None:
         self._pool = pool
         self._dsn = dsn
-        self._models = (clip_model, ocr_model)
+        self._models = (clip_model, ocr_model, next_model)
         self._alphabet = alphabet
         self._pace = pace
 
@@ -139,6 +141,7 @@ class Reconciler:
     async def _compare(self, *, thorough: bool, missed: bool) -> Repairs:
         found = Repairs()
         found.forgotten = int((await self._pool.execute(_SQL["orphans"])).split()[-1])
+        await self._tidy()
         width = await self._pool.run(schema.vector_width)
         found.restored += await self._heal("undone", tokens.VERSION, lexical.VERSION, width)
         since = _EVER if thorough else datetime.now(UTC) - _RECENT
@@ -149,6 +152,16 @@ class Reconciler:
         if found:
             log.info("reconciled", **vars(found))
         return found
+
+    async def _tidy(self) -> None:
+        """End a change that no indexer works on, drop old models, and make an index again that was left out."""
+        if resting := await self._pool.run(sets.rest):
+            log.warning(
+                "no indexer reads with the model any more that was becoming the current one", model=resting.name
+            )
+        if old := await self._pool.run(sets.forget_old):
+            log.info("dropped models that were not used for long", models=old, days=sets.KEPT_DAYS)
+        await clip_index.restore(self._dsn)
 
     async def enqueue_missing(self) -> int:
         """Queue each photo that has no results of the models in use. Returns how many."""

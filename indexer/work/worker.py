@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -22,7 +22,8 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.immich.api import Immich
 from indexer.models.fetcher import Fetcher
-from indexer.models.hosted import alphabet_of
+from indexer.models.hosted import alphabet_of, name_of
+from indexer.models.inference import ClipModel
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models
 from indexer.models.load import start_inference
@@ -37,6 +38,7 @@ from indexer.threads import Executor
 from indexer.work import downloads, facts, mistakes, verdicts, width_watch
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.engines import Doubted
+from indexer.work.lineup import Lineup
 from indexer.work.media import Media
 from indexer.work.pace import USUAL, WorkerPace
 from indexer.work.pipeline import Pipeline
@@ -54,11 +56,16 @@ class SilenceError(IndexerError):
 
 
 async def serve(
-    settings: Settings, models: Models, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
+    settings: Settings,
+    models: Models,
+    fetcher: Fetcher | None = None,
+    *,
+    pace: WorkerPace = USUAL,
+    open_clip: Callable[[str], ClipModel] | None = None,
 ) -> None:
     """Index until SIGTERM or SIGINT, or until the worker raises an error. Closes `models`."""
     asyncio.get_running_loop().set_default_executor(Executor())
-    worker = Worker(settings, models, fetcher, pace)
+    worker = Worker(settings, models, fetcher, pace, open_clip)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
     try:
@@ -82,17 +89,23 @@ class Worker:
         models: they work, or wait for their weights.
         fetcher: downloads the weights while `run` runs. None: nothing is downloaded.
         pace: how often to look, and how long to wait.
+        open_clip: starts the CLIP model that another value of CLIP_MODEL names.
 
     Attributes:
         looked: set after the first try to reconcile: photos from before the start are enqueued.
     """
 
     def __init__(
-        self, settings: Settings, models: Models, fetcher: Fetcher | None = None, pace: WorkerPace = USUAL
+        self,
+        settings: Settings,
+        models: Models,
+        fetcher: Fetcher | None = None,
+        pace: WorkerPace = USUAL,
+        open_clip: Callable[[str], ClipModel] | None = None,
     ) -> None:
         self.looked = asyncio.Event()
         self._settings = settings
-        self._models = models
+        self._lineup = Lineup(settings, models, pace, open_clip)
         self._fetcher = fetcher or Fetcher()
         self._pace = pace
         self._id = uuid4()
@@ -131,6 +144,7 @@ class Worker:
         finally:
             stopped.cancel()
             fetching.cancel()
+            self._lineup.close()
             if self._immich is not None:
                 await self._immich.close()
 
@@ -161,8 +175,8 @@ class Worker:
         connection = await connect_to_immich(self._settings.dsn)
         try:
             change = await within(INSTALLING, schema.install(connection))
-            if self._models.clip is not None:
-                width_watch.fit(self._models.clip, await within(PATIENCE, schema.vector_width(connection)))
+            for model in self._models.clips:
+                width_watch.fit(model, await within(PATIENCE, schema.vector_width(connection)))
         finally:
             await hang_up(connection)
         if change:
@@ -172,6 +186,7 @@ class Worker:
         pool = await open_pool(self._settings.dsn, size=3 + WRITERS, durable=False, name=f"{NAME} {self._id}")
         try:
             await self._register(self._queue(pool))
+            await self._lineup.join(pool, self._id)
             if photos := await mistakes.undo(pool):
                 log.info("trying photos again that an earlier version gave up by mistake", photos=photos)
         except BaseException:
@@ -183,7 +198,9 @@ class Worker:
         settings, models = self._settings, self._models
         queue = self._queue(pool)
         engines = EngineWatch(queue, models)
-        changed = asyncio.create_task(engines.run(), name="engines")
+        changed = asyncio.create_task(
+            _first_of(engines.run(), self._lineup.follow(pool), self._lineup.push(pool)), name="models"
+        )
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool.patient(self._patience),
@@ -212,8 +229,10 @@ class Worker:
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
             asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]
-        if models.clip is not None:
-            side.append(asyncio.create_task(width_watch.watch(pool, models.clip, self._pace.vectors), name="width"))
+        side += [
+            asyncio.create_task(width_watch.watch(pool, model, self._pace.vectors), name="width")
+            for model in models.clips
+        ]
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
@@ -239,6 +258,10 @@ class Worker:
             if not task.cancelled():
                 task.result()  # raises the error that ended it
         log.info("stopped", photos=pipeline.photos)
+
+    @property
+    def _models(self) -> Models:
+        return self._lineup.models
 
     def _queue(self, pool: Pool) -> Queue:
         settings = self._settings
@@ -301,7 +324,8 @@ class Worker:
             await asyncio.sleep(backoff.after(trouble))
 
     async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
-        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet_of(self._models.ocr), self._pace)
+        alphabet, following = alphabet_of(self._models.ocr), name_of(self._models.next)
+        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet, self._pace, following)
         rounds, said = 0, ""
         backoff = Backoff(min(self._settings.reconcile_seconds, self._pace.reconcile_again))
         while True:
@@ -336,6 +360,16 @@ class Worker:
             with contextlib.suppress(*_TROUBLE):
                 if await reconciler.vectors_file() != file:
                     return
+
+
+async def _first_of(*watches: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side until one raises an error."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for watch in watches:
+                group.create_task(watch)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 def _is_silent(beating: "asyncio.Task[None]") -> bool:

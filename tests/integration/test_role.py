@@ -35,9 +35,10 @@ async def test_install_work_uninstall(
     database: str, immich: StandIn, connection: Connection, owner: UUID, immich_version: str
 ):
     role = await make_role(database)
-    # Of role.sql's making, where the server has zhparser; goes when we go.
-    await connection.execute("DROP SCHEMA IF EXISTS immich_indexer_zhparser CASCADE")
+    # Of role.sql's making; goes when we go.
+    await connection.execute("DROP SCHEMA IF EXISTS immich_indexer_zhparser, immich_indexer_index CASCADE")
     dump = await schema_of(database)
+    assert await make_role(database) == role
     change = await install(role)
     name = urlsplit(database).path[1:]
     assert change.triggers
@@ -230,3 +231,31 @@ async def test_a_role_of_somebody_else_stays_theirs(own_immich: tuple[str, Stand
         await make(database)
     await execute(database, "COMMENT ON ROLE ii IS 'immich-indexer'")
     await install(await make(database))
+
+
+async def test_the_function_for_the_index_does_nothing_else(database: str, connection: Connection):
+    own = await asyncpg.connect(await make_role(database))
+    index = "CREATE INDEX clip_index ON public.smart_search USING hnsw (embedding public.vector_cosine_ops)"
+    put = "SELECT immich_indexer_index.put($1, $2)"
+    for other in (
+        "CREATE ROLE mine SUPERUSER",
+        f"{index}; CREATE ROLE mine SUPERUSER",
+        f"{index} WITH (m='16'); DROP TABLE public.asset; SELECT ('')",
+        f"{index} WITH (m='16') WHERE pg_sleep(1) IS NULL",
+        "CREATE INDEX clip_index ON public.smart_search USING btree (pg_sleep(1))",
+        index.replace("clip_index ON public.smart_search", "clip_index ON public.asset"),
+    ):
+        with pytest.raises(asyncpg.RaiseError, match="no index on Immich's vectors"):
+            await own.execute(put, other, True)
+    definition = await connection.fetchval("SELECT pg_get_indexdef('clip_index'::regclass)")
+    await own.execute(put, index, False)
+    await own.execute(put, f"{index} WITH (ef_construction='300', m='16')", True)
+    assert await connection.fetchval("SELECT pg_get_indexdef('clip_index'::regclass)") == definition
+    await own.close()
+    await connection.execute("CREATE ROLE ii_stranger")
+    try:
+        await connection.execute("SET ROLE ii_stranger")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(put, index, False)
+    finally:
+        await connection.execute("RESET ROLE; DROP ROLE ii_stranger")

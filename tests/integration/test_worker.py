@@ -226,9 +226,10 @@ async def test_another_model_reads_everything_again(database, immich, connection
         await eventually(lambda: connection.fetchval("SELECT count(digest) = 3 FROM immich_indexer.photo"))
         await idle(connection)
     models = Models(StubClip("a newer clip"), StubOcr(), "cpu")
-    async with working(settings_for(database, immich.media.directory), models):
+    settings, pace = settings_for(database, immich.media.directory, clip_model="RN50"), WorkerPace(turn=0.05)
+    async with working(settings, models, pace=pace, open_clip=lambda _setting: StubClip()):
         await eventually(
-            lambda: connection.fetchval("SELECT bool_and(clip_model = 'a newer clip') FROM immich_indexer.photo")
+            lambda: connection.fetchval("SELECT state = 'current' FROM immich_indexer_3.model WHERE setting = 'RN50'")
         )
         await idle(connection)
     assert (models.clip.calls, models.ocr.calls) == (3, 0)

@@ -4,6 +4,7 @@ Besides the indexer's own settings it reads:
     STUB_DELAY    seconds that each call of the CLIP model takes
     STUB_KILLER   number of the picture that kills the process
     STUB_HANG     number of the picture that the CLIP model never finishes
+    STUB_MODELS   whether each value of CLIP_MODEL is another model (`stubs.named`), as it is in earnest
     STUB_JOURNAL  a file that gets a line for each picture given to the CLIP model: what the stub OCR would read in it
 """
 
@@ -24,8 +25,9 @@ from tests.support import stubs
 class Clip(stubs.StubClip):
     """Does to some pictures what the environment says."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, setting: str) -> None:
+        name, kind = stubs.named(setting) if os.environ.get("STUB_MODELS") else ("stub clip", 0)
+        super().__init__(name, kind=kind)
         self._delay = float(os.environ.get("STUB_DELAY", "0"))
         self._killer = _text("STUB_KILLER")
         self._hang = _text("STUB_HANG")
@@ -52,5 +54,5 @@ def _text(name: str) -> str | None:
 if __name__ == "__main__":
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    asyncio.run(serve(settings, Models(Clip(), stubs.StubOcr(), "cpu")))
+    asyncio.run(serve(settings, Models(Clip(settings.clip_model), stubs.StubOcr(), "cpu"), open_clip=Clip))
     leave(0)

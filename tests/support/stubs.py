@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,33 +31,49 @@ def digest_of(rgb: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(rgb).tobytes()).digest()
 
 
+def rgb(number: int) -> np.ndarray:
+    """The pixels of `picture(number)`."""
+    return np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB"))
+
+
 def expected_text(number: int) -> str:
     """What StubOcr reads in `picture(number)`."""
-    return text_of(np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")))
+    return text_of(rgb(number))
 
 
 def expected_vector(number: int) -> np.ndarray:
     """What StubClip makes of `picture(number)`."""
-    return vector_of(np.asarray(Image.open(io.BytesIO(picture(number))).convert("RGB")))
+    return vector_of(rgb(number))
 
 
 def text_of(rgb: np.ndarray) -> str:
     return f"编号 {digest_of(rgb).hex()[:12]}"
 
 
-def vector_of(rgb: np.ndarray, dimensions: int = DIMENSIONS) -> np.ndarray:
-    seed = int.from_bytes(digest_of(rgb)[:8], "little")
+def vector_of(rgb: np.ndarray, dimensions: int = DIMENSIONS, kind: int = 0) -> np.ndarray:
+    """`kind`: of model. Those of different kinds see nothing alike."""
+    seed = int.from_bytes(digest_of(rgb)[:8], "little") ^ kind
     vector = np.random.default_rng(seed).standard_normal(dimensions)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def named(setting: str) -> tuple[str, int]:
+    """The name and the kind of the stub model that a value of CLIP_MODEL names."""
+    return f"stub {setting}", zlib.crc32(setting.encode())
 
 
 class StubClip:
     """A CLIP model; `calls` counts the pictures it was given."""
 
     def __init__(
-        self, name: str = "stub clip", dimensions: int = DIMENSIONS, before: Callable[[], None] | None = None
+        self,
+        name: str = "stub clip",
+        dimensions: int = DIMENSIONS,
+        before: Callable[[], None] | None = None,
+        kind: int = 0,
     ) -> None:
         self.name = name
+        self.kind = kind
         self.dimensions = dimensions
         self.calls = 0
         self._before = before
@@ -68,7 +85,7 @@ class StubClip:
         if self._before is not None:
             self._before()
         self.calls += len(prepared)
-        return np.stack([vector_of(rgb, self.dimensions) for rgb in prepared])
+        return np.stack([vector_of(rgb, self.dimensions, self.kind) for rgb in prepared])
 
 
 class StubOcr:
@@ -113,6 +130,17 @@ class StubText:
         self.batches.append(len(texts))
         self.hold.wait(30)
         return np.stack([text_vector(text, self.dimensions) for text in texts])
+
+
+class StubAsker(StubText):
+    """A text tower that knows what the pictures show: the text `7` means `picture(7)`, as that model sees it."""
+
+    def __init__(self, setting: str) -> None:
+        name, self.kind = named(setting)
+        super().__init__(name)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.stack([vector_of(rgb(int(text)), self.dimensions, self.kind) for text in texts])
 
 
 def text_vector(text: str, dimensions: int = DIMENSIONS) -> np.ndarray:

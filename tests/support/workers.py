@@ -15,6 +15,7 @@ from pgvector import Vector
 from indexer import images
 from indexer.immich import tokens as immich
 from indexer.models.fetcher import Fetcher
+from indexer.models.inference import ClipModel
 from indexer.queue.backlog import Failure
 from indexer.settings import Settings
 from indexer.views import status
@@ -47,7 +48,12 @@ def settings_for(url: str, media: Path, **overrides: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def working(
-    settings: Settings, models: Models | None = None, fetcher: Fetcher | None = None, *, pace: WorkerPace = USUAL
+    settings: Settings,
+    models: Models | None = None,
+    fetcher: Fetcher | None = None,
+    *,
+    pace: WorkerPace = USUAL,
+    open_clip: Callable[[str], ClipModel] | None = None,
 ) -> AsyncIterator[Worker]:
     """A worker at work, stopped at the end; its failure is the test's. It has enqueued what was there before."""
     models = models or Models(StubClip(), StubOcr(), "cpu")
@@ -55,7 +61,7 @@ async def working(
         engine.start()
     for engine in models.engines.values():
         await asyncio.to_thread(engine.settle, 30)
-    worker = Worker(settings, models, fetcher, pace)
+    worker = Worker(settings, models, fetcher, pace, open_clip)
     task = asyncio.create_task(worker.run())
     try:
         ready = asyncio.create_task(_is_ready(worker))

@@ -70,3 +70,9 @@ def test_openvino_takes_more():
         memory.needed(Settings.load(tasks="ocr", ocr_runtime=each), (), ocr=True) for each in ("auto", "openvino")
     )
     assert more - plain >= 500 * MB
+
+
+@pytest.mark.parametrize(("limit", "room"), [(1000 * MB, False), (4000 * MB, True), (None, True)])
+def test_room_for_a_second_model_while_one_is_changed(monkeypatch, limit, room):
+    monkeypatch.setattr(limits, "read", lambda: limits.Limits(None, limit))
+    assert memory.has_room(Settings.load(clip_model="RN50"), "ViT-B-16") is room
