@@ -56,6 +56,7 @@ from indexer.text import pinyin
 log = structlog.get_logger()
 
 _PERSONS = 10.0  # seconds that the database may take to answer a person, even under load
+_LOOK = 2.0  # seconds between two looks which model is in use
 _SLOW = 60.0  # seconds that counting Immich's missing work may take in a large library
 
 
@@ -72,6 +73,9 @@ def create_app(
     """
     metrics = Metrics()
     library = Library(settings.dsn, lease=settings.lease_seconds)
+    forwarder: Forwarder | None = None
+    if forward is None:
+        forward = forwarder = Forwarder(settings, metrics, models.fetcher)
     texts = Texts(
         models.text,
         library,
@@ -79,6 +83,9 @@ def create_app(
         queue=settings.gateway_text_queue,
         cache=settings.gateway_text_cache,
         word_weight=settings.lexical_weight,
+        setting=settings.clip_model,
+        open_tower=models.open_text,
+        immichs=forward if forwarder is None or settings.ml_urls else None,
     )
     pictures = Pictures(
         library,
@@ -91,6 +98,8 @@ def create_app(
         wait=settings.gateway_wait_seconds,
         max_pixels=settings.max_megapixels * 1_000_000,
         missing=lambda: models.fetcher.missing("clip"),
+        current=lambda: texts.current,
+        setting=settings.clip_model,
     )
     for gate in (texts.gate, pictures.gate):
         metrics.watch(gate)
@@ -111,9 +120,11 @@ def create_app(
         state = await health.look()
         (log.info if state["ready"] else log.warning)("answering", **state)
         warming = asyncio.ensure_future(texts.warm())
+        following = asyncio.ensure_future(texts.follow(_LOOK))
         fetching = asyncio.ensure_future(models.fetcher.run())
         yield
         warming.cancel()
+        following.cancel()
         fetching.cancel()
         texts.close()
         pictures.close()
@@ -124,8 +135,7 @@ def create_app(
     if immich is not None:
         app.on_cleanup.append(lambda _app: immich.close())
     _serve_people(app, settings, immich, texts, metrics, pace)
-    if forward is None:
-        forwarder = forward = Forwarder(settings, metrics, models.fetcher)
+    if forwarder is not None:
         recovery = _recovery(settings, library, forwarder, immich)
         app.cleanup_ctx.extend([forwarder.running, recovery.running])
         sources.append(lambda: forwarder.engines)
@@ -133,7 +143,7 @@ def create_app(
         if settings.mt_photos_api_key is not None:
             app.add_routes(_mt_photos(settings, texts, pictures, forwarder).routes(guard.prefix))
     reads = partial(scripts.reads, settings.ocr_engine)
-    predict = Predict(settings.tasks, texts, pictures, forward, metrics, reads=reads)
+    predict = Predict(settings.tasks, texts, pictures, forward, metrics, reads=reads, immichs=texts.is_immichs)
     routes = Routes(predict, health, metrics, library, settings.gateway_deadline_seconds)
     app.add_routes(routes.under(guard.prefix))
     if guard.prefix:

@@ -18,7 +18,9 @@ from indexer.database.pool import Connection, Pool, open_pool, within
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import ColumnWidthError, SchemaError
+from indexer.photos import sets
 from indexer.photos.lines import StoredLine, parse_lines
+from indexer.photos.sets import Progress
 from indexer.photos.width import width_advice
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, WorkerState
@@ -26,7 +28,10 @@ from indexer.queue.backlog import Counts, WorkerState
 log = structlog.get_logger()
 
 _SQL = queries("gateway")
-_CHANGE = 5.0  # seconds to wait for Immich to finish changing its column
+_WIDTH = "Immich is changing the width of its vectors"
+_MODEL = "the model is being changed"
+_CHANGE = {_WIDTH: 5.0, _MODEL: 60.0}  # seconds to wait for such a change to end
+_AGAIN = 3  # times that a search is made because the model was changed meanwhile
 _PAUSE = 1.0  # seconds between two tries to reach a database that does not answer
 _CONNECTIONS = 4
 _CONFIRM = 1.0  # seconds for the server to confirm that a query was cancelled: otherwise its connection is dead
@@ -84,6 +89,31 @@ def check_width(width: int, dimensions: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Current:
+    """The model whose vectors are in Immich's column. `setting`: the value of CLIP_MODEL that names it, if known.
+
+    Of Immich's own model the setting is Immich's name for it, and its own server makes its vectors.
+    """
+
+    name: str
+    setting: str | None
+    dimensions: int | None
+
+    @property
+    def is_immichs(self) -> bool:
+        """Whether Immich's own machine-learning server answers for it."""
+        return self.name == sets.IMMICHS
+
+
+@dataclass(frozen=True)
+class Column:
+    """Immich's vector column: its width, and whose vectors are in it. None: no indexer has told yet."""
+
+    width: int
+    model: Current | None
+
+
 class Library:
     """Immich's database: for queries, and to enqueue requests. Results are not written from here.
 
@@ -95,7 +125,7 @@ class Library:
 
     def __init__(self, dsn: str, *, lease: float = 10, patience: float = 2) -> None:
         self.trouble: str | None = "not yet connected"
-        self.last_width: int | None = None
+        self.last: Column | None = None
         self._dsn = dsn
         self._lease = lease
         self._patience = patience
@@ -103,32 +133,56 @@ class Library:
         self._connecting = asyncio.Lock()
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._try_again = 0.0
-        self._reading: asyncio.Task[tuple[int, bool]] | None = None
+        self._reading: asyncio.Task[tuple[Column, str]] | None = None
+
+    @property
+    def last_width(self) -> int | None:
+        """The width of Immich's vector column as it was last seen."""
+        return self.last.width if self.last else None
 
     async def width(self) -> int:
-        """The width of Immich's vector column: the present one, or the last known one if the database is unavailable.
+        """The width of Immich's vector column. As `column`."""
+        return (await self.column()).width
+
+    async def column(self) -> Column:
+        """Immich's vector column: the present one, or the last known one if the database is unavailable.
 
         Raises:
-            UnavailableError: it was never known, or Immich is changing it.
+            UnavailableError: it was never known, or it is being changed.
         """
         # It is read for every answer, because Immich caches vectors, also those of a wrong width, until its restart.
         loop = asyncio.get_running_loop()
-        until = loop.time() + _CHANGE
+        start = loop.time()
         try:
             while True:
-                width, changing = await self._read_width()
-                if not changing:
-                    self.last_width = width
-                    return width
-                if loop.time() > until:
-                    raise UnavailableError("Immich is changing the width of its vectors", retry_after=5)
+                column, change = await self._read_column()
+                if not change:
+                    self.last = column
+                    return column
+                if loop.time() > start + _CHANGE[change]:
+                    raise UnavailableError(change, retry_after=5)
                 await asyncio.sleep(0.1)
         except AwayError as error:
-            if self.last_width is None:
+            if self.last is None:
                 raise UnavailableError(
                     f"the width of Immich's vectors is not known yet: {error}", retry_after=5
                 ) from None
-            return self.last_width
+            return self.last
+
+    async def unmixed(self, find: Callable[[], Awaitable[T]]) -> T:
+        """What `find` comes to, found again where another model came into use meanwhile. Raises UnavailableError."""
+        before = self.last or await self.column()
+        for _ in range(_AGAIN):
+            found = await find()
+            now = await self.column()
+            if now.model == before.model:
+                return found
+            before = now
+        raise UnavailableError(_MODEL, retry_after=5)
+
+    async def name_immichs(self, name: str) -> None:
+        """Note the name that Immich has for its own model. Raises AwayError."""
+        await self.ask(lambda pool: pool.run(lambda connection: sets.name_immichs(connection, name)))
 
     async def stored(self, digest: bytes, clip_model: str | None, ocr_model: str | None) -> Stored:
         """What the indexer has stored for the picture with that SHA-256, made by those models.
@@ -172,6 +226,18 @@ class Library:
             return await self.ask(backlog.workers)
         except (AwayError, *NOT_OURS):
             return []
+
+    async def change(self) -> Progress | None:
+        """How far a change of the model is. None where none is under way, or the database does not tell."""
+
+        async def look(pool: Pool) -> Progress | None:
+            following = (await sets.read(pool)).next
+            return None if following is None else await sets.progress(pool, following.name)
+
+        try:
+            return await self.ask(look)
+        except (AwayError, *NOT_OURS):
+            return None
 
     async def ask(self, question: Callable[[Pool], Awaitable[T]], *, patience: float | None = None) -> T:
         """The answer to a query. It allows for a database that hangs, is restarted or is restored at any time.
@@ -241,21 +307,31 @@ class Library:
         if self._pool is not None:
             self._pool.terminate()
 
-    async def _read_width(self) -> tuple[int, bool]:
-        """One query for all requests that need the width at the same time."""
+    async def _read_column(self) -> tuple[Column, str]:
+        """One query for all requests that need the column at the same time. Also how it is being changed, if it is."""
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(self._ask_width())
+            self._reading = asyncio.ensure_future(self._ask_column())
             self._reading.add_done_callback(
                 lambda task: task.cancelled() or task.exception()
             )  # all callers may have been cancelled
         return await asyncio.shield(self._reading)
 
-    async def _ask_width(self) -> tuple[int, bool]:
-        row = await self.ask(lambda pool: pool.fetchrow(_SQL["width"]))
+    async def _ask_column(self) -> tuple[Column, str]:
+        async def look(pool: Pool) -> asyncpg.Record | None:
+            # First the lock, then the model: one snapshot of both could be from before the end of a change.
+            turning = await pool.fetchval(_SQL["turning"])
+            return await pool.fetchrow(_SQL["column"], turning)
+
+        try:
+            row = await self.ask(look)
+        except NOT_OURS:  # no indexer was ever installed here
+            row = await self.ask(lambda pool: pool.fetchrow(_SQL["width"]))
         if row is None or row["width"] < 1:
             self.trouble = "smart_search.embedding has no width: is this Immich's database, with smart search set up?"
             raise AwayError(self.trouble)
-        return row["width"], row["changing"]
+        told = dict(row)
+        model = Current(told["name"], told["setting"], told["dimensions"]) if told.get("name") else None
+        return Column(told["width"], model), _WIDTH if told["changing"] else _MODEL if told.get("turning") else ""
 
     @contextlib.asynccontextmanager
     async def _place(self, patience: float) -> AsyncIterator[None]:

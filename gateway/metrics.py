@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from gateway.gate import Gate
 from indexer.models.engine import Engine
 from indexer.models.fetcher import Fetcher
+from indexer.photos.sets import Progress
 from indexer.queue.backlog import Counts, WorkerState
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -66,6 +67,12 @@ class Metrics:
             "immich_indexer_backlog", "Photos in the indexer's queue, by state", ["state"], registry=registry
         )
 
+        self._change = Gauge(
+            "immich_indexer_change",
+            "Photos during a change of the CLIP model, by whether the new one has read them",
+            ["state"],
+            registry=registry,
+        )
         self._indexers = Gauge(
             "immich_indexer_engine_ready",
             "Whether a model of an indexer is ready, and not sick",
@@ -100,12 +107,18 @@ class Metrics:
             raise
         self.seconds.labels(task).observe(time.perf_counter() - start)
 
-    def text(self, backlog: Counts | None, workers: Sequence[WorkerState] = ()) -> bytes:
+    def text(
+        self, backlog: Counts | None, workers: Sequence[WorkerState] = (), change: Progress | None = None
+    ) -> bytes:
         """All metrics in Prometheus' format. Without backlog and workers where the database is unavailable."""
         self._indexers.clear()
         for worker in workers:
             for name, engine in worker.engines.items():
                 self._indexers.labels(worker.name, name).set(engine.state == "ready")
+        self._change.clear()
+        if change is not None:
+            for state in ("made", "given_up", "missing"):
+                self._change.labels(state).set(getattr(change, state))
         self._backlog.clear()
         if backlog is not None:
             for state in ("waiting", "retrying", "running", "dead", "inbox"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway.ml.text import TextModel
 from indexer.models import load as loading
@@ -16,13 +17,14 @@ class LazyModels:
     """The models of a gateway.
 
     `text` None: no CLIP here. `ocr_model` is the engine's name, None: no OCR here. `load_pictures` blocks for seconds.
-    `fetcher` downloads missing weights.
+    `fetcher` downloads missing weights. `load_pictures` and `open_text` take another value of CLIP_MODEL.
     """
 
     text: TextModel | None
     ocr_model: str | None
-    load_pictures: Callable[[], Inference]
+    load_pictures: Callable[..., Inference]
     fetcher: Fetcher = field(default_factory=Fetcher)
+    open_text: Callable[[str], TextModel] | None = None
 
 
 def load(settings: Settings) -> LazyModels:
@@ -36,10 +38,17 @@ def load(settings: Settings) -> LazyModels:
     text = loading.start_text(settings, fetcher) if "clip" in settings.tasks else None
     ocr_only = settings.model_copy(update={"tasks": ("ocr",)})
     _, ocr_model = loading.model_names(ocr_only) if "ocr" in settings.tasks else (None, None)
-    return LazyModels(text, ocr_model, lambda: load_pictures(settings, fetcher), fetcher)
+    return LazyModels(text, ocr_model, partial(load_pictures, settings, fetcher), fetcher, partial(open_text, settings))
 
 
-def load_pictures(settings: Settings, fetcher: Fetcher) -> Inference:
-    """Start the models that read pictures, as the indexer does."""
+def open_text(settings: Settings, model: str) -> TextModel:
+    """Start the text tower of another model than that of the settings. Raises WeightsError."""
+    return loading.start_text(settings.model_copy(update={"clip_model": model}))
+
+
+def load_pictures(settings: Settings, fetcher: Fetcher, model: str | None = None) -> Inference:
+    """Start the models that read pictures, as the indexer does. `model`: another value of CLIP_MODEL."""
+    if model is not None:
+        settings = settings.model_copy(update={"clip_model": model})
     # In the background: a person waits for a search, nobody waits for a picture.
     return loading.start_inference(settings, loading.load_models(settings, fetcher, background=True), background=True)

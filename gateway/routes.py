@@ -72,7 +72,8 @@ class Routes:
         return as_json(state, 200 if state["ready"] else 503)
 
     async def _measure(self, _request: web.Request) -> web.Response:
-        text = self._metrics.text(await self._library.backlog(), await self._library.workers())
+        library = self._library
+        text = self._metrics.text(await library.backlog(), await library.workers(), await library.change())
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _answer(self, request: web.Request) -> web.Response:

@@ -199,6 +199,15 @@ interface VectorFigures {
   advice: string | null;
 }
 
+interface ChangeFigures {
+  current: string;
+  next: string;
+  photos: number;
+  made: number;
+  givenUp: number;
+  etaSeconds: number | null;
+}
+
 /** GET /api/status, and each event of /api/status/events; workers and advice are given only for the whole queue. */
 interface Status {
   total: number;
@@ -218,6 +227,7 @@ interface Status {
   models: ModelFigures[];
   vector: VectorFigures;
   workers: WorkerFigures[];
+  change: ChangeFigures | null;
   advice: string[];
 }
 

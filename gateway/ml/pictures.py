@@ -4,18 +4,20 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Callable, Collection
+from functools import partial
 
 import structlog
 
 from gateway.errors import MissingInputError, ModelAwayError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import AwayError, Library, OccupiedError, Stored, Vector, check_width
+from gateway.library import AwayError, Current, Library, OccupiedError, Stored, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
 from indexer.models.engine import Engine
+from indexer.models.hosted import name_of
 from indexer.models.inference import Inference
 from indexer.photos.lines import StoredLine, visible_text
 from indexer.photos.vectors import as_column, room
@@ -34,8 +36,11 @@ class Pictures:
         clip_model: returns the name of the indexer's CLIP model, as stored with its vectors. None while not known.
         ocr_model: name of the indexer's OCR engine, as stored with its lines.
         tasks: clip, ocr, or both.
+        current: which model is in use, None where that is not known. The `clip_model` is its name.
+        setting: our own value of CLIP_MODEL.
         missing: returns what CLIP's weights lack, in a sentence. Empty: nothing.
-        load: loads the models, at the first picture that the indexer has not read. It takes seconds.
+        load: loads the models, at the first picture that the indexer has not read. It takes seconds. With the value of
+            CLIP_MODEL that names the model in use, where that is not our own.
         queue: the most pictures that may wait.
         wait: seconds to wait for an indexer that may be reading the picture.
         max_pixels: larger pictures are refused.
@@ -49,11 +54,13 @@ class Pictures:
         clip_model: Callable[[], str | None],
         ocr_model: str | None,
         tasks: Collection[str],
-        load: Callable[[], Inference],
+        load: Callable[..., Inference],
         queue: int,
         wait: float,
         max_pixels: int,
         missing: Callable[[], str] = lambda: "",
+        current: Callable[[], Current | None] = lambda: None,
+        setting: str = "",
     ) -> None:
         self.gate = Gate("pictures", queue, retry_after=5)
         self._library = library
@@ -63,6 +70,9 @@ class Pictures:
         self._tasks = frozenset(tasks)
         self._load = load
         self._missing = missing
+        self._current = current
+        self._setting = setting
+        self._loaded_for: str | None = None  # the value of CLIP_MODEL
         self._wait = wait
         self._max_pixels = max_pixels
         self._inference: Inference | None = None
@@ -90,10 +100,13 @@ class Pictures:
         request.max_resolution("ocr", "detection")
         data = request.need_image()
         width, height = await asyncio.to_thread(self._dimensions, data)
+        before = self._current()
         found = await self.read(data, wanted)
         answer: dict[str, object] = {}
         if found.vector is not None and "clip" in wanted:
             answer["clip"] = vector_answer(await self._column(data, found))
+            if self._current() != before:  # it has just been looked at: the model was changed meanwhile
+                return await self(request)
         if found.lines is not None and "ocr" in wanted:
             answer["ocr"] = ocr_answer(found.lines, min_box, min_text)
         return answer | {"imageWidth": width, "imageHeight": height}
@@ -130,6 +143,8 @@ class Pictures:
         """
         if missing := sorted(wanted - self._tasks):
             raise UnsupportedError(f"there is no {missing[0]} here: TASKS leaves it out")
+        if "clip" in wanted and (current := self._current()) is not None and current.is_immichs:
+            raise UnavailableError("until all photos were read Immich's own model is used", _WEIGHTS)
         with self.gate():
             return await self._read(data, wanted)
 
@@ -147,6 +162,9 @@ class Pictures:
             return found
         clip, ocr = "clip" in wanted and found.vector is None, "ocr" in wanted and found.lines is None
         inference = await self._models()
+        current = self._current()
+        if clip and current is not None and name_of(inference.clip) not in (None, current.name):
+            raise UnavailableError(f"the model in use, {current.name}, has other weights here", _WEIGHTS)
         try:
             with asked():
                 vector, lines = await inference.read(data, clip=clip, ocr=ocr)
@@ -203,8 +221,15 @@ class Pictures:
             return Stored()
 
     async def _models(self) -> Inference:
+        current = self._current()
+        setting = current.setting if current is not None and current.setting != self._setting else None
+        if self._loaded_for != setting and self._loading is not None and self._loading.done():
+            self.close()
+            self._loading = self._inference = None
         if self._loading is None:  # a task of its own: the first caller may be cancelled while others wait for it
-            self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+            self._loaded_for = setting
+            load = self._load if setting is None else partial(self._load, setting)
+            self._loading = asyncio.ensure_future(asyncio.to_thread(load))
         loading = self._loading
         try:
             self._inference = await asyncio.shield(loading)

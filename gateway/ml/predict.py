@@ -1,7 +1,7 @@
 """Splits a request into tasks, has them answered at the same time, and merges the answers."""
 
 import asyncio
-from collections.abc import Callable, Collection, Set
+from collections.abc import Awaitable, Callable, Collection, Set
 
 from gateway.errors import MalformedError
 from gateway.metrics import Metrics
@@ -22,6 +22,7 @@ class Predict:
         pictures: answers `clip.visual` and `ocr`.
         forward: answers faces, and new tasks of a newer Immich.
         metrics: where to count.
+        immichs: whether Immich's own model is the one in use for the request's entry for CLIP, which is then forwarded.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Predict:
         metrics: Metrics,
         *,
         reads: Callable[[str], bool],
+        immichs: Callable[[PredictRequest], Awaitable[bool]] | None = None,
     ) -> None:
         self._local = frozenset(local)
         self._reads = reads
+        self._immichs = immichs
         self._texts = texts
         self._pictures = pictures
         self._forward = forward
@@ -44,6 +47,8 @@ class Predict:
     async def __call__(self, request: PredictRequest) -> dict[str, object]:
         """The answer to all tasks of `request`. Raises GatewayError: if one task fails, there is no answer."""
         here = self._here(request)
+        if "clip" in here and self._immichs is not None and await self._immichs(request):
+            here -= {"clip"}
         if not here:
             return await self._forwarded(request)
         parts = self._split(await request.whole(), here)

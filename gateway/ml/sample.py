@@ -122,6 +122,11 @@ class Sampler:
             _made, rows, width, dimensions, fingerprint, chosen, asyncio.get_running_loop().time()
         )
 
+    def forget(self) -> None:
+        """Take another sample before the next answer, whatever is being taken now."""
+        self.close()
+        self._sample = self._taking = None
+
     def close(self) -> None:
         """Start no more work."""
         if self._taking is not None:

@@ -113,6 +113,10 @@ class Words:
         """Take a sample of the library. Raises BusyError."""
         await self._sampler.take(width, dimensions)
 
+    def forget(self) -> None:
+        """Forget the sample: its vectors are no longer those in the column."""
+        self._sampler.forget()
+
     def close(self) -> None:
         """Start no more work."""
         self._sampler.close()

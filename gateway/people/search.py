@@ -1,6 +1,7 @@
 """`GET /api/search`: find photos by words and by meaning. Everybody finds only what Immich shows them."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -194,7 +195,12 @@ class Search:
         self, user: UUID, wanted: SearchRequest, language: str | None, limit: int, offset: int
     ) -> tuple[Page, str]:
         """A page, and why it was not searched by meaning though that was asked for. Empty: nothing is missing."""
+        find = partial(self._find_once, user, wanted, language, limit, offset)
+        return await (self._texts.unmixed(find) if wanted.by_meaning and self._texts.has_clip else find())
 
+    async def _find_once(
+        self, user: UUID, wanted: SearchRequest, language: str | None, limit: int, offset: int
+    ) -> tuple[Page, str]:
         async def find(vector: asyncio.Future[Vector] | None) -> Page:
             async def question(pool: Pool) -> Page:
                 eyes = await viewer(pool, user)

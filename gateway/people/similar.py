@@ -1,5 +1,6 @@
 """`GET /api/assets/{id}/similar`: photos like a photo, of those that Immich shows whoever asks."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -88,7 +89,8 @@ class Similar:
             return await alike.alike(pool, given.id, eyes, given.by, limit=given.limit, offset=given.offset)
 
         with self.gate(), self._metrics.timed(f"similar.{given.by}"):
-            found = await self._library.need(question, patience=self._deadline)
+            find = partial(self._library.need, question, patience=self._deadline)
+            found = await (self._library.unmixed(find) if given.by == "meaning" else find())
         if found is None:
             raise NotFoundError("there is no such photo")
         answer = SimilarAnswer(

@@ -6,10 +6,24 @@ SELECT atttypmod AS width, EXISTS (
     SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c') AS changing
 FROM pg_attribute WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
 
+-- name: turning
+-- Whether the model is being changed just now. While it is, nobody shares the lock.
+SELECT NOT pg_try_advisory_xact_lock_shared(lock(turn));
+
+-- name: column
+-- As `width`, with the model whose vectors are in the column, and $1 as `turning`.
+SELECT atttypmod AS width, EXISTS (
+           SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c') AS changing,
+       $1::boolean AS turning, m.name, m.setting, m.dimensions
+FROM pg_attribute LEFT JOIN immich_indexer_3.model m ON m.state = 'current'
+WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
+
 -- name: stored
 -- The results for pictures with the digest $1, by CLIP model $2 and by OCR model $3. Null where there is none.
-SELECT (SELECT clip::real[] FROM immich_indexer.photo
-            WHERE digest = $1 AND clip_model = $2 AND clip IS NOT NULL LIMIT 1) AS vector,
+SELECT coalesce(
+           (SELECT clip::real[] FROM immich_indexer.photo WHERE digest = $1 AND clip_model = $2 AND clip IS NOT NULL LIMIT 1),
+           (SELECT v.embedding::real[] FROM immich_indexer.photo p JOIN immich_indexer_3.vector v ON v.asset_id = p.asset_id
+                WHERE p.digest = $1 AND v.digest = $1 AND v.model = $2 LIMIT 1)) AS vector,
        (SELECT lines FROM immich_indexer.photo
             WHERE digest = $1 AND ocr_model = $3 AND lines IS NOT NULL LIMIT 1) AS lines;
 

@@ -213,14 +213,17 @@ async def test_a_picture_that_somebody_else_has_too_is_answered_before_its_own_t
         assert await lines_of(connection, again) == [stubs.expected_text(1)]
 
 
-async def test_results_of_another_model_are_not_ours(settings, immich, connection, owner):
+async def test_a_gateway_follows_the_model_in_use(settings, immich, connection, owner):
     async with working(settings):
-        await immich.upload(PHOTO, owner=owner)
+        asset = await immich.upload(PHOTO, owner=owner)
         await idle(connection)
     loads, loaded = stub_models(StubText(name="another clip"))
     async with serving(settings, loads) as client:
-        assert (await client.ask(CLIP, PHOTO)).status == 200
-    assert loaded
+        answer = await client.ask(CLIP, PHOTO)
+        assert np.array_equal(answer.vector, await vector_of(connection, asset))
+        refused = await client.ask(TEXT, text="photo")
+        assert refused.status == 503, "vectors of two models are not compared"
+    assert not loaded
 
 
 async def test_the_options_of_immich_are_filters(settings):

@@ -29,10 +29,10 @@ SETTINGS = {
 }
 
 
-async def start(url: str, media: Path, **environment: str) -> Process:
-    """A stub worker."""
+async def start(url: str, media: Path, program: str = "stub_worker", **environment: str) -> Process:
+    """A stub worker, or another program of tests.support."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.stub_worker"),
+        *(sys.executable, "-m", f"tests.support.{program}"),
         env=os.environ | SETTINGS | {"DB_URL": url, "MEDIA_PATH_MAP": f"/data={media}"} | environment,
     )
 
@@ -45,11 +45,11 @@ async def end(process: Process) -> None:
 
 
 class Crew:
-    """Stub workers, each started again when it dies, as a container's restart policy does."""
+    """Stub workers, each started again when it dies, as a container's restart policy does. Or other such programs."""
 
-    def __init__(self, url: str, media: Path, **environment: str) -> None:
+    def __init__(self, url: str, media: Path, program: str = "stub_worker", **environment: str) -> None:
         self.deaths = 0
-        self._url, self._media, self._environment = url, media, environment
+        self._url, self._media, self._program, self._environment = url, media, program, environment
         self._running: list[Process] = []
 
     @contextlib.asynccontextmanager
@@ -76,7 +76,7 @@ class Crew:
 
     async def _watch(self) -> None:
         while True:
-            process = await start(self._url, self._media, **self._environment)
+            process = await start(self._url, self._media, self._program, **self._environment)
             self._running.append(process)
             try:
                 await process.wait()
