@@ -3,7 +3,7 @@
 import click
 
 import indexer
-from indexer.cli import demo, models, photos, role, schema, search, service, status
+from indexer.cli import demo, model, models, photos, role, schema, search, service, status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,7 @@ for _command in (
     photos.reprocess,
     search.search,
     status.doctor,
+    model.model,
     models.models,
     demo.demo,
 ):

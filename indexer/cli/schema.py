@@ -1,11 +1,15 @@
 """`install` and `uninstall`: our schema in Immich's database."""
 
+import contextlib
+
+import asyncpg
 import click
 
 from indexer.cli.command import command, out
 from indexer.database import schema
 from indexer.database.pool import connect_to_immich
 from indexer.settings import Settings
+from indexer.work import clip_index
 
 
 @click.command()
@@ -36,6 +40,8 @@ async def uninstall(settings: Settings, yes: bool) -> None:
     """Remove everything of immich-indexer's from the database."""
     if not yes:
         click.confirm("Remove immich-indexer's schema, triggers and its own copy of all results?", abort=True)
+    with contextlib.suppress(asyncpg.UndefinedTableError):  # nothing is installed
+        await clip_index.restore(settings.dsn)
     connection = await connect_to_immich(settings.dsn)
     try:
         for note in await schema.uninstall(connection):

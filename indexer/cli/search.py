@@ -13,6 +13,8 @@ from indexer.cli.command import command, err, out
 from indexer.database import schema
 from indexer.database.pool import open_pool
 from indexer.errors import ColumnWidthError, IndexerError, WeightsError
+from indexer.photos import sets
+from indexer.photos.sets import Model
 from indexer.search import hybrid
 from indexer.search.hybrid import Mode, SearchRequest
 from indexer.search.viewer import ADMINISTRATOR, find_user, viewer
@@ -33,7 +35,8 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
         async with pool.acquire() as connection:
             await schema.require(connection)
             eyes = ADMINISTRATOR if user is None else await viewer(connection, await find_user(connection, user))
-        embed = await asyncio.to_thread(_text_tower, settings, wanted)
+            current = (await sets.read(connection)).current
+        embed = await asyncio.to_thread(_text_tower, settings, wanted, current)
         find = partial(hybrid.search, pool, wanted, eyes, weight=settings.search_text_weight, limit=limit)
         try:
             page = await find(embed and asyncio.ensure_future(asyncio.to_thread(embed, wanted.meant)))
@@ -54,13 +57,21 @@ async def search(settings: Settings, text: str, mode: Mode, user: str | None, li
         out.print("nothing")
 
 
-def _text_tower(settings: Settings, wanted: SearchRequest) -> Callable[[str], npt.NDArray[np.float32]] | None:
+def _text_tower(
+    settings: Settings, wanted: SearchRequest, current: Model | None
+) -> Callable[[str], npt.NDArray[np.float32]] | None:
     """What makes a vector of a text. None: only words are searched for. Loads the model, which takes seconds."""
     if not wanted.by_meaning:
         return None
     try:
         if "clip" not in settings.tasks:
             raise WeightsError("TASKS has no clip")
+        if current is not None and (current.is_immichs or current.setting is None):
+            raise WeightsError(
+                "Immich's own model is used until all photos were read: search in Immich, or in the console"
+            )
+        if current is not None and current.setting is not None:  # during a change, CLIP_MODEL names the next one
+            settings = settings.model_copy(update={"clip_model": current.setting})
         from indexer.models.load import load_text_tower
 
         model = load_text_tower(settings)

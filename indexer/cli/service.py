@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from indexer.cli.command import command, err, out
 from indexer.database import schema
 from indexer.database.pool import Connection, open_pool
+from indexer.photos import sets
 from indexer.settings import Settings
 from indexer.views import status as status_module
 
@@ -50,7 +51,12 @@ async def backfill(settings: Settings, watch: bool) -> None:
     pool = await open_pool(settings.dsn)
     try:
         await pool.run(schema.require)
-        queued = await Reconciler(pool, settings.dsn, *names).enqueue_missing()
+        found = await pool.run(sets.read)
+        current, following = found.current, None
+        if current is not None and current.name != names[0]:  # a change, or an indexer whose setting is an earlier one
+            following = found.next.name if found.next is not None and found.next.name == names[0] else None
+            names = (None if current.is_immichs else current.name, names[1])
+        queued = await Reconciler(pool, settings.dsn, *names, next_model=following).enqueue_missing()
         out.print(f"queued {queued} photos")
         if watch:
             async with pool.acquire() as connection:

@@ -13,6 +13,7 @@ from indexer.models import names
 from indexer.queue.backlog import EngineState
 from indexer.settings import Settings
 from indexer.views import status as status_module
+from indexer.views.figures import duration
 from indexer.work import doctor as doctor_module
 from indexer.work.doctor import Finding
 
@@ -32,12 +33,12 @@ async def status(settings: Settings, as_json: bool) -> None:
         return
     out.print(f"indexed {state.indexed} of {state.total} photos, {state.with_text} with text")
     counts = state.queue
-    oldest = f", the oldest for {_duration(counts.oldest_seconds)}" if counts.oldest_seconds else ""
+    oldest = f", the oldest for {duration(counts.oldest_seconds)}" if counts.oldest_seconds else ""
     out.print(
         f"waiting {counts.waiting + counts.inbox}, retrying {counts.retrying}, running {counts.running}{oldest}; "
         f"given up {counts.dead}"
     )
-    eta = f", done in {_duration(state.eta_seconds)}" if state.eta_seconds else ""
+    eta = f", done in {duration(state.eta_seconds)}" if state.eta_seconds else ""
     out.print(f"{state.photos_per_minute:.1f} photos a minute{eta}")
     out.print(f"vector column {state.vector_width} wide, schema version {state.schema_version}")
     if state.vector_advice:
@@ -71,13 +72,6 @@ async def status(settings: Settings, as_json: bool) -> None:
         attempts = "1 attempt" if failure.attempts == 1 else f"{failure.attempts} attempts"
         line = f"failed: {failure.asset_id}  {name}  {verdict} after {attempts}: {failure.error}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @click.command()

@@ -45,6 +45,14 @@ class WeightsFigures(Shape):
     next_try: Annotated[Moment | None, Field(description="When all hosts are asked again.")]
 
 
+def duration(seconds: float) -> str:
+    """A span of time, for people."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 class ModelFigures(Shape):
     """How many photos were read by these two models."""
 
@@ -85,6 +93,17 @@ class EngineFigures(Shape):
     photos: Annotated[int, Field(description="How many photos wait for it, of everybody's.")]
 
 
+class ChangeFigures(Shape):
+    """A change of the CLIP model that is under way."""
+
+    current: Annotated[str, Field(description="The model in use; `immich`: Immich's own.")]
+    next: str
+    photos: int
+    made: Annotated[int, Field(description="Photos that have a vector of the next model.")]
+    given_up: int
+    eta_seconds: Annotated[int | None, Field(description="Until every photo has one; null: not known.")]
+
+
 class Figures(Shape):
     """How far the indexing is."""
 
@@ -108,5 +127,6 @@ class Figures(Shape):
     engines: Annotated[list[EngineFigures], Field(description="Models that are not ready; empty while all is well.")]
     workers_alive: int
     workers: Annotated[list[WorkerFigures], Field(description="Empty but where the scope is `all`.")]
+    change: Annotated[ChangeFigures | None, Field(description="A change of the CLIP model; null: none is under way.")]
     advice: Annotated[list[str], Field(description="What to do. Empty but where the scope is `all`.")]
     schema_version: int

@@ -1,6 +1,7 @@
 """The figures that `status` and the console show: of all photos, or of one user's."""
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,13 @@ from indexer.database.statements import queries
 from indexer.immich import forgotten
 from indexer.models import names
 from indexer.models.model_files import DownloadState
-from indexer.photos import width
+from indexer.photos import sets, width
+from indexer.photos.sets import Progress, Sets
 from indexer.queue import backlog
 from indexer.queue.backlog import Counts, Failure, Waiting, WorkerState
+from indexer.views import figures
 from indexer.views.figures import (
+    ChangeFigures,
     EngineFigures,
     FailedPhoto,
     Figures,
@@ -26,6 +30,7 @@ from indexer.views.figures import (
 )
 from indexer.work import crashes, downloads
 
+_NEWS = timedelta(days=1)  # so long a change of the model is told
 _SQL = queries("status")
 
 
@@ -39,12 +44,40 @@ class InUse:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A change of the model: between which, how far it is, and at how many photos a minute it goes on."""
+
+    current: str
+    next: str
+    progress: Progress
+    photos_per_minute: float
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds until every photo has a vector of the next model. None while nothing moves."""
+        if not self.progress.missing:
+            return 0.0
+        return self.progress.missing / self.photos_per_minute * 60 if self.photos_per_minute else None
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        done = self.progress
+        failed = f", {done.given_up} given up" if done.given_up else ""
+        rest = "" if self.eta_seconds is None else f", {figures.duration(self.eta_seconds)} left"
+        return (
+            f"the model is being changed from {self.current} to {self.next}: {done.made} of {done.photos} photos "
+            f"have a vector of the new one{failed}{rest}; until then searches use the old one"
+        )
+
+
+@dataclass(frozen=True)
 class Status:
     """The state of the indexing: of the photos that `owner` is shown, or (None) of all.
 
     `failures` are photos that failed. `waiting` are photos that wait for something not caused by them. `weights` are
     weights that an indexer does not have yet. `photos_per_minute` and `queue` are about those photos. `workers`,
-    `clip_model` (in use) and `advice` are the same for everybody.
+    `clip_model` (in use) and `advice` are the same for everybody. `change`: of the model, if one is under way.
     """
 
     owner: UUID | None
@@ -65,6 +98,7 @@ class Status:
     photos_per_minute: float
     advice: list[str]
     engines: list[EngineFigures]
+    change: Change | None = None
 
     @property
     def left(self) -> int:
@@ -132,9 +166,36 @@ class Status:
             workers_alive=self.alive,
             engines=self.engines,
             workers=[_worker(worker) for worker in self.workers] if whole else [],
+            change=None
+            if self.change is None
+            else ChangeFigures(
+                current=self.change.current,
+                next=self.change.next,
+                photos=self.change.progress.photos,
+                made=self.change.progress.made,
+                given_up=self.change.progress.given_up,
+                eta_seconds=None if self.change.eta_seconds is None else round(self.change.eta_seconds),
+            ),
             advice=self.advice,
             schema_version=self.schema_version,
         )
+
+
+async def _change(connection: Connection, found: Sets, rate: float) -> Change | None:
+    if found.current is None or found.next is None:
+        return None
+    return Change(found.current.name, found.next.name, await sets.progress(connection, found.next.name), rate)
+
+
+def _changed(found: Sets) -> list[str]:
+    """What Immich does not know of a change that was just done."""
+    if found.current is None or found.previous is None or datetime.now(UTC) - found.current.since > _NEWS:
+        return []
+    since = f"{found.current.since.astimezone():%d %B, %H:%M}"
+    return [
+        f"{found.current.name} is the model in use since {since}. Restart Immich's server once: it remembers up to 100 "
+        "recent searches by the model of before"
+    ]
 
 
 async def _away(connection: Connection, workers: list[WorkerState]) -> list[EngineFigures]:
@@ -193,6 +254,9 @@ async def look(
     done = {name: sum(row[name] for row in made) for name in ("total", "indexed", "with_text", "last_minute")}
     workers = await backlog.workers(connection)
     alive = [worker for worker in workers if worker.seen_seconds <= lease]
+    found = await sets.read(connection)
+    changing = await _change(connection, found, sum(worker.photos_per_minute for worker in alive))
+    told = [changing.sentence] if changing else _changed(found)
     rate = sum(worker.photos_per_minute for worker in alive) if owner is None else float(done["last_minute"])
     return Status(
         owner=owner,
@@ -212,5 +276,8 @@ async def look(
         models=[dict(row) for row in made if row["photos"]],
         photos_per_minute=rate,
         engines=await _away(connection, alive),
-        advice=[*await crashes.look(connection), *(await forgotten.look(connection)).advice] if owner is None else [],
+        change=changing,
+        advice=[*told, *await crashes.look(connection), *(await forgotten.look(connection)).advice]
+        if owner is None
+        else [],
     )

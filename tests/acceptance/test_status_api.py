@@ -47,6 +47,7 @@ FIGURES = {
     "engines",
     "workersAlive",
     "workers",
+    "change",
     "advice",
     "schemaVersion",
 }
