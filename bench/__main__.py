@@ -11,7 +11,7 @@ from indexer import logs
 
 NAMES = (
     *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed"),
-    *("fusion", "search", "facts", "sharpen", "width"),
+    *("fusion", "search", "facts", "sharpen", "width", "turn"),
 )
 ON_REQUEST = ("recall", "lexical")  # need a corpus
 

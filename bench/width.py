@@ -28,11 +28,11 @@ NAME = "width"
 DESCRIPTION = "what 1536 dimensions cost against 512: size of the table, Immich's exact scan and HNSW"
 
 _WIDTHS = (512, 1536)
-_SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
+SETTINGS = {"shared_buffers": "512MB"}  # as Immich sets it for its own database
 _INDEXED = 50_000
 _CHUNK = 5_000
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
-_INDEX = (
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+INDEX = (
     "CREATE INDEX clip_index ON smart_search USING hnsw (embedding vector_cosine_ops) "
     "WITH (ef_construction = 300, m = 16)"
 )
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     figures = {}
     for size in sizes:
         with (
-            on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, _SETTINGS) as narrow,
+            on_database(options.url or os.environ.get("TEST_DATABASE_URL") or None, SETTINGS) as narrow,
             on_database(narrow) as wide,
         ):
             figures[str(size)] = asyncio.run(_measure((narrow, wide), size, rounds))
@@ -103,7 +103,7 @@ async def _fill(url: str, width: int, size: int) -> UUID:
         choose = np.random.default_rng(0)
         for start in range(0, size, _CHUNK):
             ids = [uuid5(owner, str(number)) for number in range(start, min(start + _CHUNK, size))]
-            chunk = [library.Photo(asset, owner, _NOW, "") for asset in ids]
+            chunk = [library.Photo(asset, owner, NOW, "") for asset in ids]
             await library.write(connection, library.rows(chunk))
             vectors = choose.standard_normal((len(ids), width)).astype(np.float32)
             vectors[:, :512] = clip_vectors(len(ids), seed=start)
@@ -111,7 +111,7 @@ async def _fill(url: str, width: int, size: int) -> UUID:
             await library.write_vectors(connection, ids, vectors)
         if size <= _INDEXED:
             await connection.execute("SET maintenance_work_mem = '1GB'")
-            await connection.execute(_INDEX)
+            await connection.execute(INDEX)
         await connection.execute("VACUUM ANALYZE smart_search")
         await connection.execute("VACUUM ANALYZE asset")
         return owner
