@@ -144,9 +144,9 @@ async def register(
         if current is None:
             current = await _first(connection, own, published, immich_answers=immich_answers)
             sets = await read(connection)
-        elif current.is_immichs and await is_empty(connection):
-            await connection.execute(_SQL["rest"], IMMICHS, False)
-            await connection.execute(_SQL["drop"], IMMICHS)
+        elif current.name != own.name and not await connection.fetchval(_SQL["has_vectors"], current.name):
+            await connection.execute(_SQL["rest"], current.name, False)
+            await connection.execute(_SQL["drop"], current.name)
             if sets.next is not None and sets.next.name != own.name:
                 await connection.execute(_SQL["rest"], sets.next.name, False)
             current = await _put(connection, own, "current")

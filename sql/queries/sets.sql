@@ -16,6 +16,12 @@ GROUP BY clip_model ORDER BY count(*) DESC LIMIT 1;
 -- name: column_is_empty
 SELECT NOT EXISTS (SELECT FROM public.smart_search);
 
+-- name: has_vectors
+-- Whether anything can be searched with the current model $1.
+SELECT EXISTS (SELECT FROM public.smart_search)
+    OR EXISTS (SELECT FROM immich_indexer.photo WHERE clip_model = $1 AND clip IS NOT NULL)
+    OR EXISTS (SELECT FROM immich_indexer_3.vector WHERE model = $1);
+
 -- name: tell
 -- Worker $1 reads with model $2.
 UPDATE immich_indexer.worker SET clip_model = $2 WHERE id = $1 AND clip_model IS DISTINCT FROM $2;

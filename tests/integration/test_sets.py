@@ -346,6 +346,15 @@ async def test_where_immich_empties_its_vectors_ours_are_used_at_once(database, 
         await eventually(lambda: _all(connection, pictures, "new"))
 
 
+async def test_where_nothing_was_read_yet_another_model_is_used_at_once(database, immich, connection):
+    own = await connect_to_immich(database)
+    await schema.install(own)
+    for name in ("one", "other"):
+        await sets.register(own, sets.Own(name, name, None), UUID(int=1), {}, immich_answers=False)
+        assert await states(connection) == {name: "current"}
+    await hang_up(own)
+
+
 async def test_a_person_is_told_of_a_change_and_leads_it(database, immich: StandIn, connection, owner):
     async def run(*arguments: str) -> str:
         done = await asyncio.to_thread(CliRunner(env={"DB_URL": database}).invoke, main, ["model", *arguments])
