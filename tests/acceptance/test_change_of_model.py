@@ -107,7 +107,7 @@ async def vectors(connection: asyncpg.Connection, setting: str, pictures: dict[U
 
 
 @pytest.mark.parametrize(
-    ("photos", "kills"), [(24, 4), pytest.param(5000, 10, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+    ("photos", "kills"), [(24, 2), pytest.param(5000, 10, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 async def test_no_search_mixes_two_models_and_none_is_blind(
     database: str,
