@@ -92,10 +92,10 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set as soon as a photo that a person waits for stands in line for the models."""
     event, read = asyncio.Event(), Inference.read_each
 
-    async def noticed(self: Inference, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False) -> object:
+    async def noticed(self: Inference, data: bytes, *, interactive: bool = False, **parts: bool) -> object:
         if interactive:
             event.set()
-        return await read(self, data, clip=clip, ocr=ocr, interactive=interactive)
+        return await read(self, data, interactive=interactive, **parts)
 
     monkeypatch.setattr(Inference, "read_each", noticed)
     return event
