@@ -19,6 +19,7 @@ VECTOR = np.full(512, 512**-0.5, dtype=np.float32)
 UNREAD: dict[str, Any] = {
     **{"owner": uuid4(), "taken_at": TAKEN, "text": "", "tokens_version": 0, "vector_version": 0},
     **dict.fromkeys(("digest", "clip_model", "clip", "ocr_model", "lines", "document_taken_at", "vector_hash")),
+    **{"current_model": "c", "current": None, "mark": None, "own": True},
 }
 
 
@@ -35,7 +36,8 @@ def after(row: Row) -> dict[str, Any]:
     kept = {name: value for name, value in row._asdict().items() if name in UNREAD and value is not None}
     vector = np.array(row.clip[1:-1].split(","), dtype=">f2") if row.clip else None
     clip = None if vector is None else len(vector).to_bytes(2, "big") + bytes(2) + vector.tobytes()
-    return UNREAD | kept | {"clip": clip, "document_taken_at": row.taken_at}
+    own = {"clip": clip, "current": clip, "mark": row.vector_hash}
+    return UNREAD | kept | own | {"document_taken_at": row.taken_at}
 
 
 READ: dict[str, Any] = {"digest": b"1", "clip_model": "c", "vector": VECTOR, "ocr_model": "o", "lines": [LINE]}
@@ -69,6 +71,40 @@ def test_a_part_that_was_not_read_is_no_result_of_another_picture():
     other, _ = composed(stored, digest=b"2", **part)
     assert (same.ocr_model, other.ocr_model) == ("o", None)
     assert same.ngrams is other.ngrams is None, "its text stays"
+
+
+OTHER = np.roll(np.linspace(-1, 1, 512, dtype=np.float32), 1)
+OTHER /= np.linalg.norm(OTHER)
+NEXT: dict[str, Any] = {"next_model": "n", "next_vector": OTHER}
+
+
+def test_a_vector_of_the_next_model_stays_out_of_immichs_column_until_the_change():
+    alone, _ = composed(UNREAD, **READ)
+    before, _ = composed(UNREAD, **READ, **NEXT)
+    assert (before.embedding, before.clip, before.clip_model) == (alone.embedding, alone.clip, "c")
+    after_it, _ = composed(UNREAD | {"current_model": "n"}, **READ, **NEXT)
+    assert after_it.embedding not in (None, before.embedding)
+    assert (after_it.clip, after_it.clip_model) == (alone.clip, "c"), "the row has what was read into it"
+    assert after_it.vector_hash is None, "the hash goes beside the photo, where the vector is"
+    assert after_it.vector_version, "the column was written all the same"
+
+
+def test_the_column_keeps_the_current_models_vector_while_the_row_has_anothers():
+    first, _ = composed(UNREAD, **READ)
+    beside = after(first) | {"clip_model": "other", "clip": None, "vector_hash": None, "own": False}
+    again, _ = composed(beside)
+    assert again.embedding == first.embedding
+    assert again.vector_hash is None
+    rewritten, _ = composed(beside, digest=b"1", clip_model="other", vector=OTHER)
+    assert rewritten.embedding == first.embedding, "the other model's vector is for later"
+
+
+def test_immichs_own_vectors_are_left_to_immich():
+    row, _ = composed(UNREAD | {"current_model": "immich"}, **READ)
+    assert row.clip
+    assert row.embedding is None
+    assert row.vector_version is None
+    assert row.search_text
 
 
 def test_no_lines_have_as_many_columns():
