@@ -42,7 +42,10 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         "hybrid described": [both],
         "photos describe": [both],
         "queue reap": [([uuid4()], [datetime.now(UTC)], 3, 1e9, 1e9)],
-        "reconcile missing": [(START, 100, "stub clip", "stub ocr"), (START, 100, None, "stub ocr")],
+        "reconcile missing": [
+            (START, 100, "stub clip", "stub ocr", None),
+            (START, 100, None, "stub ocr", "a newer clip"),
+        ],
         "reconcile undone": [(START, 100, 0, 0, 512)],
         "reconcile altered": [(START, 100, 512, LONG_AGO)],
         "reconcile foreign_vectors": [()],
@@ -51,10 +54,19 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
             (None, None, None, no_text, "a newer clip", "a newer ocr", other_model, failed)
             for no_text, other_model, failed in ((True, False, False), (False, True, False), (False, False, True))
         ],
+        "sets has_vectors": [("stub clip",), ("a newer clip",)],
+        "sets keep": [(*both, "a newer clip")],
+        "sets made": [()],
+        "sets progress": [("stub clip",), ("a newer clip",)],
+        "sets replace": [(*both, "stub clip")],
+        "sets settle": [(100,)],
         "shown shown": [(unread, owner, [owner])],
         "status in_use": [()],
         "suggest texts": [(owner, False, ["'img'"], 100)],
         "status progress": [(None, "stub clip", "stub ocr"), (owner, None, None)],
+        "turn unstaged": [("stub clip", START, 100), ("a newer clip", START, 100)],
+        "turn mark": [("stub clip",)],
+        "turn forget_stale": [()],
         "words matches": [([owner], ["'img'"], None, [], [], 100, 100)],
         "words vectors": [([unread], 512, 0)],
         "words state": [(1000,)],
@@ -95,13 +107,17 @@ async def test_each_answer_is_that_of_no_row(connection: Connection, unread: UUI
     assert table.keys() | MEANT | WRITTEN == naming(), "say of a new statement what it makes of a row without a digest"
 
     async def answers() -> dict[str, list[Any]]:
-        answered = {}
+        answered: dict[str, list[Any]] = {}
         transaction = connection.transaction()
         await transaction.start()
+        await connection.execute(queries("turn")["stage"])
         for name, calls in table.items():
             file, query = name.split()
-            rows = [await connection.fetch(queries(file)[query], *arguments) for arguments in calls]
-            answered[name] = [[comparable(row) for row in each] for each in rows]
+            statement = await connection.prepare(queries(file)[query])
+            answered[name] = []
+            for arguments in calls:
+                rows = await statement.fetch(*arguments)
+                answered[name].append((statement.get_statusmsg(), [comparable(row) for row in rows]))
         await transaction.rollback()
         return answered
 
