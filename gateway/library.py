@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
@@ -151,31 +151,19 @@ class Library:
             UnavailableError: it was never known, or it is being changed.
         """
         # It is read for every answer, because Immich caches vectors, also those of a wrong width, until its restart.
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        try:
-            while True:
-                column, change = await self._read_column()
-                if not change:
-                    self.last = column
-                    return column
-                if loop.time() > start + _CHANGE[change]:
-                    raise UnavailableError(change, retry_after=5)
-                await asyncio.sleep(0.1)
-        except AwayError as error:
-            if self.last is None:
-                raise UnavailableError(
-                    f"the width of Immich's vectors is not known yet: {error}", retry_after=5
-                ) from None
-            return self.last
+        return await self._settled(_CHANGE)
+
+    async def model(self) -> Current | None:
+        """The model in use. As `column`, but also while Immich changes the width."""
+        return (await self._settled({_MODEL: _CHANGE[_MODEL]})).model
 
     async def unmixed(self, find: Callable[[], Awaitable[T]]) -> T:
         """What `find` comes to, found again where another model came into use meanwhile. Raises UnavailableError."""
-        before = self.last or await self.column()
+        before = self.last.model if self.last else await self.model()
         for _ in range(_AGAIN):
             found = await find()
-            now = await self.column()
-            if now.model == before.model:
+            now = await self.model()
+            if now == before:
                 return found
             before = now
         raise UnavailableError(_MODEL, retry_after=5)
@@ -307,6 +295,27 @@ class Library:
         if self._pool is not None:
             self._pool.terminate()
 
+    async def _settled(self, waits: Mapping[str, float]) -> Column:
+        """The column, not before those changes of it have ended that are in `waits`. For so many seconds at most."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            while True:
+                column, change = await self._read_column()
+                if not change:
+                    self.last = column
+                if change not in waits:
+                    return column
+                if loop.time() > start + waits[change]:
+                    raise UnavailableError(change, retry_after=5)
+                await asyncio.sleep(0.1)
+        except AwayError as error:
+            if self.last is None:
+                raise UnavailableError(
+                    f"the width of Immich's vectors is not known yet: {error}", retry_after=5
+                ) from None
+            return self.last
+
     async def _read_column(self) -> tuple[Column, str]:
         """One query for all requests that need the column at the same time. Also how it is being changed, if it is."""
         if self._reading is None or self._reading.done():
@@ -331,7 +340,7 @@ class Library:
             raise AwayError(self.trouble)
         told = dict(row)
         model = Current(told["name"], told["setting"], told["dimensions"]) if told.get("name") else None
-        return Column(told["width"], model), _WIDTH if told["changing"] else _MODEL if told.get("turning") else ""
+        return Column(told["width"], model), _MODEL if told.get("turning") else _WIDTH if told["changing"] else ""
 
     @contextlib.asynccontextmanager
     async def _place(self, patience: float) -> AsyncIterator[None]:

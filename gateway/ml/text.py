@@ -110,7 +110,7 @@ class Texts:
 
     async def look(self) -> Current | None:
         """The model in use now. Raises UnavailableError."""
-        return (await self._library.column()).model
+        return await self._library.model()
 
     async def unmixed(self, find: Callable[[], Awaitable[T]]) -> T:
         """What a search comes to, by the vectors of one model. Raises UnavailableError."""
@@ -118,7 +118,7 @@ class Texts:
 
     async def is_immichs(self, request: PredictRequest) -> bool:
         """Whether Immich's own server has to answer the request's entry for CLIP: its model is still the one in use."""
-        current = self.current or await self._seen()
+        current = await self._last_seen()
         if self._immichs is None or current is None or not current.is_immichs:
             return False
         current = await self.look()
@@ -212,12 +212,12 @@ class Texts:
             self._words.forget()
             self._sampled = name
 
-    async def _seen(self) -> Current | None:
-        """The model in use, where the database answers."""
-        try:
-            return await self.look()
-        except UnavailableError:
-            return self.current
+    async def _last_seen(self) -> Current | None:
+        """The model in use as it was last seen. None where that is not known."""
+        if self._library.last is None:
+            with contextlib.suppress(UnavailableError):
+                return await self.look()
+        return self.current
 
     async def embed(self, text: str, language: str | None = None) -> Vector:
         """The vector of `text` by the model in use: (dimensions,) float32, of length 1. `language`: of the question.
@@ -235,7 +235,7 @@ class Texts:
         """The vector, and which model made it."""
         if self._model is None:
             raise UnsupportedError(_NO_CLIP)
-        current = self.current or await self._seen()
+        current = await self._last_seen()
         if current is not None and current.is_immichs:
             return await self._ask_immichs(text, language, current), current.name
         cache = self._cache  # it is replaced by an empty one when the model is found to be sick
