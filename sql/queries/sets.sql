@@ -83,9 +83,9 @@ ON CONFLICT (model, asset_id) DO UPDATE SET digest = excluded.digest, embedding 
 SELECT count(*) AS photos, count(*) FILTER (WHERE made) AS made, count(*) FILTER (WHERE NOT made AND dead) AS given_up,
        count(*) FILTER (WHERE NOT made AND NOT dead) AS missing
 FROM (
-    SELECT p.clip_model = $1 AND p.clip IS NOT NULL
+    SELECT coalesce(p.clip_model = $1, false) AND p.clip IS NOT NULL
                OR EXISTS (SELECT FROM immich_indexer_3.vector v WHERE v.model = $1 AND v.asset_id = a.id
-                          AND v.digest IS NOT DISTINCT FROM coalesce(p.digest, v.digest)) IS TRUE AS made,
+                          AND v.digest IS NOT DISTINCT FROM coalesce(p.digest, v.digest)) AS made,
            EXISTS (SELECT FROM immich_indexer.job j
                    WHERE j.asset_id = a.id AND j.dead AND j.tasks && '{clip,clip!,next,next!}') AS dead
     FROM public.asset a

@@ -255,6 +255,11 @@ async def test_a_part_of_the_photos_may_be_enough(database, immich: StandIn, con
     progress = await sets.progress(own, "new")
     assert (progress.photos, progress.made, progress.missing, progress.given_up) == (4, 1, 3, 0)
     assert [progress.suffices(share) for share in (0.25, 0.3, 1)] == [True, False, False]
+    undone = own.transaction()
+    await undone.start()
+    await own.execute("UPDATE immich_indexer.photo SET clip_model = NULL WHERE asset_id = $1", others[0])
+    assert await sets.progress(own, "new") == progress, "a photo with the vector of an earlier picture lacks one, too"
+    await undone.rollback()
     await hang_up(own)
     with pytest.raises(TurnError, match="3 photos have no vector of new yet"):
         await turn.turn(database, "new", grace=0, complete=True, waits=0)
