@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from indexer.cli.main import main
 from indexer.database import schema
@@ -96,15 +98,16 @@ async def test_a_new_model_is_used_once_every_photo_has_its_vector(database, imm
         assert await states(connection) == {"old": "current", "new": "next"}
         assert await column(connection, pictures) == ["old"] * 6, "the new photo, too, is found by the old model"
         assert await connection.fetchval("SELECT count(*) FROM immich_indexer_3.vector") == 6, "and has the new vector"
-    async with working(settings, new_models(), pace=SOON, open_clip=old_clip) as worker:
-        await eventually(lambda: _is_current(connection, "new"))
-        assert await column(connection, pictures) == ["new"] * 6
-        assert await states(connection) == {"old": "previous", "new": "current"}
-        number = len(pictures)
-        pictures[await immich.upload(stubs.picture(number), owner=owner)] = number
-        await idle(connection)
-        assert await column(connection, pictures) == ["new"] * 7
-        assert worker.listener is not None
+    with capture_logs() as logs:
+        async with working(settings, new_models(), pace=SOON, open_clip=old_clip):
+            await eventually(lambda: _is_current(connection, "new"))
+            assert await column(connection, pictures) == ["new"] * 6
+            assert await states(connection) == {"old": "previous", "new": "current"}
+            await eventually(lambda: _reads_with(logs, "new"))  # until then it reads with both
+            number = len(pictures)
+            pictures[await immich.upload(stubs.picture(number), owner=owner)] = number
+            await idle(connection)
+            assert await column(connection, pictures) == ["new"] * 7
     await change(database, "old")
     assert await column(connection, pictures) == ["old"] * 6 + ["none"], "read since, so without a vector of the old"
     assert await states(connection) == {"old": "current", "new": "previous"}
@@ -129,6 +132,10 @@ async def test_a_new_model_is_used_once_every_photo_has_its_vector(database, imm
 
 async def _is_current(connection: Connection, name: str) -> bool:
     return (await states(connection)).get(name) == "current"
+
+
+async def _reads_with(logs: list[Any], name: str) -> bool:
+    return any(entry["event"] == "indexing" and entry["clip"] == name for entry in logs)
 
 
 async def _all(connection: Connection, pictures: dict[UUID, int], name: str) -> bool:
