@@ -8,9 +8,10 @@ from functools import partial
 
 import structlog
 
+from gateway.database import AwayError, OccupiedError
 from gateway.errors import MissingInputError, ModelAwayError, TooLargeError, UnavailableError, UnsupportedError
 from gateway.gate import Gate
-from gateway.library import AwayError, Current, Library, OccupiedError, Stored, Vector, check_width
+from gateway.library import Current, Library, Stored, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from gateway.database import AwayError
 from gateway.errors import GatewayError, ModelAwayError, UnavailableError, UnsupportedError, UpstreamError
 from gateway.gate import Gate
-from gateway.library import AwayError, Column, Current, Library, Vector, check_width
+from gateway.library import Column, Current, Library, Vector, check_width
 from gateway.metrics import Metrics
 from gateway.ml.batcher import Batcher
 from gateway.ml.engines import asked

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.database import AwayError, OccupiedError
 from gateway.errors import BusyError
-from gateway.library import AwayError, Library, OccupiedError
+from gateway.library import Library
 from indexer.database.pool import Pool
 from tests.support.installs import install
 from tests.support.proxy import Proxy

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
-from gateway.library import OccupiedError, Stored
+from gateway.database import OccupiedError
+from gateway.library import Stored
 from gateway.metrics import Metrics
 from gateway.ml.pictures import Pictures
 from indexer.models.inference import Inference
