@@ -18,7 +18,8 @@ from indexer.models.host import CallError
 from indexer.models.hosted import Hosted
 from indexer.models.inference import Inference, Made
 from indexer.models.states import EngineAwayError
-from indexer.queue.tasks import Part
+from indexer.queue.jobs import Choice
+from indexer.queue.tasks import PARTS, Part, tasks_of
 from indexer.text.normalise import clean
 from indexer.work import verdicts
 from indexer.work.health import Suspects, pause_after
@@ -73,6 +74,14 @@ class Engines:
     def ready(self) -> list[Part]:
         """The parts whose models are ready."""
         return [part for part in self.parts if self.is_ready(part)]
+
+    @property
+    def choice(self) -> Choice:
+        """The jobs of which a part can be done now. Those for the next model alone are left to the indexers with it."""
+        ready = self.ready
+        if ready and ready == self.parts:
+            return Choice(frozenset() if "next" in ready else tasks_of("next"), strictly=True)
+        return Choice(frozenset(task for part in PARTS if part not in ready for task in tasks_of(part)), not ready)
 
     def is_ready(self, part: Part) -> bool:
         """Whether the model of `part` takes work."""

@@ -198,13 +198,7 @@ class Pipeline:
     @property
     def _choice(self) -> Choice:
         """Which jobs to claim: those of which a part can be done now."""
-        ready = self._engines.ready
-        if not ready or not self.reading.well:
-            return Choice(self.reading.tasks, strictly=True)
-        others = frozenset() if "next" in self._engines.parts else tasks_of("next")  # what other indexers do
-        if ready == self._engines.parts:
-            return Choice(others, strictly=True)
-        return Choice(frozenset(task for part in PARTS if part not in ready for task in tasks_of(part)))
+        return self._engines.choice if self.reading.well else Choice(self.reading.tasks, strictly=True)
 
     async def _start(
         self, jobs: Sequence[Job], notified: asyncio.Event, idle: Callable[[], float], *, tries: bool = False

@@ -10,6 +10,7 @@ from gateway.database import AwayError, OccupiedError
 from gateway.errors import BusyError
 from gateway.library import Library
 from indexer.database.pool import Pool
+from indexer.demo.immich import StandIn
 from tests.support.installs import install
 from tests.support.proxy import Proxy
 from tests.support.tcp import serving
@@ -25,6 +26,15 @@ async def library(database: str) -> AsyncIterator[Library]:
 
 async def one(pool: Pool) -> int:
     return await pool.fetchval("SELECT 1")
+
+
+async def test_which_model_is_in_use_is_known_while_immich_changes_the_width(database, immich: StandIn):
+    library = Library(database)
+    async with immich.clip_model_change(768):
+        assert await library.model() is None
+        assert library.last is None, "a width that is being changed is no width"
+    assert (await library.column()).width == 768
+    await library.close()
 
 
 class Slow:
