@@ -1,7 +1,7 @@
 """The models that one worker reads with: its own, and while the library's model is changed the current one, too."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn
@@ -60,6 +60,7 @@ class Lineup:
         self._open = open_clip or partial(load_clip, settings)
         self._others: dict[str, ClipModel] = {}
         self._seen: tuple[str | None, str | None] = (None, None)
+        self._said = ""  # why the model could not be changed the last time
 
     async def join(self, pool: Pool, worker: UUID) -> Models:
         """Register this worker's model, and return the models that it has to read with now."""
@@ -79,47 +80,20 @@ class Lineup:
         self.models = await asyncio.to_thread(self._arranged, name, found)
         return self.models
 
-    async def follow(self, pool: Pool) -> NoReturn:
-        """Look, without end, whether other models have to be used.
+    async def run(self, pool: Pool) -> None:
+        """Look, without end, whether other models have to be used, and make the next one the current one in time.
 
         Raises:
-            OtherModelsError: they have.
+            OtherModelsError: other models have to be used.
         """
-        backoff = Backoff(self._pace.vectors)
         if self._own.clip is None:
             await asyncio.Event().wait()  # for ever: no CLIP model is of interest here
-        while True:
-            trouble: Exception | None = None
-            try:
-                found = await pool.run(sets.read)
-                if found.models and _names(found) != self._seen:
-                    raise OtherModelsError(_sentence(found))
-            except OtherModelsError:
-                raise
-            except (*TROUBLE, IndexerError) as error:
-                trouble = error
-            await asyncio.sleep(backoff.after(trouble))
-
-    async def push(self, pool: Pool) -> NoReturn:
-        """Make the next model the current one as soon as enough photos have its vector. Without end.
-
-        Raises:
-            OtherModelsError: it can be the current one at once.
-        """
-        backoff, said = Backoff(self._pace.turn), ""
-        while True:
-            trouble: Exception | None = None
-            try:
-                await self._push(pool)
-            except OtherModelsError:
-                raise
-            except (*TROUBLE, IndexerError) as error:
-                trouble = error
-                reason = str(error) if isinstance(error, TurnError) else explain(error)
-                if reason != said:
-                    log.warning("cannot change the model yet", reason=reason)
-                said = reason
-            await asyncio.sleep(backoff.after(trouble))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._without_end(self._follow, pool, self._pace.vectors))
+                group.create_task(self._without_end(self._push, pool, self._pace.turn))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     def close(self) -> None:
         """End the models that were started here."""
@@ -127,9 +101,28 @@ class Lineup:
             _close(model)
         self._others = {}
 
+    @staticmethod
+    async def _without_end(look: Callable[[Pool], Awaitable[None]], pool: Pool, pause: float) -> NoReturn:
+        backoff = Backoff(pause)
+        while True:
+            trouble: Exception | None = None
+            try:
+                await look(pool)
+            except OtherModelsError:
+                raise
+            except (*TROUBLE, IndexerError) as error:
+                trouble = error
+            await asyncio.sleep(backoff.after(trouble))
+
+    async def _follow(self, pool: Pool) -> None:
+        found = await pool.run(sets.read)
+        if found.models and _names(found) != self._seen:
+            raise OtherModelsError(_sentence(found))
+
     async def _push(self, pool: Pool) -> None:
         found = await pool.run(sets.read)
-        if found.current is not None and found.current.is_immichs and await sets.is_empty(pool):
+        known = name_of(self._own.clip) is not None
+        if known and found.current is not None and found.current.is_immichs and await sets.is_empty(pool):
             raise OtherModelsError("Immich has emptied its vectors, so nothing is searched by its own model")
         following = found.next
         if following is None or name_of(self.models.next) != following.name:
@@ -138,8 +131,16 @@ class Lineup:
         if share == 1 and await sets.is_waiting(pool):
             return
         progress = await sets.progress(pool, following.name)
-        if progress.suffices(share):
+        if not progress.suffices(share):
+            return
+        try:
             await turn.turn(self._settings.dsn, following.name, grace=self._pace.turn_grace, complete=share == 1)
+        except (*TROUBLE, IndexerError) as error:
+            reason = str(error) if isinstance(error, TurnError) else explain(error)
+            if reason != self._said:
+                log.warning("cannot change the model yet", reason=reason)
+            self._said = reason
+            raise
 
     def _arranged(self, name: str | None, found: Sets) -> Models:
         current, following = found.current, found.next

@@ -198,9 +198,10 @@ class Worker:
         settings, models = self._settings, self._models
         queue = self._queue(pool)
         engines = EngineWatch(queue, models)
-        changed = asyncio.create_task(
-            _first_of(engines.run(), self._lineup.follow(pool), self._lineup.push(pool)), name="models"
-        )
+        changes = [
+            asyncio.create_task(engines.run(), name="engines"),
+            asyncio.create_task(self._lineup.run(pool), name="lineup"),
+        ]
         inference = start_inference(settings, models)
         pipeline = self.pipeline = Pipeline(
             pool.patient(self._patience),
@@ -219,7 +220,7 @@ class Worker:
         beating = asyncio.create_task(self._beat(queue), name="heartbeat")
         side = [
             beating,
-            changed,
+            *changes,
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
@@ -229,10 +230,8 @@ class Worker:
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
             asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),
         ]
-        side += [
-            asyncio.create_task(width_watch.watch(pool, model, self._pace.vectors), name="width")
-            for model in models.clips
-        ]
+        for model in models.clips:
+            side.append(asyncio.create_task(width_watch.watch(pool, model, self._pace.vectors), name="width"))
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")
@@ -242,7 +241,7 @@ class Worker:
         try:
             if stop.done():
                 log.info("stopping")
-            await pipeline.stop(self._pace.grace if stop.done() or changed.done() else 0)
+            await pipeline.stop(self._pace.grace if stop.done() or any(task.done() for task in changes) else 0)
             if not _is_silent(beating):  # else `run` goes on under this id, which a late answer would unregister
                 beating.cancel()  # first: the heartbeat would see that the lease is lost, and register again
                 await asyncio.wait({beating}, timeout=1)
@@ -360,16 +359,6 @@ class Worker:
             with contextlib.suppress(*_TROUBLE):
                 if await reconciler.vectors_file() != file:
                     return
-
-
-async def _first_of(*watches: Coroutine[Any, Any, None]) -> None:
-    """Run them side by side until one raises an error."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for watch in watches:
-                group.create_task(watch)
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
 
 
 def _is_silent(beating: "asyncio.Task[None]") -> bool:

@@ -334,13 +334,22 @@ async def test_the_vectors_of_a_dropped_model_are_deleted(database, immich: Stan
 
 
 async def test_an_indexer_without_clip_has_no_part_in_it(database, immich: StandIn, connection, owner):
-    await library(database, immich, connection, owner, 1)
-    settings = settings_for(database, immich.media.directory, tasks="ocr")
-    async with working(settings, Models(None, StubOcr(), "cpu"), pace=QUICK) as worker:
-        first = worker.pipeline
-        await immich.upload(stubs.picture(1), owner=owner)
-        await idle(connection)
-        assert worker.pipeline is first, "it had no reason to start again"
+    one = await immich.upload(stubs.picture(0), owner=owner)
+    await immich.immich_clip_job(one, stubs.vector_of(stubs.rgb(0), kind=OLD))
+    own = await connect_to_immich(database)
+    await schema.install(own)
+    await sets.register(own, sets.Own("new", "RN50", None), UUID(int=1), {}, immich_answers=True)
+    await hang_up(own)
+    await connection.execute("DELETE FROM smart_search")
+    with capture_logs() as logs:
+        async with working(
+            settings_for(database, immich.media.directory, tasks="ocr"), Models(None, StubOcr(), "cpu"), pace=SOON
+        ):
+            await immich.upload(stubs.picture(1), owner=owner)
+            await eventually(
+                lambda: connection.fetchval("SELECT count(*) = 2 FROM immich_indexer.photo WHERE text <> ''")
+            )
+    assert not [entry for entry in logs if entry["event"] == "starting again"]
 
 
 async def test_where_immich_empties_its_vectors_ours_are_used_at_once(database, immich: StandIn, connection, owner):
