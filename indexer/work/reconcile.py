@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from indexer.database import rights, schema
+from indexer.database.backoff import Backoff
 from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect_to_immich, hang_up, within
 from indexer.database.statements import queries
-from indexer.database.trouble import TROUBLE
+from indexer.database.trouble import TROUBLE, explain
+from indexer.errors import IndexerError
 from indexer.photos import facts, lexical, pinyin, results, sets
 from indexer.queue import tags
 from indexer.text import tokens
@@ -31,6 +33,7 @@ log = structlog.get_logger()
 
 PAGE = 5_000  # ids that one statement looks at
 _CHUNK = 32  # photos put right in one transaction: Immich waits for our locks
+_THOROUGH_EVERY = 12  # rounds between two that compare the vectors of all photos
 _ADVISORY = 0x1DE8E6  # the advisory lock of the one indexer that reconciles
 _START = UUID(int=0)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -71,6 +74,7 @@ class Reconciler:
         alphabet: the characters that the OCR model knows, None where it knows all.
         pace: how often to send a heartbeat.
         next_model: name of the CLIP model that is becoming the current one, if this indexer reads with it.
+        every: seconds between two rounds of `run`.
     """
 
     def __init__(
@@ -82,12 +86,41 @@ class Reconciler:
         alphabet: frozenset[str] | None = None,
         pace: WorkerPace = USUAL,
         next_model: str | None = None,
+        *,
+        every: float = 300,
     ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._models = (clip_model, ocr_model, next_model)
         self._alphabet = alphabet
         self._pace = pace
+        self._every = every
+
+    async def run(self, came_back: asyncio.Event, looked: asyncio.Event) -> NoReturn:
+        """Run a round every so many seconds, without end. `looked` is set after the first, also after one that failed.
+
+        `came_back`: set when the listener's connection was cut and is back.
+        """
+        rounds, said = 0, ""
+        backoff = Backoff(min(self._every, self._pace.reconcile_again))
+        while True:
+            pause, file = self._every, None
+            came_back.clear()
+            try:
+                file = await self.vectors_file()  # before the round: what changes during it may be missed
+                if await self.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
+                    rounds += 1
+                backoff.after(None)
+                said = ""
+            except (*TROUBLE, IndexerError) as error:
+                if explain(error) != said:  # the same line is not logged again and again
+                    said = explain(error)
+                    log.warning("cannot reconcile", error=said)
+                pause = backoff.after(error)
+            looked.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._reason_to_look(came_back, file)
 
     async def round(self, *, thorough: bool) -> Repairs | None:
         """Run one round. None: another indexer is reconciling. `thorough` compares all vectors, not only recent ones.
@@ -103,6 +136,20 @@ class Reconciler:
         """The number of the file with Immich's vectors. It changes when Immich empties them, and queues nothing."""
         number: int | None = await self._pool.fetchval(_SQL["vectors_file"])
         return number
+
+    async def _reason_to_look(self, came_back: asyncio.Event, file: int | None) -> None:
+        """Return when there is a reason to reconcile before the next round is due.
+
+        The listener's connection was cut: perhaps somebody restored a backup, and our triggers are gone. Or Immich has
+        emptied its vectors, as it does when its CLIP model is changed. A trigger that tells of that would block it.
+        """
+        while not came_back.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.vectors):
+                    await came_back.wait()
+            with contextlib.suppress(*TROUBLE, IndexerError):
+                if await self.vectors_file() != file:
+                    return
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[bool]:

@@ -1,7 +1,6 @@
 """The service: all tasks that run side by side while photos are indexed. They start and stop together."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -47,7 +46,6 @@ from indexer.work.writer import WRITERS
 
 log = structlog.get_logger()
 
-_THOROUGH_EVERY = 12  # rounds of reconciling between two that compare the vectors of all photos
 _TROUBLE = (*TROUBLE, IndexerError)
 
 
@@ -215,6 +213,7 @@ class Worker:
             drained=self.listener.changed.set,
         )
         self._done.clear()
+        reconciler = self._reconciler(pool, engines)
         clip, ocr = engines.names
         log.info("indexing", clip=clip, ocr=ocr, device=models.where, threads=settings.threads)
         beating = asyncio.create_task(self._beat(queue), name="heartbeat")
@@ -223,7 +222,7 @@ class Worker:
             *changes,
             asyncio.create_task(self.listener.run(), name="listener"),
             asyncio.create_task(self._reap(queue), name="reaper"),
-            asyncio.create_task(self._reconcile(pool, engines.names), name="reconciler"),
+            asyncio.create_task(reconciler.run(self.listener.came_back, self.looked), name="reconciler"),
             asyncio.create_task(
                 facts.keep(pool.patient(self._patience), self.listener.changed, self._outage, self._pace), name="facts"
             ),
@@ -270,6 +269,18 @@ class Worker:
     @property
     def _patience(self) -> float:
         return max(self._pace.patience, 3 * self._settings.lease_seconds)
+
+    def _reconciler(self, pool: Pool, engines: EngineWatch) -> Reconciler:
+        settings, models = self._settings, self._models
+        return Reconciler(
+            pool,
+            settings.dsn,
+            *engines.names,
+            alphabet_of(models.ocr),
+            self._pace,
+            name_of(models.next),
+            every=settings.reconcile_seconds,
+        )
 
     def _idle(self) -> float:
         return self._settings.poll_seconds if self.listener.polling else self._pace.idle
@@ -321,44 +332,6 @@ class Worker:
                 log.debug("cannot look for dead indexers", error=explain(error))
                 trouble = error
             await asyncio.sleep(backoff.after(trouble))
-
-    async def _reconcile(self, pool: Pool, names: tuple[str | None, str | None]) -> None:
-        alphabet, following = alphabet_of(self._models.ocr), name_of(self._models.next)
-        reconciler = Reconciler(pool, self._settings.dsn, *names, alphabet, self._pace, following)
-        rounds, said = 0, ""
-        backoff = Backoff(min(self._settings.reconcile_seconds, self._pace.reconcile_again))
-        while True:
-            pause, file = self._settings.reconcile_seconds, None
-            self.listener.came_back.clear()
-            try:
-                file = await reconciler.vectors_file()  # before the round: what changes during it may be missed
-                if await reconciler.round(thorough=rounds % _THOROUGH_EVERY == 0) is not None:
-                    rounds += 1
-                backoff.after(None)
-                said = ""
-            except _TROUBLE as error:
-                if explain(error) != said:  # the same line is not logged again and again
-                    said = explain(error)
-                    log.warning("cannot reconcile", error=said)
-                pause = backoff.after(error)
-            self.looked.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._reason_to_look(reconciler, file)
-
-    async def _reason_to_look(self, reconciler: Reconciler, file: int | None) -> None:
-        """Return when there is a reason to reconcile before the next round is due.
-
-        The listener's connection was cut: perhaps somebody restored a backup, and our triggers are gone. Or Immich has
-        emptied its vectors, as it does when its CLIP model is changed. A trigger that tells of that would block it.
-        """
-        while not self.listener.came_back.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pace.vectors):
-                    await self.listener.came_back.wait()
-            with contextlib.suppress(*_TROUBLE):
-                if await reconciler.vectors_file() != file:
-                    return
 
 
 def _is_silent(beating: "asyncio.Task[None]") -> bool:
