@@ -1,5 +1,6 @@
 """All settings. They are read once, from the environment and a file `.env` in the working directory, and checked."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -212,11 +213,9 @@ class Settings(BaseSettings):
     @field_validator("switch_at")
     @classmethod
     def _check_share(cls, value: str) -> str:
-        try:
+        with contextlib.suppress(ValueError):
             if value == "complete" or 0 < float(value) <= 1:
                 return value
-        except ValueError:
-            pass
         raise ValueError("`complete`, or a share of the photos above 0, up to 1, such as 0.3")
 
     @field_validator("gateway_token")

@@ -83,8 +83,7 @@ class Pipeline:
         self._writers = writers
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._outage = outage or Outage("the database", soon=self._pace.outage)
-        alphabet = alphabet_of(inference.ocr)
-        self._writer = Writer(pool, queue, alphabet, self._outage, self._pace)
+        self._writer = Writer(pool, queue, alphabet_of(inference.ocr), self._outage, self._pace)
         self._room = self._writer.ended
         self._loops: list[asyncio.Task[None]] = []
         self._again: set[asyncio.Task[None]] = set()  # that enqueue what is doubted
