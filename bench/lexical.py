@@ -1,8 +1,8 @@
 """What `ocr:` finds in Immich's own search box: the gateway's questions, answered by Immich's own statements.
 
 The photos have random, clustered CLIP vectors, and a quarter of them a paragraph of real text. A photo is right where
-its text holds the query literally. On a server newer than PostgreSQL 16 incremental sorting is off, or Immich 3.1's
-statement could go through an index there.
+its text holds the query literally. All have a file name and a place, a third of them a description (described.py). On
+a server newer than PostgreSQL 16 incremental sorting is off, or Immich 3.1's statement could go through an index there.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import asyncpg
 import numpy as np
 from pgvector import HalfVector
 
-from bench import indexes, library, search
+from bench import described, indexes, library, search
 from bench.indexes import Way
 from bench.queue import on_database
 from gateway.library import Library
@@ -49,7 +49,9 @@ _FREQUENCIES = (
     (300, 10**9),
 )  # documents that match, the same share of queries each
 _CHUNK = 250
+_DESCRIBED = 60  # descriptions that are searched for
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_Said = tuple[str, Sequence[str]]  # the text of a photo, and its facts
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         raise SystemExit("lexical: --corpus DIR names a folder with text files, paragraphs separated by blank lines")
     assets = 5_000 if options.quick else options.assets or 50_000
     widths = tuple(int(width) for width in options.widths.split(","))
-    texts = paragraphs(options.corpus, assets // 4)
+    texts = paragraphs(options.corpus, assets // 4 + assets // 3)
     with on_database(options.url or os.environ.get("TEST_DATABASE_URL")) as url:
         count = 100 if options.quick else 300
         figures = asyncio.run(_measure(url, texts, assets, count, widths, options.dimensions))
@@ -108,12 +110,15 @@ def duplicates(texts: Sequence[str], width: int = 1024) -> dict[str, float]:
         return text[:place] + "囗" + text[place + 1 :]
 
     some = texts[:1000]
-    pairs = {
-        "bursts": [(text, text) for text in some],
-        "edited": [(text, text[: len(text) // 2]) for text in some],
-        "misread": [(text, misread(text)) for text in some],
-        "scans": list(zip(some, [*some[1:], some[0]], strict=True)),
-        "one_blank": [(text, "") for text in some],
+    said = [(text, [f"IMG_{number}.jpg"]) for number, text in enumerate(some)]
+    pairs: dict[str, list[tuple[_Said, _Said]]] = {
+        "bursts": [(one, one) for one in said],
+        "edited": [((text, facts), (text[: len(text) // 2], facts)) for text, facts in said],
+        "misread": [((text, facts), (misread(text), facts)) for text, facts in said],
+        "scans": list(zip(said, [*said[1:], said[0]], strict=True)),
+        "one_blank": [((text, facts), ("", facts)) for text, facts in said],
+        "one_described": [(("", facts), ("", [text, *facts])) for text, facts in said],
+        "described_alike": [(("", [text]), ("", [text])) for text in some],
     }
     figures = {}
     for kind, sides in pairs.items():
@@ -127,7 +132,7 @@ def duplicates(texts: Sequence[str], width: int = 1024) -> dict[str, float]:
         before = np.array([_distance(halved(a), halved(b)) <= 0.01 for a, b in zip(first, second, strict=True)])
         after = np.array(
             [
-                _distance(as_column(a, width, x), as_column(b, width, y)) <= 0.01
+                _distance(as_column(a, width, *x), as_column(b, width, *y)) <= 0.01
                 for a, b, (x, y) in zip(first, second, sides, strict=True)
             ]
         )
@@ -170,11 +175,11 @@ async def _measure(
     connection = await library.prepare(url)
     try:
         owner = await library.add_person(connection, uuid4())
-        written, vectors = await _fill(connection, owner, texts, clip_vectors(assets, dimensions=dimensions))
+        written, told, vectors = await _fill(connection, owner, texts, clip_vectors(assets, dimensions=dimensions))
         queries = choose_queries(written, count)
         figures = {}
         for width in widths:
-            figures[str(width)] = await _at(url, connection, owner, width, queries, vectors)
+            figures[str(width)] = await _at(url, connection, owner, width, queries, vectors, told)
             print(width, figures[str(width)], file=sys.stderr)
         return figures
     finally:
@@ -183,8 +188,8 @@ async def _measure(
 
 async def _fill(
     connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], clip: Vector
-) -> tuple[dict[UUID, str], dict[UUID, Vector]]:
-    """Photos of one person as our table has them, every fourth with a text. Returns the texts and all vectors."""
+) -> tuple[dict[UUID, str], dict[UUID, str], dict[UUID, Vector]]:
+    """Photos of one person as our table has them, every fourth with a text. Returns texts, descriptions and vectors."""
     assets = len(clip)
     ids = [uuid5(owner, str(number)) for number in range(assets)]
     vectors = dict(zip(ids, clip, strict=True))
@@ -194,6 +199,9 @@ async def _fill(
         some = ids[start : start + _CHUNK]
         chunk = [library.Photo(asset, owner, _NOW, written.get(asset, "")) for asset in some]
         await library.write(connection, library.rows(chunk))
+    told = await described.describe(connection, ids, texts[assets // 4 :])
+    for start in range(0, assets, _CHUNK):
+        some = ids[start : start + _CHUNK]
         await connection.execute(
             """UPDATE immich_indexer.photo p SET clip_model = 'bench', clip = new.clip::halfvec, lines = NULL
                FROM unnest($1::uuid[], $2::text[]) AS new (asset_id, clip) WHERE p.asset_id = new.asset_id""",
@@ -201,7 +209,7 @@ async def _fill(
             [HalfVector(vectors[asset]).to_text() for asset in some],
         )
     await search.make_indexes(connection, indexes)
-    return written, vectors
+    return written, told, vectors
 
 
 async def _at(
@@ -211,6 +219,7 @@ async def _at(
     width: int,
     queries: Sequence[Query],
     vectors: dict[UUID, Vector],
+    told: dict[UUID, str],
 ) -> dict[str, object]:
     """The figures of one width: Immich changes its column, we fill it again, and people search."""
     if await vector_width(connection) != width:
@@ -231,12 +240,15 @@ async def _at(
     questions, seconds = await _questions(url, [query.text for query in queries], width, dimensions)
     some = [vector / np.linalg.norm(vector) for vector in clip_vectors(20, seed=3, dimensions=dimensions)]
     kept = await _keeps_order(url, owner, [as_query(vector, width) for vector in some], vectors)
-    asked = list(zip(queries, questions, strict=True))
-    measured = {}
+    measured: dict[str, dict[str, object]] = {}
+    if width > dimensions:
+        said = [(query.text, query.right) for query in queries]
+        others = clip_vectors(_DESCRIBED, seed=7, dimensions=dimensions)
+        measured["plain"] = await described.measure(url, connection, owner, width, said, told, others)
     for index in await indexes.of(connection):
         await index.make(connection)
         for way in index.ways:
-            measured[way.name] = await _judge(url, owner, way, asked)
+            measured[way.name] = await _judge(url, owner, way, list(zip(queries, questions, strict=True)))
     return {
         **measured.pop("exact"),
         **measured,

@@ -1,7 +1,7 @@
 """What the gateway asks Immich's database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -35,10 +35,14 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stored:
-    """What the indexer has stored of a picture: its vector in the model's dimensions, its lines as in the table."""
+    """What the indexer has stored of a picture: its vector in the model's dimensions, its lines as in the table.
+
+    `facts`: what else is known of the photo and in its vector.
+    """
 
     vector: Vector | None = None
     lines: list[StoredLine] | None = None
+    facts: Sequence[str] = ()
 
     def has(self, wanted: frozenset[str]) -> bool:
         """Whether everything `wanted` (clip, ocr) is here."""
@@ -152,6 +156,7 @@ class Library(Database):
         return Stored(
             None if row["vector"] is None else np.array(row["vector"], dtype=np.float32),
             None if row["lines"] is None else parse_lines(row["lines"]),
+            row["facts"] or (),
         )
 
     async def under_way(self, among: set[UUID] | None = None) -> set[UUID]:

@@ -113,13 +113,13 @@ class Pictures:
         return answer | {"imageWidth": width, "imageHeight": height}
 
     async def _column(self, data: bytes, found: Stored) -> Vector:
-        """The vector that the indexer writes into Immich's column. It includes the text, if the column has room."""
+        """The vector that the indexer writes into Immich's column: with text and facts, if the column has room."""
         assert found.vector is not None  # noqa: S101 - the caller has checked it
         width, dimensions = await self._library.width(), len(found.vector)
         check_width(width, dimensions)
         if room(width, dimensions) and found.lines is None and self._ocr_model is not None:
-            return as_column(found.vector, width, visible_text(await self.lines(data)))
-        return as_column(found.vector, width, visible_text(found.lines or ()))
+            return as_column(found.vector, width, visible_text(await self.lines(data)), found.facts)
+        return as_column(found.vector, width, visible_text(found.lines or ()), found.facts)
 
     async def vector(self, data: bytes) -> Vector:
         """The vector of the picture whose file is `data`, in the model's dimensions. Raises as `read`."""
@@ -177,6 +177,7 @@ class Pictures:
         return Stored(
             found.vector if found.vector is not None else vector,
             found.lines if found.lines is not None or lines is None else [StoredLine.of(line) for line in lines],
+            found.facts,
         )
 
     def _is_ready(self, task: str) -> bool:

@@ -50,7 +50,9 @@ class Sample:
         places: by photo, its row in `background.rows`.
         owners: the owner of each row.
         background: their statistical description.
-        unrelated: the mean of those with text. None where there are none, or the column has no room for words.
+        words: the same of the part of their vectors that holds words. None where the column has no room for words.
+        unrelated: its product with a question of words is the last number of the question with which photos with and
+            without text are equally near on average. None where one kind is missing, or the column has no room.
         fingerprint: of the state of the library, if this is all of it. None where it is only a part.
         photos: number of photos in the library.
         time: when it was taken, by the database's clock.
@@ -62,6 +64,7 @@ class Sample:
     places: dict[UUID, int]
     owners: Sequence[UUID]
     background: Background
+    words: Background | None
     unrelated: Vector | None
     fingerprint: str | None
     photos: int
@@ -208,23 +211,34 @@ def _column(row: asyncpg.Record, width: int) -> Vector | None:
     if row["vector"] is not None:
         return received(row["vector"])
     clip = received(row["clip"])
-    return as_column(clip, width, row["text"] or "") if len(clip) <= width else None
+    return as_column(clip, width, row["text"] or "", row["public_facts"]) if len(clip) <= width else None
 
 
 def _made(
     rows: Rows, width: int, dimensions: int, fingerprint: str | None, chosen: asyncpg.Record, taken: float
 ) -> Sample:
     matrix = rows.vectors * scales(width, dimensions)
-    worded = matrix[matrix[:, -1] == 0]
     return Sample(
         width,
         dimensions,
         {asset: place for place, asset in enumerate(rows.ids)},
         rows.owners,
         Background.of(matrix, rows.owners),
-        worded.mean(axis=0) if room(width, dimensions) and len(worded) else None,
+        Background.of(matrix[:, dimensions:-1], rows.owners) if room(width, dimensions) else None,
+        _unrelated(matrix) if room(width, dimensions) else None,
         fingerprint,
         chosen["photos"],
         chosen["time"],
         taken,
     )
+
+
+def _unrelated(matrix: Vector) -> Vector | None:
+    """See `Sample`. The last number of photos with text is 0."""
+    worded, wordless = matrix[matrix[:, -1] == 0], matrix[matrix[:, -1] != 0]
+    if not (len(worded) and len(wordless)):
+        return None
+    difference: Vector = worded.mean(axis=0) - wordless.mean(axis=0)
+    unrelated = difference / -difference[-1]
+    unrelated[-1] = 0
+    return unrelated

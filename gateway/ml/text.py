@@ -51,7 +51,7 @@ class Texts:
         metrics: where to count.
         queue: the most texts that may wait.
         cache: the number of vectors to cache.
-        word_weight: how much nearer a photo with the searched text comes, as cosine similarity.
+        word_weight: how much nearer photos with the searched words come at least, as cosine similarity.
         setting: the value of CLIP_MODEL.
         open_tower: starts the text tower of another model. None: there are no others.
         immichs: asks Immich's own server, for as long as its model is the one in use.
@@ -78,7 +78,7 @@ class Texts:
         self._library = library
         self._metrics = metrics
         self._words = Words(library)
-        self._word_weight = np.float32(word_weight)
+        self._word_weight = word_weight
         self._size = cache
         self._cache: OrderedDict[Question, Vector] = OrderedDict()
         self._sampled: str | None = None  # the model of the sample's vectors
@@ -176,9 +176,9 @@ class Texts:
         question = as_query(vector, column.width)
         if self._word_weight and not (column.model and column.model.is_immichs):
             self._renew(column)
-            words = await self._words.beside(text, column.width, len(vector))
+            words = await self._words.beside(text, column.width, vector, self._word_weight)
             if words is not None:
-                question += self._word_weight * words
+                question += words
         return question
 
     async def _of_words(self, words: str, text: str, language: str | None) -> Vector:

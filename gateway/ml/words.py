@@ -1,10 +1,14 @@
 """The query vector for photos with certain words: for `ocr:` in Immich's search box, and for the words of any search.
 
+`ocr:` asks for the text in a photo alone. Any other search also asks for its description, place and file name. Never
+for people, tags and albums, which are their owner's alone: the answer is the same for all users.
+
 Immich caches an answer until it is restarted. So there is no answer while it might be wrong: neither without the
 database, nor without a sample of the present library.
 """
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +20,18 @@ import structlog
 
 from gateway.errors import BusyError, UnavailableError
 from gateway.library import Library, Vector
-from gateway.ml.sample import Rows, Sample, Sampler, ask, look_up, to_rows
+from gateway.ml.sample import Sample, Sampler, ask, look_up, to_rows
 from indexer.database.pool import Connection
 from indexer.database.statements import queries
 from indexer.errors import QueryError
 from indexer.photos import lexical
 from indexer.photos.vectors import room, scales
+from indexer.search.discriminant import Mask
 from indexer.text import buckets
+from indexer.text.fields import DESCRIPTION, FILE, PLACE
+from indexer.text.places import latin
 from indexer.text.query import Query, parse
+from indexer.text.question import Clause, Question, Term
 
 log = structlog.get_logger()
 
@@ -39,23 +47,75 @@ _MATCHES = 200  # the most matches to learn from
 _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
 _MANY = 50
+_FIRST = 10  # if so few photos of a user have the words of a search, they come first
+_CLEAR = 0.2  # so much nearer than any other photo they are at least, of 1
+_FACTS = (DESCRIPTION, PLACE, FILE)  # all of the SQL term `public_facts`
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for: the words, and where a photo may have them."""
+
+    words: Query
+    question: Question
+    everywhere: bool
+
+    @classmethod
+    def of(cls, text: str, *, everywhere: bool) -> "_Asked":
+        """The words of `text`, which may be in texts alone or `everywhere`."""
+        words = _parsed(text)
+        fields = _FACTS if everywhere else ()
+        clauses = [
+            Clause((Term(word, word, text=True, fields=fields, latin=latin(word) if everywhere else ()),), absent)
+            for absent, some in ((False, words.phrases), (True, words.excluded))
+            for word in some
+        ]
+        return cls(words, Question(tuple(clauses)), everywhere)
+
+    def direction(self, width: int, dimensions: int) -> Vector:
+        """The direction of the words themselves. Zeros where the column has no room for them."""
+        direction = np.zeros(width, dtype=np.float32)
+        size = room(width, dimensions)
+        if size and self.everywhere:
+            names = [name for clause in self.question.clauses for term in clause.terms for name in term.latin]
+            direction[dimensions:-1] = lexical.question_of_all(_apart(self.words), size, names)
+        elif size:
+            direction[dimensions:-1] = lexical.question(_apart(self.words), size)
+        return direction
 
 
 @dataclass(frozen=True)
 class _Matches:
-    """Photos that contain the words.
+    """Photos that have the words.
 
     Attributes:
         ids: all of them, or as many as were searched for.
         all: whether these are all.
+        few: whether these are all, and no user has more than `_FIRST` of them.
         learnt: those to learn from.
-        read: the vectors of those that are not in the sample.
+        said: those whose text alone has the words.
+        read: the vectors of those that are not in the sample, or may have changed since.
     """
 
     ids: frozenset[UUID]
     all: bool
+    few: bool
     learnt: Sequence[UUID]
+    said: frozenset[UUID]
     read: Sequence[asyncpg.Record]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Photos to learn from. All of one group together have the weight of any other group.
+
+    Attributes:
+        vectors: (photos, width), of length 1 in both parts.
+        groups: of each photo its owner, and whether its text alone has the words.
+    """
+
+    vectors: Vector
+    groups: Sequence[tuple[UUID, bool]]
 
 
 class Words:
@@ -78,8 +138,8 @@ class Words:
         Raises:
             BusyError: too little is known at the moment for a good vector.
         """
-        query = _parsed(text)
-        if not query:
+        asked = _Asked.of(text, everywhere=False)
+        if not asked.words:
             return None
         sample = await self._sampler.current(width, dimensions)
         if not sample.places:  # Immich would use its cached answer even when there are photos
@@ -88,26 +148,30 @@ class Words:
                 "in the gateway's console",
                 30,
             )
-        matches = await self._matches(query, sample, _PATIENCE)
-        question = await asyncio.to_thread(_sharpened, query, sample, matches)
+        matches = await self._matches(asked, sample, _PATIENCE)
+        question = await asyncio.to_thread(_sharpened, asked, sample, matches)
         length = float(np.linalg.norm(question))
         return question / np.float32(length) if length else None
 
-    async def beside(self, text: str, width: int, dimensions: int) -> Vector | None:
-        """What to add to the model's query vector, so that photos with `text` come 1 nearer than all others.
+    async def beside(self, text: str, width: int, vector: Vector, weight: float) -> Vector | None:
+        """What to add to the model's `vector` of a query, so that photos with `text` come nearer by `weight`.
+
+        If few photos have it, they come so much nearer that they are first. It is looked for in texts, descriptions,
+        places and file names.
 
         None where the column has no room for words, no photo has the text, or the database is unavailable or slow.
         """
-        query = _parsed(text)
-        if not (query and room(width, dimensions)):
+        dimensions = len(vector)
+        asked = _Asked.of(text, everywhere=True)
+        if not (asked.words and room(width, dimensions)):
             return None
         try:
             sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
-            matches = await self._matches(query, sample, _BESIDE_PATIENCE)
+            matches = await self._matches(asked, sample, _BESIDE_PATIENCE)
         except BusyError as error:  # or UnavailableError
             log.debug("searched by meaning alone", why=str(error))
             return None
-        return await asyncio.to_thread(_beside, query, sample, matches)
+        return await asyncio.to_thread(_beside, asked, sample, matches, vector, weight)
 
     async def learn(self, width: int, dimensions: int) -> None:
         """Take a sample of the library. Raises BusyError."""
@@ -121,20 +185,23 @@ class Words:
         """Start no more work."""
         self._sampler.close()
 
-    async def _matches(self, query: Query, sample: Sample, patience: float) -> _Matches:
+    async def _matches(self, asked: _Asked, sample: Sample, patience: float) -> _Matches:
         most = _most(sample)
         # In a small library it is known of every photo whether it matches.
         limit = len(sample.places) + _MATCHES if sample.whole else most + 1
         look = limit if sample.whole else _LOOK
 
         async def find(connection: Connection) -> _Matches:
-            found, cap = await _find(connection, query, limit, look)
+            found, cap = await _find(connection, asked, limit, look)
             owners = Counter(row["owner"] for row in found)
-            complete = len(found) < limit and max(owners.values(), default=0) < cap
+            largest = max(owners.values(), default=0)
+            complete = len(found) < limit and largest < cap
             ids = [row["id"] for row in found]
-            unknown = [asset for asset in ids[:most] if asset not in sample.places]
+            # A part of a library is not sampled again after each edit.
+            unknown = [asset for asset in ids[:most] if not sample.whole or asset not in sample.places]
             read = await look_up(connection, unknown, sample.width)
-            return _Matches(frozenset(ids), complete, ids[:most], read)
+            said = frozenset(row["id"] for row in found if row["said"])
+            return _Matches(frozenset(ids), complete, complete and largest <= _FIRST, ids[:most], said, read)
 
         return await ask(self._library, patience, find)
 
@@ -146,57 +213,77 @@ def _most(sample: Sample) -> int:
     return _MATCHES_WITHOUT_ROOM if sample.whole else _FEW
 
 
-def _rows(matches: _Matches, sample: Sample) -> Rows:
-    """The vectors to learn from, of length 1 in both parts."""
-    known = [asset for asset in matches.learnt if asset in sample.places]
-    places = [sample.places[asset] for asset in known]
+def _rows(matches: _Matches, sample: Sample) -> _Rows:
     rest = to_rows(matches.read, sample.width)
+    known = [asset for asset in matches.learnt if asset in sample.places and asset not in set(rest.ids)]
+    places = [sample.places[asset] for asset in known]
     scale = scales(sample.width, sample.dimensions)
-    return Rows(
-        [*known, *rest.ids],
-        [*(sample.owners[place] for place in places), *rest.owners],
+    owners = [*(sample.owners[place] for place in places), *rest.owners]
+    return _Rows(
         np.concatenate([sample.background.rows[places], rest.vectors * scale]),
+        [(owner, asset in matches.said) for asset, owner in zip([*known, *rest.ids], owners, strict=True)],
     )
 
 
-def _sharpened(query: Query, sample: Sample, matches: _Matches) -> Vector:
+def _sharpened(asked: _Asked, sample: Sample, matches: _Matches) -> Vector:
     learnt = _rows(matches, sample)
     # The model's part has the same weight as the words, because an HNSW index, whose graph follows the model, needs it.
     # Three times the weight finds more through the index, but misses photos with these words that look different.
-    others = None
-    # In a large library the sample represents the others, and what many matches have in common is good enough.
-    if matches.all and (sample.whole or len(learnt.ids) <= _MANY):
-        others = np.ones(len(sample.places), dtype=np.bool_)
-        others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
-    plain = _plain(query, sample.width, sample.dimensions)
-    if len(learnt.ids):
+    others = _known_others(matches, sample, learnt)
+    plain = asked.direction(sample.width, sample.dimensions)
+    if len(learnt.groups):
         question = sample.background.question(
-            learnt.vectors, learnt.owners, words=plain, dimensions=sample.dimensions, others=others
+            learnt.vectors, learnt.groups, words=plain, dimensions=sample.dimensions, others=others
         )
     else:
         question = sample.background.toward(plain)
     return question * scales(sample.width, sample.dimensions)
 
 
-def _beside(query: Query, sample: Sample, matches: _Matches) -> Vector | None:
+def _beside(asked: _Asked, sample: Sample, matches: _Matches, vector: Vector, weight: float) -> Vector | None:
     learnt = _rows(matches, sample)
-    if not len(learnt.ids):
+    if sample.words is None or not len(learnt.groups):
         return None
-    plain = _plain(query, sample.width, sample.dimensions)
-    question = sample.background.question(learnt.vectors, learnt.owners, words=plain, dimensions=sample.dimensions)
-    question[: sample.dimensions] = 0  # photos without the words stay in the model's order
+    words = slice(sample.dimensions, -1)  # the rest is 0: photos without the words stay in the model's order
+    question = np.zeros(sample.width, dtype=np.float32)
+    question[words] = sample.words.question(
+        learnt.vectors[:, words],
+        learnt.groups,
+        words=asked.direction(sample.width, sample.dimensions)[words],
+        others=_known_others(matches, sample, learnt),
+    )
     question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
-    scaled = sample.background.scaled(question, learnt.vectors, learnt.owners)
-    return scaled * scales(sample.width, sample.dimensions)
+    scaled = sample.background.scaled(question, learnt.vectors, learnt.groups)
+    if matches.few:
+        weight = max(weight, _enough(scaled, learnt.vectors, sample, _others(matches, sample), vector))
+    return np.float32(weight) * scaled * scales(sample.width, sample.dimensions)
 
 
-def _plain(query: Query, width: int, dimensions: int) -> Vector:
-    """The direction of the words themselves. Zeros where the column has no room for them."""
-    question = np.zeros(width, dtype=np.float32)
-    words = room(width, dimensions)
-    if words:
-        question[dimensions:-1] = lexical.question(_apart(query), words)
-    return question
+def _enough(direction: Vector, matches: Vector, sample: Sample, others: Mask, vector: Vector) -> float:
+    """The weight of `direction` with which the farthest match is as near as the nearest of `others`, and more."""
+    rows = sample.background.rows[others]
+    if not len(rows):
+        return 0
+    size = len(vector)
+    missing = (rows[:, :size] @ vector).max() - matches[:, :size] @ vector
+    # As if the one nearest by meaning were also the one nearest by words: in a large library some photo may be.
+    gained = matches @ direction - (rows @ direction).max()
+    return float((missing / np.maximum(gained, _CLEAR)).max())
+
+
+def _known_others(matches: _Matches, sample: Sample, learnt: _Rows) -> Mask | None:
+    """The same, to push them away. None where that is not known, or not needed."""
+    # In a large library the sample represents the others, and what many matches have in common is good enough.
+    if matches.all and (sample.whole or len(learnt.groups) <= _MANY):
+        return _others(matches, sample)
+    return None
+
+
+def _others(matches: _Matches, sample: Sample) -> Mask:
+    """Which photos of the sample do not match."""
+    others = np.ones(len(sample.places), dtype=np.bool_)
+    others[[sample.places[asset] for asset in matches.ids if asset in sample.places]] = False
+    return others
 
 
 def _parsed(text: str) -> Query:
@@ -211,19 +298,20 @@ def _apart(query: Query) -> str:
     return ",".join(query.phrases).replace(" ", ",")
 
 
-async def _find(connection: Connection, query: Query, limit: int, look: int) -> tuple[list[asyncpg.Record], int]:
+async def _find(connection: Connection, asked: _Asked, limit: int, look: int) -> tuple[list[asyncpg.Record], int]:
     """Matching photos, at most `limit`, and how many of one owner there are at most."""
     owners = [row["id"] for row in await connection.fetch(_SQL["owners"], _OWNERS)]
     if not owners:
         return [], limit
     cap = min(limit, max(look // len(owners), 1))
+    question = asked.question
     rows = await connection.fetch(
         _SQL["matches"],
         owners,
-        [f"{query.sieve} & {buckets.owned([owner])}" for owner in owners],
-        None if query.sieved else query.literal,
-        list(query.phrases),
-        list(query.excluded),
+        [f"{question.sieve(None)} & {buckets.owned([owner])}" for owner in owners],
+        None if question.sieved else question.literal(None),
+        json.dumps(question.conditions(None)),
+        asked.words.sieve,
         cap,
         limit,
     )

@@ -45,6 +45,29 @@ def compose(known: Known, readings: Mapping[UUID, Reading]) -> tuple[list[Row], 
     return columns.rows, columns.lines
 
 
+def with_vector(made: Row, row: asyncpg.Record, width: int, opened: Reading | None = None) -> Row:
+    """`made` with the vector for Immich's column of `width`, where the current model's fits: that read, or else stored.
+
+    A new one sets `vector_version`, and `vector_hash` where the vector is in the photo's own row.
+    """
+    current = row["current_model"]
+    if current == sets.IMMICHS:  # Immich itself writes those
+        return made
+    new = opened.by(current) if opened is not None else None
+    if new is None and row["current"] is None:
+        return made
+    vector = received(row["current"]) if new is None else halved(new)
+    if len(vector) > width:
+        return made
+    column = as_column(vector, width, row["text"] if made.text is None else made.text, row["public_facts"])
+    made = made._replace(embedding=literal(column))
+    mark = fingerprint(column)
+    if (mark, lexical.VERSION) != (row["mark"], row["vector_version"]):
+        own = row["own"] if opened is None or opened.vector is None else opened.clip_model in (current, None)
+        made = made._replace(vector_hash=mark if own or current is None else None, vector_version=lexical.VERSION)
+    return made
+
+
 class _Columns:
     def __init__(self, known: Known) -> None:
         self.rows: list[Row] = []
@@ -96,25 +119,9 @@ class _Columns:
 
     def _with_vector(self, made: Row, row: asyncpg.Record, opened: Reading | None) -> Row:
         """Add the vector that was read, and Immich's. One that is wider than Immich's column stays with us alone."""
-        read = None if opened is None or opened.vector is None else halved(opened.vector)
-        if read is not None:
-            made = made._replace(clip=literal(read))
-        current = row["current_model"]
-        if current == sets.IMMICHS:  # Immich itself writes those
-            return made
-        new = opened.by(current) if opened is not None else None
-        if new is None and row["current"] is None:
-            return made
-        vector = received(row["current"]) if new is None else halved(new)
-        if len(vector) > self._known.width:
-            return made
-        column = as_column(vector, self._known.width, row["text"] if made.text is None else made.text)
-        made = made._replace(embedding=literal(column))
-        mark = fingerprint(column)
-        if (mark, lexical.VERSION) != (row["mark"], row["vector_version"]):
-            own = row["own"] if read is None else opened is not None and opened.clip_model in (current, None)
-            made = made._replace(vector_hash=mark if own or current is None else None, vector_version=lexical.VERSION)
-        return made
+        if opened is not None and opened.vector is not None:
+            made = made._replace(clip=literal(halved(opened.vector)))
+        return with_vector(made, row, self._known.width, opened)
 
     def _lines_of(
         self, asset: UUID, reading: Reading | None, stored: list[StoredLine] | None

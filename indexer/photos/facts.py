@@ -1,8 +1,11 @@
 """What Immich knows of a photo besides its picture: read from Immich's tables, written into the photo's document.
 
+Some of it is also in Immich's vector column (the SQL term `public_facts`), which therefore follows here, too.
+
 Facts need no model: a photo has them before it is read, and where it cannot be read.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
-from indexer.photos import rows
+from indexer.photos import rows, sets
+from indexer.photos.columns import with_vector
 from indexer.photos.rows import Row
 from indexer.text import buckets, fields
 from indexer.text.fields import FIELDS, Field, Lexemes
@@ -69,10 +75,11 @@ async def read(connection: Connection | Pool, assets: Sequence[UUID]) -> dict[UU
 
 
 async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
-    """Bring the documents of `assets` in line with Immich's tables. Inside a transaction.
+    """Bring the documents of `assets`, and Immich's vectors, in line with Immich's tables. Inside a transaction.
 
     Returns how many were changed.
     """
+    await connection.execute(_SQL["begin"])
     await rows.lock(connection, assets)  # before the facts are read
     known = {row["asset_id"]: row for row in await connection.fetch(_SQL["known"], assets)}
     changed = []
@@ -81,19 +88,41 @@ async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
         if (known[asset]["facts_hash"], known[asset]["facts_version"]) == (digest, fields.VERSION):
             continue
         facts = Facts.of(json.loads(row["facts"]))
-        made = facts.lexemes
+        lexemes = facts.lexemes
         changed.append(
             Row(
                 asset,
-                facts=made.literal,
-                long_facts=None if made.long is None else json.dumps(made.long),
+                facts=lexemes.literal,
+                long_facts=None if lexemes.long is None else json.dumps(lexemes.long),
                 facts_hash=digest,
                 facts_version=fields.VERSION,
                 taken_at=facts.taken_at,
             )
         )
-    await rows.write(connection, changed)
+    made = await _with_vectors(connection, changed)
+    await rows.write(connection, made)
+    if beside := [row.asset_id for row in made if row.embedding is not None and row.vector_hash is None]:
+        await sets.mark(connection, beside)
     return len(changed)
+
+
+async def _with_vectors(connection: Connection, changed: Sequence[Row]) -> Sequence[Row]:
+    """The same rows, with the vectors for Immich's column that are others now."""
+    stored = await rows.stored(connection, [row.asset_id for row in changed]) if changed else []
+    stored = [row for row in stored if row["current"] is not None]
+    if not stored:
+        return changed
+    await connection.execute(_SQL["hold_column"])
+    width = await connection.fetchval(_SQL["width"])
+    if width is None:  # Immich is changing it, and has deleted all vectors. The reconciler writes them again
+        return changed
+    return await asyncio.to_thread(_altered, changed, stored, width)
+
+
+def _altered(changed: Sequence[Row], stored: Sequence[asyncpg.Record], width: int) -> list[Row]:
+    known = {row["asset_id"]: row for row in stored}
+    made = [with_vector(row, known[row.asset_id], width) if row.asset_id in known else row for row in changed]
+    return [row if row.vector_version is not None else row._replace(embedding=None) for row in made]
 
 
 async def follow(connection: Connection, limit: int) -> int:
@@ -101,7 +130,6 @@ async def follow(connection: Connection, limit: int) -> int:
 
     Returns how many changes were taken.
     """
-    await connection.execute(_SQL["begin"])
     taken = await connection.fetch(_SQL["take"], limit)
     photos = list({row["id"] for row in taken if row["kind"] == "photo"})
     sources = [row for row in taken if row["kind"] != "photo"]

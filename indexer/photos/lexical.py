@@ -1,17 +1,21 @@
 """The words of a photo as a vector, for the dimensions of Immich's vector column that the CLIP model leaves free.
 
-A text is the sum of one pseudo-random direction for each of its tokens, scaled to length 1. The direction of a token
+They are the words of the text in the photo, and those of its facts: its description, its place, its file name. A text
+is the sum of one pseudo-random direction for each of its tokens, scaled to length 1. The direction of a token
 never changes: dimension i is +1 where bit i of SHAKE-128 of the token's UTF-8 is set (the most significant bit of each
 byte first), otherwise -1. So a wider column continues a narrower one. After Lin and Lin, "A Dense Representation
 Framework for Lexical and Semantic Matching" (2023), with hashed directions in place of slices.
 
 The tokens come from our own tokeniser, never from zhparser, so that every server computes the same vectors. For Chinese
 they are pairs of characters and, with 2/5 of their weight, single characters. For all else: triples and whole words.
+
+Tokens of facts have directions of their own. So a query can ask for the text alone, or for both.
 """
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +24,14 @@ from indexer.text import tokens
 from indexer.text.normalise import HAN
 
 Vector = npt.NDArray[np.float32]
+Total = npt.NDArray[np.int64]
 
-VERSION = 3  # raised when the same text would give other numbers: older vectors are then written again
+VERSION = 4  # raised when the same text would give other numbers: older vectors are then written again
 
 _PAIR, _SINGLE = 5, 2  # whole numbers: their sums are the same on every machine
 _TRIPLE = 3
+_FACT = "+"  # what the tokens of facts begin with. No token of a text does
+_FACTS = 0.2  # the part of the squared length that facts have. The rest is the text's
 _HAN = re.compile(f"([{HAN}]+)")
 _PREFIX = re.compile(r"\s*[oｏ][cｃ][rｒ]\s*[:：]", re.IGNORECASE)
 
@@ -51,23 +58,61 @@ def weights(text: str) -> dict[str, int]:
 
 def direction(found: dict[str, int], size: int) -> Vector:
     """The sum of the directions of weighted tokens: (size,) float32 of length 1, or zeros without tokens."""
-    heavy = np.array(list(found.values()), dtype=np.float32)
-    # +1 and -1 are computed as 2 * bit - 1. These are whole numbers, so float32 adds them exactly in any order.
-    total = (2 * (heavy @ _bits(list(found), size)) - heavy.sum()).astype(np.int64)
-    length = np.sqrt(float(total @ total))
-    unit: Vector = (total / length if length else total).astype(np.float32)
-    return unit
+    return _unit(_total(found, size))
 
 
-def part(text: str, size: int) -> Vector:
-    """The vector, in `size` free dimensions, of a photo with that visible text."""
-    return direction(weights(text), size)
+def part(text: str, size: int, facts: Iterable[str] = ()) -> Vector:
+    """The vector, in `size` free dimensions, of a photo with that visible text and these facts.
+
+    Its length is 1. Without text it is shorter, so that such photos disturb searches for texts less.
+    """
+    said, known = _total(weights(text), size), _total(_facts(facts), size)
+    if not known.any():
+        return _unit(said)
+    both = math.sqrt(_FACTS) * (known / _length(known))
+    if said.any():
+        both += math.sqrt(1 - _FACTS) * (said / _length(said))
+        both /= math.sqrt(math.fsum(both * both))  # the two are nearly orthogonal, but not quite
+    vector: Vector = both.astype(np.float32)
+    return vector
 
 
 def question(text: str, size: int) -> Vector:
-    """The vector of a query `text`: as `part`, but single characters count only in a query without any pair."""
+    """The vector of a query for photos that say `text`. Single characters count only in a query without any pair."""
+    return direction(_asked(text), size)
+
+
+def question_of_all(text: str, size: int, names: Iterable[str] = ()) -> Vector:
+    """The same for photos that say `text`, or whose facts do. `names`: what else the facts may say instead."""
+    asked = _asked(text)
+    known = {_FACT + token: weight for token, weight in asked.items()}
+    return direction(asked | known | _facts(names), size)
+
+
+def _asked(text: str) -> dict[str, int]:
     found = weights(text)
-    return direction({token: weight for token, weight in found.items() if weight > _SINGLE} or found, size)
+    return {token: weight for token, weight in found.items() if weight > _SINGLE} or found
+
+
+def _facts(values: Iterable[str]) -> dict[str, int]:
+    return {_FACT + token: weight for value in values for token, weight in weights(value).items()}
+
+
+def _total(found: dict[str, int], size: int) -> Total:
+    heavy = np.array(list(found.values()), dtype=np.float32)
+    # +1 and -1 are computed as 2 * bit - 1. These are whole numbers, so float32 adds them exactly in any order.
+    total: Total = (2 * (heavy @ _bits(list(found), size)) - heavy.sum()).astype(np.int64)
+    return total
+
+
+def _length(total: Total) -> float:
+    return math.sqrt(float(total @ total))
+
+
+def _unit(total: Total) -> Vector:
+    length = _length(total)
+    unit: Vector = (total / length if length else total).astype(np.float32)
+    return unit
 
 
 def _bits(found: Sequence[str], size: int) -> Vector:

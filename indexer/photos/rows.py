@@ -22,7 +22,7 @@ _SQL = queries("rows")
 class Row(NamedTuple):
     """What to write for one photo. None leaves a column as it is, except where a group below says otherwise.
 
-    A row gets a new text or new facts, never both.
+    A row gets a new text or new facts, never both. Both may come with a new vector for Immich's column.
     """
 
     asset_id: UUID
@@ -65,7 +65,7 @@ async def lock(connection: Connection, assets: Sequence[UUID]) -> None:
 
 
 async def stored(connection: Connection, assets: Sequence[UUID]) -> list[asyncpg.Record]:
-    """Our rows of `assets`, with the owner and the date of each, in the order of their ids."""
+    """Our rows of `assets`, with what of Immich's tables goes into them, in the order of their ids."""
     return await connection.fetch(_SQL["stored"], assets)
 
 

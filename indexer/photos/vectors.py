@@ -2,11 +2,13 @@
 
 A column may be wider than the CLIP model. Then its dimensions are, in this order: those of the model, those of the
 photo's words (`lexical`), and one that fills every vector up to the same length: 1 + SHARE times the squared length of
-the model's part. So a query with zeros after the model's part ranks photos exactly as the model alone would.
+the model's part. It is 0 where the photo has text. So a query with zeros after the model's part ranks photos exactly as
+the model alone would.
 """
 
 import hashlib
 import math
+from collections.abc import Iterable
 from functools import cache
 from uuid import UUID
 
@@ -21,6 +23,7 @@ Vector = npt.NDArray[np.float32]
 # The squared length of what follows the model's part. It moves two photos of one scene with different texts apart by so
 # much, and Immich calls photos within 0.01 duplicates. The precision of `ocr:` does not depend on it.
 SHARE = 1e-5
+_ROUNDING = 1e-3  # a part whose squared length is so near to 1 has length 1
 
 
 def halved(vector: Vector) -> Vector:
@@ -33,8 +36,10 @@ def room(width: int, dimensions: int) -> int:
     return max(width - dimensions - 1, 0)
 
 
-def as_column(vector: Vector, width: int, text: str = "") -> Vector:
-    """The vector for a column of `width` dimensions, of a photo with that `vector` and that visible text.
+def as_column(vector: Vector, width: int, text: str = "", facts: Iterable[str] = ()) -> Vector:
+    """The vector for a column of `width` dimensions, of a photo with that `vector`, that visible text and `facts`.
+
+    `facts`: those that may be in it, as the SQL term `public_facts` has them.
 
     Raises:
         ValueError: the vector is wider than the column.
@@ -45,9 +50,10 @@ def as_column(vector: Vector, width: int, text: str = "") -> Vector:
         # Rounded once and in a fixed order: the gateway and every indexer have to compute exactly the same numbers.
         head = column[: len(vector)].astype(np.float64)
         length = math.sqrt(SHARE * math.fsum(head * head))
-        lexis = lexical.part(text, words)
-        column[len(vector) : -1] = length * lexis.astype(np.float64)
-        column[-1] = 0 if lexis.any() else length
+        lexis = lexical.part(text, words, facts).astype(np.float64)
+        column[len(vector) : -1] = length * lexis
+        rest = 1 - math.fsum(lexis * lexis)
+        column[-1] = length * math.sqrt(rest) if rest > _ROUNDING else 0
     return column
 
 

@@ -170,7 +170,7 @@ async def _stage(connection: OwnConnection, model: str, width: int) -> None:
 def _columns(rows: list[asyncpg.Record], width: int) -> list[tuple[UUID, str, UUID, str | None, str | None]]:
     made = []
     for row in rows:
-        column = as_column(received(row["vector"]), width, row["text"])
+        column = as_column(received(row["vector"]), width, row["text"], row["public_facts"])
         made.append((row["asset_id"], Vector(column).to_text(), fingerprint(column), row["photo"], row["beside"]))
     return made
 

@@ -1,8 +1,9 @@
 -- Asked by indexer/photos/facts.py.
 
 -- name: begin
--- Our own rows are locked at most for as long as others write them.
-SELECT set_config('lock_timeout', '5s', true);
+-- Our own rows are locked at most for as long as others write them. While a transaction changes the current model, nobody writes vectors
+-- of the old one: it is waited for before any row is locked.
+SELECT set_config('lock_timeout', '5s', true), pg_advisory_xact_lock_shared(lock(turn));
 
 -- name: take
 -- Takes the $1 most urgent changes, with the number of all that follow. Who else takes at the same time gets others.
@@ -24,6 +25,17 @@ SELECT asset_id, facts_hash, facts_version FROM immich_indexer.photo WHERE asset
 
 -- name: facts
 SELECT asset_id, facts, md5(facts::text)::uuid AS hash FROM immich_indexer_2.facts($1::uuid[]);
+
+-- name: hold_column
+-- Immich can now neither change the width of its column nor have it half changed, until we are done. Immich has precedence.
+SELECT set_config('lock_timeout', '800ms', true);
+LOCK TABLE public.smart_search IN ROW EXCLUSIVE MODE
+
+-- name: width
+-- The width of Immich's vector column. None while Immich is changing it: meanwhile it has a CHECK constraint of this name.
+SELECT atttypmod FROM pg_attribute
+WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped AND atttypmod > 0
+  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c');
 
 -- name: stale
 -- Of the $2 photos after $1: those whose facts were made by another version than $3 or never, and, if $4, those that have other facts now.

@@ -12,9 +12,11 @@ ORDER BY wanted.id
 ON CONFLICT (asset_id) DO UPDATE SET asset_id = excluded.asset_id WHERE false;
 
 -- name: stored
--- `current`: the vector by the current model, and `mark`, its hash; `own`: it is in this row, or would be.
+-- `current`: the vector by the current model, and `mark`, its hash; `own`: it is in this row, or would be. `public_facts`: what else goes
+-- into Immich's vector column.
 SELECT model(current) AS current_model, halfvec_send(vector_of(p)) AS current, mark_of(p) AS mark,
-       coalesce(p.clip_model = model(current), vector_of(p) IS NULL OR p.clip IS NOT NULL) AS own, p.asset_id, a."ownerId" AS owner, a."fileCreatedAt" AS taken_at, p.digest, p.clip_model, halfvec_send(p.clip) AS clip, p.ocr_model,
+       coalesce(p.clip_model = model(current), vector_of(p) IS NULL OR p.clip IS NOT NULL) AS own, public_facts(a) AS public_facts,
+       p.asset_id, a."ownerId" AS owner, a."fileCreatedAt" AS taken_at, p.digest, p.clip_model, halfvec_send(p.clip) AS clip, p.ocr_model,
        p.lines, p.text, p.taken_at AS document_taken_at, p.tokens_version, p.vector_hash, p.vector_version
 FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
 WHERE p.asset_id = ANY ($1::uuid[]) ORDER BY p.asset_id;

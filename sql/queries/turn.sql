@@ -18,7 +18,7 @@ CREATE TEMPORARY TABLE staged (
 -- name: unstaged
 -- Up to $3 photos after $2 with a vector of model $1 that is not staged, or that changed since: photos that Immich shows, and others that
 -- have a row in the column. What this transaction has changed itself (`mark`) is no change.
-SELECT f.asset_id, halfvec_send(f.embedding) AS vector, f.text, f.photo, f.beside FROM (
+SELECT f.asset_id, halfvec_send(f.embedding) AS vector, f.text, public_facts(a) AS public_facts, f.photo, f.beside FROM (
     SELECT p.asset_id, p.text, CASE WHEN p.clip_model = $1 AND p.clip IS NOT NULL THEN p.clip ELSE v.embedding END AS embedding,
            CASE WHEN p.xmin = pg_current_xact_id()::xid THEN g.photo ELSE p.xmin::text END AS photo,
            CASE WHEN v.xmin = pg_current_xact_id()::xid THEN g.beside ELSE v.xmin::text END AS beside,

@@ -15,30 +15,35 @@ SELECT set_config('statement_timeout', $1, true), set_config('enable_nestloop', 
 SELECT id FROM public."user" ORDER BY id LIMIT $1;
 
 -- name: matches
--- Up to $7 photos whose visible text matches, equally many of each of the owners $1 while there are enough. $2: for each owner the
--- tsquery without positions. The text index (photo_document) finds at most $6 photos for each. $3: the tsquery with positions, null
--- where $2 is exact. $4, $5: phrases that must be and must not be in texts that are too long for positions.
-SELECT hit.asset_id AS id, bucket.owner
+-- Up to $7 photos that match, equally many of each of the owners $1 while there are enough, and of those that match by their text and
+-- by their facts. $2: for each owner the tsquery without positions. The text index (photo_document) finds at most $6 photos for each.
+-- $3: the tsquery with positions, null where $2 is exact. $4: the same for documents without all positions (see the function
+-- `matches`). `said`: the text alone fulfils $5.
+SELECT hit.asset_id AS id, bucket.owner, hit.said
 FROM unnest($1::uuid[], $2::text[]) AS bucket (owner, query)
 CROSS JOIN LATERAL (
-    SELECT p.asset_id, row_number() OVER () AS place
-    FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
-    WHERE p.document @@ bucket.query::tsquery AND a."ownerId" = bucket.owner
-      AND CASE WHEN p.overflow IS NULL THEN $3::text IS NULL OR p.document @@ $3::text::tsquery
-               ELSE NOT EXISTS (SELECT FROM unnest($4::text[]) phrase WHERE position(phrase IN p.overflow) = 0)
-                AND NOT EXISTS (SELECT FROM unnest($5::text[]) phrase WHERE position(phrase IN p.overflow) > 0) END
-      AND listed(a)
-    LIMIT $6
+    SELECT found.*, row_number() OVER (PARTITION BY said) AS place
+    FROM (
+        SELECT p.asset_id, p.document @@ $5::text::tsquery AS said
+        FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
+        WHERE p.document @@ bucket.query::tsquery AND a."ownerId" = bucket.owner
+          AND ($3::text IS NULL
+               OR CASE WHEN p.overflow IS NULL AND p.long_facts IS NULL THEN p.document @@ $3::text::tsquery
+                       ELSE immich_indexer_2.matches(p.document, p.overflow, p.long_facts, $4::jsonb) END)
+          AND listed(a)
+        LIMIT $6
+    ) AS found
 ) hit
 ORDER BY hit.place LIMIT $7;
 
 -- name: vectors
 -- The photos $1 with their vectors. From Immich's column, of width $2, where it has what we wrote with version $3 of the words, or
--- another writer's vector. Otherwise `clip` and `text`, of which its content will be made, so an empty column is no reason to wait.
+-- another writer's vector. Otherwise `clip`, `text` and `public_facts`, of which its content will be made, so an empty column is no
+-- reason to wait.
 -- OFFSET 0: each vector is read once, not for each mention.
 SELECT asked.id, asked.owner, s.vector, CASE WHEN s.vector IS NULL THEN halfvec_send(vector_of(p)) END AS clip,
-       CASE WHEN s.vector IS NULL THEN p.text END AS text
-FROM (SELECT a.id, a."ownerId" AS owner FROM unnest($1::uuid[]) AS id JOIN public.asset a USING (id)) asked
+       CASE WHEN s.vector IS NULL THEN p.text END AS text, CASE WHEN s.vector IS NULL THEN public_facts(asked) END AS public_facts
+FROM (SELECT a.id, a."ownerId" AS owner, a."originalFileName" FROM unnest($1::uuid[]) AS id JOIN public.asset a USING (id)) asked
 LEFT JOIN immich_indexer.photo p ON p.asset_id = asked.id
 LEFT JOIN LATERAL (
     SELECT sent.vector

@@ -178,7 +178,9 @@ async def test_what_the_indexer_wrote_is_what_immich_gets(settings, immich, conn
         await connection.execute("DELETE FROM immich_indexer.photo")
         computed = await client.ask(CLIP | OCR, PHOTO)
         assert loaded
-    assert stored.json == computed.json
+    assert stored.json["ocr"] == computed.json["ocr"]
+    # Nobody knows whose picture that is any more, so not its file name either.
+    assert (computed.vector == as_column(stubs.expected_vector(1), width, stubs.expected_text(1))).all()
     written = await connection.fetchval('SELECT embedding::text FROM smart_search WHERE "assetId" = $1', asset)
     assert (stored.vector == Vector.from_text(written).to_numpy()).all()
     lines = await connection.fetch('SELECT * FROM asset_ocr WHERE "assetId" = $1', asset)

@@ -65,11 +65,34 @@ def test_a_question_is_nearest_to_what_says_it():
     assert not lexical.question("!?", 511).any()
 
 
+def test_facts_are_no_text():
+    parts = np.stack(
+        [lexical.part("上海站", 511), lexical.part("", 511, ["Shanghai", "发票"]), lexical.part("好", 511)]
+    )
+    text, facts, _ = parts @ lexical.question("发票", 511)
+    assert abs(facts - text) < 0.15, "`ocr:` asks for the text alone"
+    scores = parts @ lexical.question_of_all("发票", 511)
+    assert scores.argmax() == 1
+    scores = parts @ lexical.question_of_all("上海", 511, ["shanghai"])
+    assert sorted(scores)[1] - scores[2] > 0.2, "both what says it and what is there"
+
+
+def test_facts_leave_most_of_the_vector_to_the_text():
+    alone = lexical.part("增值税发票", 1023)
+    both = lexical.part("增值税发票", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
+    without = lexical.part("", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
+    assert float(alone @ both) == pytest.approx(np.sqrt(0.8), abs=0.05)
+    assert float(without @ without) == pytest.approx(0.2, rel=1e-6)
+    assert (lexical.part("增值税发票", 1023, ["", "!?"]) == alone).all()
+    assert (lexical.part("", 1023, ["a", "b"]) == lexical.part("", 1023, ["b", "a", "b"])).all()
+
+
+@pytest.mark.parametrize("facts", [[], ["IMG_0001.jpg", "外婆家"]])
 @pytest.mark.parametrize("text", ["", "发票", "x" * 5000, "\0\ud800😀"])
 @pytest.mark.parametrize("width", [512, 513, 514, 640, 1024, 1536])
-def test_the_stored_vectors_are_of_one_length(text, width):
+def test_the_stored_vectors_are_of_one_length(text, facts, width):
     vector = clip_vector(1)
-    column = as_column(vector, width, text).astype(np.float64)
+    column = as_column(vector, width, text, facts).astype(np.float64)
     head = halved(vector).astype(np.float64)
     more = 1 + SHARE if room(width, 512) else 1
     assert column @ column == pytest.approx(more * (head @ head), rel=1e-9)
@@ -91,8 +114,8 @@ def test_a_question_of_the_model_alone_ranks_as_the_model_does(texts, width, see
     query = clip_vector(seed + 10**6)
     alone = [cosine(as_query(query, 512), halved(vector)) for vector in vectors]
     beside = [
-        cosine(as_query(query, width), as_column(vector, width, text))
-        for vector, text in zip(vectors, texts, strict=True)
+        cosine(as_query(query, width), as_column(vector, width, text, texts[:number]))
+        for number, (vector, text) in enumerate(zip(vectors, texts, strict=True))
     ]
     assert np.allclose(np.array(beside) * np.sqrt(1 + SHARE), alone, rtol=0, atol=1e-9)
 
@@ -102,6 +125,13 @@ def test_duplicates_stay_duplicates():
     vector = clip_vector(1)
     one, other = as_column(vector, 1024, "第一页的文字"), as_column(vector, 1024, "another page")
     assert 1 - cosine(one, other) < 1e-4
+    described, bare = as_column(vector, 1024, "", ["外婆家", "a.jpg"]), as_column(vector, 1024, "", ["b.jpg"])
+    assert 1 - cosine(described, bare) < 1e-4
+    different = 1 - cosine(halved(clip_vector(2)), halved(vector))
+    alike = as_column(clip_vector(2), 1024, "", ["外婆家", "a.jpg"])
+    assert 1 - cosine(described, alike) == pytest.approx(different, abs=1e-4), (
+        "the same description makes no duplicates"
+    )
 
 
 def test_vectors_on_their_way():
