@@ -239,6 +239,6 @@ def _unrelated(matrix: Vector) -> Vector | None:
     if not (len(worded) and len(wordless)):
         return None
     difference: Vector = worded.mean(axis=0) - wordless.mean(axis=0)
-    unrelated = difference / -difference[-1]
+    unrelated: Vector = difference / -difference[-1]
     unrelated[-1] = 0
     return unrelated

@@ -48,6 +48,7 @@ _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
 _MANY = 50
 _FIRST = 10  # if so few photos of a user have the words of a search, they come first
+_WORDLESS = 0.5  # how much farther away photos without text are for `ocr:`: their facts are no text
 _CLEAR = 0.2  # so much nearer than any other photo they are at least, of 1
 _FACTS = (DESCRIPTION, PLACE, FILE)  # all of the SQL term `public_facts`
 
@@ -235,6 +236,8 @@ def _sharpened(asked: _Asked, sample: Sample, matches: _Matches) -> Vector:
         question = sample.background.question(
             learnt.vectors, learnt.groups, words=plain, dimensions=sample.dimensions, others=others
         )
+        if room(sample.width, sample.dimensions):
+            question[-1] = min(question[-1], -_WORDLESS)
     else:
         question = sample.background.toward(plain)
     return question * scales(sample.width, sample.dimensions)
