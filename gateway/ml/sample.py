@@ -51,8 +51,6 @@ class Sample:
         owners: the owner of each row.
         background: their statistical description.
         words: the same of the part of their vectors that holds words. None where the column has no room for words.
-        unrelated: its product with a question of words is the last number of the question with which photos with and
-            without text are equally near on average. None where one kind is missing, or the column has no room.
         fingerprint: of the state of the library, if this is all of it. None where it is only a part.
         photos: number of photos in the library.
         time: when it was taken, by the database's clock.
@@ -65,7 +63,6 @@ class Sample:
     owners: Sequence[UUID]
     background: Background
     words: Background | None
-    unrelated: Vector | None
     fingerprint: str | None
     photos: int
     time: datetime
@@ -225,20 +222,8 @@ def _made(
         rows.owners,
         Background.of(matrix, rows.owners),
         Background.of(matrix[:, dimensions:-1], rows.owners) if room(width, dimensions) else None,
-        _unrelated(matrix) if room(width, dimensions) else None,
         fingerprint,
         chosen["photos"],
         chosen["time"],
         taken,
     )
-
-
-def _unrelated(matrix: Vector) -> Vector | None:
-    """See `Sample`. The last number of photos with text is 0."""
-    worded, wordless = matrix[matrix[:, -1] == 0], matrix[matrix[:, -1] != 0]
-    if not (len(worded) and len(wordless)):
-        return None
-    difference: Vector = worded.mean(axis=0) - wordless.mean(axis=0)
-    unrelated: Vector = difference / -difference[-1]
-    unrelated[-1] = 0
-    return unrelated

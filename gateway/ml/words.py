@@ -9,6 +9,7 @@ database, nor without a sample of the present library.
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -255,23 +256,38 @@ def _beside(asked: _Asked, sample: Sample, matches: _Matches, vector: Vector, we
         words=asked.direction(sample.width, sample.dimensions)[words],
         others=_known_others(matches, sample, learnt),
     )
-    question[-1] = 0 if sample.unrelated is None else sample.unrelated @ question
+    others = sample.background.rows[_others(matches, sample)]
+    question[-1] = _unrelated(question, others)
     scaled = sample.background.scaled(question, learnt.vectors, learnt.groups)
     if matches.few:
-        weight = max(weight, _enough(scaled, learnt.vectors, sample, _others(matches, sample), vector))
+        weight = max(weight, _enough(scaled, learnt.vectors, others, vector, sample.photos))
     return np.float32(weight) * scaled * scales(sample.width, sample.dimensions)
 
 
-def _enough(direction: Vector, matches: Vector, sample: Sample, others: Mask, vector: Vector) -> float:
-    """The weight of `direction` with which the farthest match is as near as the nearest of `others`, and more."""
-    rows = sample.background.rows[others]
-    if not len(rows):
+def _unrelated(question: Vector, others: Vector) -> float:
+    """The last number of a question of words with which others with and without text are equally near on average."""
+    worded = others[:, -1] == 0
+    if worded.all() or not worded.any():
+        return 0
+    scores = others[:, :-1] @ question[:-1]
+    return float((scores[worded].mean() - scores[~worded].mean()) / others[~worded, -1].mean())
+
+
+def _enough(direction: Vector, matches: Vector, others: Vector, vector: Vector, photos: int) -> float:
+    """The weight of `direction` with which each match is nearer than any other of `photos`; `others` are a sample."""
+    if not len(others):
         return 0
     size = len(vector)
-    missing = (rows[:, :size] @ vector).max() - matches[:, :size] @ vector
     # As if the one nearest by meaning were also the one nearest by words: in a large library some photo may be.
-    gained = matches @ direction - (rows @ direction).max()
+    missing = _highest(others[:, :size] @ vector, photos) - matches[:, :size] @ vector
+    gained = matches @ direction - _highest(others @ direction, photos)
     return float((missing / np.maximum(gained, _CLEAR)).max())
+
+
+def _highest(scores: Vector, photos: int) -> float:
+    """The highest score of `photos`, of which these are a sample, as if scores were distributed normally."""
+    sampled, every = (math.sqrt(2 * math.log(count)) for count in (len(scores), max(photos, len(scores))))
+    return float(scores.max() + (every - sampled) * scores.std())
 
 
 def _known_others(matches: _Matches, sample: Sample, learnt: _Rows) -> Mask | None:
