@@ -125,10 +125,12 @@ class Words:
 
     Args:
         library: the database.
+        patience: seconds for the index to find the matches where a search by meaning alone would do.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, patience: float = _BESIDE_PATIENCE) -> None:
         self._library = library
+        self._patience = patience
         self._sampler = Sampler(library)
 
     async def only(self, text: str, width: int, dimensions: int) -> Vector | None:
@@ -169,7 +171,7 @@ class Words:
             return None
         try:
             sample = await self._sampler.current(width, dimensions, _BESIDE_WAIT)
-            matches = await self._matches(asked, sample, _BESIDE_PATIENCE)
+            matches = await self._matches(asked, sample, self._patience)
         except BusyError as error:  # or UnavailableError
             log.debug("searched by meaning alone", why=str(error))
             return None

@@ -190,7 +190,7 @@ async def test_words_beside_the_meaning_do_not_disturb_its_order(database, immic
     await install(database)
     await immich.change_clip_model(WIDTH)
     assets = await fill(database, connection, immich, owner, ["发票", "收据", "", "", "车票"])
-    words = Words(library)
+    words = Words(library, patience=10)
     await words.learn(WIDTH, 512)
     assert await words.beside("没有的字", WIDTH, NOTHING, 1) is None
     beside = await words.beside("发票", WIDTH, NOTHING, 1)
@@ -253,7 +253,7 @@ async def test_a_plain_search_finds_facts_and_ocr_the_text_alone(database, immic
     texts = ["", "发票", *(f"第{number}页" if number % 2 else "" for number in range(30))]
     assets = await fill(database, connection, immich, owner, texts)
     described, said = assets[:2]
-    words = Words(library)
+    words = Words(library, patience=10)
     meaning = stubs.expected_vector(len(texts) - 1)  # the last photo is nearest by meaning
 
     async def first(text: str) -> list:
