@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,11 @@ from structlog.testing import capture_logs
 
 from indexer.cli.main import main
 from indexer.database import schema
-from indexer.database.pool import connect_to_immich, hang_up
+from indexer.database.pool import connect_to_immich, hang_up, open_pool
 from indexer.demo.immich import StandIn
-from indexer.photos import sets
+from indexer.photos import facts, sets
 from indexer.photos.sets import IMMICHS, NoSuchModelError
+from indexer.photos.vectors import as_column, fingerprint
 from indexer.views import status
 from indexer.work import turn
 from indexer.work.turn import TurnError
@@ -140,6 +142,39 @@ async def _reads_with(logs: list[Any], name: str) -> bool:
 
 async def _all(connection: Connection, pictures: dict[UUID, int], name: str) -> bool:
     return set(await column(connection, pictures)) == {name}
+
+
+async def test_an_edit_follows_into_the_vector_of_whichever_model_is_in_use(database, immich, connection, owner):
+    await immich.change_clip_model(1024)
+    settings = settings_for(database, immich.media.directory, clip_model="ViT-B-16")
+    async with working(settings, Models(old_clip(), StubOcr(), "cpu"), pace=QUICK):
+        asset = await immich.upload(stubs.picture(1), owner=owner, file_name="生日.jpg")
+        await idle(connection)
+
+    async def holds(kind: int, *facts: str) -> bool:
+        expected = as_column(stubs.vector_of(stubs.rgb(1), kind=kind), 1024, stubs.expected_text(1), facts)
+        return bool((await vector_of(connection, asset) == expected).all())
+
+    assert await holds(OLD, "生日.jpg")
+    settings = settings_for(database, immich.media.directory, clip_model="RN50")
+    async with working(settings, new_models(), pace=NEVER, open_clip=old_clip):
+        await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer_3.vector"))
+        await immich.describe(asset, "外婆家")
+        await eventually(partial(holds, OLD, "生日.jpg", "外婆家"))
+        await idle(connection)
+    await change(database, "new")
+    assert await holds(NEW, "生日.jpg", "外婆家"), "that vector is beside the photo's own"
+    pool = await open_pool(database)
+    try:
+        await immich.describe(asset, "火锅")
+        await pool.transact(partial(facts.follow, limit=100))
+        assert await holds(NEW, "生日.jpg", "火锅")
+    finally:
+        await pool.close()
+    noted = await connection.fetchval("SELECT hash FROM immich_indexer_3.vector WHERE model = 'new'")
+    assert noted == fingerprint(await vector_of(connection, asset)), "so nothing seems to be wrong with it"
+    await change(database, "old")
+    assert await holds(OLD, "生日.jpg", "火锅")
 
 
 async def test_a_change_that_is_killed_has_changed_nothing(database, immich: StandIn, connection, owner):
