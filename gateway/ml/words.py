@@ -9,7 +9,6 @@ database, nor without a sample of the present library.
 
 import asyncio
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import structlog
 
 from gateway.errors import BusyError, UnavailableError
 from gateway.library import Library, Vector
+from gateway.ml import strength
 from gateway.ml.sample import Sample, Sampler, ask, look_up, to_rows
 from indexer.database.pool import Connection
 from indexer.database.statements import queries
@@ -48,9 +48,7 @@ _MATCHES = 200  # the most matches to learn from
 _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
 _MANY = 50
-_FIRST = 10  # if so few photos of a user have the words of a search, they come first
 _WORDLESS = 0.5  # how much farther away photos without text are for `ocr:`: their facts are no text
-_CLEAR = 0.2  # so much nearer than any other photo they are at least, of 1
 _FACTS = (DESCRIPTION, PLACE, FILE)  # all of the SQL term `public_facts`
 
 
@@ -93,7 +91,7 @@ class _Matches:
     Attributes:
         ids: all of them, or as many as were searched for.
         all: whether these are all.
-        few: whether these are all, and no user has more than `_FIRST` of them.
+        few: whether these are all, and no user has more than `strength.FEW` of them.
         learnt: those to learn from.
         said: those whose text alone has the words.
         read: the vectors of those that are not in the sample, or may have changed since.
@@ -205,7 +203,7 @@ class Words:
             unknown = [asset for asset in ids[:most] if not sample.whole or asset not in sample.places]
             read = await look_up(connection, unknown, sample.width)
             said = frozenset(row["id"] for row in found if row["said"])
-            return _Matches(frozenset(ids), complete, complete and largest <= _FIRST, ids[:most], said, read)
+            return _Matches(frozenset(ids), complete, complete and largest <= strength.FEW, ids[:most], said, read)
 
         return await ask(self._library, patience, find)
 
@@ -259,37 +257,11 @@ def _beside(asked: _Asked, sample: Sample, matches: _Matches, vector: Vector, we
         others=_known_others(matches, sample, learnt),
     )
     others = sample.background.rows[_others(matches, sample)]
-    question[-1] = _unrelated(question, others)
+    question[-1] = strength.of_wordless(question, others)
     scaled = sample.background.scaled(question, learnt.vectors, learnt.groups)
     if matches.few:
-        weight = max(weight, _enough(scaled, learnt.vectors, others, vector, sample.photos))
+        weight = max(weight, strength.enough(scaled, vector, learnt.vectors, others, sample.photos))
     return np.float32(weight) * scaled * scales(sample.width, sample.dimensions)
-
-
-def _unrelated(question: Vector, others: Vector) -> float:
-    """The last number of a question of words with which others with and without text are equally near on average."""
-    worded = others[:, -1] == 0
-    if worded.all() or not worded.any():
-        return 0
-    scores = others[:, :-1] @ question[:-1]
-    return float((scores[worded].mean() - scores[~worded].mean()) / others[~worded, -1].mean())
-
-
-def _enough(direction: Vector, matches: Vector, others: Vector, vector: Vector, photos: int) -> float:
-    """The weight of `direction` with which each match is nearer than any other of `photos`; `others` are a sample."""
-    if not len(others):
-        return 0
-    size = len(vector)
-    # As if the one nearest by meaning were also the one nearest by words: in a large library some photo may be.
-    missing = _highest(others[:, :size] @ vector, photos) - matches[:, :size] @ vector
-    gained = matches @ direction - _highest(others @ direction, photos)
-    return float((missing / np.maximum(gained, _CLEAR)).max())
-
-
-def _highest(scores: Vector, photos: int) -> float:
-    """The highest score of `photos`, of which these are a sample, as if scores were distributed normally."""
-    sampled, every = (math.sqrt(2 * math.log(count)) for count in (len(scores), max(photos, len(scores))))
-    return float(scores.max() + (every - sampled) * scores.std())
 
 
 def _known_others(matches: _Matches, sample: Sample, learnt: _Rows) -> Mask | None:

@@ -147,13 +147,13 @@ async def test_no_search_mixes_two_models_and_none_is_blind(
             await idle(connection, long)
             assert await vectors(connection, NEW, pictures) == len(pictures), "none was lost"
 
-            await killed_on_the_way_back(database, connection)
+            await killed_on_the_way_back(database, connection, long)
             await searcher.some_more()
             assert await current(connection) == NEW
             assert await vectors(connection, NEW, pictures) == len(pictures), "all is as it was"
 
             back = asyncio.create_task(turn.turn(database, stubs.named(OLD)[0], grace=2))
-            await eventually(lambda: connection.fetchval(TURNING), 60)
+            await eventually(lambda: connection.fetchval(TURNING), long)
             await asyncio.gather(gateways.kill_one(chance), crew.kill_one(chance))
             assert await back is not None
             await eventually(lambda: answers(port), 60)
@@ -170,13 +170,13 @@ async def answers(port: int) -> bool:
     return False
 
 
-async def killed_on_the_way_back(database: str, connection: asyncpg.Connection) -> None:
-    """`model back`, killed just before its transaction would end."""
+async def killed_on_the_way_back(database: str, connection: asyncpg.Connection, seconds: float) -> None:
+    """`model back`, killed just before its transaction would end, to which it comes within so many seconds."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "indexer.cli", "model", "back"), env=os.environ | {"DB_URL": database}
     )
     try:
-        await eventually(lambda: connection.fetchval(TURNING), 60)
+        await eventually(lambda: connection.fetchval(TURNING), seconds)
     finally:
         await end(process)
     await eventually(lambda: connection.fetchval(f"SELECT NOT ({TURNING})"), 60)
