@@ -52,7 +52,7 @@ class WorkerPace:
     reconcile_again: float = 5
     vectors: float = 2
     turn: float = 5
-    turn_grace: float = 1
+    turn_grace: float = 3
     turn_beat: float = 15
     turn_lost: float = 60
     unproven: float = 2 * Pace.probe

@@ -1,7 +1,7 @@
 """Changes the current model: Immich's column and the table of models in one transaction, so that all is old or all new.
 
 The column is written while everybody goes on searching in what was there before. Only the end of the transaction, for a
-second or two, excludes others: indexers do not write vectors, and gateways hold their answers. Whoever then looks sees
+few seconds, excludes others: indexers do not write vectors, and gateways hold their answers. Whoever then looks sees
 the new vectors and the new model.
 """
 
@@ -27,7 +27,7 @@ from indexer.work import clip_index
 
 log = structlog.get_logger()
 
-GRACE = 1.0  # seconds that Immich may take to search with a vector that it has just been given
+GRACE = 3.0  # seconds that Immich may take to search with a vector that it has just been given
 _PAGE = 500  # photos staged at once
 _TRIES = 3
 _WAITS = 30
