@@ -86,10 +86,10 @@ async def apply(
     Inside a transaction. `alphabet` as in `write`. No lock that Immich may wait for is held before the last statements.
     """
     await rows.lock(connection, assets)  # also of those that are no longer eligible: `write` may forget them
-    eligible = {row["id"] for row in await connection.fetch(_SQL["eligible"], assets)}
-    if not eligible:
-        return eligible
-    stored = await rows.stored(connection, list(eligible))
+    stored = [row for row in await rows.stored(connection, assets) if row["eligible"]]
+    if not stored:
+        return set()
+    eligible = {row["asset_id"] for row in stored}
     read = {reading.job.asset_id: reading for reading in readings}
     told = [row["asset_id"] for row in stored if row["lines"] is not None or _has_lines(read.get(row["asset_id"]))]
     known = Known(
@@ -100,13 +100,16 @@ async def apply(
         theirs=await rows.their_lines(connection, told) if told and alphabet is not None else {},
     )
     composed = await asyncio.to_thread(compose, known, read)  # a millisecond a photo: the event loop has other work
-    made = [reading for asset, reading in read.items() if asset in eligible]
-    photos_by = {reading.job.asset_id: reading.clip_model for reading in made if reading.clip_model is not None}
-    await sets.keep(connection, photos_by)
-    await rows.write(connection, *composed)
-    await sets.store(connection, photos_by, [reading.beside for reading in made if reading.beside is not None])
-    if beside := [row["asset_id"] for row in stored if not row["own"] or row["asset_id"] in photos_by]:
-        await sets.mark(connection, beside)
+    if stored[0]["several"]:
+        made = [reading for asset, reading in read.items() if asset in eligible]
+        photos_by = {reading.job.asset_id: reading.clip_model for reading in made if reading.clip_model is not None}
+        await sets.keep(connection, photos_by)
+        await rows.write(connection, *composed)
+        await sets.store(connection, photos_by, [reading.beside for reading in made if reading.beside is not None])
+        if beside := [row["asset_id"] for row in stored if not row["own"] or row["asset_id"] in photos_by]:
+            await sets.mark(connection, beside)
+    else:
+        await rows.write(connection, *composed)
     unread = eligible.difference(told)
     for row in await connection.fetch(_SQL["foreign_lines"], list(unread)) if unread else []:
         await connection.execute(_SQL["apply_search_text"], [row["asset_id"]], [immich.search_text(row["lines"])])

@@ -6,11 +6,6 @@
 SELECT set_config('lock_timeout', '800ms', true), set_config('immich_indexer.writing', 'on', true),
        pg_advisory_xact_lock_shared(lock(turn));
 
--- name: eligible
-SELECT id FROM public.asset
-WHERE id = ANY ($1::uuid[])
-  AND eligible(asset);
-
 -- name: forget
 -- Photos that were deleted, or that were not read and are no longer eligible. What was read stays, in case they come back.
 DELETE FROM immich_indexer.photo p WHERE p.asset_id = ANY ($1::uuid[])

@@ -13,8 +13,10 @@ ON CONFLICT (asset_id) DO UPDATE SET asset_id = excluded.asset_id WHERE false;
 
 -- name: stored
 -- `current`: the vector by the current model, and `mark`, its hash; `own`: it is in this row, or would be. `public_facts`: what else goes
--- into Immich's vector column.
-SELECT model(current) AS current_model, halfvec_send(vector_of(p)) AS current, mark_of(p) AS mark,
+-- into Immich's vector column. `several`: there may be vectors beside photos, or models whose vectors have to be kept.
+SELECT eligible(a) AS eligible,
+       EXISTS (SELECT FROM immich_indexer_3.vector) OR EXISTS (SELECT FROM immich_indexer_3.model WHERE state <> 'current') AS several,
+       model(current) AS current_model, halfvec_send(vector_of(p)) AS current, mark_of(p) AS mark,
        coalesce(p.clip_model = model(current), vector_of(p) IS NULL OR p.clip IS NOT NULL) AS own, public_facts(a) AS public_facts,
        p.asset_id, a."ownerId" AS owner, a."fileCreatedAt" AS taken_at, p.digest, p.clip_model, halfvec_send(p.clip) AS clip, p.ocr_model,
        p.lines, p.text, p.taken_at AS document_taken_at, p.tokens_version, p.vector_hash, p.vector_version
