@@ -31,7 +31,7 @@ VERSION = 4  # raised when the same text would give other numbers: older vectors
 _PAIR, _SINGLE = 5, 2  # whole numbers: their sums are the same on every machine
 _TRIPLE = 3
 _FACT = "+"  # what the tokens of facts begin with. No token of a text does
-_FACTS = 0.35  # the part of the squared length that facts have. The rest is the text's
+_FACTS = 0.25  # the part of the squared length that facts have. The rest is the text's
 _HAN = re.compile(f"([{HAN}]+)")
 _PREFIX = re.compile(r"\s*[oｏ][cｃ][rｒ]\s*[:：]", re.IGNORECASE)
 

@@ -67,7 +67,7 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         "turn unstaged": [("stub clip", START, 100), ("a newer clip", START, 100)],
         "turn mark": [("stub clip",)],
         "turn forget_stale": [()],
-        "words matches": [([owner], ["'img'"], None, [], [], 100, 100)],
+        "words matches": [([owner], ["'img'"], None, "[]", "'img'", 100, 100)],
         "words vectors": [([unread], 512, 0)],
         "words state": [(1000,)],
         "words grown": [(LONG_AGO, 100)],

@@ -81,8 +81,8 @@ def test_facts_leave_most_of_the_vector_to_the_text():
     alone = lexical.part("增值税发票", 1023)
     both = lexical.part("增值税发票", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
     without = lexical.part("", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
-    assert float(alone @ both) == pytest.approx(np.sqrt(0.65), abs=0.05)
-    assert float(without @ without) == pytest.approx(0.35, rel=1e-6)
+    assert float(alone @ both) == pytest.approx(np.sqrt(0.75), abs=0.05)
+    assert float(without @ without) == pytest.approx(0.25, rel=1e-6)
     assert (lexical.part("增值税发票", 1023, ["", "!?"]) == alone).all()
     assert (lexical.part("", 1023, ["a", "b"]) == lexical.part("", 1023, ["b", "a", "b"])).all()
 
