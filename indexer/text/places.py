@@ -5,6 +5,7 @@ countries.txt the English names of countries.
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import product
@@ -22,12 +23,14 @@ _VOWEL = re.compile("[aeo]")
 
 @lru_cache(maxsize=1000)
 def latin(name: str) -> tuple[str, ...]:
-    """The forms, each between spaces, in which Immich may write a place with this Chinese name, in canonical form.
+    """The forms, each between spaces, in which Immich may write a place with this name, in canonical form.
 
-    Empty for what is not Chinese. 市, 省 and the like at the end may be missing in Immich.
+    The name is Chinese, or pinyin without the apostrophe that Immich has: `xian` is Xi'an. Empty for all else. 市, 省
+    and the like at the end may be missing in Immich.
     """
     if not _NAME.fullmatch(name):
-        return ()
+        forms = (_apart(way).replace("v", "u") for way in pinyin.spellings(name))
+        return tuple(dict.fromkeys(f" {form} " for form in forms if " " in form))
     found: dict[str, None] = {}
     for each in dict.fromkeys((name, _ENDING.sub("", name))):
         known = _names().get(each)
@@ -41,9 +44,13 @@ def _spelt(name: str) -> list[str]:
     read = [list(enumerate(pinyin.readings(character)[:_OF_ONE])) for character in name]
     ways = sorted(product(*read), key=lambda way: sum(rank for rank, _ in way))  # the usual readings first
     for way in ([syllable for _, syllable in each] for each in ways[:_MOST]):
-        apart = "".join(f" {syllable}" if _VOWEL.match(syllable) else syllable for syllable in way)
-        forms |= dict.fromkeys(canonical(form.replace("v", "u")) for form in ("".join(way), apart))
+        forms |= dict.fromkeys(canonical(form.replace("v", "u")) for form in ("".join(way), _apart(way)))
     return list(forms)
+
+
+def _apart(syllables: Sequence[str]) -> str:
+    """A name whose apostrophes became spaces, as they do in canonical forms."""
+    return "".join(f" {syllable}" if _VOWEL.match(syllable) else syllable for syllable in syllables).strip()
 
 
 @cache

@@ -208,6 +208,21 @@ async def test_chinese_names_find_places_in_latin_letters(pool: Pool, immich: St
         assert await found(pool, text, owner) == [], text
 
 
+async def test_a_place_with_an_apostrophe_is_found_without_it(pool: Pool, immich: StandIn, owner: UUID):
+    xian = await immich.upload(stubs.picture(1), owner=owner, file_name="a.jpg", taken_at=TAKEN)
+    await immich.locate(xian, "Xi’an", "Shaanxi", "China")
+    other = await immich.upload(stubs.picture(2), owner=owner, file_name="b.jpg", taken_at=TAKEN)
+    await immich.locate(other, "Xi Anyang", "Lü'an", None)
+    await follow(pool)
+    for text in ("xian", "Xian", "place:xian", "xian china"):
+        [item] = await search(pool, text, owner)
+        assert (item.asset_id, item.pinyin) == (xian, False), text
+        assert Matched("place", "Xi’an", text.removeprefix("place:").split(" ")[0]) in item.fields, text
+    assert await found(pool, "luan", owner) == [other]
+    for text in ("ocr:xian", "person:xian", "file:xian", '"xi anshi"'):
+        assert await found(pool, text, owner) == [], text
+
+
 async def test_documents_without_all_positions(pool: Pool, immich: StandIn, owner: UUID):
     photo = await immich.upload(stubs.picture(1), owner=owner, file_name="a.jpg", taken_at=TAKEN)
     await immich.describe(photo, "字 词 " * 5000 + "火锅")
