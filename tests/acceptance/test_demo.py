@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.demo.drawn import NOTE
+from indexer.demo.drawn import NOTE, WEIGHTS
+from indexer.demo.packages.cn_clip import write_package
 from indexer.demo.pictures import draw_all, ground_truth
 from indexer.demo.shapes import SEARCHES, draw_shapes
 
@@ -43,15 +44,21 @@ def test_the_demo_finds_ones_own_pictures_by_what_they_say_and_show(tmp_path: Pa
 
 
 @pytest.mark.timeout(300)
-def test_a_lost_picture_is_an_error(tmp_path: Path):
-    (tmp_path / "torn.jpeg").write_bytes(b"\xff\xd8\xff\xe0 not a picture any more")
+def test_a_lost_picture_is_an_error_and_a_package_finds_the_others_by_meaning(tmp_path: Path):
+    mine, package = tmp_path / "mine", write_package(WEIGHTS, tmp_path / "package")
+    shown = draw_shapes(mine)
+    (mine / "torn.jpeg").write_bytes(b"\xff\xd8\xff\xe0 not a picture any more")
     done = subprocess.run(
-        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(tmp_path)],
+        [sys.executable, "-m", "indexer.cli", "demo", "--once", "--json", "--pictures", str(mine)],
         capture_output=True,
-        env=os.environ | {"MAX_ATTEMPTS": "1", "CLIP_DOWNLOAD_ROOT": str(tmp_path / "nothing")},
+        env=os.environ | {"MAX_ATTEMPTS": "1", "CLIP_MODEL": str(package)},
         check=False,
     )
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    assert (report["photos"], report["indexed"], report["failed"]) == (1, 0, 1)
+    assert (report["photos"], report["indexed"], report["failed"]) == (len(shown) + 1, len(shown), 1)
     assert "torn.jpeg" in done.stderr.decode()
+    assert report["clip_weights"] == str(package)
+    assert len(report["searches_by_meaning"]) == len(SEARCHES)
+    for search in report["searches_by_meaning"]:
+        assert search["found"][: len(search["expected"])] == search["expected"], search

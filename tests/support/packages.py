@@ -1,6 +1,5 @@
 """CLIP packages in Immich's layout to test with: small networks of random weights behind the inputs of real ones."""
 
-import json
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from indexer.demo.packages.layout import Layout
 from indexer.models.small import NOTE
 
 _WIDE = 24  # of the networks, inside
@@ -58,24 +58,22 @@ def write_package(folder: Path, shape: Shape, *, seed: int = 0) -> Path:
     """Write that package into `folder`/NAME. The same seed gives the same files. Returns its folder."""
     package = folder / shape.name
     random = np.random.default_rng(seed)
-    for part in ("textual", "visual"):
-        (package / part).mkdir(parents=True, exist_ok=True)
     tokeniser, pad = _tokeniser(shape.tokeniser)
-    tokeniser.save(str(package / "textual" / "tokenizer.json"))
-    kwargs = {} if shape.clean is None else {"tokenizer_kwargs": {"clean": shape.clean}}
-    text = {"context_length": shape.context} | kwargs
-    _dump(package / "config.json", {"embed_dim": shape.dimensions, "text_cfg": text, "note": NOTE})
-    _dump(package / "textual" / "tokenizer_config.json", {"pad_token": pad})
-    look = {"size": [shape.side, shape.side], "mode": "RGB", "mean": list(shape.mean), "std": list(shape.std)}
-    look |= {"interpolation": shape.interpolation, "resize_mode": shape.resize_mode}
-    _dump(package / "visual" / "preprocess_cfg.json", look)
+    Layout(
+        shape.dimensions,
+        shape.context,
+        pad,
+        shape.side,
+        shape.mean,
+        shape.std,
+        shape.interpolation,
+        shape.resize_mode,
+        shape.clean,
+        NOTE,
+    ).write(package, tokeniser)
     _save(package / "textual" / "model.onnx", _text_network(shape, tokeniser.get_vocab_size(), random), shape.external)
     _save(package / "visual" / "model.onnx", _image_network(shape, random), shape.external)
     return package
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2), "utf-8")
 
 
 def _save(path: Path, model: onnx.ModelProto, external: bool) -> None:
