@@ -1,9 +1,12 @@
-"""A package at Hugging Face: which files its newest revision has, asked once and written down.
+"""A package at Hugging Face: which files its newest revision has, asked once and written down; or those that we know.
 
 What was written down holds until a person deletes it: every later download, on this machine or on another that shares
 the folder, brings the same bytes or fails. The list is that of https://huggingface.co/docs/hub/api, GET
 /api/models/OWNER/NAME with `blobs=true`: SHA-256 of large files (Git LFS). Small files have only the SHA-1 that Git
 gives them, so they are read at once, checked by it, and get their SHA-256 from us.
+
+`pinned.json` names packages whose files were checked by us: OWNER/NAME to what `RECORD` would say. Nobody is asked for
+their list, and no other revision is taken. To add one: fetch it, try it, copy its record.
 """
 
 import hashlib
@@ -13,7 +16,8 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -30,34 +34,49 @@ _SMALL = 64 << 20  # bytes: what Git itself keeps has at most 10 MB
 _SILENCE = 10.0  # seconds
 
 
+@cache
+def pinned() -> Mapping[str, Mapping[str, Any]]:
+    """The packages that are pinned: OWNER/NAME to its `revision`, and to its `files`, name to size and SHA-256."""
+    found: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("pinned.json").read_text("utf-8"))
+    return found
+
+
 class _NoListError(Exception):
     """A host does not tell. The text says why."""
 
 
 @dataclass(frozen=True)
 class HubRepository:
-    """A `Repository`. `name`: OWNER/NAME. `folder`: for its files. `sources`: the hosts, in the order to ask."""
+    """A `Repository`. `name`: OWNER/NAME. `folder`: for its files. `sources`: the hosts, in the order to ask.
+
+    `pins`: see `pinned`.
+    """
 
     name: str
     folder: Path
     sources: tuple[Source, ...] = ()
+    pins: Mapping[str, Mapping[str, Any]] = field(default_factory=pinned)
 
     def known(self) -> ModelFiles | None:
-        """From the record; without one, from a complete folder that a person has put there.
+        """From a pin; or from the record; without one, from a complete folder that a person has put there.
 
         Raises:
             WeightsError: the record cannot be read.
         """
+        if (pin := self.pins.get(self.name)) is not None:
+            return self._recorded(pin)
         path = self.folder / RECORD
         try:
-            record = json.loads(path.read_text("utf-8"))
-            files = {name: (int(size), str(sha256)) for name, (size, sha256) in record["files"].items()}
-            return self._files(record["revision"], files)
+            return self._recorded(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             own = tuple(self.folder / name for name in NAMED)
             return ModelFiles("clip", self.name, own=own) if all(each.is_file() for each in own) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WeightsError(f"{path} cannot be read ({error!r}): delete it, and it is written again") from error
+
+    def _recorded(self, record: Mapping[str, Any]) -> ModelFiles:
+        files = {name: (int(size), str(sha256)) for name, (size, sha256) in record["files"].items()}
+        return self._files(record["revision"], files)
 
     def ask(self) -> ModelFiles:
         """Ask one host after the other."""

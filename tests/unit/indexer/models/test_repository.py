@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from indexer.errors import WeightsError
 from indexer.models import model_files
 from indexer.models.fetcher import Fetcher, Pace
 from indexer.models.model_files import clip_files
-from indexer.models.package import Package
+from indexer.models.package import NAMED, Package
 from indexer.models.package_maker import Packages
 from indexer.models.published import Source
-from indexer.models.repository import RECORD, HubRepository
+from indexer.models.repository import RECORD, HubRepository, pinned
 from indexer.settings import Settings
 from tests.support import packages
 from tests.support.packages import SIGLIP_2
@@ -105,6 +106,51 @@ async def test_a_package_is_fetched_by_immichs_name(host, tmp_path, package):
     download = fetcher.downloads[0]
     assert download.size == download.arrived == sum(map(len, contents(package).values()))
     assert Packages().identify(NAME, tmp_path).name == Package(package).name()
+
+
+def pin(package: Path) -> dict[str, object]:
+    files = {name: [len(content), hashlib.sha256(content).hexdigest()] for name, content in contents(package).items()}
+    return {"revision": "b" * 40, "files": files}
+
+
+async def test_a_pinned_package_is_fetched_without_asking_for_a_list(tmp_path, package):
+    with serve() as one:
+        publish(one, contents(package), "b" * 40)
+        del one.files[LIST]
+        known = HubRepository(
+            REPOSITORY, tmp_path / REPOSITORY, (Source("huggingface", one.address),), {REPOSITORY: pin(package)}
+        ).known()
+        assert known is not None
+        assert known.repository is None
+        fetcher = Fetcher([known], pace=QUICK)
+        async with running(fetcher):
+            await complete(fetcher)
+    assert contents(tmp_path / REPOSITORY) == contents(package)
+    assert all(file.is_genuine() for file in known.files)
+
+
+def test_a_pin_counts_more_than_what_was_fetched_before(host, tmp_path, package):
+    repository(host, tmp_path).ask()  # writes the newest revision down
+    known = HubRepository(REPOSITORY, tmp_path / REPOSITORY, (), {REPOSITORY: pin(package)}).known()
+    assert {file.path.relative_to(tmp_path / REPOSITORY).as_posix() for file in known.files} == set(contents(package))
+    assert (
+        "b" * 40
+        in HubRepository(
+            REPOSITORY, tmp_path / REPOSITORY, (Source("huggingface", host.address),), {REPOSITORY: pin(package)}
+        )
+        .known()
+        .files[0]
+        .addresses[0]
+    )
+
+
+def test_every_pin_names_all_files_by_their_sha256(package):
+    for name, each in {**pinned(), "made/up": pin(package)}.items():
+        assert re.fullmatch(r"[0-9a-f]{40}", str(each["revision"])), name
+        assert set(NAMED) <= set(each["files"]), name
+        for file, (size, sha256) in each["files"].items():
+            assert size > 0, (name, file)
+            assert re.fullmatch(r"[0-9a-f]{64}", sha256), (name, file)
 
 
 async def test_the_revision_that_was_fetched_first_stays(host, tmp_path, package):
