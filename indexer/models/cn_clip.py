@@ -64,5 +64,6 @@ class CnClip:
 
         path = open_checkpoint(model, root).path
         where, note = choose_device(device, path.stat().st_size + _BESIDE_WEIGHTS)
-        clip = load_clip(model, device=where, download_root=root, precision=precision, threads=threads, towers=(tower,))
+        each = 1 if tower == "image" else threads  # each caller of the image tower keeps one busy
+        clip = load_clip(model, device=where, download_root=root, precision=precision, threads=each, towers=(tower,))
         return Opened(clip, where, note)

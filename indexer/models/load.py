@@ -146,7 +146,7 @@ def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace
 
 
 def _clip(settings: Settings, fetcher: Fetcher | None, nice: int, pace: Pace | None) -> HostedClip:
-    opener = _clip_opener(settings, "image", 1)  # one thread: the scheduler runs many calls at the same time
+    opener = _clip_opener(settings, "image", settings.threads)
     engine = _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher)
     return HostedClip(engine, _expected(settings))
 

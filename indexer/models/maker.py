@@ -92,5 +92,6 @@ class Maker(Protocol):
     def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
         """Load an `ImageTower` or a `TextTower`. The other one takes no memory.
 
-        `device`: `auto`, `cpu` or `cuda`; raises SettingsError as `choose_device`. `threads`: processors for one call.
+        `device`: `auto`, `cpu` or `cuda`; raises SettingsError as `choose_device`. `threads`: processors for all calls
+        together. An image tower has as many callers at once, a text tower one.
         """

@@ -1,6 +1,7 @@
 """The two towers of a package in Immich's layout, on ONNX Runtime."""
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from indexer.models.pixels import Preparation
 log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
+_THREADS_A_CALL = 4
 _ALIKE = 0.9999  # least cosine of a vector made alone to the same one made among others
 _TYPES: dict[str, Any] = {
     "tensor(int32)": np.int32,
@@ -116,13 +118,18 @@ class Network:
 
 
 class PackageImages:
-    """The image tower of a package: an `ImageTower`. Arguments and errors as of `Network`; `name` of the package."""
+    """The image tower of a package: an `ImageTower`. Arguments and errors as of `Network`; `name` of the package.
+
+    One call at a time uses all `threads`, and of many threads so many calls as have four each: so a photo that comes
+    alone does not wait longer than it must, and few threads wait for each other.
+    """
 
     def __init__(self, package: Package, name: str, *, device: str, threads: int) -> None:
         self.name = name
         preparation = package.preparation
         self.preparation: Preparation = preparation
         self._network = Network(package.file("image", MODEL), device=device, threads=threads)
+        self._turns = threading.Semaphore(max(1, threads // _THREADS_A_CALL))
         side = preparation.side
         self._network.check(["image"], {"image": {1: 3, 2: side, 3: side}})
         tried = np.random.default_rng(0).standard_normal((2, 3, side, side)).astype(np.float32)
@@ -132,7 +139,8 @@ class PackageImages:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        return self._network({"image": np.stack(prepared)})
+        with self._turns:
+            return self._network({"image": np.stack(prepared)})
 
 
 class PackageTexts:

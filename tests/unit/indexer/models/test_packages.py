@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from PIL import Image
 
 from indexer.errors import WeightsError
 from indexer.images import Picture
-from indexer.models import makers, memory, onnx_weights
+from indexer.models import clip, makers, memory, onnx_weights, package_towers
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.load import Models, load_models, load_text_tower, model_names, start_text
 from indexer.models.maker import ImageTower, TextTower
@@ -22,6 +24,7 @@ from indexer.models.package import Package
 from indexer.models.package_maker import Packages
 from indexer.models.package_text import PackageTokens, flores
 from indexer.models.pixels import Cropped
+from indexer.models.small import write_small_checkpoint
 from indexer.settings import Settings
 from tests.support import hosts, packages
 from tests.support.packages import FG_CLIP_2, NLLB, SHAPES, SIGLIP_2, XLM_R, Shape
@@ -179,6 +182,46 @@ class TestTowers:
         seen.clear()
         tower.encode_texts(TEXTS)
         assert seen == ([1] * len(TEXTS) if shape.batch else [len(TEXTS)])
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, 1), (8, 2)])
+def test_pictures_share_the_threads(root, monkeypatch, threads, most):
+    """A call takes all of them, so that a photo that comes alone does not wait; and few calls compete for them."""
+    folder, opened = root / XLM_R.name, []
+    session = package_towers.open_session
+    monkeypatch.setattr(
+        package_towers, "open_session", lambda *of, **how: opened.append(how["threads"]) or session(*of, **how)
+    )
+    tower = maker_of(str(folder)).open("image", str(folder), folder, device="cpu", precision="auto", threads=threads)
+    assert opened == [threads]
+    under_way, seen, run = [], [], onnxruntime.InferenceSession.run
+    together = threading.Barrier(most)
+
+    def watched(*asked: object) -> object:
+        under_way.append(None)
+        seen.append(len(under_way))
+        together.wait(20)  # so many come at once
+        try:
+            return run(*asked)
+        finally:
+            under_way.pop()
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", watched)
+    prepared = [tower.model.preparation(picture(300, 200))]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: tower.model.encode_images(prepared), range(4)))
+    assert max(seen) == most
+    assert all(np.allclose(made[0], each, atol=1e-6) for each in made)
+
+
+def test_cn_clips_callers_keep_a_processor_each(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(clip, "load_clip", lambda *of, **how: asked.append((how["towers"], how["threads"])))
+    write_small_checkpoint(tmp_path / "small.pt")
+    for tower in ("image", "text"):
+        maker = maker_of(str(tmp_path / "small.pt"))
+        maker.open(tower, str(tmp_path / "small.pt"), tmp_path, device="cpu", precision="auto", threads=3)
+    assert asked == [(("image",), 1), (("text",), 3)]
 
 
 def test_rows_that_change_each_other_go_through_alone(tmp_path):
