@@ -13,7 +13,7 @@ NAMES = (
     *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed"),
     *("fusion", "search", "facts", "sharpen", "width", "turn"),
 )
-ON_REQUEST = ("recall", "lexical")  # need a corpus
+ON_REQUEST = ("recall", "lexical", "models")  # need a corpus, or Immich's own server and gigabytes of disk
 
 
 class Benchmark(Protocol):
@@ -50,6 +50,8 @@ def main() -> None:
     parser.add_argument("--kinds", help="kinds of pictures for `reading`, between commas; all otherwise")
     parser.add_argument("--pictures", type=int, help="of each kind, for `reading`; 20 otherwise, --quick 5")
     parser.add_argument("--engine", choices=("rapidocr", "rapidocr-onnxruntime"), help="for `reading`; both otherwise")
+    parser.add_argument("--packages", help="packages for `models`, between commas; all otherwise")
+    parser.add_argument("--immich-ml", help="a Python that has Immich's machine-learning server, for `models`")
     options = parser.parse_args()
     logs.configure("error", "auto")
     figures: dict[str, object] = {}

@@ -1,0 +1,126 @@
+"""One side of `bench models`: a process with one tower of a package, ours or that of Immich's own server.
+
+`PYTHON -P bench/models_side.py SIDE TOWER MODEL THREADS`. For Immich's side the interpreter is one that has its server
+installed, so nothing of ours is imported there. The process prints an empty JSON object once the tower is loaded. Then
+it answers each line `{"items": [...], "at_once": n}` with the seconds that they took, n under way at a time, the most
+memory so far, and the first vector. Items are the paths of pictures, or texts.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+LANGUAGE = "zh-CN"
+
+Ask = Callable[[Sequence[Any], int], list[Any]]
+"""From items, and how many are under way at a time, to their vectors."""
+
+
+def ours_image(model: str, threads: int) -> Ask:
+    """Through the stages and the engine of the indexer."""
+    from indexer.models.load import load_models, start_inference
+    from indexer.settings import Settings
+
+    settings = Settings.load(clip_model=model, tasks="clip", device="cpu", cpu_threads=threads, _env_file=None)
+    inference = start_inference(settings, load_models(settings))
+
+    async def read(items: Sequence[bytes], at_once: int) -> list[Any]:
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(data: bytes) -> Any:
+            async with gate:
+                return (await inference.read(data, clip=True, ocr=False))[0]
+
+        return list(await asyncio.gather(*map(one, items)))
+
+    return lambda items, at_once: asyncio.run(read(items, at_once))
+
+
+def ours_text(model: str, threads: int) -> Ask:
+    """Through the engine of the gateway, which takes all that wait as one batch."""
+    from indexer.models.load import start_text
+    from indexer.settings import Settings
+
+    text = start_text(Settings.load(clip_model=model, tasks="clip", device="cpu", cpu_threads=threads, _env_file=None))
+
+    def ask(items: Sequence[str], at_once: int) -> list[Any]:
+        batches = [items[start : start + at_once] for start in range(0, len(items), at_once)]
+        return [vector for batch in batches for vector in text.encode_texts(batch, LANGUAGE)]
+
+    return ask
+
+
+def immich_image(model: str, threads: int) -> Ask:
+    """As Immich's server does for a request, without HTTP. It chooses the number of threads itself."""
+    from immich_ml.models.clip.visual import OpenClipVisualEncoder  # type: ignore[import-not-found]
+
+    encoder = OpenClipVisualEncoder(Path(model).name, cache_dir=model)
+    encoder.load()
+    return _immichs(encoder.predict)
+
+
+def immich_text(model: str, threads: int) -> Ask:
+    """As `immich_image`."""
+    from immich_ml.models.clip.textual import OpenClipTextualEncoder  # type: ignore[import-not-found]
+
+    encoder = OpenClipTextualEncoder(Path(model).name, cache_dir=model)
+    encoder.load()
+    return _immichs(lambda text: encoder._predict(text, language=LANGUAGE))
+
+
+def _immichs(predict: Callable[[Any], str]) -> Ask:
+    from immich_ml.config import settings  # type: ignore[import-not-found]
+
+    def ask(items: Sequence[Any], at_once: int) -> list[Any]:
+        with ThreadPoolExecutor(min(at_once, settings.request_threads)) as pool:
+            return [json.loads(vector) for vector in pool.map(predict, items)]
+
+    return ask
+
+
+SIDES: dict[str, Callable[[str, int], Ask]] = {
+    "ours_image": ours_image,
+    "ours_text": ours_text,
+    "immich_image": immich_image,
+    "immich_text": immich_text,
+}
+
+
+def peaks() -> dict[str, int]:
+    """The most memory that the process with the model has had, `model_mb`; `peak_mb` is the sum of all our processes.
+
+    What they share, such as libraries, counts in each.
+    """
+    own = Path("/proc/self")
+    children = {child for task in (own / "task").iterdir() for child in (task / "children").read_text().split()}
+    status = [(folder / "status").read_text() for folder in (own, *(Path("/proc") / child for child in children))]
+    each = [int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) // 1024 for text in status]
+    return {"model_mb": max(each), "peak_mb": sum(each)}
+
+
+def main() -> None:
+    """Serve until the end of standard input."""
+    side, tower, model, threads = sys.argv[1:]
+    ask = SIDES[f"{side}_{tower}"](model, int(threads))
+    _say({})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        items = [Path(item).read_bytes() if tower == "image" else item for item in asked["items"]]
+        start = time.perf_counter()
+        vectors = ask(items, asked["at_once"])
+        seconds = time.perf_counter() - start
+        _say({"seconds": seconds, "vector": [float(number) for number in vectors[0]], **peaks()})
+
+
+def _say(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
