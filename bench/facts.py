@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
     Both are shares of all photos that should be found, and of all that were; a search finds `WORDS` photos at most.
     `missed` and `wrong` name some of the searches that were not right. `p95_ms` of the first 50 photos, by the
-    number of words; `follow_s`, how long it took to write all that the edits changed.
+    number of words; `follow_s`, how long it took to write all that the edits changed. `pinyin_share`: what the tables
+    for pinyin take with their indexes, as a share of the text index.
     """
     count, edits, asked = (3_000, 200, 150) if options.quick else (options.assets or 100_000, 1_000, 600)
     version = os.environ.get("IMMICH_VERSION", NEWEST)
@@ -92,7 +93,10 @@ async def _measure(url: str, media: Path, version: str, count: int, edits: int, 
         queries += [[_word(made, chance, photo, of)] for photo, of in changed if photo.shown]
         after = await _ask(pool, made, queries, user)
         [sizes] = await own.fetch(
-            "SELECT pg_relation_size('immich_indexer.photo_document') / 1000000 AS index_mb, version() AS server"
+            """SELECT pg_relation_size('immich_indexer.photo_document') / 1000000 AS index_mb, round((
+                   pg_total_relation_size('immich_indexer_2.pair') + pg_total_relation_size('immich_indexer_2.pinyin')
+               )::numeric / pg_relation_size('immich_indexer.photo_document'), 3)::float8 AS pinyin_share,
+               version() AS server"""
         )
     finally:
         pool.terminate()

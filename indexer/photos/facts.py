@@ -17,11 +17,11 @@ import asyncpg
 
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
-from indexer.photos import rows, sets
+from indexer.photos import places, rows, sets
 from indexer.photos.columns import with_vector
 from indexer.photos.rows import Row
 from indexer.text import buckets, fields
-from indexer.text.fields import FIELDS, Field, Lexemes
+from indexer.text.fields import FIELDS, PLACE, Field, Lexemes
 
 _SQL = queries("facts")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,13 +82,15 @@ async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
     await connection.execute(_SQL["begin"])
     await rows.lock(connection, assets)  # before the facts are read
     known = {row["asset_id"]: row for row in await connection.fetch(_SQL["known"], assets)}
-    changed = []
+    changed: list[Row] = []
+    written: set[str] = set()
     for row in await connection.fetch(_SQL["facts"], list(known)):
         asset, digest = row["asset_id"], row["hash"]
         if (known[asset]["facts_hash"], known[asset]["facts_version"]) == (digest, fields.VERSION):
             continue
         facts = Facts.of(json.loads(row["facts"]))
         lexemes = facts.lexemes
+        written.update(facts.values[PLACE])
         changed.append(
             Row(
                 asset,
@@ -103,6 +105,7 @@ async def refresh(connection: Connection, assets: Sequence[UUID]) -> int:
     await rows.write(connection, made)
     if beside := [row.asset_id for row in made if row.embedding is not None and row.vector_hash is None]:
         await sets.mark(connection, beside)
+    await places.learn(connection, written)
     return len(changed)
 
 

@@ -16,11 +16,11 @@ from uuid import UUID
 
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
-from indexer.photos import pinyin
+from indexer.photos import pinyin, places
 from indexer.text import buckets
 from indexer.text.parser import parse
-from indexer.text.query import Query
-from indexer.text.question import IN_TEXT, Question
+from indexer.text.query import Query, any_of
+from indexer.text.question import ELSEWHERE, IN_NAMES, IN_TEXT, Question
 from indexer.text.spoken import Spoken, keys, known, understand
 
 BLOCK = 500
@@ -107,12 +107,19 @@ async def candidates(
     """
     if not question or scope.owners == ():
         return []
+    question = await placed(connection, question)
     found, before = await _page(connection, question, scope, limit, offset)
     if len(found) < limit and (spoken := await hear(connection, question)):
         more, heard = await _page(connection, spoken, scope, limit - len(found), max(offset - before, 0))
         found += [replace(candidate, pinyin=True) for candidate in more]
         before += heard
     return found if found or before else (await _forgiven(connection, question, scope))[offset : offset + limit]
+
+
+async def placed(connection: Connection | Pool, question: Question) -> Question:
+    """A question without the ways to write places in Latin letters that the library does not have."""
+    latin = question.latin
+    return question.placed(await places.known(connection, latin)) if latin else question
 
 
 async def hear(connection: Connection | Pool, question: Question) -> Spoken:
@@ -192,11 +199,19 @@ async def _ranked(
         words.words,
         " ".join(words.phrases),
         words.typed,
-        [number for number, _, _ in grades],
-        [grade for _, grade, _ in grades],
-        [query for _, _, query in grades],
+        *_by_grade(grades),
     )
     return [
         Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"], grade=row["grade"])
         for row in rows
+    ]
+
+
+def _by_grade(grades: Sequence[tuple[int, int, str]]) -> list[list[str | None]]:
+    """For each grade, the best first, the tsqueries of the words. None: such a place is not asked for."""
+    found: dict[int, dict[int, list[str]]] = {}
+    for number, grade, query in grades:
+        found.setdefault(number, {}).setdefault(grade, []).append(query)
+    return [
+        [any_of(word.get(grade, ())) or None for word in found.values()] for grade in (IN_TEXT, IN_NAMES, ELSEWHERE)
     ]

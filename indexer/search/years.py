@@ -38,7 +38,7 @@ async def years(pool: Pool, wanted: SearchRequest, viewer: Viewer, *, most: int 
     Raises:
         QueryError: the text cannot be searched for.
     """
-    question = wanted.words
+    question = await words.placed(pool, wanted.words)
     if not question or not viewer.owners:
         return []
     counts = Counter(await _count(pool, wanted, viewer, question, most))

@@ -17,7 +17,7 @@ from typing import Any
 from indexer.text.normalise import HAN, fold
 from indexer.text.tokens import canonical
 
-VERSION = 1  # raised when the same lexeme would get other sounds: all are then made again
+VERSION = 2  # raised when the same lexeme would get other sounds: all are then made again
 
 NAMES = " -"  # what the lexemes of people, tags and albums begin with (fields.py)
 _SHORTEST_WORD, _LONGEST_WORD = 3, 8  # characters of a word that is found by its initials
@@ -36,12 +36,17 @@ _LEXEME = re.compile(f"( [-+])?([{HAN}]+)")
 
 def load() -> None:
     """Read the tables, which takes a third of a second. Otherwise the first search does."""
-    _readings()
+    _written()
 
 
 def readings(character: str) -> tuple[str, ...]:
     """The syllables of a folded character, the usual ones first. 干 has those of 幹 and 乾, too. Empty for a letter."""
     return _readings().get(character, ())
+
+
+def written(syllable: str) -> frozenset[str]:
+    """The folded characters that may be read so."""
+    return _written().get(syllable, frozenset())
 
 
 @lru_cache(maxsize=1000)
@@ -154,6 +159,15 @@ def _readings() -> dict[str, tuple[str, ...]]:
         syllables = [plain for reading in given.split(",") if _SYLLABLE.fullmatch(plain := _plain(reading))]
         found.setdefault(fold(character), {}).update(dict.fromkeys(syllables))
     return {character: tuple(syllables) for character, syllables in found.items() if syllables and len(character) == 1}
+
+
+@cache
+def _written() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for character, syllables in _readings().items():
+        for syllable in syllables:
+            found.setdefault(syllable, set()).add(character)
+    return {syllable: frozenset(characters) for syllable, characters in found.items()}
 
 
 @cache

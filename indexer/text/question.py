@@ -6,7 +6,7 @@ on, in English or Chinese: only there. `ocr:`: only in the text. A word before a
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.text.fields import CAMERA, FIELDS, PLACE, Field, owned
@@ -179,6 +179,15 @@ class Question:
         ]
 
     @property
+    def latin(self) -> set[str]:
+        """How Immich may write the places that may be meant."""
+        return {name for clause in self.said or self.clauses for term in clause.terms for name in term.latin}
+
+    def placed(self, known: Collection[str]) -> "Question":
+        """The same, without other ways to write places than those that are known."""
+        return dataclasses.replace(self, clauses=_placed(self.clauses, known), said=_placed(self.said, known))
+
+    @property
     def words(self) -> Query:
         """The words that may be in a text: for ranking."""
         wanted = (term for clause in self.clauses if not clause.absent for term in clause.terms)
@@ -233,6 +242,19 @@ class Question:
             fields += values
         lit = {where.lines[at] for span in spans for at in range(*span) if where.text[at] != " "}
         return Seen(tuple(sorted(lit)), tuple(dict.fromkeys(fields)))
+
+
+def _placed(clauses: Sequence[Clause], known: Collection[str]) -> tuple[Clause, ...]:
+    return tuple(
+        dataclasses.replace(
+            clause,
+            terms=tuple(
+                dataclasses.replace(term, latin=tuple(name for name in term.latin if name in known))
+                for term in clause.terms
+            ),
+        )
+        for clause in clauses
+    )
 
 
 def _excerpt(value: str, word: str) -> str:

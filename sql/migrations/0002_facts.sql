@@ -17,14 +17,28 @@ CREATE TABLE immich_indexer_2.change (
 );
 CREATE INDEX change_priority ON immich_indexer_2.change (priority);
 
--- The Chinese lexemes that documents have, and how they sound (indexer/text/pinyin.py). Rows are only added, so a lexeme may be here
--- that no document has any more.
+-- Which Chinese characters stand together in texts and in what all may search: for each first character those that follow it somewhere.
+-- `first` begins as the lexemes do (indexer/text/fields.py). A row for each pair would be half as large as the text index. A pair may be
+-- here that no document has any more, or be here twice. `fillfactor`: a row that grows stays on its page, and needs no index entry.
+CREATE TABLE immich_indexer_2.pair (
+    first       text COLLATE "C" NOT NULL,
+    followers   text NOT NULL
+) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX pair_first ON immich_indexer_2.pair (first);
+
+-- The lexemes of names of people, tags and albums, and the words of three or more characters in texts, with how they sound
+-- (indexer/text/pinyin.py). Rows are only added, too.
 CREATE TABLE immich_indexer_2.pinyin (
     lexeme      text COLLATE "C" PRIMARY KEY,
     sounds      text COLLATE "C" NOT NULL       -- with commas between; an array would be half as large again
 );
 CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (string_to_array(sounds, ',')) WITH (fastupdate = off);
-DELETE FROM immich_indexer.state WHERE key = 'pinyin';  -- it is empty, so it has to be filled
+-- The words with which Immich writes places: which of the ways to write a Chinese name in Latin letters occur (indexer/photos/places.py).
+-- Rows are only added.
+CREATE TABLE immich_indexer_2.place (
+    word        text COLLATE "C" PRIMARY KEY
+);
+DELETE FROM immich_indexer.state WHERE key = 'pinyin';  -- they are empty, so they have to be filled
 
 -- A photo has facts before it is read. Such a row has no digest. The facts are no table of their own, because one index then answers a
 -- search for words of which some are in the text and some in the facts. With two it would join all photos that match either.

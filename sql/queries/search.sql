@@ -7,12 +7,12 @@
 -- query, so it always uses the index, and the LIMIT bounds what is read from the table. $6: the tsquery with positions, null where
 -- $5 is exact. $7: the same for documents without all positions (see the function `matches`). $8, $11: for ranking, n-grams and words
 -- of the text. $12: the words as typed. $13: pieces that the text contains if it is in the script of Chinese that was typed (a line may
--- end inside a piece). Empty where both scripts are the same, and then no text is read. $14, $15, $16: for each wanted word by number,
--- how good a place is, and the tsquery of being there; empty where there is only one place.
+-- end inside a piece). Empty where both scripts are the same, and then no text is read. $14, $15, $16: for each wanted word the
+-- tsqueries of being in a place of grade 3, 2 and 1 (question.py), null where that is not asked for; empty where there is only one place.
 WITH asked AS MATERIALIZED (
     SELECT $6::text::tsquery AS literal, $8::text::tsquery AS ngrams, $11::text::tsquery || immich_indexer.words($12::text) AS words
 ), places AS MATERIALIZED (
-    SELECT word, grade, query::tsquery FROM unnest($14::smallint[], $15::smallint[], $16::text[]) AS place (word, grade, query)
+    SELECT good::tsquery, fair::tsquery, poor::tsquery FROM unnest($14::text[], $15::text[], $16::text[]) AS place (good, fair, poor)
 ), found AS (
     SELECT hit.*
     FROM unnest($5::text[]) WITH ORDINALITY AS span (query, nth)
@@ -26,9 +26,8 @@ WITH asked AS MATERIALIZED (
                 WHERE position(piece IN replace(replace(p.text, E'\n', ''), ' ', '')) = 0
             ) AS as_typed,
             (
-                SELECT avg(best) FROM (
-                    SELECT max(place.grade) AS best FROM places place WHERE p.document @@ place.query GROUP BY place.word
-                ) AS words
+                SELECT avg(CASE WHEN p.document @@ good THEN 3 WHEN p.document @@ fair THEN 2 WHEN p.document @@ poor THEN 1 END)
+                FROM places
             )::float8 AS grade
         FROM immich_indexer.photo p JOIN public.asset a ON a.id = p.asset_id
         WHERE p.document @@ span.query::tsquery

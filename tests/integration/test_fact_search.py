@@ -392,6 +392,7 @@ async def test_the_plan_never_scans_a_table(pool: Pool, connection: Connection):
                "fileModifiedAt", "localDateTime", "checksumAlgorithm")
            SELECT asset_id, asset_id, 'IMAGE', '', '', '', now(), now(), now(), 'sha1' FROM photo"""
     )
+    await connection.execute("INSERT INTO immich_indexer_2.place SELECT 'w' || n FROM generate_series(1, 20000) n")
     spy = Spy(connection)
     for _ in range(2):
         for text in ("票", "发票 张三", "person:票", "date:2024 票", "票 OR 张三", "-发票 票", "type:video"):
@@ -400,4 +401,4 @@ async def test_the_plan_never_scans_a_table(pool: Pool, connection: Connection):
     assert len(spy.plans) >= 14
     for plan in spy.plans:
         assert "Seq Scan" not in plan, plan
-        assert "Bitmap Index Scan on photo_document" in plan or "photo_pkey" in plan
+        assert any(index in plan for index in ("Bitmap Index Scan on photo_document", "photo_pkey", "place_pkey"))

@@ -223,6 +223,19 @@ async def test_a_place_with_an_apostrophe_is_found_without_it(pool: Pool, immich
         assert await found(pool, text, owner) == [], text
 
 
+async def test_only_places_that_the_library_has_are_asked_for(pool: Pool, immich: StandIn, owner: UUID):
+    photo = await immich.upload(stubs.picture(1), owner=owner, file_name="a.jpg", taken_at=TAKEN)
+    await immich.locate(photo, "Shanghai", "Hong Kong", None)
+    await follow(pool)
+    asked = parse("上海 OR 发票 香港 -place:北京")
+    assert {" shanghai ", " fapiao ", " hong kong ", " beijing "} <= asked.latin
+    placed = await words.placed(pool, asked)
+    assert placed.latin == {" shanghai ", " hong kong "}
+    assert "fap" in asked.sieve(None)
+    assert "fap" not in placed.sieve(None)
+    assert (await words.placed(pool, parse("发票"))).sieved, "so no document is read to check it"
+
+
 async def test_documents_without_all_positions(pool: Pool, immich: StandIn, owner: UUID):
     photo = await immich.upload(stubs.picture(1), owner=owner, file_name="a.jpg", taken_at=TAKEN)
     await immich.describe(photo, "字 词 " * 5000 + "火锅")
@@ -275,26 +288,55 @@ async def test_the_table_has_what_documents_have(pool: Pool, immich: StandIn, da
     """It is filled with them, and anew where it was lost or made by another version."""
     photo = await immich.upload(stubs.picture(1), owner=owner, file_name="绿.jpg", taken_at=TAKEN)
     await immich.tag(photo, "乾隆")
+    await immich.describe(photo, "描述")
+    await immich.locate(photo, "Xi’an", None, None)
     await follow(pool)
     await say(pool, photo, "发票")
 
-    async def rows() -> dict[str, list[str]]:
-        return {
-            row["lexeme"]: row["sounds"].split(",") for row in await pool.fetch("SELECT * FROM immich_indexer_2.pinyin")
-        }
+    async def rows() -> dict[str, set[str]]:
+        pairs = await pool.fetch("SELECT first, followers FROM immich_indexer_2.pair")
+        sounds = await pool.fetch("SELECT lexeme, string_to_array(sounds, ',') FROM immich_indexer_2.pinyin")
+        places = await pool.fetch("SELECT word, '' FROM immich_indexer_2.place")
+        return {key: set(values) for key, values in (*pairs, *sounds, *places)}
 
     whole = await rows()
-    assert set(whole) == {"发票", " -干", " -隆", " -干隆"}
-    assert {"fa piao", "bo piao"} == set(whole["发票"])
-    assert {"qian long", "gan long", "q.l"} <= set(whole[" -干隆"])
+    assert set(whole) == {"发", " +描", " -干", " -隆", " -干隆", "xi", "an"}
+    assert (whole["发"], whole[" +描"]) == (set("票"), set("述"))
+    assert {"qian long", "gan long", "q.l"} <= whole[" -干隆"]
     assert await table.rebuild(pool)
     assert await rows() == whole
-    await pool.execute("TRUNCATE immich_indexer_2.pinyin")
+    await pool.execute("TRUNCATE immich_indexer_2.pinyin, immich_indexer_2.pair, immich_indexer_2.place")
     assert not await table.rebuild(pool), "it was made by this version"
     await pool.execute("UPDATE immich_indexer.state SET value = '0' WHERE key = 'pinyin'")
     await Reconciler(pool, database, None, None).round(thorough=False)
     assert await rows() == whole
     assert await found(pool, "qianlong", owner) == await found(pool, "fapiao", owner) == [photo]
+
+
+async def test_writers_do_not_wait_for_each_other_and_lose_nothing(
+    pool: Pool, database: str, immich: StandIn, owner: UUID
+):
+    """Two that find new words at the same time; what follows a character may then be in several rows."""
+    texts = ("发票", "发现", "发生")
+    photos = [await immich.upload(stubs.picture(n), owner=owner, file_name=f"{n}.jpg") for n in range(3)]
+    for photo, text in zip(photos, texts, strict=True):
+        await pool.execute(
+            """INSERT INTO immich_indexer.photo (asset_id, document) VALUES ($1, array_to_tsvector(ARRAY[$2]))
+               ON CONFLICT (asset_id) DO UPDATE SET document = excluded.document""",
+            photo,
+            text,
+        )
+    async with pool.acquire() as one, pool.acquire() as other:
+        await table.learn(one, photos[:1])
+        async with one.transaction():
+            await table.learn(one, photos[1:2])
+            await table.learn(other, photos[2:])
+    assert [row["followers"] for row in await pool.fetch("SELECT followers FROM immich_indexer_2.pair ORDER BY 1")] == [
+        "生",
+        "票现",
+    ]
+    heard = await table.heard(pool, ["fa piao", "fa xian", "fa sheng"])
+    assert heard == {("", "fa piao"): ["发票"], ("", "fa xian"): ["发现"], ("", "fa sheng"): ["发生"]}
 
 
 async def test_the_plan_never_scans_a_table(pool: Pool, connection: Connection):
@@ -311,14 +353,20 @@ async def test_the_plan_never_scans_a_table(pool: Pool, connection: Connection):
     )
     await connection.execute(
         """INSERT INTO immich_indexer_2.pinyin SELECT '发票' || n, 'x' || n FROM generate_series(1, 50000) n
-           UNION ALL SELECT prefix || '发票', 'fa piao,f.p' FROM unnest('{"", " -"}'::text[]) prefix"""
+           UNION ALL SELECT ' -发票', 'fa piao,f.p'"""
     )
+    await connection.execute(
+        """INSERT INTO immich_indexer_2.pair SELECT chr(n), '票' FROM generate_series(19968, 40000) n
+           UNION ALL SELECT '发', '票'"""
+    )
+    await connection.execute("INSERT INTO immich_indexer_2.place SELECT 'w' || n FROM generate_series(1, 20000) n")
     spy = Spy(connection)
     for _ in range(2):
         for text in ("fapiao", "fa piao", "fp", "fapiao OR 发票", "fapiao -甲", "发票"):
             await words.candidates(spy, parse(text), scope=Scope((user,), user=user))
         await connection.execute("ANALYZE")
     assert sum("pinyin_sounds" in plan for plan in spy.plans) == 10
+    assert sum("pair_first" in plan for plan in spy.plans) == 8, "initials of two letters are of names"
     for plan in spy.plans:
         assert "Seq Scan" not in plan, plan
 

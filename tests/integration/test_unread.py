@@ -25,7 +25,15 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 # Where the row of facts is meant: what writes it, drops it, or searches it.
 MEANT = {
     *("facts known", "facts stale", "queue drain", "reconcile orphans", "results forget"),
-    *("search ranked", "search described", "suggest places", "years years", "pinyin unknown", "pinyin page"),
+    *(
+        "search ranked",
+        "search described",
+        "suggest places",
+        "years years",
+        "pinyin unknown",
+        "pinyin add_pairs",
+        "pinyin page",
+    ),
 }
 # What writes results and facts, in the row that each photo gets before.
 WRITTEN = {"rows lock", "rows stored", "rows write"}

@@ -685,9 +685,17 @@ CREATE TABLE immich_indexer_2.change (
     priority smallint NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_vacuum_cost_delay='0');
+CREATE TABLE immich_indexer_2.pair (
+    first text NOT NULL COLLATE pg_catalog."C",
+    followers text NOT NULL
+)
+WITH (fillfactor='60', autovacuum_vacuum_scale_factor='0.1', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE immich_indexer_2.pinyin (
     lexeme text NOT NULL COLLATE pg_catalog."C",
     sounds text NOT NULL COLLATE pg_catalog."C"
+);
+CREATE TABLE immich_indexer_2.place (
+    word text NOT NULL COLLATE pg_catalog."C"
 );
 INSERT INTO immich_indexer.inbox VALUES ('e9ac56af-b0be-4d47-a46a-276c0d47fe8f', '{ocr!}', 0, NULL);
 INSERT INTO immich_indexer.job VALUES ('1e258fb3-80e7-472d-a582-03622b448451', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-29 16:30:23.722685+00', '2026-11-29 16:30:23.790809+00', NULL, '2026-11-29 16:30:23.740809+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
@@ -698,8 +706,8 @@ INSERT INTO immich_indexer.photo VALUES ('1e258fb3-80e7-472d-a582-03622b448451',
 INSERT INTO immich_indexer.state VALUES ('database_settings', '{"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}');
 INSERT INTO immich_indexer.state VALUES ('judged', '1');
 INSERT INTO immich_indexer.state VALUES ('weights', '{"ebfd7ce0-1094-4511-9575-4e38a1cd7287": []}');
-INSERT INTO immich_indexer.state VALUES ('pinyin', '1');
-INSERT INTO immich_indexer_2.pinyin VALUES ('编号', 'bian hao,bian xiao');
+INSERT INTO immich_indexer.state VALUES ('pinyin', '2');
+INSERT INTO immich_indexer_2.pair VALUES ('编', '号');
 ALTER TABLE ONLY immich_indexer.heard
     ADD CONSTRAINT heard_pkey PRIMARY KEY (message);
 ALTER TABLE ONLY immich_indexer.job
@@ -716,6 +724,8 @@ ALTER TABLE ONLY immich_indexer.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY immich_indexer_2.pinyin
     ADD CONSTRAINT pinyin_pkey PRIMARY KEY (lexeme);
+ALTER TABLE ONLY immich_indexer_2.place
+    ADD CONSTRAINT place_pkey PRIMARY KEY (word);
 CREATE INDEX job_dead ON immich_indexer.job USING btree (failed_at) WHERE dead;
 CREATE INDEX job_held ON immich_indexer.job USING btree (worker) WHERE (worker IS NOT NULL);
 CREATE INDEX job_ready ON immich_indexer.job USING btree (priority, not_before) WHERE ((worker IS NULL) AND (NOT dead));
@@ -723,4 +733,5 @@ CREATE INDEX photo_digest ON immich_indexer.photo USING btree (digest);
 CREATE INDEX photo_document ON immich_indexer.photo USING gin (document) WITH (fastupdate=off);
 CREATE INDEX photo_indexed_at ON immich_indexer.photo USING btree (indexed_at);
 CREATE INDEX change_priority ON immich_indexer_2.change USING btree (priority);
+CREATE INDEX pair_first ON immich_indexer_2.pair USING btree (first);
 CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (string_to_array(sounds, ','::text)) WITH (fastupdate=off);

@@ -1,0 +1,17 @@
+-- Asked by indexer/photos/places.py.
+
+-- name: add
+-- All insert in the same order, so who adds the same ones waits at most, and not in a circle.
+INSERT INTO immich_indexer_2.place (word)
+SELECT word FROM unnest($1::text[]) AS new (word)
+WHERE NOT EXISTS (SELECT FROM immich_indexer_2.place k WHERE k.word = new.word)
+ORDER BY word COLLATE "C" ON CONFLICT DO NOTHING;
+
+-- name: known
+-- Those of the words $1 that the table has.
+SELECT word FROM immich_indexer_2.place WHERE word = ANY ($1::text[]);
+
+-- name: written
+-- The places of the photos $1, as Immich writes them.
+SELECT DISTINCT place FROM public.asset_exif x CROSS JOIN LATERAL unnest(ARRAY[x.city, x.state, x.country]) AS place
+WHERE x."assetId" = ANY ($1::uuid[]) AND place <> '';
