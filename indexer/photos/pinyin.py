@@ -45,7 +45,8 @@ async def heard(connection: Connection | Pool, keys: Iterable[str]) -> dict[tupl
 
 async def _pairs(connection: Connection | Pool, keys: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     """The pairs of two syllables each."""
-    sounds = [(key, *map(pinyin.written, syllables)) for key in keys if len(syllables := key.split(" ")) == 2]
+    syllables = [(key, *key.split(" ")) for key in keys if key.count(" ") == 1]
+    sounds = [(key, pinyin.written(first), pinyin.written(second)) for key, first, second in syllables]
     firsts = sorted({group + character for group in _PAIRS for _, first, _ in sounds for character in first})
     found: dict[tuple[str, str], set[str]] = {}
     for row in await connection.fetch(_SQL["followers"], firsts) if firsts else []:
