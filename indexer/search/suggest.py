@@ -166,8 +166,7 @@ def _rank(form: str, value: str) -> int | None:
     known = _canonical(value)
     at = known.find(form)
     if at < 0:
-        starts = (match.start() for match in _CHINESE.finditer(known))
-        return 3 if form.isascii() and any(pinyin.begins(form, known[start:]) for start in starts) else None
+        return 3 if form.isascii() and any(pinyin.begins(form, piece) for piece in _chinese(known)) else None
     if at == 0:
         return 0
     if re.search(rf"\b{re.escape(form)}", known):
@@ -178,3 +177,9 @@ def _rank(form: str, value: str) -> int | None:
 @lru_cache(maxsize=16_384)
 def _canonical(value: str) -> str:
     return canonical(value)
+
+
+@lru_cache(maxsize=16_384)
+def _chinese(known: str) -> tuple[str, ...]:
+    """What a value is from each run of Chinese on."""
+    return tuple(known[match.start() :] for match in _CHINESE.finditer(known))

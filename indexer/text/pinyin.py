@@ -67,6 +67,8 @@ def spellings(typed: str) -> tuple[tuple[str, ...], ...]:
 def begins(typed: str, text: str) -> bool:
     """Whether folded Chinese may begin with what is typed so far: syllables, the last one unfinished, or initials."""
     letters = _plain(typed)
+    if letters and not any(syllable[0] == letters[0] for syllable in (readings(text[0]) if text else ())):
+        return False  # quickly: most names are others
     firsts = zip(letters, map(readings, text), strict=False)
     return _begins(letters, text) or (
         1 < len(letters) <= len(text)
@@ -120,6 +122,7 @@ def words(letters: str) -> tuple[str, ...]:
     return _words().get(letters, ())
 
 
+@lru_cache(maxsize=1000)
 def _plain(text: str) -> str:
     """Lower case, without tones, and with v for ü."""
     text = unicodedata.normalize("NFD", _COLON.sub("v", unicodedata.normalize("NFKC", text)).lower())
