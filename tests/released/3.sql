@@ -688,9 +688,17 @@ CREATE TABLE immich_indexer_2.change (
     priority smallint NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_vacuum_cost_delay='0');
+CREATE TABLE immich_indexer_2.pair (
+    first text NOT NULL COLLATE pg_catalog."C",
+    followers text NOT NULL
+)
+WITH (fillfactor='60', autovacuum_vacuum_scale_factor='0.1', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE immich_indexer_2.pinyin (
     lexeme text NOT NULL COLLATE pg_catalog."C",
     sounds text NOT NULL COLLATE pg_catalog."C"
+);
+CREATE TABLE immich_indexer_2.place (
+    word text NOT NULL COLLATE pg_catalog."C"
 );
 CREATE TABLE immich_indexer_3.model (
     name text NOT NULL,
@@ -718,8 +726,8 @@ INSERT INTO immich_indexer.photo VALUES ('dab829bb-c692-47d5-bd08-1cb1f36578a4',
 INSERT INTO immich_indexer.state VALUES ('database_settings', '{"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}');
 INSERT INTO immich_indexer.state VALUES ('judged', '1');
 INSERT INTO immich_indexer.state VALUES ('weights', '{"e2e07ae8-0a16-4f06-90a8-be4388715437": []}');
-INSERT INTO immich_indexer.state VALUES ('pinyin', '1');
-INSERT INTO immich_indexer_2.pinyin VALUES ('编号', 'bian hao,bian xiao');
+INSERT INTO immich_indexer.state VALUES ('pinyin', '2');
+INSERT INTO immich_indexer_2.pair VALUES ('编', '号');
 INSERT INTO immich_indexer_3.model VALUES ('stub clip', 'ViT-B-16', 512, 'current', false, '2026-11-29 16:51:00.162805+00');
 ALTER TABLE ONLY immich_indexer.heard
     ADD CONSTRAINT heard_pkey PRIMARY KEY (message);
@@ -737,6 +745,8 @@ ALTER TABLE ONLY immich_indexer.worker
     ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY immich_indexer_2.pinyin
     ADD CONSTRAINT pinyin_pkey PRIMARY KEY (lexeme);
+ALTER TABLE ONLY immich_indexer_2.place
+    ADD CONSTRAINT place_pkey PRIMARY KEY (word);
 ALTER TABLE ONLY immich_indexer_3.model
     ADD CONSTRAINT model_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY immich_indexer_3.vector
@@ -748,6 +758,7 @@ CREATE INDEX photo_digest ON immich_indexer.photo USING btree (digest);
 CREATE INDEX photo_document ON immich_indexer.photo USING gin (document) WITH (fastupdate=off);
 CREATE INDEX photo_indexed_at ON immich_indexer.photo USING btree (indexed_at);
 CREATE INDEX change_priority ON immich_indexer_2.change USING btree (priority);
+CREATE INDEX pair_first ON immich_indexer_2.pair USING btree (first);
 CREATE INDEX pinyin_sounds ON immich_indexer_2.pinyin USING gin (string_to_array(sounds, ','::text)) WITH (fastupdate=off);
 CREATE UNIQUE INDEX model_state ON immich_indexer_3.model USING btree (state) WHERE (state <> 'idle'::text);
 CREATE INDEX vector_asset ON immich_indexer_3.vector USING btree (asset_id);
