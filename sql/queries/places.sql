@@ -8,8 +8,10 @@ WHERE NOT EXISTS (SELECT FROM immich_indexer_2.place k WHERE k.word = new.word)
 ORDER BY word COLLATE "C" ON CONFLICT DO NOTHING;
 
 -- name: known
--- Those of the words $1 that the table has.
-SELECT word FROM immich_indexer_2.place WHERE word = ANY ($1::text[]);
+-- Those of the words $1 that the table has. OFFSET 0: each is looked up by itself, and the same plan serves all.
+SELECT wanted.word
+FROM unnest($1::text[]) AS wanted (word)
+CROSS JOIN LATERAL (SELECT FROM immich_indexer_2.place k WHERE k.word = wanted.word OFFSET 0) AS k;
 
 -- name: written
 -- The places of the photos $1, as Immich writes them.
