@@ -55,6 +55,16 @@ def memory_kills(root: Path = Path("/")) -> int | None:
     return None
 
 
+def peak(pid: int, root: Path = Path("/")) -> int | None:
+    """The most memory that a running process has had, in bytes: what `VmHWM` in proc(5) says. None: unknown."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / f"proc/{pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "VmHWM":
+                return int(value.split()[0]) * 1024
+    return None
+
+
 def boot(root: Path = Path("/")) -> str | None:
     """An identifier of this start of the machine. None: unknown."""
     with contextlib.suppress(OSError):

@@ -3,7 +3,7 @@
 import click
 
 import indexer
-from indexer.cli import demo, model, models, photos, role, schema, search, service, status
+from indexer.cli import demo, model, models, photos, role, schema, search, service, status, trial
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,3 +28,4 @@ for _command in (
     demo.demo,
 ):
     main.add_command(_command)
+model.model.add_command(trial.try_model)

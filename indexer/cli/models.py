@@ -8,6 +8,7 @@ from rich.progress import Progress, TaskID
 from indexer.cli.command import command, err, out
 from indexer.errors import WeightsError
 from indexer.models import weights
+from indexer.models.published import ModelFiles
 from indexer.settings import Settings
 
 
@@ -23,11 +24,20 @@ def models() -> None:
 async def models_fetch(settings: Settings, model: str | None, faces: bool) -> None:
     """Download the weights of MODEL, or else of CLIP_MODEL, into CLIP_DOWNLOAD_ROOT. `run` does so by itself."""
     from indexer.models import model_files
-    from indexer.models.download import download
 
-    wanted = (
+    await fetch(
         model_files.face_files(settings) if faces else model_files.clip_files(settings, model or settings.clip_model)
     )
+
+
+async def fetch(wanted: ModelFiles) -> None:
+    """Download these files, with a progress bar, and print where they are.
+
+    Raises:
+        WeightsError: they cannot be downloaded, or a file that a person has to bring is missing.
+    """
+    from indexer.models.download import download
+
     if wanted.repository is not None:
         wanted = await asyncio.to_thread(wanted.repository.ask)
     for own in wanted.own:

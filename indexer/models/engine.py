@@ -79,6 +79,14 @@ class Engine:
         return self._lifecycle.facts
 
     @property
+    def peak(self) -> int | None:
+        """The most memory that its present process has had, in bytes. None where that is not known.
+
+        Raises EngineAwayError where it is not ready.
+        """
+        return self._lifecycle.ready().peak
+
+    @property
     def replaced(self) -> int:
         """How often it was replaced since `start`."""
         return self._lifecycle.replaced

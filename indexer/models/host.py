@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from indexer import threads
+from indexer import limits, threads
 from indexer.errors import IndexerError
 from indexer.models import child_log, wire
 from indexer.models.pixels import Preparation
@@ -159,6 +159,11 @@ class Host:
             raise
         finally:
             self._free(self._lanes[0])
+
+    @property
+    def peak(self) -> int | None:
+        """The most memory that the child has had, in bytes. None where the kernel does not tell."""
+        return limits.peak(self._process.pid)
 
     def call(self, method: str, argument: object, patience: float) -> Any:
         """The result of the model's `method` for `argument`.

@@ -47,6 +47,10 @@ class Runner(Protocol):
 
     facts: Facts
 
+    @property
+    def peak(self) -> int | None:
+        """The most memory that its process has had, in bytes. None where that is not known."""
+
     def call(self, method: str, argument: object, patience: float) -> Any:
         """The result of the model's `method` for `argument`."""
 

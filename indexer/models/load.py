@@ -104,10 +104,20 @@ def load_clip(settings: Settings, model: str, *, pace: Pace | None = None) -> Ho
     Raises:
         WeightsError: it is no model that we know.
     """
-    clip = _clip(settings.model_copy(update={"clip_model": model}), None, 0, pace)
+    clip = make_clip(settings, model, pace=pace)
     clip.engine.start()
     clip.engine.settle()
     return clip
+
+
+def make_clip(settings: Settings, model: str, *, pace: Pace | None = None) -> HostedClip:
+    """The image tower of another value of CLIP_MODEL, not started. Raises WeightsError as `load_clip`."""
+    return _clip(settings.model_copy(update={"clip_model": model}), None, 0, pace)
+
+
+def make_text(settings: Settings, model: str, *, pace: Pace | None = None) -> HostedText:
+    """The text tower of another value of CLIP_MODEL, not started. Raises WeightsError as `load_clip`."""
+    return _text(settings.model_copy(update={"clip_model": model}), None, pace)
 
 
 def load_text_tower(settings: Settings) -> TextTower:
@@ -135,14 +145,18 @@ def load_text_tower(settings: Settings) -> TextTower:
 
 def start_text(settings: Settings, fetcher: Fetcher | None = None, *, pace: Pace | None = None) -> HostedText:
     """Start the text tower of CLIP, as `load_models` does."""
-    opener = _clip_opener(settings, "text", settings.threads)
-    # One call at a time, on all processors: two at a time would both be late.
-    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
-    text = HostedText(engine, _expected(settings))
+    text = _text(settings, fetcher, pace)
     text.engine.start()
     text.engine.settle()
     _warn_of(name_of(text))
     return text
+
+
+def _text(settings: Settings, fetcher: Fetcher | None, pace: Pace | None) -> HostedText:
+    opener = _clip_opener(settings, "text", settings.threads)
+    # One call at a time, on all processors: two at a time would both be late.
+    engine = _engine("the CLIP model for text", opener, TextProbe(), settings, 1, 0, pace, fetcher)
+    return HostedText(engine, _expected(settings))
 
 
 def _clip(settings: Settings, fetcher: Fetcher | None, nice: int, pace: Pace | None) -> HostedClip:

@@ -22,7 +22,7 @@ from indexer.database.pool import INSTALLING, Connection, Pool, connect, connect
 from indexer.database.statements import queries
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
-from indexer.photos import facts, lexical, pinyin, results, sets
+from indexer.photos import facts, lexical, pinyin, results, sets, trials
 from indexer.queue import tags
 from indexer.text import tokens
 from indexer.work import clip_index, verdicts
@@ -208,6 +208,7 @@ class Reconciler:
             )
         if old := await self._pool.run(sets.forget_old):
             log.info("dropped models that were not used for long", models=old, days=sets.KEPT_DAYS)
+        await trials.forget_gone(self._pool)
         await clip_index.restore(self._dsn)
 
     async def enqueue_missing(self) -> int:

@@ -30,3 +30,19 @@ CREATE TABLE immich_indexer_3.vector (
 CREATE INDEX vector_asset ON immich_indexer_3.vector (asset_id);
 
 ALTER TABLE immich_indexer.worker ADD COLUMN IF NOT EXISTS clip_model text;     -- the model that its CLIP_MODEL names
+
+-- The last `immich-indexer model try`, one row: another model was compared with the current one on some photos.
+CREATE TABLE immich_indexer_3.trial (
+    made_at     timestamptz PRIMARY KEY,
+    current     text NOT NULL,                  -- the model in use then
+    tried       text NOT NULL,
+    setting     text NOT NULL,                  -- the value of CLIP_MODEL that names the tried one
+    figures     jsonb NOT NULL                  -- indexer/photos/trials.py; no name and no text of anybody is in it
+);
+
+-- Those photos, with their vectors by both models, which no search ever uses.
+CREATE TABLE immich_indexer_3.trial_photo (
+    asset_id    uuid PRIMARY KEY,
+    current     halfvec NOT NULL,               -- L2-normalised
+    tried       halfvec NOT NULL
+);

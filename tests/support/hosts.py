@@ -20,6 +20,8 @@ QUICK = Pace(first=0.02, longest=0.2, well=0.1, probe=0.2, late=0.3, load=20, we
 class InThisProcess:
     """A model in this process that behaves as one in its own: its errors are told as text, and it can be ended."""
 
+    peak = 300 << 20
+
     def __init__(self, opened: Opened) -> None:
         model = opened.model
         self.model = model

@@ -118,3 +118,11 @@ def test_whom_the_kernel_has_ended(root: Path, kills: int | None, boot: str | No
 
 def test_this_machine():
     assert limits.processors() >= 1
+
+
+def test_the_peak_of_a_process_is_what_the_kernel_has_counted(tmp_path):
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/status").write_text("Name:\tpython\nVmPeak:\t  9999 kB\nVmHWM:\t  2048 kB\nVmRSS:\t  1 kB\n")
+    assert limits.peak(7, tmp_path) == 2 * MB
+    assert limits.peak(8, tmp_path) is None
+    assert (limits.peak(os.getpid()) or 0) > MB
