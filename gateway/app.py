@@ -26,6 +26,7 @@ from gateway.ml.predict import Predict
 from gateway.ml.recovery import Recovery
 from gateway.ml.tasks import Task
 from gateway.ml.text import Texts
+from gateway.ml.tried import TriedTower
 from gateway.models import LazyModels
 from gateway.people.api import Api
 from gateway.people.assets import Assets
@@ -40,6 +41,7 @@ from gateway.people.search import Search
 from gateway.people.similar import Similar
 from gateway.people.suggest import Suggest
 from gateway.people.thumbnails import Thumbnails
+from gateway.people.trial import TrialEndpoints
 from gateway.people.webhooks import Webhooks
 from gateway.people.years import Years
 from gateway.routes import Routes
@@ -134,7 +136,7 @@ def create_app(
     immich = _immich(settings)
     if immich is not None:
         app.on_cleanup.append(lambda _app: immich.close())
-    _serve_people(app, settings, immich, texts, metrics, pace)
+    _serve_people(app, settings, immich, texts, TriedTower(models.open_tried), metrics, pace)
     if forwarder is not None:
         recovery = _recovery(settings, library, forwarder, immich)
         app.cleanup_ctx.extend([forwarder.running, recovery.running])
@@ -152,7 +154,13 @@ def create_app(
 
 
 def _serve_people(
-    app: web.Application, settings: Settings, immich: Immich | None, texts: Texts, metrics: Metrics, pace: ApiPace
+    app: web.Application,
+    settings: Settings,
+    immich: Immich | None,
+    texts: Texts,
+    tried_tower: TriedTower,
+    metrics: Metrics,
+    pace: ApiPace,
 ) -> None:
     """Add the routes of the API for people. They log in, so these routes have no token."""
     app.on_startup.append(lambda _app: asyncio.to_thread(pinyin.load))  # a search must not hold up the event loop
@@ -177,8 +185,10 @@ def _serve_people(
     webhooks = Webhooks(library, metrics)
     overview = Overview(figures, metrics, lease=settings.lease_seconds, pace=pace)
     events = Events(identity, overview, pace)
-    for gated in (search, years, suggest, similar, assets, thumbnails, faces, reprocess, webhooks, overview, events):
-        metrics.watch(gated.gate)
+    trial = TrialEndpoints(texts, tried_tower, library, metrics, deadline=settings.gateway_deadline_seconds)
+    gated = (search, years, suggest, similar, assets, thumbnails, faces, reprocess, webhooks, overview, events, trial)
+    for each in (*gated, tried_tower):
+        metrics.watch(each.gate)
     me = Me(settings.immich_pages, lambda: texts.model_name)
     answering = (
         me,
@@ -193,12 +203,14 @@ def _serve_people(
         webhooks,
         StatusEndpoint(overview),
         events,
+        trial,
     )
     app.add_routes(Api(identity, chain.from_iterable(each.endpoints() for each in answering)).routes())
     app.add_routes(Console().routes())
 
     async def running(_app: web.Application) -> AsyncIterator[None]:
         yield
+        tried_tower.close()
         overview.close()
         await library.close()
         await figures.close()

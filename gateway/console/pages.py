@@ -66,6 +66,7 @@ class Console:
             web.get("/console/", self._home),
             web.get("/console/photo/{id}", self._photo),
             web.get("/console/status", self._status),
+            web.get("/console/trial", self._trial),
             web.get("/console/static/{digest}/{name}", self._file),
         ]
 
@@ -80,6 +81,9 @@ class Console:
 
     async def _status(self, request: web.Request) -> web.Response:
         return self._page(request, "status")
+
+    async def _trial(self, request: web.Request) -> web.Response:
+        return self._page(request, "trial")
 
     async def _file(self, request: web.Request) -> web.Response:
         file = self._files.get(request.match_info["name"])

@@ -3,6 +3,7 @@
 /** The types of elements by their id, where they are more special than HTMLElement. */
 interface Parts {
   back: HTMLAnchorElement;
+  figures: HTMLTableElement;
   from: HTMLInputElement;
   to: HTMLInputElement;
   when: HTMLDetailsElement;
@@ -229,6 +230,51 @@ interface Status {
   workers: WorkerFigures[];
   change: ChangeFigures | null;
   advice: string[];
+}
+
+interface TrialCost {
+  seconds: number | null;
+  memory: number | null;
+}
+
+interface TrialScore {
+  kind: "description" | "tag" | "album" | "person" | "all";
+  questions: number;
+  current: number;
+  tried: number;
+  low: number;
+  high: number;
+  verdict: "few" | "same" | "better" | "worse";
+}
+
+/** In GET /api/trial. */
+interface Trial {
+  madeAt: string;
+  current: string;
+  tried: string;
+  setting: string;
+  photos: number;
+  leftOut: number;
+  lacking: number;
+  seconds: number | null;
+  scores: TrialScore[];
+  currentCost: TrialCost;
+  triedCost: TrialCost;
+}
+
+interface TrialPhoto {
+  assetId: string;
+  fileName: string;
+  current: number;
+  tried: number;
+  currentRank: number;
+  triedRank: number;
+}
+
+/** GET /api/trial/search */
+interface TrialSearchAnswer {
+  photos: number;
+  items: TrialPhoto[];
 }
 
 interface DocumentEventMap {

@@ -28,7 +28,7 @@ _KINDS = {"description": "descriptions", "tag": "tags", "album": "albums", "pers
 async def try_model(settings: Settings, name: str | None, photos: int, forget: bool) -> None:
     """Compare the model NAME, anything that CLIP_MODEL takes, with the one in use, on some photos by chance.
 
-    Nothing that people search changes.
+    Nothing that people search changes. The console then asks both models, side by side.
     """
     if forget:
         await _forget(settings)
@@ -121,6 +121,7 @@ def _said(figures: Figures, width: int) -> list[str]:
     if figures.dimensions > width:
         advice = width_advice(figures.dimensions)
         said.append(f"its vectors have {figures.dimensions} dimensions, Immich's column {width}: {advice}")
+    said.append("ask both models in the console: /console/trial")
     return said
 
 

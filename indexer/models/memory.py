@@ -7,6 +7,7 @@ process of CLIP, the process of OCR. How much the weights of CLIP take, its `Mak
 import structlog
 
 from indexer import limits
+from indexer.errors import IndexerError
 from indexer.models.maker import Tower
 from indexer.models.makers import maker_of
 from indexer.settings import Settings
@@ -18,6 +19,10 @@ _OURS = 200 * _MB  # the process that calls the models
 _CLIP = 150 * _MB  # Python and torch, in a process of their own
 _OCR = 400 * _MB  # its three models in a process of their own, with the pictures and lines in work
 _OPENVINO = 600 * _MB  # what OpenVINO takes on top of that, with two threads
+
+
+class NoRoomError(IndexerError):
+    """There is not enough memory for one more model."""
 
 
 def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
@@ -37,15 +42,17 @@ def needed(settings: Settings, towers: tuple[Tower, ...], *, ocr: bool) -> int:
     return bytes_
 
 
-def has_room(settings: Settings, model: str) -> bool:
-    """Whether the container has memory for the image tower of another CLIP `model` beside what the settings ask for.
+def has_room(settings: Settings, model: str, tower: Tower = "image") -> bool:
+    """Whether the container has memory for a tower of another CLIP `model` beside what the settings ask for.
+
+    That is, beside an image tower, what an indexer needs, and beside a text tower, what a gateway needs for searches.
 
     Raises:
         WeightsError: a model is unknown.
     """
     limit = limits.read().memory
-    other = _CLIP + maker_of(model).memory(model, settings.clip_download_root, "image")
-    return limit is None or limit >= needed(settings, ("image",), ocr=True) + other
+    other = _CLIP + maker_of(model).memory(model, settings.clip_download_root, tower)
+    return limit is None or limit >= needed(settings, (tower,), ocr=tower == "image") + other
 
 
 def warn(need: int) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.models import LazyModels
 from gateway.people import api
 from indexer.demo.immich import StandIn
+from indexer.photos import trials
+from indexer.photos.trials import Cost, Figures, Score, Trial
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.description import Description
@@ -36,6 +39,12 @@ class Library:
     bad: UUID
     missing: UUID
     person: UUID
+
+
+@pytest.fixture
+async def owner(immich: StandIn) -> UUID:
+    """An administrator: others may not ask everything."""
+    return await immich.create_user("ann", admin=True)
 
 
 @pytest.fixture
@@ -156,7 +165,7 @@ async def test_every_answer_is_as_described_and_every_one_described_is_there(
         house: House, method: str, path: str, asset: UUID = library.read, person: Person | None = None, **options: Any
     ) -> None:
         body = {"json": {"data": {"asset": {"id": str(asset)}}}} if path == "/api/webhooks/tagged" else {}
-        query = {"params": {"q": "发票"}} if path.startswith("/api/search") else {}
+        query = {"params": {"q": "发票"}} if "/search" in path else {}
         named = library.person if asset == library.read and path.startswith("/api/people/") else asset
         address = path.replace("{id}", str(named))
         seen.add(
@@ -166,6 +175,12 @@ async def test_every_answer_is_as_described_and_every_one_described_is_there(
     await one(home, "POST", "/api/assets/{id}/retry", library.bad)
     await idle(own)
     await ask(home)
+    figures = Figures(1, 0, 1, 512, (Score("all", 1, 0, 1, 1, 1),), Cost(0.1, 1 << 20), Cost())
+    trial = Trial(datetime.now(UTC), "stub clip", "tried", "tried", figures)
+    vector = stubs.expected_vector(1)
+    await trials.store(own, trial, {library.read: (vector, vector)})
+    await one(home, "GET", "/api/trial")
+    await one(home, "GET", "/api/trial/search")
     await ask(home, uuid4())
     await ask(home, person=home.nobody())
     await ask(home, person=await home.person(owner, "asset.upload"))
@@ -219,9 +234,11 @@ async def test_every_answer_is_as_described_and_every_one_described_is_there(
 # What is taken and what is refused
 
 # Refused for what no schema says: only words to be absent, a day that no calendar has, a time before all time, a filter
-# that names no field. Taken all the same while one types: any text may be the beginning of another.
+# that names no field. Taken all the same while one types, as any text may be the beginning of another, and where all of
+# it is taken by its meaning.
 NEVER = ("2024-02-30", "0001-01-01T00:00:00+14:00")
 UNSAID = {("q", "-1"), *((name, value) for name in ("after", "before") for value in NEVER)}
+ANY_TEXT = ("/api/suggest", "/api/trial/search")
 VALUES = [
     *("", " ", "a", "票" * 200, "票" * 201, *NEVER),
     *("own", "all", "everything", "hybrid", "ocr", "clip", "thumbnail", "preview", "own,all", "null", "true"),
@@ -260,14 +277,14 @@ async def test_parameters_are_taken_and_refused_as_described(home: House, ann: P
             if place == "header":
                 continue
             valid = description.of(parameter["schema"]).is_valid
-            needed = {"q": "a"} if path.startswith("/api/search") else {}
+            needed = {"q": "a"} if "/search" in path else {}
             for value in VALUES:
                 if place == "path" and (not value.strip() or "{" in value):  # no address
                     continue
                 address = path.replace("{id}", value if place == "path" else str(uuid4()))
                 query = needed | ({name: value} if place == "query" else {})
                 status = await asking(ann, method, address, params=query)
-                unsaid = name == "filter" or ((name, value) in UNSAID and path != "/api/suggest")
+                unsaid = name == "filter" or ((name, value) in UNSAID and path not in ANY_TEXT)
                 taken = valid(sent(value, parameter["schema"])) and not unsaid
                 assert (path, name, value, status != 400) == (path, name, value, taken)
         for parameter in parameters_of(operation, "query"):

@@ -36,8 +36,8 @@ class Route:
     """How an address is asked, `{id}` being a photo.
 
     Attributes:
-        whose: `person`: of whoever proves who they are; `machine`: knows no persons, and answers from what it is sent
-            and with figures; `page`: the same for everybody.
+        whose: `person`: of whoever proves who they are; `administrator`: of those who are one in Immich; `machine`:
+            knows no persons, and answers from what it is sent and with figures; `page`: the same for everybody.
         found: status that somebody else gets.
         parameters: in the address.
     """
@@ -74,11 +74,14 @@ ROUTES = {
     ("POST", "/api/webhooks/tagged"): Route("person", 400),
     ("GET", "/api/status"): Route("person"),
     ("GET", "/api/status/events"): Route("person"),
+    ("GET", "/api/trial"): Route("administrator"),
+    ("GET", "/api/trial/search"): Route("administrator", 409, (("q", "秘密"),)),
     ("GET", "/api/openapi.json"): Route("page"),
     ("GET", "/console"): Route("page"),
     ("GET", "/console/"): Route("page"),
     ("GET", "/console/photo/{id}"): Route("page"),
     ("GET", "/console/status"): Route("page"),
+    ("GET", "/console/trial"): Route("page"),
     ("GET", "/console/static/{digest}/{name}"): Route("page", 404),
 }
 
@@ -162,7 +165,11 @@ async def test_nobody_and_somebody_else_see_nothing_of_them(home: House, immich:
         for asset in photos:
             for person in (home.nobody(), home.with_key("wrong"), eve, boss):
                 status, body = await ask(person, method, path, asset)
-                wanted = 401 if route.whose == "person" and person not in (eve, boss) else route.found
+                wanted = route.found
+                if route.whose in ("person", "administrator") and person not in (eve, boss):
+                    wanted = 401
+                elif route.whose == "administrator" and person is eve:
+                    wanted = 403
                 assert (path, status) == (path, wanted)
                 assert (path, shows(body, [] if "{id}" in path else photos)) == (path, [])
             if "{id}" in path:

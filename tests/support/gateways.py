@@ -55,7 +55,7 @@ def stub_models(
         loaded.append(Inference(clip or StubClip(), ocr or StubOcr(), threads=2))
         return loaded[-1]
 
-    return LazyModels(text or StubText(), "stub ocr", load), loaded
+    return LazyModels(text or StubText(), "stub ocr", load, open_tried=StubText), loaded
 
 
 @dataclass

@@ -1,6 +1,5 @@
 // The search page.
 
-import { picture } from "./api.js";
 import { $, complain, hidden, make, scriptOf } from "./dom.js";
 import { choosingDays, including, showChips } from "./filters.js";
 import { Found } from "./found.js";
@@ -9,11 +8,10 @@ import { saving } from "./saved.js";
 import { start } from "./shell.js";
 import { suggesting } from "./suggest.js";
 import { summarise } from "./summary.js";
+import { Thumbnails } from "./thumbnails.js";
 import { day, t } from "./texts.js";
 import { addressOf, bare, isAsked, modeOf, requestOf } from "./search_request.js";
 import { showYears } from "./years.js";
-
-const AT_ONCE = 6; // pictures fetched at the same time
 
 /** @type {Me} */
 let me;
@@ -28,50 +26,7 @@ let running = new AbortController();
 let suggestions;
 /** @type {ReturnType<typeof saving>} */
 let offerToSave = () => {};
-/** @type {HTMLImageElement[]} */
-const waiting = [];
-let loading = 0;
-
-const watcher = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) continue;
-    watcher.unobserve(target);
-    waiting.push(/** @type {HTMLImageElement} */ (target));
-  }
-  load();
-}, { rootMargin: "400px" });
-
-/** Fetches the pictures that came into view, a few at a time. */
-function load() {
-  while (loading < AT_ONCE) {
-    const image = waiting.shift();
-    if (!image) return;
-    loading += 1;
-    picture(image.dataset.asset ?? "", "thumbnail", running.signal)
-      .then((address) => show(image, address))
-      .catch((error) => error.name === "AbortError" || image.closest(".thumb")?.classList.add("blank"))
-      .finally(() => {
-        loading -= 1;
-        load();
-      });
-  }
-}
-
-/**
- * @param {HTMLImageElement} image
- * @param {string} address
- */
-async function show(image, address) {
-  image.src = address;
-  try {
-    await image.decode();
-    image.closest(".thumb")?.classList.add("loaded");
-  } catch {
-    image.closest(".thumb")?.classList.add("blank");
-  } finally {
-    URL.revokeObjectURL(address);
-  }
-}
+const thumbnails = new Thumbnails();
 
 const inAddress = () => requestOf(new URLSearchParams(location.search));
 
@@ -87,8 +42,7 @@ function showMode() {
 function clear() {
   running.abort();
   running = new AbortController();
-  waiting.length = 0;
-  watcher.disconnect();
+  thumbnails.clear();
   found = null;
   $("results").replaceChildren();
   $("said").textContent = "";
@@ -205,7 +159,7 @@ function result(item, wanted, words) {
     const middle = (axis) => (box[axis] + box[axis + 2] + box[axis + 4] + box[axis + 6]) / 4;
     image.style.setProperty("object-position", `${100 * middle(0)}% ${100 * middle(1)}%`);
   }
-  if (me.may.thumbnails) watcher.observe(image);
+  if (me.may.thumbnails) thumbnails.watch(image);
   // Its name and its date are shown anyway.
   const facts = item.why.fields.filter((fact) => !["file", "date", "type"].includes(fact.field)).map((fact) => fact.value);
   const marks = item.why.pinyin ? [...words, ...item.why.fields.map((fact) => fact.word)] : words;

@@ -249,6 +249,7 @@ function workers(list) {
 await start(async (who) => {
   me = who;
   $("scope").hidden = !me.isAdmin;
+  $("try").hidden = !me.isAdmin;
   const wanted = new URLSearchParams(location.search).get("scope");
   if (me.isAdmin && wanted === "all") scope = "all";
   for (const choice of /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=scope]"))) {

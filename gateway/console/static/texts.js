@@ -51,6 +51,21 @@ export const percent = (share) =>
   new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(Math.floor(share * 1000) / 1000);
 
 /**
+ * The difference of two shares, in points of a hundred, with its sign.
+ *
+ * @param {number} difference
+ */
+export const points = (difference) =>
+  new Intl.NumberFormat(language, { signDisplay: "exceptZero", minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(100 * difference);
+
+/**
+ * A number with three digits at most.
+ *
+ * @param {number} value
+ */
+export const few = (value) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
+
+/**
  * A similarity, with so many digits that only 1 itself is shown as 1.
  *
  * @param {number} cosine

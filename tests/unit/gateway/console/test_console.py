@@ -70,12 +70,12 @@ def test_chinese_is_chinese():
 def test_every_text_is_used_and_every_used_text_is_there():
     known = set(texts(LANGUAGES[0]))
     written = "\n".join(SOURCES.values())
-    used = set(re.findall(r'"((?:page|signin|search|photo|compare|status|error)\.[a-z_]+)"', written))
+    used = set(re.findall(r'"((?:page|signin|search|photo|compare|status|trial|error)\.[a-z_]+)"', written))
     used |= set(re.findall(r"texts\.([a-z]+\.[a-z_]+)", written))
     # Put together from what the gateway says, and in loops of the templates.
     made = re.compile(
-        r"error\.\w+|photo\.state_\w+|page\.(search|photo|status)_title|status\.engine_\w+|search\.(hybrid|ocr|clip)"
-        r"|search\.(kind|field|like|none_like)_\w+"
+        r"error\.\w+|photo\.state_\w+|page\.(search|photo|status|trial)_title|status\.engine_\w+|search\.(hybrid|ocr|clip)"
+        r"|search\.(kind|field|like|none_like)_\w+|trial\.(kind|verdict)_\w+"
     )
     made_status = {f"status.{name}" for name in ("waiting", "running", "retrying", "failed", "with_text", "rate")}
     assert used <= known, used - known
