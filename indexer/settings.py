@@ -150,9 +150,8 @@ class Settings(BaseSettings):
         0.1,
         ge=0,
         le=10,
-        description="Gateway: how much nearer a search brings photos that have its words in their text, description, "
-        "place or file name, in cosine similarity; more if at most ten have them; 0 leaves all to CLIP. Needs a wide "
-        "column",
+        description="Gateway: how much nearer, in cosine similarity, photos come that have a search's words in text, "
+        "description, place or file name; more if at most ten have them; 0 leaves all to CLIP. Needs a wide column",
     )
     gateway_text_cache: int = Field(10_000, ge=0, description="Gateway: vectors of texts kept in memory")
 
