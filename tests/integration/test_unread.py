@@ -73,6 +73,7 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         "suggest texts": [(owner, False, ["'img'"], 100)],
         "status progress": [(None, "stub clip", "stub ocr"), (owner, None, None)],
         "turn unstaged": [("stub clip", START, 100), ("a newer clip", START, 100)],
+        "trials sample": [(100,)],
         "turn mark": [("stub clip",)],
         "turn forget_stale": [()],
         "words matches": [([owner], ["'img'"], None, "[]", "'img'", 100, 100)],
