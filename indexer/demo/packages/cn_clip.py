@@ -23,6 +23,7 @@ from indexer.models.shapes import Config
 
 _CONTEXT = 52  # tokens, as in cn_clip
 _EPSILON = 1e-5  # torch's own, of batch normalisation
+_HEAD = 64  # cn_clip's default: the files of its own models do not name it
 
 
 def write_package(checkpoint: Path, folder: Path, *, batch: int = 0, external: bool = False) -> Path:
@@ -34,7 +35,7 @@ def write_package(checkpoint: Path, folder: Path, *, batch: int = 0, external: b
         WeightsError: the checkpoint cannot be used.
     """
     opened = open_checkpoint(str(checkpoint), None)
-    config, weights = opened.config, _Weights(opened.tensors())
+    config, weights = {"vision_head_width": _HEAD, **opened.config}, _Weights(opened.tensors())
     side, dimensions = int(config["image_resolution"]), int(config["embed_dim"])
     Layout(
         dimensions,
