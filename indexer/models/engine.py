@@ -62,7 +62,7 @@ class Engine:
         self._suspects = Suspects()
         self._lock = SharedLock()
         self._runner: Runner | None = None  # the values below are about this runner:
-        self._called = False  # whether it was called since the last probe
+        self._worked = 0.0  # when its last call began that was no probe, by time.monotonic()
         self._flaky = 0  # random failures
         self._longest: dict[str, float] = {}  # seconds of the longest call, by method
         self._most = 0  # items that fit into its memory in one call, 0: any number
@@ -226,9 +226,12 @@ class Engine:
         return answer
 
     def _ask(self, runner: Runner, method: str, argument: object, check: Callable[[Any], None] | None = None) -> Any:
+        self._worked = time.monotonic()
+        return self._sent(runner, method, argument, check)
+
+    def _sent(self, runner: Runner, method: str, argument: object, check: Callable[[Any], None] | None = None) -> Any:
         if runner is not self._runner:
             self._runner, self._flaky, self._longest = runner, 0, {}
-        self._called = True
         began = time.monotonic()
         longest = self._longest.get(method, 0.0)
         answer = runner.call(method, argument, max(self._pace.late, _SLOWER * longest))
@@ -238,8 +241,8 @@ class Engine:
         return answer
 
     def _look(self, runner: Runner) -> None:
-        """Probe it, if it was called since the last probe."""
-        if self._called:
+        """Probe it, if it was called since the last successful probe began."""
+        if self._worked >= self._lifecycle.proven:
             with self._lock.shared():
                 try:
                     self._prove(runner)
@@ -249,10 +252,8 @@ class Engine:
     def _prove(self, runner: Runner) -> None:
         """Return if `runner` passes the probe. Otherwise end it, and raise EngineAwayError."""
         began = time.monotonic()
-        self._called = False
         try:
             answer = self._probed(runner)
-            self._called = False
         except Exception as error:
             self._lose(runner, error)
         if wrong := self._probe.differs(answer, self._supervisor.right(runner)):
@@ -263,7 +264,7 @@ class Engine:
         """The answer to the probe. A runner that fails it once and then passes is flaky."""
 
         def ask(method: str, argument: object) -> Any:
-            return self._ask(runner, method, argument)
+            return self._sent(runner, method, argument)
 
         try:
             return self._probe.answer(ask, runner.facts)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,31 @@ def test_it_answers_and_is_ready():
         assert engine.state.phase is Phase.READY
         assert are_right(TEXTS, ask(engine, *TEXTS))
         assert engine.replaced == 0
+
+
+def test_what_is_done_while_it_is_probed_is_not_proven_by_that():
+    probing, go_on = threading.Event(), threading.Event()
+    go_on.set()
+
+    def fault(_: int, text: str) -> None:
+        if text == TEXT:
+            probing.set()
+            assert go_on.wait(20)
+
+    with started(Openings(lambda: Text(fault)), pace=replace(QUICK, probe=3600, late=20)) as engine:
+        ask(engine, *TEXTS)
+        probing.clear()
+        go_on.clear()
+        probe = threading.Thread(target=engine.prove)
+        probe.start()
+        assert probing.wait(20)
+        meanwhile = time.monotonic()
+        assert are_right(TEXTS, ask(engine, *TEXTS))
+        go_on.set()
+        probe.join()
+        assert engine.proven < meanwhile
+        engine.prove()
+        assert engine.proven > meanwhile
 
 
 def test_one_that_fails_for_all_is_replaced_and_nobody_is_blamed():
