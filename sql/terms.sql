@@ -49,6 +49,11 @@ ELSE (SELECT v.embedding FROM immich_indexer_3.vector v WHERE v.asset_id = photo
 CASE WHEN photo.clip IS NOT NULL AND coalesce(photo.clip_model = model(current), true) THEN photo.vector_hash
 ELSE (SELECT v.hash FROM immich_indexer_3.vector v WHERE v.asset_id = photo.asset_id AND v.model = model(current)) END
 
+-- term: changing(width)
+-- Whether Immich is changing the width of its vectors: meanwhile their table has a CHECK constraint of this name.
+EXISTS (SELECT FROM pg_constraint
+        WHERE conrelid = to_regclass('public.smart_search') AND conname = 'dim_size_constraint' AND contype = 'c')
+
 -- term: lock(turn)
 -- The number of the advisory lock of a change of the current model. Who writes vectors into Immich's column shares it.
 1960167

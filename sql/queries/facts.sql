@@ -32,10 +32,10 @@ SELECT set_config('lock_timeout', '800ms', true);
 LOCK TABLE public.smart_search IN ROW EXCLUSIVE MODE
 
 -- name: width
--- The width of Immich's vector column. None while Immich is changing it: meanwhile it has a CHECK constraint of this name.
+-- The width of Immich's vector column. None while Immich is changing it.
 SELECT atttypmod FROM pg_attribute
 WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped AND atttypmod > 0
-  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c');
+  AND NOT changing(width);
 
 -- name: stale
 -- Of the $2 photos after $1: those whose facts were made by another version than $3 or never, and, if $4, those that have other facts now.

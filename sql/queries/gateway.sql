@@ -1,9 +1,8 @@
 -- Asked by gateway/library.py. The gateway only reads.
 
 -- name: width
--- The width of Immich's vector column, and whether Immich is changing it now: meanwhile it has a CHECK constraint of this name.
-SELECT atttypmod AS width, EXISTS (
-    SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c') AS changing
+-- The width of Immich's vector column, and whether Immich is changing it now.
+SELECT atttypmod AS width, changing(width) AS changing
 FROM pg_attribute WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
 
 -- name: turning
@@ -12,9 +11,7 @@ SELECT NOT pg_try_advisory_xact_lock_shared(lock(turn));
 
 -- name: column
 -- As `width`, with the model whose vectors are in the column, and $1 as `turning`.
-SELECT atttypmod AS width, EXISTS (
-           SELECT FROM pg_constraint WHERE conrelid = attrelid AND conname = 'dim_size_constraint' AND contype = 'c') AS changing,
-       $1::boolean AS turning, m.name, m.setting, m.dimensions
+SELECT atttypmod AS width, changing(width) AS changing, $1::boolean AS turning, m.name, m.setting, m.dimensions
 FROM pg_attribute LEFT JOIN immich_indexer_3.model m ON m.state = 'current'
 WHERE attrelid = to_regclass('public.smart_search') AND attname = 'embedding' AND NOT attisdropped;
 
