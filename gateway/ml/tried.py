@@ -8,8 +8,8 @@ from functools import partial
 from gateway.errors import UnavailableError
 from gateway.gate import Gate
 from gateway.library import Vector
-from gateway.ml.engines import asked, engines_of
-from gateway.ml.towers import TextModel
+from gateway.ml.engines import asked
+from gateway.ml.towers import OtherTower, TextModel
 from indexer.errors import IndexerError
 from indexer.models.hosted import is_by_language
 
@@ -27,9 +27,8 @@ class TriedTower:
 
     def __init__(self, open_tower: Callable[[str], TextModel] | None, *, idle: float = _IDLE) -> None:
         self.gate = Gate("questions to the tried model", _AT_ONCE)
-        self._open = open_tower
+        self._other = None if open_tower is None else OtherTower(open_tower)
         self._idle = idle
-        self._opening: tuple[str, asyncio.Task[TextModel]] | None = None
         self._asking = 0
         self._end: asyncio.TimerHandle | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -57,9 +56,8 @@ class TriedTower:
         """End the tower, also one that is still being opened."""
         if self._end is not None:
             self._end.cancel()
-        if self._opening is not None:
-            self._opening[1].add_done_callback(_close)
-        self._opening = None
+        if self._other is not None:
+            self._other.leave()
 
     @contextmanager
     def _present(self) -> Iterator[None]:
@@ -75,20 +73,9 @@ class TriedTower:
                 self._end = asyncio.get_running_loop().call_later(self._idle, self.close)
 
     async def _tower(self, setting: str) -> TextModel:
-        if self._open is None:
+        if self._other is None:
             raise UnavailableError("there is no CLIP here: TASKS leaves it out", 60)
-        if self._opening is None or self._opening[0] != setting:
-            self.close()
-            self._opening = setting, asyncio.create_task(asyncio.to_thread(self._open, setting))
-        opening = self._opening[1]
         try:
-            return await asyncio.shield(opening)
+            return await self._other.of(setting)
         except IndexerError as error:
-            self._opening = None  # the next question tries again
             raise UnavailableError(f"the tried model, {setting}, cannot be opened: {error}", 60) from error
-
-
-def _close(opening: "asyncio.Task[TextModel]") -> None:
-    if not opening.cancelled() and not opening.exception():
-        for engine in engines_of(text=opening.result()).values():
-            engine.close()
