@@ -159,8 +159,9 @@ class Texts:
 
     async def _of_both(self, text: str, language: str | None) -> Vector:
         """The vector by meaning, moved towards photos that contain these words."""
-        # The column is read after the model, which needs every processor for itself. So the width is also the present
-        # one, and a vector of a model that is no longer in use is never answered.
+        # The column is read after the model, which needs every processor for itself, and once more after the words, for
+        # which the database may take seconds. So the width is the present one, and a vector of a model that is no
+        # longer in use is never answered.
         while True:
             before = self.current
             try:
@@ -170,16 +171,18 @@ class Texts:
                     raise
                 continue  # its tower has just been ended
             column = await self._library.column()
-            if column.model is None or column.model.name == by:
-                break
-        check_width(column.width, len(vector))
-        question = as_query(vector, column.width)
-        if self._word_weight and not (column.model and column.model.is_immichs):
+            if column.model is not None and column.model.name != by:
+                continue
+            check_width(column.width, len(vector))
+            question = as_query(vector, column.width)
+            if not self._word_weight or (column.model and column.model.is_immichs):
+                return question
             self._renew(column)
             words = await self._words.beside(text, column.width, vector, self._word_weight)
             if words is not None:
                 question += words
-        return question
+            if await self._library.column() == column:
+                return question
 
     async def _of_words(self, words: str, text: str, language: str | None) -> Vector:
         """The vector by words only. By meaning where there are no words, or the column cannot express them."""
