@@ -215,6 +215,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         grey = np.asarray(image).astype(np.float64)
         scale = 256 if grey.max(initial=0) > 255 else 1
         image = Image.fromarray((grey / scale).clip(0, 255).astype(np.uint8))
+    image.load()
+    if image.mode == "RGB":  # convert() would copy it
+        return image
     image.info.pop("transparency", None)  # no effect on an RGB result, but Pillow may warn about it
     return image.convert("RGB")
 

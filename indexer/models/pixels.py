@@ -22,6 +22,9 @@ STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, 
 _BICUBIC = 2
 """How many pixels away, at a scale of 1, a pixel still counts."""
 
+_LARGE = 1_000_000
+"""Pixels of a picture, or of the same scaled."""
+
 
 @dataclass(frozen=True)
 class Squeezed:
@@ -40,14 +43,13 @@ class Cropped:
     """What Immich's machine-learning server does: the shorter side is scaled to `side`, and the middle is cut out.
 
     It always scales bicubically, whatever the package's `interpolation` and `resize_mode` say, and so do we. `mean` and
-    `std` are of values 0..1, per channel. A scaled picture of more than `largest` pixels is never made whole, only the
-    part that is kept of it.
+    `std` are of values 0..1, per channel. Of a large picture only the part that is kept is scaled. That
+    takes a quarter less for a preview, and the numbers are the same, but for roundings.
     """
 
     side: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    largest: int = 50_000_000
 
     def __call__(self, picture: Picture) -> Pixels:
         """(3, side, side) float32."""
@@ -64,10 +66,9 @@ class Cropped:
         else:
             width, height = int(image.width / image.height * side), side
         left, upper = int(width / 2 - side / 2), int(height / 2 - side / 2)
-        if width * height <= self.largest:
+        if max(width * height, image.width * image.height) < _LARGE:
             scaled = image.resize((width, height), Image.Resampling.BICUBIC)
             return scaled.crop((left, upper, left + side, upper + side))
-        # The same scaling, of the middle alone: its numbers differ by 1 of 255 at most.
         across, down = image.width / width, image.height / height
         middle = (left * across, upper * down, (left + side) * across, (upper + side) * down)
         return _scaled_part(image, middle, side)
