@@ -24,9 +24,11 @@ Ask = Callable[[Sequence[Any], int], list[Any]]
 
 def ours_image(model: str, threads: int) -> Ask:
     """Through the stages and the engine of the indexer."""
+    from indexer import allocator
     from indexer.models.load import load_models, start_inference
     from indexer.settings import Settings
 
+    allocator.keep_freed()  # as the indexer's command does
     settings = Settings.load(clip_model=model, tasks="clip", device="cpu", cpu_threads=threads, _env_file=None)
     inference = start_inference(settings, load_models(settings))
 

@@ -20,6 +20,7 @@ import asyncpg
 from bench.models_raw import Models as RawModels
 from bench.models_raw import load_models, raw_images_per_second, raw_seconds_per_photo
 from bench.queue import on_database
+from indexer import allocator
 from indexer.database.pool import Pool
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
@@ -38,6 +39,7 @@ DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare m
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Returns `efficiency` (median of the rounds' ratios), both speeds, and the peak memory of this process."""
+    allocator.keep_freed()  # as the indexer's command does
     rounds, repeats = (2, 1) if options.quick else (5, 1)
     with tempfile.TemporaryDirectory() as name, on_database(options.url) as url:
         work = Path(name)

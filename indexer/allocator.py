@@ -10,9 +10,9 @@ def keep_freed() -> None:
     """Make glibc keep the memory that requests and pictures free. Does nothing with another C library.
 
     By default glibc asks the system for each large buffer, and the system provides it page by page. For a body of
-    500 KB that takes longer than everything else; for the pictures in a model's process it is 1 % of the whole work.
-    glibc raises its limits by itself after buffers of 32 MB were freed (mallopt(3), `M_MMAP_THRESHOLD`). Here they are
-    raised from the beginning.
+    500 KB that takes longer than everything else. To decode and scale a preview of 1440 x 1080 pixels takes 1.8 times
+    as long. For the pictures in a model's process it is 1 % of the whole work. glibc raises its limits by itself after
+    buffers of 32 MB were freed (mallopt(3), `M_MMAP_THRESHOLD`). Here they are raised from the beginning.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -3,6 +3,7 @@
 import click
 
 import indexer
+from indexer import allocator
 from indexer.cli import demo, model, models, photos, role, schema, search, service, status, trial
 
 
@@ -10,6 +11,7 @@ from indexer.cli import demo, model, models, photos, role, schema, search, servi
 @click.version_option(indexer.__version__)
 def main() -> None:
     """Index an Immich library so that Chinese photos are found by text and by meaning."""
+    allocator.keep_freed()
 
 
 for _command in (
