@@ -26,13 +26,18 @@ _GPU: Providers = [
     (_CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}),
     *_CPU,
 ]
-_SPIN = "50"  # microseconds
+_SPIN = "200"  # microseconds
 KEPT = 16
 """Shapes of one model for which a session is kept: more than the photos of a library usually have."""
 
 
 def open_session(
-    path: Path, *, device: str = "cpu", threads: int = 1, shape: Callable[[Shape], Shape] | None = None
+    path: Path,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    shape: Callable[[Shape], Shape] | None = None,
+    few_shapes: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session whose `run` may be called from several threads at once.
 
@@ -43,6 +48,7 @@ def open_session(
         device: `cpu`, or `cuda` where `usable_device` says so. For `cuda` torch is imported: it has CUDA's libraries.
         threads: threads of one run, on a processor.
         shape: for `cuda`, see `FixedShapes`. None where the shape of the input never changes.
+        few_shapes: its inputs have few shapes, so that it pays to plan the memory for each.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
@@ -51,14 +57,14 @@ def open_session(
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # A thread that waits for the next layer spins, but not long, and not after the run: otherwise it would take the
     # processors from those that have work. On a busy machine a text took 0.29 s of two processors with ONNX Runtime's
-    # own spinning, 0.19 with this, 0.16 without any. Without any, threads are late for small layers on an idle one.
+    # own spinning, 0.19 with this, 0.16 without any. Without any, or with little, threads are late for small layers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # The arena saves a seventh of the time, because runs need no new pages, and its peak is lower than malloc's. A plan
-    # for each shape would save little more, and its memory would grow with every new shape.
+    # for each shape saves a hundredth more, but its memory would grow with every new shape.
     options.enable_cpu_mem_arena = True
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = few_shapes
     options.add_session_config_entry("session.set_denormal_as_zero", "1")  # in the session's own threads
     if device == "cuda" and shape is not None:
         run_options = onnxruntime.RunOptions()

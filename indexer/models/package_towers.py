@@ -41,7 +41,7 @@ class Network:
 
     def __init__(self, path: Path, *, device: str, threads: int) -> None:
         try:
-            self._session = open_session(path, device=device, threads=threads)
+            self._session = open_session(path, device=device, threads=threads, few_shapes=True)
         except Exception as error:
             if lacks_memory(error):
                 raise
