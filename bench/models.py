@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ CN_CLIP = "cn-clip"
 _AT_ONCE = (1, 4)
 _MEMORY = ("model_mb", "peak_mb")
 _ALIKE = 0.9999  # cosine of our vector and Immich's
+_PAUSE = 0.5  # seconds: threads of ONNX Runtime, as Immich starts them, spin on for some 0.1 s after the last run
 _SIDE = Path(__file__).parent / "models_side.py"
 _TOWERS: tuple[Tower, ...] = ("image", "text")
 
@@ -93,6 +95,7 @@ def _measure(tower: Tower, sides: Mapping[str, Sequence[str]], items: Sequence[s
         for number in range(rounds + 1):
             for at_once in _AT_ONCE:
                 for side, process in started.items():
+                    time.sleep(_PAUSE)
                     answers[side] = _ask(process, {"items": items, "at_once": at_once})
                     if number:
                         seconds[side, at_once].append(answers[side]["seconds"] / len(items))
