@@ -29,7 +29,7 @@ from indexer.demo.immich import NEWEST, VERSIONS, StandIn
 from indexer.photos import facts
 from indexer.queue.claims import Queue
 from indexer.queue.retries import Policy
-from indexer.search import words
+from indexer.search import suggest, words
 from indexer.search.hybrid import WORDS
 from indexer.search.viewer import viewer
 from indexer.text.parser import parse
@@ -38,6 +38,8 @@ NAME = "facts"
 DESCRIPTION = "recall and precision over all that is known of a photo, before and after edits; times"
 
 _PREFIXED = 0.3  # of the words that are asked for in one field by its name
+_BEGUN = ("person", "tag", "album", "place", "text")  # whose values are suggested
+_SUGGESTED = 300
 _POLICY = Policy(max_attempts=1, retry_seconds=0, lease_seconds=60)
 
 
@@ -59,8 +61,9 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
     Both are shares of all photos that should be found, and of all that were; a search finds `WORDS` photos at most.
     `missed` and `wrong` name some of the searches that were not right. `p95_ms` of the first 50 photos, by the
-    number of words; `follow_s`, how long it took to write all that the edits changed. `pinyin_share`: what the tables
-    for pinyin take with their indexes, as a share of the text index.
+    number of words; `follow_s`, how long it took to write all that the edits changed. `suggest_p95_ms`: suggestions
+    for the first one to three characters of a value. `pinyin_share`: what the tables for pinyin take with their
+    indexes, as a share of the text index.
     """
     count, edits, asked = (3_000, 200, 150) if options.quick else (options.assets or 100_000, 1_000, 600)
     version = os.environ.get("IMMICH_VERSION", NEWEST)
@@ -85,6 +88,7 @@ async def _measure(url: str, media: Path, version: str, count: int, edits: int, 
         filled = time.perf_counter() - start
         queries = [[_word(made, chance, photo, of) for of in fields] for photo, fields in _chosen(made, chance, asked)]
         before = await _ask(pool, made, queries, user)
+        suggested = await _suggest(pool, made, chance, user)
         changed = await edit(StandIn(immich_connection, media), made, chance, edits, user)
         start = time.perf_counter()
         await _follow(pool)
@@ -106,6 +110,7 @@ async def _measure(url: str, media: Path, version: str, count: int, edits: int, 
         "immich": version,
         "photos": count,
         **before,
+        **suggested,
         **{f"{name}_after_edits": value for name, value in after.items()},
         "facts_s": round(filled, 1),
         "follow_s": round(followed, 1),
@@ -171,6 +176,21 @@ async def _ask(pool: Pool, made: Library, queries: Sequence[Sequence[_Word]], us
         "wrong": wrong[:5],
         "p95_ms": {count: round(sorted(some)[int(len(some) * 0.95)], 1) for count, some in times.items() if some},
     }
+
+
+async def _suggest(pool: Pool, made: Library, chance: random.Random, user: UUID) -> dict[str, object]:
+    """As somebody types: with each character the whole answer, their rights included."""
+    photos = [photo for photo in made.photos.values() if photo.shown and photo.owner == user]
+    times: list[float] = []
+    while len(times) < _SUGGESTED:
+        values = made.values(chance.choice(photos), chance.choice(_BEGUN))
+        if not values:
+            continue
+        begun = chance.choice(values).strip()[: chance.randint(1, 3)]
+        start = time.perf_counter()
+        await suggest.suggest(pool, begun, await viewer(pool, user), limit=4)
+        times.append(1000 * (time.perf_counter() - start))
+    return {"suggest_p95_ms": round(sorted(times)[int(len(times) * 0.95)], 1)}
 
 
 async def _first_facts(pool: Pool) -> None:
