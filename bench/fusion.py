@@ -42,7 +42,7 @@ from indexer.demo.drawn.scenes import Fact, Scene, draw, invent
 from indexer.demo.drawn.things import THINGS
 from indexer.images import Picture
 from indexer.models.clip import Clip, load_clip
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 from indexer.photos import results
 from indexer.photos.lines import StoredLine, dump_lines
 from indexer.search import fusion, hybrid

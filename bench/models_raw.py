@@ -20,7 +20,7 @@ from indexer.images import decode
 from indexer.models.clip import Clip, load_clip
 from indexer.models.device import Device
 from indexer.models.ocr import Ocr, load_ocr
-from indexer.models.ocr_engines import EngineName
+from indexer.models.ocr_names import EngineName
 
 MAX_PIXELS = 100_000_000
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bench.reading_texts import lines
 from indexer.models.inference import Made
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 from indexer.work.media import Media
 
 DIMENSIONS = 512

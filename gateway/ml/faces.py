@@ -16,8 +16,8 @@ from indexer import images
 from indexer.errors import PictureError
 from indexer.images import Picture
 from indexer.models.engine import Engine
-from indexer.models.faces import Face
 from indexer.models.hosted import HostedFaces
+from indexer.models.results import Face
 from indexer.threads import Threads
 
 TASK = "facial-recognition"

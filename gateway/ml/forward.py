@@ -18,9 +18,9 @@ from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
 from indexer.models import face_weights
 from indexer.models.engine import Engine
-from indexer.models.faces import Face
 from indexer.models.fetcher import Fetcher
 from indexer.models.load import make_faces
+from indexer.models.results import Face
 from indexer.models.states import Phase
 from indexer.settings import Settings
 

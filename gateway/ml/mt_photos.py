@@ -20,7 +20,7 @@ from gateway.guard import BODY
 from gateway.ml.protocol import MAX_TEXT_BYTES, parts
 from indexer import images
 from indexer.errors import PictureError
-from indexer.models.faces import Face
+from indexer.models.results import Face
 from indexer.photos.lines import StoredLine
 
 _HELP = "https://mtmt.tech/docs/advanced/ocr_api"

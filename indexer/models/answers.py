@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import ModelError
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 
 
 def check_vectors(vectors: npt.NDArray[np.float32], count: int, dimensions: int | None) -> None:

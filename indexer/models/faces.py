@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,11 @@ from indexer.errors import SettingsError, WeightsError, words_of
 from indexer.images import Picture
 from indexer.models.onnx import Shape, open_session, usable_device
 from indexer.models.published import PublishedFile, report
+from indexer.models.results import Face
 
 _SIDE = 640  # side of the square in which faces are detected, as in Immich
 _CROP = 112  # side of the upright face that the second network takes
 _AT_ONCE = 16  # faces in one call of the second network, which limits memory
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face.
-
-    Attributes:
-        box: x1, y1, x2, y2 in whole pixels. The box of a face at the picture's edge may reach beyond it.
-        score: 0..1, how sure the detector is.
-        embedding: (512,) float32, not normalised. Faces are compared by cosine.
-    """
-
-    box: tuple[int, int, int, int]
-    score: float
-    embedding: npt.NDArray[np.float32]
 
 
 class Faces:

@@ -11,9 +11,8 @@ from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.answers import check_lines, check_vectors
 from indexer.models.engine import Engine
-from indexer.models.faces import Face
 from indexer.models.host import Facts
-from indexer.models.ocr import Detection, Line
+from indexer.models.results import Detection, Face, Line
 
 Vector = npt.NDArray[np.float32]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from indexer import images
 from indexer.images import Picture
 from indexer.models.hosted import Hosted
-from indexer.models.ocr import Detection, Line
+from indexer.models.results import Detection, Line
 from indexer.models.scheduler import Scheduler, Stage, Ticket
 from indexer.models.states import EngineAwayError, Phase, State
 

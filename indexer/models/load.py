@@ -15,6 +15,7 @@ from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.lifecycle import Pace, Runner
 from indexer.models.maker import TextTower, Tower
 from indexer.models.makers import maker_of
+from indexer.models.ocr_names import ocr_name
 from indexer.models.openers import ClipTower, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.settings import Settings
@@ -228,8 +229,6 @@ def _clip_opener(settings: Settings, tower: Tower, threads: int) -> ClipTower:
 
 
 def _ocr_name(settings: Settings) -> str:
-    from indexer.models.ocr import ocr_name
-
     return ocr_name(
         settings.ocr_engine,
         min_box_score=settings.ocr_min_box_score,

@@ -4,7 +4,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,11 +11,11 @@ import cv2
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.ocr_crops import LineCrop, Way, cut, from_top_left, pieces, turned_page
-from indexer.models.ocr_engines import Engine, EngineName, engine_name, open_engine
+from indexer.models.ocr_crops import cut, from_top_left, pieces, turned_page
+from indexer.models.ocr_engines import Engine, open_engine
+from indexer.models.ocr_names import EngineName, with_settings
 from indexer.models.ocr_runtimes import WantedRuntime
-
-Corners = tuple[float, float, float, float, float, float, float, float]
+from indexer.models.results import Corners, Detection, Line, LineCrop, Way
 
 # C0 and C1 controls (PostgreSQL refuses NUL) and surrogates without a partner (no UTF-8).
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -47,33 +46,6 @@ _SMALLER = 0.6
 
 _CLEARLY = 0.1
 """How much higher a line must score upside down to be taken so. Some lines can be read both ways, such as 909."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of text.
-
-    `corners` are x1, y1 .. x4, y4 in 0..1 of the picture's width and height, clockwise from the top left of the box in
-    the picture, even where the text in it is turned. The scores are 0..1.
-    """
-
-    text: str
-    corners: Corners
-    box_score: float
-    text_score: float
-
-
-@dataclass(frozen=True)
-class Detection:
-    """The boxes of one picture from top to bottom, each with its upright crop: the input of `recognise`.
-
-    `size` is the picture's (width, height).
-    """
-
-    corners: tuple[Corners, ...]
-    box_scores: tuple[float, ...]
-    crops: tuple[LineCrop, ...]
-    size: tuple[int, int]
 
 
 class _Box(NamedTuple):
@@ -108,7 +80,7 @@ class Ocr:
     """
 
     def __init__(self, engine: Engine, *, min_box_score: float, min_text_score: float, detect_side: int) -> None:
-        self.name = _name(engine.name, min_box_score, min_text_score, detect_side)
+        self.name = with_settings(engine.name, min_box_score, min_text_score, detect_side)
         self.alphabet: frozenset[str] | None = engine.alphabet
         self._engine = engine
         self._min_box_score = min_box_score
@@ -265,15 +237,6 @@ def _corners(box: np.ndarray, picture: Picture) -> Corners:
 
 def _clean(text: str) -> str:
     return _UNWRITABLE.sub("", text).strip()
-
-
-def ocr_name(engine: EngineName, *, min_box_score: float, min_text_score: float, detect_side: int) -> str:
-    """The name that `load_ocr` would give, without loading anything. Raises as `load_ocr`."""
-    return _name(engine_name(engine), min_box_score, min_text_score, detect_side)
-
-
-def _name(engine: str, min_box_score: float, min_text_score: float, detect_side: int) -> str:
-    return f"{engine} side={detect_side} box>={min_box_score:g} text>={min_text_score:g}"
 
 
 def load_ocr(

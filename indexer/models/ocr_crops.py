@@ -1,14 +1,13 @@
 """Cuts lines out of a picture and turns them upright, so that a recogniser can read them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from indexer.models.ocr_engines import Engine
+from indexer.models.results import LineCrop, rotate
 
 _LONG = 1.5
 """In a box so many times as long as wide the direction of the text is clear. Engines turn tall ones by 90 degrees."""
@@ -19,70 +18,11 @@ _SURE = 0.005
 _BACKED = 3
 """So many sure lines in one direction show the direction of the page. Fewer may be numbers, on which it errs."""
 
-_GLYPH = 2.5
-"""A tall box up to so many times as high as wide may hold a single upright character, such as 1 or 2."""
-
 _LONGEST = 32_000
 """The longest side in pixels of a picture that OpenCV can straighten. Its limit is 32,766."""
 
 _AT_ONCE = 64
 """How many times as long as high a line may be to be read in one piece. At 600 times memory reaches gigabytes."""
-
-
-class Way(NamedTuple):
-    """A way to read a line.
-
-    Attributes:
-        pixels: (height, width, 3) uint8 in BGR.
-        quarters: counter-clockwise quarter turns that make the picture upright if this way is right. A column of
-            characters counts as 1: turned so, the columns of a page are in their order, from right to left.
-    """
-
-    pixels: np.ndarray
-    quarters: int
-
-
-@dataclass(frozen=True)
-class LineCrop:
-    """The pixels of one line, (height, width, 3) uint8 in BGR, turned as it is probably read.
-
-    Attributes:
-        pixels: the straightened line.
-        tall: the box is tall, so the line was turned by 90 degrees. Its text is turned, or written downwards.
-        turned: it was turned by 180 degrees after that.
-        sure: the classifier was sure about that.
-        backed: enough other lines of the picture were turned in the same way.
-    """
-
-    pixels: np.ndarray
-    tall: bool
-    turned: bool
-    sure: bool
-    backed: bool
-
-    def first_way(self) -> Way:
-        """As it is probably read."""
-        return Way(self.pixels, self.tall + 2 * self.turned)
-
-    def upright(self) -> Way | None:
-        """As it is in the picture, if it was turned without much evidence.
-
-        A number such as 909 can be read upside down, too, but pictures seldom are. A turned 2 looks like 日.
-        """
-        if self.backed or not (self.tall or self.turned):
-            return None
-        if self.tall and self.pixels.shape[1] > _GLYPH * self.pixels.shape[0]:
-            return None
-        return Way(_rotate(self.pixels, 4 - self.tall - 2 * self.turned), 0)
-
-    def other_ways(self) -> list[Way]:
-        """The other ways in which the line can be read, the likeliest first."""
-        ways = []
-        if not self.sure:
-            ways.append(Way(_rotate(self.pixels, 2), self.tall + 2 * (not self.turned)))
-        if self.tall:
-            ways.append(Way(_stacked(_rotate(self.pixels, 4 - self.tall - 2 * self.turned)), 1))
-        return ways
 
 
 def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[LineCrop]:
@@ -101,7 +41,7 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Li
     for box, slant in zip(boxes, slants, strict=True):
         crop = _straightened(engine, rgb, box)[:, :, ::-1]
         square = 1 / _LONG < slant < _LONG
-        pixels.append(_rotate(crop, 1) if sideways and square else np.ascontiguousarray(crop))
+        pixels.append(rotate(crop, 1) if sideways and square else np.ascontiguousarray(crop))
     tall |= sideways & (slants > 1 / _LONG)
 
     heads = engine.upside_down(pixels)
@@ -116,7 +56,7 @@ def cut(engine: Engine, rgb: np.ndarray, boxes: Sequence[np.ndarray]) -> list[Li
             for_it = np.count_nonzero(turned[witnesses] == over)
             backed[group] = (over or group is tall) and for_it >= _BACKED
     return [
-        LineCrop(_rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
+        LineCrop(rotate(crop, 2) if over else crop, bool(laid), bool(over), bool(certain), bool(many))
         for crop, laid, over, certain, many in zip(pixels, tall, turned, sure, backed, strict=True)
     ]
 
@@ -178,20 +118,3 @@ def _width(box: np.ndarray) -> int:
 
 def _height(box: np.ndarray) -> int:
     return int(max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2])))
-
-
-def _rotate(pixels: np.ndarray, quarters: int) -> np.ndarray:
-    """Turned counter-clockwise by so many quarter turns."""
-    return np.ascontiguousarray(np.rot90(pixels, quarters))
-
-
-def _stacked(column: np.ndarray) -> np.ndarray:
-    """A column of characters written downwards, as a row: it is cut into squares, put side by side."""
-    height, width = column.shape[:2]
-    count = max(1, round(height / width))
-    edges = np.linspace(0, height, count + 1).astype(int)
-    tallest = max(np.diff(edges))
-    row = np.zeros((tallest, width * count, 3), dtype=np.uint8)
-    for index, (top, bottom) in enumerate(pairwise(edges)):
-        row[: bottom - top, index * width : (index + 1) * width] = column[top:bottom]
-    return row

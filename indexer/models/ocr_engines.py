@@ -1,28 +1,17 @@
 """The two RapidOCR packages behind one interface: boxes in a picture, upside-down lines, a line's text."""
 
-import hashlib
-import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from indexer.errors import WeightsError
+from indexer.models.ocr_names import EngineName, engine_name, model_files
 from indexer.models.ocr_runtimes import Runtime, WantedRuntime, choose_runtime
 from indexer.models.onnx import Shape, gpu_trouble, open_session, usable_device
 from indexer.models.openvino import OpenVinoSession
-
-EngineName = Literal["rapidocr", "rapidocr-onnxruntime"]
-
-_MODELS: dict[EngineName, tuple[str, str, str]] = {
-    "rapidocr": ("PP-OCRv6_det_small", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_small"),
-    "rapidocr-onnxruntime": ("ch_PP-OCRv4_det_infer", "ch_ppocr_mobile_v2.0_cls_infer", "ch_PP-OCRv4_rec_infer"),
-}
-"""Detector, classifier and recogniser of each package, by the names of their files."""
 
 _LEAST_BOX_SCORE = 0.35
 """The lowest score of boxes that engines return. Where a box is doubtful, a closer look may decide."""
@@ -72,7 +61,7 @@ def open_engine(
         SettingsError: the runtime is not installed.
         ValueError: no such engine.
     """
-    files = _files(engine)
+    files = model_files(engine)
     device = usable_device(device, files[1])
     chosen, _ = choose_runtime(runtime, device, files[0])
 
@@ -82,19 +71,14 @@ def open_engine(
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
 
 
-def engine_name(engine: EngineName) -> str:
-    """The name that `open_engine` would give, without loading it. Raises as `open_engine`."""
-    return _name(engine, _files(engine))
-
-
 def engine_runtime(engine: EngineName, wanted: WantedRuntime, device: str) -> tuple[Runtime, str]:
     """The library that would run that engine on `device`, and why. Raises as `open_engine`."""
-    return choose_runtime(wanted, device, _files(engine)[0])
+    return choose_runtime(wanted, device, model_files(engine)[0])
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:
     """Why that engine cannot run on a GPU here. Empty where it can. Raises as `open_engine`."""
-    return gpu_trouble(_files(engine)[1])
+    return gpu_trouble(model_files(engine)[1])
 
 
 def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replace) -> Engine:
@@ -134,7 +118,7 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replac
         return list(zip(result.txts, result.scores, strict=True))
 
     return Engine(
-        name=_name("rapidocr", files),
+        name=engine_name("rapidocr"),
         boxes=_boxes(detector, DetPreProcess, detector.session),
         reading_order=detector.sorted_boxes,
         crop=get_rotate_crop_image,
@@ -182,7 +166,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int, repl
         return [(text, score) for text, score in recogniser(list(crops))[0]]
 
     return Engine(
-        name=_name("rapidocr-onnxruntime", files),
+        name=engine_name("rapidocr-onnxruntime"),
         boxes=boxes,
         reading_order=RapidOCR.sorted_boxes,
         crop=lambda picture, box: RapidOCR.get_crop_img_list(None, picture, [box])[0],
@@ -252,22 +236,3 @@ def _upside_down(
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     return upside_down
-
-
-def _files(engine: EngineName) -> list[Path]:
-    """The model files in an installed package: detector, classifier and recogniser."""
-    if engine not in _MODELS:
-        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
-    spec = importlib.util.find_spec(engine.replace("-", "_"))
-    if spec is None or spec.origin is None:
-        raise WeightsError(f"the Python package {engine!r} is not installed: pip install {engine}")
-    files = [Path(spec.origin).parent / "models" / f"{stem}.onnx" for stem in _MODELS[engine]]
-    for file in files:
-        if not file.is_file():
-            raise WeightsError(f"{file} is missing: reinstall {engine}, its wheel carries that file")
-    return files
-
-
-def _name(package: str, files: Sequence[Path]) -> str:
-    models = " ".join(f"{file.stem}:{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}" for file in files)
-    return f"{package} {version(package)} {models}"

@@ -10,7 +10,6 @@ import numpy as np
 
 from indexer.errors import SettingsError, words_of
 from indexer.models import openvino
-from indexer.models.onnx import open_session
 
 Runtime = Literal["onnxruntime", "openvino"]
 WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
@@ -57,6 +56,8 @@ def choose_runtime(
 @cache
 def _part_of_time(detector: Path) -> float:
     """OpenVINO's time for one picture, as a part of ONNX Runtime's: of the processor, so other work hardly counts."""
+    from indexer.models.onnx import open_session  # only a process that computes with it should have it
+
     picture = np.random.default_rng(0).standard_normal((1, 3, 320, 320), dtype=np.float32)
     sessions = open_session(detector), openvino.OpenVinoSession(detector, callers=1)
     feeds = [{session.get_inputs()[0].name: picture} for session in sessions]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from indexer.models.device import choose_device
 from indexer.models.host import Opened
 from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
-from indexer.models.ocr_engines import EngineName, engine_gpu_trouble
+from indexer.models.ocr_names import EngineName
 from indexer.models.ocr_runtimes import WantedRuntime
 from indexer.models.published import PublishedFile
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # they take seconds to import: only the child needs them
     import numpy as np
 
     from indexer.images import Picture
-    from indexer.models.faces import Face, Faces
+    from indexer.models.faces import Faces
+    from indexer.models.results import Face
 
 _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures
 
@@ -53,6 +54,7 @@ class OcrEngine:
     def __call__(self, device: str) -> Opened:
         """Load it. If only CLIP can use the GPU, it stays on the processor, whatever device was asked for."""
         from indexer.models.ocr import load_ocr
+        from indexer.models.ocr_engines import engine_gpu_trouble
 
         where, note = choose_device(device)
         if where == "cuda" and (trouble := engine_gpu_trouble(self.engine)):

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from indexer.models import denormals
-from indexer.models.onnx import Array
+
+Array = npt.NDArray[np.float32]
 
 _PLANS = 1000
 """Plans of single operations, each for one shape, that a model keeps for each caller: those of some shapes. With all

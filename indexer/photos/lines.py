@@ -7,7 +7,7 @@ from math import hypot
 from typing import Any
 from uuid import UUID
 
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 from indexer.photos.photo import Crop
 from indexer.text.normalise import clean
 

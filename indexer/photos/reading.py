@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 from indexer.photos import sets
 from indexer.photos.photo import Photo
 from indexer.queue.jobs import Job

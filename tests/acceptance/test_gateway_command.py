@@ -12,6 +12,7 @@ from aiohttp.test_utils import unused_port
 
 from indexer.models.small import write_small_checkpoint
 from tests.support.gateways import CLIP, TEXT, Client
+from tests.support.processes import model_libraries
 from tests.support.stubs import picture
 
 
@@ -51,6 +52,7 @@ async def test_it_answers_until_it_is_told_to_stop(environment):
                     await asyncio.sleep(0.05)
             assert len((await immich.ask(TEXT, text="发票")).vector) == 512
             assert len((await immich.ask(CLIP, picture(1))).vector) == 512
+            assert model_libraries(process.pid) == set(), "only the processes of its models have them"
             start_of_end = time.monotonic()
             process.send_signal(signal.SIGTERM)
             _, rest = await process.communicate()

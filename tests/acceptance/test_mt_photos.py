@@ -16,7 +16,7 @@ from gateway.guard import Guard
 from gateway.metrics import Metrics
 from gateway.ml.mt_photos import MtPhotos, Sources
 from indexer import images
-from indexer.models.faces import Face
+from indexer.models.results import Face
 from indexer.photos.lines import StoredLine
 from indexer.settings import Settings
 from tests.support import stubs

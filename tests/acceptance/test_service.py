@@ -22,6 +22,7 @@ from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
 from indexer.models.small import write_small_checkpoint
 from tests.support.installs import make_role
+from tests.support.processes import children, model_libraries
 from tests.support.workers import eventually, idle, lines_of, vector_of
 
 
@@ -151,6 +152,9 @@ async def test_the_service(command: Command, immich, connection, owner):
         after = await command("doctor", expect=1)
         [fails] = [line for line in after.splitlines() if line.startswith("fails")]
         assert "model of random weights" in fails
+
+        assert model_libraries(service.pid) == set(), "only the processes of its models have them"
+        assert set.union(*(model_libraries(child) for child in children(service.pid))) >= {"cv2", "torch"}
 
         service.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(service.wait(), 10) == 0

@@ -16,7 +16,7 @@ from indexer.demo.immich import StandIn
 from indexer.errors import RequestError
 from indexer.images import Picture
 from indexer.models.inference import Inference
-from indexer.models.ocr import Detection, Line
+from indexer.models.results import Detection, Line
 from indexer.queue import requests
 from indexer.queue.jobs import Priority
 from indexer.work.worker import Models, Worker

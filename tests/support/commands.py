@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import children
 from tests.support.stub_hosted import Faulty
 
 SETTINGS = {
@@ -50,7 +51,7 @@ class Indexer:
     @property
     def tree(self) -> list[int]:
         """It, and the processes of its models, by their numbers."""
-        return [self.process.pid, *_children(self.process.pid)]
+        return [self.process.pid, *children(self.process.pid)]
 
     @contextlib.contextmanager
     def limited(self, kind: int, most: Mapping[int, int]) -> Iterator[None]:
@@ -129,11 +130,3 @@ def move_clock(file: Path, seconds: int) -> None:
     """Of each process that `clock.c` is loaded into, and that has that file."""
     with file.open("r+b" if file.exists() else "wb") as opened:
         opened.write(struct.pack("q", seconds))
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(number) for number in task.read_text().split()]
-    return found

@@ -25,7 +25,7 @@ from indexer.demo.scenes import SCENES
 from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.images import Picture
 from indexer.models.inference import OcrModel
-from indexer.models.ocr import Detection, Line
+from indexer.models.results import Detection, Line
 from indexer.models.small import small_config, write_random_checkpoint
 from indexer.settings import Settings
 from indexer.work.worker import Models, load_models

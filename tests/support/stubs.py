@@ -14,7 +14,7 @@ from PIL import Image
 
 from indexer.images import Picture
 from indexer.models import gpu
-from indexer.models.ocr import Detection, Line
+from indexer.models.results import Detection, Line
 
 DIMENSIONS = 512
 

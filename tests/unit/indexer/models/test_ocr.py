@@ -1,5 +1,6 @@
 """What is written is read, whichever way the page lies, and boxes are where the text is."""
 
+import importlib.util
 import logging
 import random
 import socket
@@ -18,9 +19,11 @@ from indexer.demo.pictures import draw_all
 from indexer.errors import WeightsError
 from indexer.images import Picture, decode
 from indexer.models import ocr_engines, onnx
-from indexer.models.ocr import Detection, Line, Ocr, load_ocr, ocr_name
+from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_crops import cut, from_top_left, pieces
 from indexer.models.ocr_engines import open_engine
+from indexer.models.ocr_names import ocr_name
+from indexer.models.results import Detection, Line
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
 
@@ -496,7 +499,7 @@ class TestLoad:
             load_ocr("rapidocr")
 
     def test_missing_package(self, monkeypatch):
-        monkeypatch.setattr(ocr_engines.importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(WeightsError, match="'rapidocr-onnxruntime' is not installed: pip install rapidocr-onnx"):
             load_ocr("rapidocr-onnxruntime")
 

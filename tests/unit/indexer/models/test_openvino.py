@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from indexer.errors import SettingsError
-from indexer.models import ocr_engines, openvino
+from indexer.models import openvino
+from indexer.models.ocr_names import model_files
 from indexer.models.ocr_runtimes import choose_runtime
 from indexer.models.onnx import open_session
 from indexer.models.openvino import OpenVinoSession
 
-DETECTOR = Path(ocr_engines.importlib.util.find_spec("rapidocr").origin).parent / "models" / "PP-OCRv6_det_small.onnx"
+DETECTOR = model_files("rapidocr")[0]
 
 
 def some(height: int, width: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 
-from indexer.models.ocr import Line
+from indexer.models.results import Line
 from indexer.photos.columns import Known, compose
 from indexer.photos.lines import StoredLine, line_columns
 from indexer.photos.reading import Reading
