@@ -28,7 +28,7 @@ def ours_image(model: str, threads: int) -> Ask:
     from indexer.models.load import load_models, start_inference
     from indexer.settings import Settings
 
-    allocator.keep_freed()  # as the indexer's command does
+    allocator.keep_freed(arenas=2)  # as the indexer's command does
     settings = Settings.load(clip_model=model, tasks="clip", device="cpu", cpu_threads=threads, _env_file=None)
     inference = start_inference(settings, load_models(settings))
 
@@ -95,15 +95,33 @@ SIDES: dict[str, Callable[[str, int], Ask]] = {
 
 
 def peaks() -> dict[str, int]:
-    """The most memory that the process with the model has had, `model_mb`; `peak_mb` is the sum of all our processes.
+    """The most memory that the process with the model has had, `model_mb`, and all processes of this side, `peak_mb`.
 
-    What they share, such as libraries, counts in each.
+    Parts of files that several of them have in memory, such as libraries, count once in the latter.
     """
     own = Path("/proc/self")
     children = {child for task in (own / "task").iterdir() for child in (task / "children").read_text().split()}
-    status = [(folder / "status").read_text() for folder in (own, *(Path("/proc") / child for child in children))]
-    each = [int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) // 1024 for text in status]
-    return {"model_mb": max(each), "peak_mb": sum(each)}
+    folders = [own, *(Path("/proc") / child for child in children)]
+    each = [int(re.findall(r"VmHWM:\s+(\d+)", (folder / "status").read_text())[0]) for folder in folders]
+    parts: dict[str, list[int]] = {}
+    for folder in folders:
+        for part, size in _of_files(folder).items():
+            parts.setdefault(part, []).append(size)
+    twice = sum(sum(sizes) - max(sizes) for sizes in parts.values())
+    return {"model_mb": max(each) // 1024, "peak_mb": (sum(each) - twice) // 1024}
+
+
+def _of_files(process: Path) -> dict[str, int]:
+    """KB of unchanged pages of files that a process has in memory, by the part of the file: see proc(5), `smaps`."""
+    sizes: dict[str, int] = {}
+    part = ""
+    for line in (process / "smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            part = " ".join(rest[1:4]) if rest[3] != "0" else ""  # offset, device and inode
+        elif part and first in ("Shared_Clean:", "Private_Clean:"):
+            sizes[part] = sizes.get(part, 0) + int(rest[0])
+    return sizes
 
 
 def main() -> None:
