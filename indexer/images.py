@@ -110,21 +110,49 @@ def read(path: Path, *, max_bytes: int) -> bytes:
     return data
 
 
-@dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `rgb` is (height, width, 3) uint8, read-only."""
+    """A decoded picture: RGB, 8 bits each.
 
-    rgb: np.ndarray
+    Its pixels are kept as Pillow decoded them, and as an array from the moment when somebody asks for that. Never as
+    both, which takes 7 bytes a pixel. It may be used in several threads.
+    """
+
+    def __init__(self, pixels: Image.Image | np.ndarray) -> None:
+        self._pixels = pixels
+
+    def __reduce__(self) -> tuple[type[Self], tuple[np.ndarray]]:
+        return type(self), (self.rgb,)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """(height, width, 3) uint8, read-only."""
+        pixels = self._pixels
+        if isinstance(pixels, Image.Image):
+            pixels = np.asarray(pixels)
+            pixels.flags.writeable = False
+            self._pixels = pixels
+        return pixels
+
+    @property
+    def image(self) -> Image.Image:
+        """For Pillow, not to be changed."""
+        pixels = self._pixels
+        return pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
 
     @property
     def width(self) -> int:
         """In pixels."""
-        return int(self.rgb.shape[1])
+        return self._size[0]
 
     @property
     def height(self) -> int:
         """In pixels."""
-        return int(self.rgb.shape[0])
+        return self._size[1]
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        pixels = self._pixels
+        return pixels.size if isinstance(pixels, Image.Image) else (pixels.shape[1], pixels.shape[0])
 
 
 def dimensions(data: bytes, *, max_pixels: int) -> tuple[int, int]:
@@ -151,10 +179,9 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
     """
     with _opened(data, max_pixels) as image:
         width, height = image.size
-        rgb = np.asarray(_to_rgb(image))
-    if rgb.ndim != 3 or 0 in rgb.shape:
+        rgb = _to_rgb(image)
+    if 0 in rgb.size:
         raise PictureError(f"picture without pixels: {width} x {height}")
-    rgb.flags.writeable = False
     return Picture(rgb)
 
 

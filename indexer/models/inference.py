@@ -207,6 +207,7 @@ class Inference:
                     made = self._vector(picture, ticket, *by) if following else _nothing()
                     other = group.create_task(_kept(failed, "next", made))
                     lines = group.create_task(_kept(failed, "ocr", self._lines(picture, ticket))) if ocr else None
+                    del picture, made  # the tasks drop it as soon as they have what they need of it
         for part, engine in engines.items():
             if engine.replaced != replaced[part]:
                 # It may have been sick already when it answered.
@@ -225,10 +226,13 @@ class Inference:
     async def _vector(
         self, picture: Picture, ticket: Ticket | None, prepare: Stage[Picture, Vector], encode: Stage[Vector, Vector]
     ) -> Vector:
-        return await self._schedule(encode, await self._schedule(prepare, picture, ticket), ticket)
+        prepared = await self._schedule(prepare, picture, ticket)
+        del picture  # it may wait long for a batch
+        return await self._schedule(encode, prepared, ticket)
 
     async def _lines(self, picture: Picture, ticket: Ticket | None) -> list[Line]:
         detection = await self._schedule(self._detect, picture, ticket)
+        del picture
         return await self._schedule(self._recognise, detection, ticket)
 
     def _suit(self) -> None:

@@ -33,15 +33,15 @@ _TYPES: dict[str, Any] = {
 class Network:
     """One ONNX model, whose inputs all have the batch as their first axis. Its first output are vectors.
 
-    `batch` is the only size of a batch that it takes, None where it takes any.
+    `batch` is the only size of a batch that it takes, None where it takes any. `few_shapes` as of `open_session`.
 
     Raises:
         WeightsError: ONNX Runtime cannot load it.
     """
 
-    def __init__(self, path: Path, *, device: str, threads: int) -> None:
+    def __init__(self, path: Path, *, device: str, threads: int, few_shapes: bool = False) -> None:
         try:
-            self._session = open_session(path, device=device, threads=threads, few_shapes=True)
+            self._session = open_session(path, device=device, threads=threads, few_shapes=few_shapes)
         except Exception as error:
             if lacks_memory(error):
                 raise
@@ -150,7 +150,7 @@ class PackageTexts:
         self.name = name
         self.by_language = package.by_language
         self._tokens = PackageTokens(package)
-        self._network = Network(package.file("text", MODEL), device=device, threads=threads)
+        self._network = Network(package.file("text", MODEL), device=device, threads=threads, few_shapes=True)
         # Multilingual-CLIP's text towers, four of Immich's models, take a mask beside the tokens.
         self._names = ["input_ids", "attention_mask"] if "input_ids" in self._network.inputs else ["text"]
         self._network.check(self._names, {name: {1: package.context} for name in self._names})

@@ -34,7 +34,7 @@ class Squeezed:
 
     def __call__(self, picture: Picture) -> Pixels:
         """(3, side, side) float32."""
-        square = Image.fromarray(picture.rgb).resize((self.side, self.side), Image.Resampling.BICUBIC)
+        square = picture.image.resize((self.side, self.side), Image.Resampling.BICUBIC)
         return np.ascontiguousarray(normalised(np.asarray(square).transpose(2, 0, 1)))
 
 
@@ -53,7 +53,7 @@ class Cropped:
 
     def __call__(self, picture: Picture) -> Pixels:
         """(3, side, side) float32."""
-        values = np.asarray(self._square(Image.fromarray(picture.rgb)), dtype=np.float32)
+        values = np.asarray(self._square(picture.image), dtype=np.float32)
         values /= 255
         values -= np.array(self.mean, dtype=np.float32)
         values /= np.array(self.std, dtype=np.float32)
