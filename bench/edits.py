@@ -36,10 +36,13 @@ class _Edits:
         return await self._chance.choice(self._kinds)()
 
     def _one(self, *, shown: bool = True, with_: str = "") -> Photo:
-        while True:
-            photo = self._chance.choice(list(self._made.photos.values()))
-            if photo.owner == self._user and photo.shown is shown and (not with_ or getattr(photo, with_)):
-                return photo
+        return self._chance.choice(
+            [
+                photo
+                for photo in self._made.photos.values()
+                if photo.owner == self._user and photo.shown is shown and (not with_ or getattr(photo, with_))
+            ]
+        )
 
     async def _look_at_tags(self, photo: Photo) -> None:
         """Immich reads tags again from the metadata, which until 3.2 does not know of a tag's new name."""
