@@ -36,7 +36,7 @@ class Network:
     `batch` is the only size of a batch that it takes, None where it takes any. `few_shapes` as of `open_session`.
 
     Raises:
-        WeightsError: ONNX Runtime cannot load it.
+        WeightsError: ONNX Runtime cannot load it, or what it gives are no vectors.
     """
 
     def __init__(self, path: Path, *, device: str, threads: int, few_shapes: bool = False) -> None:
@@ -100,6 +100,9 @@ class Network:
                 typed = np.concatenate([typed, np.repeat(typed[-1:], lacking, axis=0)])
             feed[name] = typed
         output: npt.NDArray[Any] = self._session.run(None, feed)[0]
+        if output.ndim != 2 or len(output) != len(typed):
+            shape = " x ".join(map(str, output.shape))
+            raise WeightsError(f"{self.path} gives {shape} numbers, where a vector of each input is expected")
         return output
 
     def check(self, names: Sequence[str], axes: Mapping[str, Mapping[int, int]]) -> None:

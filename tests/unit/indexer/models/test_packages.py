@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from PIL import Image
@@ -335,6 +336,26 @@ class TestWhatIsWrong:
         folder = shutil.copytree(root / FG_CLIP_2.name, tmp_path / FG_CLIP_2.name)
         shutil.copy(folder / "textual" / "model.onnx", folder / "visual" / "model.onnx")
         with pytest.raises(WeightsError, match="takes text, where image is expected"):
+            image_tower(folder)
+
+    @pytest.mark.parametrize(
+        ("operation", "axes", "said"),
+        [
+            ("Unsqueeze", [1], r"gives 1 x 1 x \d+ numbers, where a vector"),
+            ("ReduceSum", [0], r"gives \d+ numbers, where"),
+        ],
+    )
+    def test_a_model_that_gives_no_vectors(self, tmp_path, operation, axes, said):
+        folder = packages.write_package(tmp_path, replace(XLM_R, external=False))
+        path = folder / "visual" / "model.onnx"
+        model = onnx.load(path)
+        [output] = model.graph.output
+        attributes = {"keepdims": 0} if operation == "ReduceSum" else {}
+        model.graph.node.append(onnx.helper.make_node(operation, [output.name, "axes"], ["other"], **attributes))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(axes), "axes"))
+        output.CopyFrom(onnx.helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, None))
+        onnx.save(model, path)
+        with pytest.raises(WeightsError, match=said):
             image_tower(folder)
 
     def test_weights_outside_of_the_folder(self, root, tmp_path):
