@@ -159,8 +159,7 @@ async def write(
         photos = [photo for photo in made.photos.values() if photo.owner == owner]
         for name, some in names.shares(names.people, chance, photos, 0.6):
             person = await immich.recognise(some[0].id)
-            for photo in some[1:]:
-                await immich.recognise(photo.id, person)
+            await immich.recognise_in_all((photo.id for photo in some[1:]), person)
             await immich.name_person(owner, person, name)
             made.people[person] = name
             _each(some, lambda photo: photo.people, person)

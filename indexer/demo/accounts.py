@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 import secrets
+from collections.abc import Iterable
 from uuid import UUID
 
 from indexer.demo.statements import SQL, statements
@@ -64,6 +65,12 @@ class Accounts(Writer):
             await connection.execute(_PEOPLE["insert_face_3_2" if grouped else "insert_face"], asset, person)
         assert person is not None  # noqa: S101 - just made
         return person
+
+    async def recognise_in_all(self, assets: Iterable[UUID], person: UUID) -> None:
+        """Finds the face of a known person in all these photos."""
+        statement = _PEOPLE["insert_face_3_2" if await self._is_at_least("3.2") else "insert_face"]
+        async with self._transaction() as connection:
+            await connection.executemany(statement, [(asset, person) for asset in assets])
 
     async def name_person(self, user: UUID, person: UUID, name: str) -> None:
         """Gives a person a name, for one user."""
