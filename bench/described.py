@@ -6,7 +6,7 @@ the right photo nearer.
 
 import random
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -51,19 +51,23 @@ async def measure(
     owner: UUID,
     width: int,
     texts: Sequence[tuple[str, Collection[UUID]]],
-    described: dict[UUID, str],
+    written: Mapping[UUID, str],
+    described: Mapping[UUID, str],
     vectors: Vector,
 ) -> dict[str, object]:
     """Search for words of `texts`, each with the photos that say them, and of the photos `described`. Without an index.
 
+    `written`: the texts of all photos that have one.
+
     `said_p_at_10`: how many of the first ten have the words, for words of texts. `described_in_10`: of searches for
     the words of a description, how many show that photo among the first ten; `pieces_in_10`: of those for two pieces of
-    it. No more than ten photos have these in their descriptions. `others_kept`: how many of the hundred photos nearest
-    by meaning are still among the first hundred.
+    it. No more than ten photos have these in their descriptions or texts. `others_kept`: how many of the hundred photos
+    nearest by meaning are still among the first hundred.
     """
     chance = random.Random(6)
     immich = StandIn(connection, Path())
     forms = {photo: canonical(text) for photo, text in described.items()}
+    said = {photo: canonical(text) for photo, text in written.items()}
     asked = Library(url)
     words = Words(asked, patience=10)
     kept: list[float] = []
@@ -90,7 +94,7 @@ async def measure(
             precise.append(len(right.intersection(first)) / len(first))
         for photo, vector in zip(chance.sample(sorted(forms), len(vectors)), vectors, strict=True):
             for query, hits in ((forms[photo], whole), (_pieces(forms[photo], chance), pieces)):
-                right = _with(query, forms)
+                right = _with(query, forms) | _with(query, said)
                 if query and len(right) <= _FIRST:
                     hits.append(photo in await found(query, right, vector))
     finally:
@@ -105,7 +109,7 @@ async def measure(
     }
 
 
-def _with(query: str, forms: dict[UUID, str]) -> set[UUID]:
+def _with(query: str, forms: Mapping[UUID, str]) -> set[UUID]:
     return {photo for photo, form in forms.items() if all(piece in form for piece in query.split())}
 
 

@@ -179,7 +179,7 @@ async def _measure(
         queries = choose_queries(written, count)
         figures = {}
         for width in widths:
-            figures[str(width)] = await _at(url, connection, owner, width, queries, vectors, told)
+            figures[str(width)] = await _at(url, connection, owner, width, queries, vectors, written, told)
             print(width, figures[str(width)], file=sys.stderr)
         return figures
     finally:
@@ -219,6 +219,7 @@ async def _at(
     width: int,
     queries: Sequence[Query],
     vectors: dict[UUID, Vector],
+    written: dict[UUID, str],
     told: dict[UUID, str],
 ) -> dict[str, object]:
     """The figures of one width: Immich changes its column, we fill it again, and people search."""
@@ -244,7 +245,7 @@ async def _at(
     if width > dimensions:
         said = [(query.text, query.right) for query in queries]
         others = clip_vectors(_DESCRIBED, seed=7, dimensions=dimensions)
-        measured["plain"] = await described.measure(url, connection, owner, width, said, told, others)
+        measured["plain"] = await described.measure(url, connection, owner, width, said, written, told, others)
     for index in await indexes.of(connection):
         await index.make(connection)
         for way in index.ways:

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         ge=0,
         le=10,
         description="Gateway: how much nearer, in cosine similarity, photos come that have a search's words in text, "
-        "description, place or file name; more if at most ten have them; 0 leaves all to CLIP. Needs a wide column",
+        "description, place or file name; more if at most 25 have them; 0 leaves all to CLIP. Needs a wide column",
     )
     gateway_text_cache: int = Field(10_000, ge=0, description="Gateway: vectors of texts kept in memory")
 

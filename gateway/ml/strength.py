@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.library import Vector
 
-FEW = 10  # if so few photos of a user have the words of a search, they come first
+FEW = 25  # if so few photos of a user have the words of a search, they come first
 _CLEAR = 0.2  # so much nearer by words than any other photo they are taken to be at least, of 1
 _HALVINGS = 10  # to find the weight
 

@@ -13,7 +13,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("matching", [1, 4, 10])
+@pytest.mark.parametrize("matching", [1, 4, 10, 25])
 @pytest.mark.parametrize("sampled", [PHOTOS, 1000])
 def test_the_few_photos_with_the_words_come_first(matching, sampled):
     chance = np.random.default_rng(matching)
