@@ -23,7 +23,7 @@ from bench import library
 from bench.edits import edit
 from bench.known import FIELDS, Library, Photo, write
 from bench.queue import on_database
-from bench.search import SETTINGS
+from bench.search import SETTINGS, drop_indexes, make_indexes
 from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import NEWEST, VERSIONS, StandIn
 from indexer.photos import facts
@@ -83,8 +83,9 @@ async def _measure(url: str, media: Path, version: str, count: int, edits: int, 
         user, stranger = [await library.add_person(own, uuid4()) for _ in range(2)]
         made = await write(own, media, chance, count, user, stranger)
         start = time.perf_counter()
+        indexes = await drop_indexes(own)
         await _first_facts(pool)
-        await own.execute("VACUUM ANALYZE immich_indexer.photo")
+        await make_indexes(own, indexes)
         filled = time.perf_counter() - start
         queries = [[_word(made, chance, photo, of) for of in fields] for photo, fields in _chosen(made, chance, asked)]
         before = await _ask(pool, made, queries, user)
