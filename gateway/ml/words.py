@@ -72,16 +72,24 @@ class _Asked:
         ]
         return cls(words, Question(tuple(clauses)), everywhere)
 
-    def direction(self, width: int, dimensions: int) -> Vector:
-        """The direction of the words themselves. Zeros where the column has no room for them."""
+    def direction(self, width: int, dimensions: int, *, facts: float = 0) -> Vector:
+        """The direction of the words themselves. Zeros where the column has no room for them.
+
+        `facts`: the share of the matches that have them in their facts, the rest have them in their text. Where all
+        have them in their facts, photos with some of the words in their text must not come nearer.
+        """
         direction = np.zeros(width, dtype=np.float32)
         size = room(width, dimensions)
-        if size and self.everywhere:
-            names = [name for clause in self.question.clauses for term in clause.terms for name in term.latin]
-            direction[dimensions:-1] = lexical.question_of_all(_apart(self.words), size, names)
-        elif size:
-            direction[dimensions:-1] = lexical.question(_apart(self.words), size)
+        if size:
+            words, names = _apart(self.words), [name for term in self._terms for name in term.latin]
+            direction[dimensions:-1] = np.float32(1 - facts) * lexical.question(words, size)
+            if facts:
+                direction[dimensions:-1] += np.float32(facts) * lexical.question_of_facts(words, size, names)
         return direction
+
+    @property
+    def _terms(self) -> list[Term]:
+        return [term for clause in self.question.clauses for term in clause.terms]
 
 
 @dataclass(frozen=True)
@@ -248,12 +256,13 @@ def _beside(asked: _Asked, sample: Sample, matches: _Matches, vector: Vector, we
     learnt = _rows(matches, sample)
     if sample.words is None or not len(learnt.groups):
         return None
+    facts = float(np.mean([not said for _, said in learnt.groups]))
     words = slice(sample.dimensions, -1)  # the rest is 0: photos without the words stay in the model's order
     question = np.zeros(sample.width, dtype=np.float32)
     question[words] = sample.words.question(
         learnt.vectors[:, words],
         learnt.groups,
-        words=asked.direction(sample.width, sample.dimensions)[words],
+        words=asked.direction(sample.width, sample.dimensions, facts=facts)[words],
         others=_known_others(matches, sample, learnt),
     )
     others = sample.background.rows[_others(matches, sample)]

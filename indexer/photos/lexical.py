@@ -82,11 +82,10 @@ def question(text: str, size: int) -> Vector:
     return direction(_asked(text), size)
 
 
-def question_of_all(text: str, size: int, names: Iterable[str] = ()) -> Vector:
-    """The same for photos that say `text`, or whose facts do. `names`: what else the facts may say instead."""
-    asked = _asked(text)
-    known = {_FACT + token: weight for token, weight in asked.items()}
-    return direction(asked | known | _facts(names), size)
+def question_of_facts(text: str, size: int, names: Iterable[str] = ()) -> Vector:
+    """The same for photos whose facts say `text`. `names`: what else they may say instead."""
+    known = {_FACT + token: weight for token, weight in _asked(text).items()}
+    return direction(known | _facts(names), size)
 
 
 def _asked(text: str) -> dict[str, int]:
