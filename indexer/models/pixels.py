@@ -22,9 +22,6 @@ STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, 
 _BICUBIC = 2
 """How many pixels away, at a scale of 1, a pixel still counts."""
 
-_LARGE = 1_000_000
-"""Pixels of a picture, or of the same scaled."""
-
 
 @dataclass(frozen=True)
 class Squeezed:
@@ -43,8 +40,8 @@ class Cropped:
     """What Immich's machine-learning server does: the shorter side is scaled to `side`, and the middle is cut out.
 
     It always scales bicubically, whatever the package's `interpolation` and `resize_mode` say, and so do we. `mean` and
-    `std` are of values 0..1, per channel. Of a large picture only the part that is kept is scaled. That
-    takes a quarter less for a preview, and the numbers are the same, but for roundings.
+    `std` are of values 0..1, per channel. Only the part that is kept is scaled: a
+    quarter less of a preview. The numbers are the same, but for roundings.
     """
 
     side: int
@@ -66,9 +63,6 @@ class Cropped:
         else:
             width, height = int(image.width / image.height * side), side
         left, upper = int(width / 2 - side / 2), int(height / 2 - side / 2)
-        if max(width * height, image.width * image.height) < _LARGE:
-            scaled = image.resize((width, height), Image.Resampling.BICUBIC)
-            return scaled.crop((left, upper, left + side, upper + side))
         across, down = image.width / width, image.height / height
         middle = (left * across, upper * down, (left + side) * across, (upper + side) * down)
         return _scaled_part(image, middle, side)
@@ -77,13 +71,16 @@ class Cropped:
 def _scaled_part(image: Image.Image, part: tuple[float, float, float, float], side: int) -> Image.Image:
     """That part of a picture (left, upper, right, lower), scaled bicubically to a square.
 
-    Pillow takes the edges of a part as numbers of single precision, so it gets a picture in which they are small.
+    Pillow takes the edges of a part as numbers of single precision, so it gets a picture in which they are small. It is
+    scaled across and then down, as Pillow does in Immich's server: from version 13 on Pillow chooses the order.
     """
     left, upper, right, lower = part
     reach = math.ceil(_BICUBIC * max(1.0, (right - left) / side, (lower - upper) / side)) + 1
     x, y = max(0, math.floor(left) - reach), max(0, math.floor(upper) - reach)
     near = image.crop((x, y, min(image.width, math.ceil(right) + reach), min(image.height, math.ceil(lower) + reach)))
-    return near.resize((side, side), Image.Resampling.BICUBIC, box=(left - x, upper - y, right - x, lower - y))
+    rows = near.height
+    across = near.resize((side, rows), Image.Resampling.BICUBIC, box=(left - x, 0, right - x, rows))
+    return across.resize((side, side), Image.Resampling.BICUBIC, box=(0, upper - y, side, lower - y))
 
 
 def prepare(picture: Picture, preparation: Preparation | None) -> Pixels:
