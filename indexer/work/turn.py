@@ -96,6 +96,7 @@ async def turn(
 async def _turn(connection: OwnConnection, name: str, grace: float, waits: int | None) -> Turned:
     async with connection.transaction():  # no savepoints in it: rows are recognised by the transaction's own id
         await connection.execute(_SQL["begin"])
+        await connection.execute(_SQL["keep_immich_waiting"])
         old, new, width = await _plan(connection, name)
         await connection.execute(_SQL["stage"])
         await _write(connection, old, new, width)

@@ -5,6 +5,11 @@
 SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '0', true),
        set_config('idle_in_transaction_session_timeout', '60s', true), set_config('immich_indexer.writing', 'on', true);
 
+-- name: keep_immich_waiting
+-- Immich's own lock for a change of its column (DatabaseLock.CLIPDimSize). Immich deletes all rows and then locks the table: if we had
+-- written some rows meanwhile and wanted others, one of us would fail, and it could be Immich.
+SELECT pg_advisory_xact_lock(512);
+
 -- name: alone
 -- Only one change of the current model at a time.
 SELECT pg_try_advisory_lock(lock(turn) + 1);

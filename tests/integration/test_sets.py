@@ -35,6 +35,11 @@ Connection = asyncpg.Connection
 SOON = replace(QUICK, turn=0.05, turn_grace=0)
 NEVER = replace(QUICK, turn=3600)  # only when the test says so
 OLD, NEW = 0, 1  # kinds of stub models
+HERE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+HAS_WRITTEN = f"""SELECT EXISTS (SELECT FROM pg_locks WHERE database = {HERE} AND granted
+    AND relation = 'smart_search'::regclass AND mode = 'RowExclusiveLock')"""
+WAITING = f"""SELECT EXISTS (SELECT FROM pg_locks w JOIN pg_locks l USING (pid)
+    WHERE NOT w.granted AND l.database = {HERE})"""
 
 
 def old_clip(_setting: str = "") -> StubClip:
@@ -400,6 +405,22 @@ async def test_where_immich_empties_its_vectors_ours_are_used_at_once(database, 
         await immich.change_clip_model(1024)
         await eventually(lambda: _is_current(connection, "new"))
         await eventually(lambda: _all(connection, pictures, "new"))
+
+
+async def test_immichs_own_change_of_the_column_never_fails_because_of_ours(database, immich, connection, owner):
+    [photo] = await library(database, immich, connection, owner, 1)
+    own = await connect_to_immich(database)
+    await sets.register(own, sets.Own("new", "RN50", stubs.DIMENSIONS), UUID(int=1), {}, immich_answers=False)
+    digest = await _digest(connection, photo)
+    ours = asyncio.create_task(turn.turn(database, "new", grace=0, complete=True, waits=60))
+    await eventually(lambda: own.fetchval(HAS_WRITTEN))
+    immichs = asyncio.create_task(immich.change_clip_model(1024))
+    await eventually(lambda: own.fetchval(WAITING))
+    await sets.store(own, {}, [sets.Vector(photo, "new", digest, _new(0))])  # what our change has waited for
+    await immichs
+    assert await ours is not None
+    await hang_up(own)
+    assert await states(connection) == {"old": "previous", "new": "current"}
 
 
 async def test_where_nothing_was_read_yet_another_model_is_used_at_once(database, immich, connection):
