@@ -205,12 +205,14 @@ async def _turning(connection: Connection) -> int | None:
     """The server's process that has excluded all others."""
     return await connection.fetchval(
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1960167 AND mode = 'ExclusiveLock'"
-        " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        f" AND granted AND database = {HERE}"
     )
 
 
 async def _nobody_turns(connection: Connection) -> bool:
-    return await _turning(connection) is None
+    """Neither that lock nor the one that keeps a second change away, which ends with the session, a little later."""
+    held = "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid IN (1960167, 1960168)"
+    return await connection.fetchval(f"{held} AND mode = 'ExclusiveLock' AND database = {HERE})")
 
 
 @pytest.mark.parametrize("login", ["immich", "ii"])
