@@ -58,7 +58,6 @@ class _Asked:
 
     words: Query
     question: Question
-    everywhere: bool
 
     @classmethod
     def of(cls, text: str, *, everywhere: bool) -> "_Asked":
@@ -70,7 +69,7 @@ class _Asked:
             for absent, some in ((False, words.phrases), (True, words.excluded))
             for word in some
         ]
-        return cls(words, Question(tuple(clauses)), everywhere)
+        return cls(words, Question(tuple(clauses)))
 
     def direction(self, width: int, dimensions: int, *, facts: float = 0) -> Vector:
         """The direction of the words themselves. Zeros where the column has no room for them.
@@ -81,15 +80,13 @@ class _Asked:
         direction = np.zeros(width, dtype=np.float32)
         size = room(width, dimensions)
         if size:
-            words, names = _apart(self.words), [name for term in self._terms for name in term.latin]
-            direction[dimensions:-1] = np.float32(1 - facts) * lexical.question(words, size)
+            words = _apart(self.words)
+            if facts < 1:
+                direction[dimensions:-1] += np.float32(1 - facts) * lexical.question(words, size)
             if facts:
+                names = [name for clause in self.question.clauses for term in clause.terms for name in term.latin]
                 direction[dimensions:-1] += np.float32(facts) * lexical.question_of_facts(words, size, names)
         return direction
-
-    @property
-    def _terms(self) -> list[Term]:
-        return [term for clause in self.question.clauses for term in clause.terms]
 
 
 @dataclass(frozen=True)
