@@ -111,7 +111,7 @@ def _upstream() -> web.Application:
 
 def _gateway(upstream: int) -> web.Application:
     """The real application, as its command starts it. Faces need neither models nor a database, so it has none."""
-    allocator.keep_freed(arenas=2)
+    allocator.keep_freed()
     settings = Settings.load(
         immich_ml_url=f"http://127.0.0.1:{upstream}",
         db_hostname="127.0.0.1",

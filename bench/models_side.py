@@ -28,7 +28,7 @@ def ours_image(model: str, threads: int) -> Ask:
     from indexer.models.load import load_models, start_inference
     from indexer.settings import Settings
 
-    allocator.keep_freed(arenas=2)  # as the indexer's command does
+    allocator.keep_freed()  # as the indexer's command does
     settings = Settings.load(clip_model=model, tasks="clip", device="cpu", cpu_threads=threads, _env_file=None)
     inference = start_inference(settings, load_models(settings))
 

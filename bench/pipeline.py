@@ -39,7 +39,7 @@ DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare m
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Returns `efficiency` (median of the rounds' ratios), both speeds, and the peak memory of this process."""
-    allocator.keep_freed(arenas=2)  # as the indexer's command does
+    allocator.keep_freed()  # as the indexer's command does
     rounds, repeats = (2, 1) if options.quick else (5, 1)
     with tempfile.TemporaryDirectory() as name, on_database(options.url) as url:
         work = Path(name)

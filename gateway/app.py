@@ -254,7 +254,7 @@ def _mt_photos(settings: Settings, texts: Texts, pictures: Pictures, forwarder: 
 @click.version_option(indexer.__version__)
 def main() -> None:
     """Answer Immich's machine-learning requests until stopped. Settings come from the environment: docs/settings.md."""
-    allocator.keep_freed(arenas=2)
+    allocator.keep_freed()
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)

@@ -6,7 +6,7 @@ import ctypes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
-def keep_freed(*, arenas: int | None = None) -> None:
+def keep_freed(*, few_threads: bool = True) -> None:
     """Make glibc keep the memory that requests and pictures free. Does nothing with another C library.
 
     By default glibc asks the system for each large buffer, and the system provides it page by page. For a body of
@@ -15,12 +15,12 @@ def keep_freed(*, arenas: int | None = None) -> None:
     buffers of 32 MB were freed (mallopt(3), `M_MMAP_THRESHOLD`). Here they are raised from the beginning.
 
     Args:
-        arenas: how many threads can allocate at the same time. By default glibc takes 8 for each processor, and each
-            keeps what was freed in it: a process that decodes pictures in a few threads then needs 30 MB more.
+        few_threads: let two threads allocate at the same time. By default glibc lets 8 for each processor, and keeps
+            what was freed for each: a process that decodes pictures in a few threads then needs 30 MB more.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
         mallopt(_M_TRIM_THRESHOLD, 64 << 20)
-        if arenas is not None:
-            mallopt(_M_ARENA_MAX, arenas)
+        if few_threads:
+            mallopt(_M_ARENA_MAX, 2)

@@ -11,7 +11,7 @@ from indexer.cli import demo, model, models, photos, role, schema, search, servi
 @click.version_option(indexer.__version__)
 def main() -> None:
     """Index an Immich library so that Chinese photos are found by text and by meaning."""
-    allocator.keep_freed(arenas=2)
+    allocator.keep_freed()
 
 
 for _command in (

@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the parent ends, or closes us."""
     child_log.send()
-    allocator.keep_freed()
+    allocator.keep_freed(few_threads=False)
     parent, life, *lanes = sys.argv[1:]
     _end_with(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
