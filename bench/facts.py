@@ -23,7 +23,7 @@ from bench import library
 from bench.edits import edit
 from bench.known import FIELDS, Library, Photo, write
 from bench.queue import on_database
-from bench.search import SETTINGS, drop_indexes, make_indexes
+from bench.search import SETTINGS, drop_indexes, make_indexes, p95
 from indexer.database.pool import Pool, open_pool
 from indexer.demo.immich import NEWEST, VERSIONS, StandIn
 from indexer.photos import facts
@@ -81,9 +81,9 @@ async def _measure(url: str, media: Path, version: str, count: int, edits: int, 
     immich_connection = await asyncpg.connect(url)
     try:
         user, stranger = [await library.add_person(own, uuid4()) for _ in range(2)]
+        indexes = await drop_indexes(own)
         made = await write(own, media, chance, count, user, stranger)
         start = time.perf_counter()
-        indexes = await drop_indexes(own)
         await _first_facts(pool)
         await make_indexes(own, indexes)
         filled = time.perf_counter() - start
@@ -175,7 +175,7 @@ async def _ask(pool: Pool, made: Library, queries: Sequence[Sequence[_Word]], us
         "precision": round(right / max(got, 1), 5),
         "missed": missed[:5],
         "wrong": wrong[:5],
-        "p95_ms": {count: round(sorted(some)[int(len(some) * 0.95)], 1) for count, some in times.items() if some},
+        "p95_ms": {count: p95(some) for count, some in times.items() if some},
     }
 
 
@@ -191,7 +191,7 @@ async def _suggest(pool: Pool, made: Library, chance: random.Random, user: UUID)
         start = time.perf_counter()
         await suggest.suggest(pool, begun, await viewer(pool, user), limit=4)
         times.append(1000 * (time.perf_counter() - start))
-    return {"suggest_p95_ms": round(sorted(times)[int(len(times) * 0.95)], 1)}
+    return {"suggest_p95_ms": p95(times)}
 
 
 async def _first_facts(pool: Pool) -> None:

@@ -14,7 +14,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from bench import library
-from bench.search import drop_indexes, make_indexes
 from indexer.database.pool import OwnConnection
 from indexer.demo.immich import StandIn
 from indexer.text.normalise import normalise
@@ -138,7 +137,6 @@ async def write(
     """Makes photos with text, a fifth of them a stranger's, and writes all that Immich knows of them."""
     made = Library()
     names = Names(chance)
-    indexes = await drop_indexes(own)
     for start in range(0, count, _CHUNK):
         some = [
             _photo(names, chance, stranger if chance.random() < 0.2 else user)
@@ -153,7 +151,6 @@ async def write(
             records=[(photo.id, photo.description, *photo.place, *photo.camera) for photo in some],
         )
         made.photos |= {photo.id: photo for photo in some}
-    await make_indexes(own, indexes)
     immich = StandIn(own, media)
     for owner in (user, stranger):
         photos = [photo for photo in made.photos.values() if photo.owner == owner]

@@ -10,7 +10,7 @@ from indexer.errors import WeightsError
 
 EngineName = Literal["rapidocr", "rapidocr-onnxruntime"]
 
-MODELS: dict[EngineName, tuple[str, str, str]] = {
+_MODELS: dict[EngineName, tuple[str, str, str]] = {
     "rapidocr": ("PP-OCRv6_det_small", "ch_ppocr_mobile_v2.0_cls_mobile", "PP-OCRv6_rec_small"),
     "rapidocr-onnxruntime": ("ch_PP-OCRv4_det_infer", "ch_ppocr_mobile_v2.0_cls_infer", "ch_PP-OCRv4_rec_infer"),
 }
@@ -37,12 +37,12 @@ def engine_name(engine: EngineName) -> str:
 
 def model_files(engine: EngineName) -> list[Path]:
     """The model files in an installed package: detector, classifier and recogniser. Raises as `open_engine`."""
-    if engine not in MODELS:
-        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(MODELS)}")
+    if engine not in _MODELS:
+        raise ValueError(f"unknown OCR engine {engine!r}: use one of {', '.join(_MODELS)}")
     spec = importlib.util.find_spec(engine.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise WeightsError(f"the Python package {engine!r} is not installed: pip install {engine}")
-    files = [Path(spec.origin).parent / "models" / f"{stem}.onnx" for stem in MODELS[engine]]
+    files = [Path(spec.origin).parent / "models" / f"{stem}.onnx" for stem in _MODELS[engine]]
     for file in files:
         if not file.is_file():
             raise WeightsError(f"{file} is missing: reinstall {engine}, its wheel carries that file")

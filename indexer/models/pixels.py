@@ -40,8 +40,8 @@ class Cropped:
     """What Immich's machine-learning server does: the shorter side is scaled to `side`, and the middle is cut out.
 
     It always scales bicubically, whatever the package's `interpolation` and `resize_mode` say, and so do we. `mean` and
-    `std` are of values 0..1, per channel. Only the part that is kept is scaled: a
-    quarter less of a preview. The numbers are the same, but for roundings.
+    `std` are of values 0..1, per channel. Only the part that is kept is scaled: a quarter less of a preview. The
+    numbers are the same, but for roundings.
     """
 
     side: int
