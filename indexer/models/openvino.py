@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from indexer.models import denormals
 
 Array = npt.NDArray[np.float32]
+Format = Literal["f32", "bf16"]
 
 _PLANS = 1000
 """Plans of single operations, each for one shape, that a model keeps for each caller: those of some shapes. With all
@@ -25,22 +26,32 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-class OpenVinoSession:
-    """A model with one input and one output, called as an ONNX Runtime session is.
+def why_not_bf16() -> str:
+    """Why it cannot compute in bf16 here, at least not faster than in fp32. Empty where it can."""
+    if not is_installed():
+        return "OpenVINO is not installed (pip install 'immich-indexer[openvino]')"
+    import openvino
 
-    `run` may be called from any thread. Each of up to `callers` concurrent runs keeps exactly one processor busy, and
+    able: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "" if "BF16" in able else "this processor has no bf16"
+
+
+class OpenVinoSession:
+    """A model called as an ONNX Runtime session is. Of its outputs only the first is computed.
+
+    `run` may be called from any thread. Each of up to `callers` concurrent runs keeps `threads` processors busy, and
     further ones wait.
     """
 
-    def __init__(self, path: Path, *, callers: int) -> None:
+    def __init__(self, path: Path, *, callers: int, threads: int = 1, precision: Format = "f32") -> None:
         import openvino  # takes 15 MB: only the process that computes with it should have it
 
         # By itself OpenVINO would take bf16 where the processor has it, and tie its threads to processors that the
         # other models use, too.
         hints = {
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": callers,
-            "INFERENCE_NUM_THREADS": callers,
+            "INFERENCE_NUM_THREADS": callers * threads,
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": _PLANS,
         }
@@ -50,24 +61,25 @@ class OpenVinoSession:
         self._inputs, self._outputs = self._open().names
 
     def get_inputs(self) -> list[SimpleNamespace]:
-        """Its input, with its name."""
-        return [SimpleNamespace(name=self._inputs)]
+        """Its inputs, with their names."""
+        return [SimpleNamespace(name=name) for name in self._inputs]
 
     def get_outputs(self) -> list[SimpleNamespace]:
-        """Its output, with its name."""
+        """Its first output, with its name."""
         return [SimpleNamespace(name=self._outputs)]
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> list[Array]:
-        """The output for the only input. Raises RuntimeError, as for want of memory."""
-        (values,) = input_feed.values()
-        values = np.ascontiguousarray(values)  # the request reads this very memory, and does not keep it alive
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Array]:
+        """The first output. Raises RuntimeError, as for want of memory."""
+        # The request reads this very memory, and does not keep it alive.
+        feed = {name: np.ascontiguousarray(values) for name, values in input_feed.items()}
         request = (self._opened or self._open()).request
         try:
-            request.set_input_tensor(self._tensor(values, shared_memory=True))
+            for name, values in feed.items():
+                request.set_tensor(name, self._tensor(values, shared_memory=True))
             # Not infer(): where memory is short that returns the output of the run before, and no error.
             request.start_async()
             request.wait()
-            return [np.array(request.get_output_tensor().data)]  # a copy: the next run writes into the same memory
+            return [np.array(request.get_output_tensor(0).data)]  # a copy: the next run writes into the same memory
         except Exception:
             self._opened = None  # a run that failed leaves the model with shapes that do not fit each other
             raise
@@ -83,4 +95,4 @@ class _Opened(threading.local):
 
     def __init__(self, model: Any) -> None:
         self.request = model.create_infer_request()
-        self.names = model.input().get_any_name(), model.output().get_any_name()
+        self.names = [each.get_any_name() for each in model.inputs], model.output(0).get_any_name()

@@ -60,7 +60,7 @@ class Packages:
             return 0
 
     def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
-        """One ONNX model, in the number format that it was made in, whatever `precision` says."""
+        """One ONNX model, in the number format that it was made in; in bf16 if `precision` says so and it can."""
         from indexer.models.onnx import gpu_trouble
         from indexer.models.package_towers import PackageImages, PackageTexts
 
@@ -69,7 +69,7 @@ class Packages:
         if where == "cuda" and (trouble := gpu_trouble(package.file(tower, MODEL))):
             where, note = "cpu", trouble
         kind = PackageImages if tower == "image" else PackageTexts
-        return Opened(kind(package, name, device=where, threads=threads), where, note)
+        return Opened(kind(package, name, device=where, threads=threads, precision=precision), where, note)
 
 
 def _checked(files: ModelFiles, model: str, root: Path) -> tuple[Package, str]:

@@ -1,8 +1,9 @@
-"""The two towers of a package in Immich's layout, on ONNX Runtime."""
+"""The two towers of a package in Immich's layout, on ONNX Runtime; in bf16 on OpenVINO."""
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import ModelError, WeightsError, words_of
+from indexer.models import openvino
 from indexer.models.host import lacks_memory
-from indexer.models.maker import Vector
+from indexer.models.maker import Precision, Vector
 from indexer.models.onnx import open_session
 from indexer.models.package import MODEL, Package
 from indexer.models.package_text import PackageTokens, Tokens
@@ -21,7 +23,8 @@ log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
 _THREADS_A_CALL = 4
-_ALIKE = 0.9999  # least cosine of a vector made alone to the same one made among others
+_ALIKE = 0.9999  # least cosine of two vectors of the same input: made alone and among others, in fp32 and in bf16
+_TRIED = ("", "2026 海边的照片", "a receipt of 128.50 from a shop in Shanghai", "在海边看日落的一家人和两只狗")
 _TYPES: dict[str, Any] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
@@ -40,13 +43,9 @@ class Network:
     """
 
     def __init__(self, path: Path, *, device: str, threads: int, few_shapes: bool = False) -> None:
-        try:
-            self._session = open_session(path, device=device, threads=threads, few_shapes=few_shapes)
-        except Exception as error:
-            if lacks_memory(error):
-                raise
-            raise WeightsError(f"{path} cannot be loaded: {words_of(error)}") from error
         self.path = path
+        self._exact = partial(open_session, path, device=device, threads=threads, few_shapes=few_shapes)
+        self._session = self._loaded(self._exact)
         self.inputs = {node.name: node for node in self._session.get_inputs()}
         first = next(iter(self.inputs.values())).shape
         self.batch = first[0] if first and isinstance(first[0], int) else None
@@ -91,6 +90,39 @@ class Network:
                 self.batch = 1
         return len(apart[0][0])
 
+    def narrow(self, rows: Mapping[str, npt.NDArray[Any]], *, callers: int, threads: int) -> None:
+        """Compute in bf16 from now on, if that gives nearly the same vectors of `rows`. It is logged if it does not.
+
+        Up to `callers` runs at once then take `threads` processors each.
+        """
+        why = openvino.why_not_bf16()
+        if not why:
+            exact = self(rows)
+            self._session = None  # never both in memory
+            try:
+                self._session = self._loaded(
+                    partial(openvino.OpenVinoSession, self.path, callers=callers, threads=threads, precision="bf16")
+                )
+                cosine = float(np.sum(exact * self(rows), axis=1).min())
+                why = "" if cosine >= _ALIKE else f"its vectors would differ (cosine {cosine:.6f})"
+            except (WeightsError, ModelError, RuntimeError) as error:
+                if lacks_memory(error):
+                    raise
+                why = words_of(error)
+            if why:
+                self._session = None
+                self._session = self._loaded(self._exact)
+        if why:
+            log.warning("CLIP_PRECISION=bf16 is not for %s: %s", self.path, why)
+
+    def _loaded(self, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except Exception as error:
+            if lacks_memory(error):
+                raise
+            raise WeightsError(f"{self.path} cannot be loaded: {words_of(error)}") from error
+
     def _run(self, rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
         feed = {}
         for name, values in rows.items():
@@ -123,20 +155,25 @@ class Network:
 class PackageImages:
     """The image tower of a package: an `ImageTower`. Arguments and errors as of `Network`; `name` of the package.
 
+    `precision`: on a processor `bf16` is for OpenVINO. Otherwise the network computes in the format of its file.
+
     One call at a time uses all `threads`, and of many threads so many calls as have four each: so a photo that comes
     alone does not wait longer than it must, and few threads wait for each other.
     """
 
-    def __init__(self, package: Package, name: str, *, device: str, threads: int) -> None:
+    def __init__(self, package: Package, name: str, *, device: str, threads: int, precision: Precision) -> None:
         self.name = name
         preparation = package.preparation
         self.preparation: Preparation = preparation
         self._network = Network(package.file("image", MODEL), device=device, threads=threads)
-        self._turns = threading.Semaphore(max(1, threads // _THREADS_A_CALL))
+        turns = max(1, threads // _THREADS_A_CALL)
+        self._turns = threading.Semaphore(turns)
         side = preparation.side
         self._network.check(["image"], {"image": {1: 3, 2: side, 3: side}})
-        tried = np.random.default_rng(0).standard_normal((2, 3, side, side)).astype(np.float32)
-        self.dimensions = self._network.try_batch({"image": tried})
+        tried = {"image": _noise(side)}
+        self.dimensions = self._network.try_batch(tried)
+        if device == "cpu" and precision == "bf16":
+            self._network.narrow(tried, callers=turns, threads=threads // turns)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
@@ -149,7 +186,7 @@ class PackageImages:
 class PackageTexts:
     """The text tower of a package: a `TextTower`. Arguments and errors as of `PackageImages`."""
 
-    def __init__(self, package: Package, name: str, *, device: str, threads: int) -> None:
+    def __init__(self, package: Package, name: str, *, device: str, threads: int, precision: Precision) -> None:
         self.name = name
         self.by_language = package.by_language
         self._tokens = PackageTokens(package)
@@ -157,7 +194,10 @@ class PackageTexts:
         # Multilingual-CLIP's text towers, four of Immich's models, take a mask beside the tokens.
         self._names = ["input_ids", "attention_mask"] if "input_ids" in self._network.inputs else ["text"]
         self._network.check(self._names, {name: {1: package.context} for name in self._names})
-        self.dimensions = self._network.try_batch(self._inputs(["", "2026 海边的照片"], None))
+        tried = self._inputs(_TRIED, None)
+        self.dimensions = self._network.try_batch(tried)
+        if device == "cpu" and precision == "bf16":
+            self._network.narrow(tried, callers=1, threads=threads)
 
     def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
@@ -169,3 +209,12 @@ class PackageTexts:
 
     def _inputs(self, texts: Sequence[str], language: str | None) -> dict[str, Tokens]:
         return dict(zip(self._names, self._tokens(texts, language), strict=False))
+
+
+def _noise(side: int) -> Vector:
+    """Two pictures to try, (2, 3, side, side): one of small dots, one of large ones."""
+    chance = np.random.default_rng(0)
+    places = np.arange(side) * 8 // side
+    coarse = chance.standard_normal((3, 8, 8))[:, places][:, :, places]
+    noise: Vector = np.stack([chance.standard_normal((3, side, side)), coarse]).astype(np.float32)
+    return noise

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,10 +16,10 @@ from PIL import Image
 
 from indexer.errors import WeightsError
 from indexer.images import Picture
-from indexer.models import clip, makers, memory, onnx_weights, package_towers
+from indexer.models import clip, makers, memory, onnx_weights, openvino, package_towers
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.load import Models, load_models, load_text_tower, model_names, start_text
-from indexer.models.maker import ImageTower, TextTower
+from indexer.models.maker import ImageTower, Precision, TextTower
 from indexer.models.makers import maker_of
 from indexer.models.names import is_demo
 from indexer.models.package import Package
@@ -46,12 +47,12 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def text_tower(folder: Path) -> TextTower:
-    return maker_of(str(folder)).open("text", str(folder), folder, device="cpu", precision="auto", threads=1).model
+def text_tower(folder: Path, precision: Precision = "auto") -> TextTower:
+    return maker_of(str(folder)).open("text", str(folder), folder, device="cpu", precision=precision, threads=1).model
 
 
-def image_tower(folder: Path) -> ImageTower:
-    return maker_of(str(folder)).open("image", str(folder), folder, device="cpu", precision="auto", threads=1).model
+def image_tower(folder: Path, precision: Precision = "auto") -> ImageTower:
+    return maker_of(str(folder)).open("image", str(folder), folder, device="cpu", precision=precision, threads=1).model
 
 
 def bare(folder: Path, part: str, **inputs: np.ndarray) -> np.ndarray:
@@ -250,6 +251,63 @@ def test_a_batch_of_a_fixed_size_is_filled_up(tmp_path):
     for file in ("textual", "visual"):
         shutil.copy(free / file / "model.onnx.data", folder / file / "model.onnx.data")
     np.testing.assert_allclose(text_tower(folder).encode_texts(TEXTS), text_tower(free).encode_texts(TEXTS), atol=1e-5)
+
+
+class TestBf16:
+    """`CLIP_PRECISION=bf16`, as where the processor computes in it."""
+
+    @pytest.fixture(autouse=True)
+    def capable(self, monkeypatch) -> None:
+        monkeypatch.setattr(openvino, "why_not_bf16", lambda: "")
+
+    @pytest.fixture
+    def runs(self, monkeypatch) -> list[int]:
+        """The rows of each run of OpenVINO."""
+        rows, run = [], openvino.OpenVinoSession.run
+
+        def watched(session: openvino.OpenVinoSession, names: object, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            rows.append(len(next(iter(feed.values()))))
+            return run(session, None, feed)
+
+        monkeypatch.setattr(openvino.OpenVinoSession, "run", watched)
+        return rows
+
+    @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+    def test_nearly_the_same_vectors(self, root, shape: Shape, runs):
+        folder = root / shape.name
+        exact, texts = text_tower(folder), text_tower(folder, "bf16")
+        runs.clear()
+        assert (texts.encode_texts(TEXTS) * exact.encode_texts(TEXTS)).sum(axis=1).min() > 0.999
+        assert runs == ([1] * len(TEXTS) if shape.batch else [len(TEXTS)])
+        pictures = image_tower(folder, "bf16")
+        prepared = [pictures.preparation(picture(width, 300)) for width in (200, 500)]
+        runs.clear()
+        near = pictures.encode_images(prepared) * image_tower(folder).encode_images(prepared)
+        assert near.sum(axis=1).min() > 0.999
+        assert sum(runs) == len(prepared)
+
+    @pytest.mark.parametrize("trouble", ["other vectors", "cannot be loaded", "no bf16"])
+    def test_where_it_does_not_work_the_packages_own_format_is_used(self, root, monkeypatch, caplog, trouble):
+        class Session(openvino.OpenVinoSession):
+            def __init__(self, *of: Any, **how: Any) -> None:
+                if trouble == "cannot be loaded":
+                    raise RuntimeError("this operation is not implemented")
+                super().__init__(*of, **how)
+
+            def run(self, names: object, feed: Any) -> list[np.ndarray]:
+                (vectors,) = super().run(None, feed)
+                return [vectors + 0.1 * np.abs(vectors).max()]
+
+        monkeypatch.setattr(openvino, "OpenVinoSession", Session)
+        if trouble == "no bf16":
+            monkeypatch.setattr(openvino, "why_not_bf16", lambda: "this processor has no bf16")
+        folder = root / XLM_R.name
+        tower = text_tower(folder, "bf16")
+        assert (tower.encode_texts(TEXTS) == text_tower(folder).encode_texts(TEXTS)).all()
+        [said] = [record.getMessage() for record in caplog.records]
+        assert said.startswith(f"CLIP_PRECISION=bf16 is not for {folder / 'textual' / 'model.onnx'}: ")
+        told = {"other vectors": "would differ (cosine", "cannot be loaded": "is not implemented", "no bf16": "no bf16"}
+        assert told[trouble] in said
 
 
 class TestIdentity:
