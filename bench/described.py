@@ -7,6 +7,7 @@ the right photo nearer.
 import random
 import statistics
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -28,21 +29,30 @@ _PAGE = 100
 _CHUNK = 250
 
 
-async def describe(connection: OwnConnection, photos: Sequence[UUID], texts: Sequence[str]) -> dict[UUID, str]:
-    """Give all photos a place and their facts, some a description of `texts`. Returns the descriptions."""
+@dataclass(frozen=True)
+class Told:
+    """What is known of photos: the descriptions of some, and the city of each."""
+
+    described: Mapping[UUID, str]
+    cities: Mapping[UUID, str]
+
+
+async def describe(connection: OwnConnection, photos: Sequence[UUID], texts: Sequence[str]) -> Told:
+    """Give all photos a place and their facts, some a description of `texts`."""
     chance = random.Random(5)
     places = Names(chance).places
     described = {photo: text[: chance.randint(*_LENGTHS)] for photo, text in zip(photos[1::_EACH], texts, strict=False)}
+    placed = {photo: Names.choose(places, chance) for photo in photos}
     await connection.copy_records_to_table(
         "asset_exif",
         schema_name="public",
         columns=["assetId", "description", "city", "state", "country"],
-        records=[(photo, described.get(photo, ""), *Names.choose(places, chance)) for photo in photos],
+        records=[(photo, described.get(photo, ""), *placed[photo]) for photo in photos],
     )
     for start in range(0, len(photos), _CHUNK):
         async with connection.transaction():
             await facts.refresh(connection, photos[start : start + _CHUNK])
-    return described
+    return Told(described, {photo: city for photo, (city, _, _) in placed.items()})
 
 
 async def measure(
@@ -52,21 +62,22 @@ async def measure(
     width: int,
     texts: Sequence[tuple[str, Collection[UUID]]],
     written: Mapping[UUID, str],
-    described: Mapping[UUID, str],
+    told: Told,
     vectors: Vector,
 ) -> dict[str, object]:
-    """Search for words of `texts`, each with the photos that say them, and of the photos `described`. Without an index.
+    """Search for words of `texts`, each with the photos that say them, and for what is `told`. Without an index.
 
     `written`: the texts of all photos that have one.
 
     `said_p_at_10`: how many of the first ten have the words, for words of texts. `described_in_10`: of searches for
     the words of a description, how many show that photo among the first ten; `pieces_in_10`: of those for two pieces of
-    it. No more than ten photos have these in their descriptions or texts. `others_kept`: how many of the hundred photos
+    it. No more than ten photos have these in their descriptions or texts. `named_in_10`: the same for file names.
+    `placed_p_at_10`: how many of the first ten were there, for cities. `others_kept`: how many of the hundred photos
     nearest by meaning are still among the first hundred.
     """
     chance = random.Random(6)
     immich = StandIn(connection, Path())
-    forms = {photo: canonical(text) for photo, text in described.items()}
+    forms = {photo: canonical(text) for photo, text in told.described.items()}
     said = {photo: canonical(text) for photo, text in written.items()}
     asked = Library(url)
     words = Words(asked, patience=10)
@@ -86,8 +97,10 @@ async def measure(
     try:
         await words.learn(width, vectors.shape[1])
         precise: list[float] = []
+        there: list[float] = []
         whole: list[bool] = []
         pieces: list[bool] = []
+        named: list[bool] = []
         for (query, right), vector in zip(texts, vectors, strict=False):
             right = {*right, *_with(query, forms)}
             first = (await found(query, right, vector))[: len(right)]
@@ -97,6 +110,14 @@ async def measure(
                 right = _with(query, forms) | _with(query, said)
                 if query and len(right) <= _FIRST:
                     hits.append(photo in await found(query, right, vector))
+        cities = sorted({*told.cities.values()})
+        for city, vector in zip(chance.sample(cities, len(vectors)), vectors, strict=True):
+            right = {photo for photo, where in told.cities.items() if where == city}
+            first = (await found(city, right, vector))[: len(right)]
+            there.append(len(right.intersection(first)) / len(first))
+        for photo, vector in zip(chance.sample(sorted(told.cities), len(vectors)), vectors, strict=True):
+            name = str(photo)[:8]  # of its file, as bench/library.py writes it
+            named.append(photo in await found(name, {photo}, vector))
     finally:
         words.close()
         await asked.close()
@@ -104,6 +125,8 @@ async def measure(
         "said_p_at_10": round(statistics.mean(precise), 3),
         "described_in_10": round(statistics.mean(whole), 3),
         "pieces_in_10": round(statistics.mean(pieces), 3),
+        "named_in_10": round(statistics.mean(named), 3),
+        "placed_p_at_10": round(statistics.mean(there), 3),
         "others_kept": round(statistics.mean(kept), 3),
         "searches": len(kept),
     }

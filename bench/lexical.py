@@ -110,14 +110,14 @@ def duplicates(texts: Sequence[str], width: int = 1024) -> dict[str, float]:
         return text[:place] + "囗" + text[place + 1 :]
 
     some = texts[:1000]
-    said = [(text, [f"IMG_{number}.jpg"]) for number, text in enumerate(some)]
+    said = [(text, ["", f"IMG_{number}.jpg"]) for number, text in enumerate(some)]
     pairs: dict[str, list[tuple[_Said, _Said]]] = {
         "bursts": [(one, one) for one in said],
         "edited": [((text, facts), (text[: len(text) // 2], facts)) for text, facts in said],
         "misread": [((text, facts), (misread(text), facts)) for text, facts in said],
         "scans": list(zip(said, [*said[1:], said[0]], strict=True)),
         "one_blank": [((text, facts), ("", facts)) for text, facts in said],
-        "one_described": [(("", facts), ("", [text, *facts])) for text, facts in said],
+        "one_described": [(("", facts), ("", [text, *facts[1:]])) for text, facts in said],
         "described_alike": [(("", [text]), ("", [text])) for text in some],
     }
     figures = {}
@@ -188,8 +188,8 @@ async def _measure(
 
 async def _fill(
     connection: asyncpg.Connection, owner: UUID, texts: Sequence[str], clip: Vector
-) -> tuple[dict[UUID, str], dict[UUID, str], dict[UUID, Vector]]:
-    """Photos of one person as our table has them, every fourth with a text. Returns texts, descriptions and vectors."""
+) -> tuple[dict[UUID, str], described.Told, dict[UUID, Vector]]:
+    """Photos of one person as our table has them, every fourth with a text. Returns texts, facts, and vectors."""
     assets = len(clip)
     ids = [uuid5(owner, str(number)) for number in range(assets)]
     vectors = dict(zip(ids, clip, strict=True))
@@ -220,7 +220,7 @@ async def _at(
     queries: Sequence[Query],
     vectors: dict[UUID, Vector],
     written: dict[UUID, str],
-    told: dict[UUID, str],
+    told: described.Told,
 ) -> dict[str, object]:
     """The figures of one width: Immich changes its column, we fill it again, and people search."""
     if await vector_width(connection) != width:

@@ -14,9 +14,10 @@ present(asset) AND asset.visibility IN ('timeline', 'archive')
 present(asset) AND asset.visibility <> 'hidden' AND NOT asset."isOffline"
 
 -- term: public_facts(asset)
--- What is known of an asset besides its picture, of all that goes into Immich's vector column: an array of texts. Partners' searches
--- read that column, so people, tags and albums, which are the owner's alone, must never be here.
-SELECT array_remove(ARRAY[asset."originalFileName"::text, x.description, x.city, x.state, x.country], NULL)
+-- What is known of an asset besides its picture, of all that goes into Immich's vector column: an array of texts. The first is its
+-- description, empty where it has none. Partners' searches read that column, so people, tags and albums, which are the owner's alone,
+-- must never be here.
+SELECT array_remove(ARRAY[coalesce(x.description, ''), asset."originalFileName"::text, x.city, x.state, x.country], NULL)
 FROM (SELECT) AS one LEFT JOIN public.asset_exif x ON x."assetId" = asset.id
 
 -- term: priority(request)

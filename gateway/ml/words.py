@@ -48,7 +48,7 @@ _MATCHES = 200  # the most matches to learn from
 _MATCHES_WITHOUT_ROOM = 50
 _FEW = 12
 _MANY = 50
-_WORDLESS = 0.5  # how much farther away photos without text are for `ocr:`: their facts are no text
+_WORDLESS = 1.5  # how much farther away photos without text are for `ocr:`: an HNSW index then finds more matches
 _FACTS = (DESCRIPTION, PLACE, FILE)  # all of the SQL term `public_facts`
 
 

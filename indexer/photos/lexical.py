@@ -26,12 +26,15 @@ from indexer.text.normalise import HAN
 Vector = npt.NDArray[np.float32]
 Total = npt.NDArray[np.int64]
 
-VERSION = 4  # raised when the same text would give other numbers: older vectors are then written again
+VERSION = 5  # raised when the same text would give other numbers: older vectors are then written again
 
 _PAIR, _SINGLE = 5, 2  # whole numbers: their sums are the same on every machine
 _TRIPLE = 3
 _FACT = "+"  # what the tokens of facts begin with. No token of a text does
-_FACTS = 0.25  # the part of the squared length that facts have. The rest is the text's
+# The parts of the squared length that a description has, and all other facts. Beside a text, which has the rest, they
+# must be small, because nearly every photo has other facts: they disturb searches for texts.
+_BESIDE_TEXT = (0.15, 0.05)
+_WITHOUT_TEXT = (0.25, 0.25)
 _HAN = re.compile(f"([{HAN}]+)")
 _PREFIX = re.compile(r"\s*[oｏ][cｃ][rｒ]\s*[:：]", re.IGNORECASE)
 
@@ -61,19 +64,27 @@ def direction(found: dict[str, int], size: int) -> Vector:
     return _unit(_total(found, size))
 
 
-def part(text: str, size: int, facts: Iterable[str] = ()) -> Vector:
+def part(text: str, size: int, facts: Sequence[str] = ()) -> Vector:
     """The vector, in `size` free dimensions, of a photo with that visible text and these facts.
 
-    Its length is 1. Without text it is shorter, so that such photos disturb searches for texts less.
+    The first of the facts is its description, empty where it has none. The vector's length is 1. Without text it is
+    shorter, so that such photos disturb searches for texts less.
     """
-    said, known = _total(weights(text), size), _total(_facts(facts), size)
-    if not known.any():
+    said = _total(weights(text), size)
+    known = [
+        (share, total)
+        for share, some in zip(_BESIDE_TEXT if said.any() else _WITHOUT_TEXT, (facts[:1], facts[1:]), strict=True)
+        if (total := _total(_facts(some), size)).any()
+    ]
+    if not known:
         return _unit(said)
-    both = math.sqrt(_FACTS) * (known / _length(known))
+    whole = np.zeros(size)
+    for share, total in known:
+        whole += math.sqrt(share) * (total / _length(total))
     if said.any():
-        both += math.sqrt(1 - _FACTS) * (said / _length(said))
-        both /= math.sqrt(math.fsum(both * both))  # the two are nearly orthogonal, but not quite
-    vector: Vector = both.astype(np.float32)
+        whole += math.sqrt(1 - math.fsum(share for share, _ in known)) * (said / _length(said))
+        whole /= math.sqrt(math.fsum(whole * whole))  # the parts are nearly orthogonal, but not quite
+    vector: Vector = whole.astype(np.float32)
     return vector
 
 

@@ -8,7 +8,7 @@ the model alone would.
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from uuid import UUID
 
@@ -36,10 +36,10 @@ def room(width: int, dimensions: int) -> int:
     return max(width - dimensions - 1, 0)
 
 
-def as_column(vector: Vector, width: int, text: str = "", facts: Iterable[str] = ()) -> Vector:
+def as_column(vector: Vector, width: int, text: str = "", facts: Sequence[str] = ()) -> Vector:
     """The vector for a column of `width` dimensions, of a photo with that `vector`, that visible text and `facts`.
 
-    `facts`: those that may be in it, as the SQL term `public_facts` has them.
+    `facts`: those that may be in it, as the SQL term `public_facts` has them: the description first.
 
     Raises:
         ValueError: the vector is wider than the column.

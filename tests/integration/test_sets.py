@@ -160,26 +160,26 @@ async def test_an_edit_follows_into_the_vector_of_whichever_model_is_in_use(data
         expected = as_column(stubs.vector_of(stubs.rgb(1), kind=kind), 1024, stubs.expected_text(1), facts)
         return bool((await vector_of(connection, asset) == expected).all())
 
-    assert await holds(OLD, "生日.jpg")
+    assert await holds(OLD, "", "生日.jpg")
     settings = settings_for(database, immich.media.directory, clip_model="RN50")
     async with working(settings, new_models(), pace=NEVER, open_clip=old_clip):
         await eventually(lambda: connection.fetchval("SELECT count(*) = 1 FROM immich_indexer_3.vector"))
         await immich.describe(asset, "外婆家")
-        await eventually(partial(holds, OLD, "生日.jpg", "外婆家"))
+        await eventually(partial(holds, OLD, "外婆家", "生日.jpg"))
         await idle(connection)
     await change(database, "new")
-    assert await holds(NEW, "生日.jpg", "外婆家"), "that vector is beside the photo's own"
+    assert await holds(NEW, "外婆家", "生日.jpg"), "that vector is beside the photo's own"
     pool = await open_pool(database)
     try:
         await immich.describe(asset, "火锅")
         await pool.transact(partial(facts.follow, limit=100))
-        assert await holds(NEW, "生日.jpg", "火锅")
+        assert await holds(NEW, "火锅", "生日.jpg")
     finally:
         await pool.close()
     noted = await connection.fetchval("SELECT hash FROM immich_indexer_3.vector WHERE model = 'new'")
     assert noted == fingerprint(await vector_of(connection, asset)), "so nothing seems to be wrong with it"
     await change(database, "old")
-    assert await holds(OLD, "生日.jpg", "火锅")
+    assert await holds(OLD, "火锅", "生日.jpg")
 
 
 async def test_a_change_that_is_killed_has_changed_nothing(database, immich: StandIn, connection, owner):

@@ -25,7 +25,7 @@ from tests.support.stubs import StubClip, StubOcr
 from tests.support.workers import eventually, idle, settings_for, vector_of, working
 
 WIDTH = 1024
-FILE = ["IMG_0001.jpg"]  # the facts of a photo of which nothing else is known
+FILE = ["", "IMG_0001.jpg"]  # the facts of a photo of which nothing else is known
 
 NOTHING = np.zeros(512, dtype=np.float32)  # the vector of a search that no photo fits by meaning
 
@@ -215,16 +215,16 @@ async def test_an_edit_of_what_all_may_see_reaches_the_vector(database, immich, 
         async def holds(*facts: str) -> bool:
             return bool((await vector_of(connection, asset) == as_column(vector, WIDTH, text, facts)).all())
 
-        await eventually(partial(holds, "生日.jpg"))
+        await eventually(partial(holds, "", "生日.jpg"))
         await immich.describe(asset, "外婆家的火锅")
-        await eventually(partial(holds, "生日.jpg", "外婆家的火锅"))
+        await eventually(partial(holds, "外婆家的火锅", "生日.jpg"))
         await immich.name_person(owner, await immich.recognise(asset), "张三")
         await immich.tag(asset, "旅行")
         await immich.create_album(owner, "北海道", asset)
         await immich.locate(asset, "Shanghai", None, "China")
-        await eventually(partial(holds, "生日.jpg", "外婆家的火锅", "Shanghai", "China"))
+        await eventually(partial(holds, "外婆家的火锅", "生日.jpg", "Shanghai", "China"))
         await immich.describe(asset, "")
-        await eventually(partial(holds, "生日.jpg", "Shanghai", "China"))
+        await eventually(partial(holds, "", "生日.jpg", "Shanghai", "China"))
     assert models.clip.calls == models.ocr.calls == 1
 
 
@@ -243,7 +243,7 @@ async def test_an_edit_while_immich_changes_its_column(database, immich, connect
         await results.restore(pool, [asset])
     finally:
         await pool.close()
-    expected = as_column(stubs.expected_vector(0), 1536, "发票", [*FILE, "外婆家"])
+    expected = as_column(stubs.expected_vector(0), 1536, "发票", ["外婆家", *FILE[1:]])
     assert (await vector_of(connection, asset) == expected).all()
 
 

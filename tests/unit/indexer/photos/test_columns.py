@@ -18,7 +18,7 @@ LINE = Line("增值税发票", (0.1, 0.1, 0.8, 0.1, 0.8, 0.2, 0.1, 0.2), 0.9, 0.
 VECTOR = np.full(512, 512**-0.5, dtype=np.float32)
 UNREAD: dict[str, Any] = {
     **{"owner": uuid4(), "taken_at": TAKEN, "text": "", "tokens_version": 0, "vector_version": 0},
-    "public_facts": ["IMG_0001.jpg"],
+    "public_facts": ["", "IMG_0001.jpg"],
     **dict.fromkeys(("digest", "clip_model", "clip", "ocr_model", "lines", "document_taken_at", "vector_hash")),
     **{"current_model": "c", "current": None, "mark": None, "own": True},
 }
@@ -60,7 +60,7 @@ def test_what_was_written_is_not_written_again():
 def test_a_vector_follows_the_facts():
     stored = after(composed(UNREAD, width=1024, **READ)[0])
     same, _ = composed(stored, width=1024)
-    other, _ = composed(stored | {"public_facts": ["IMG_0001.jpg", "外婆家"]}, width=1024)
+    other, _ = composed(stored | {"public_facts": ["外婆家", "IMG_0001.jpg"]}, width=1024)
     assert same.vector_hash is None, "it is right already"
     assert other.vector_hash is not None
     assert other.embedding != same.embedding

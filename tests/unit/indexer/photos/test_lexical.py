@@ -67,7 +67,7 @@ def test_a_question_is_nearest_to_what_says_it():
 
 def test_facts_are_no_text():
     parts = np.stack(
-        [lexical.part("上海站", 511), lexical.part("", 511, ["Shanghai", "发票"]), lexical.part("好", 511)]
+        [lexical.part("上海站", 511), lexical.part("", 511, ["发票", "Shanghai"]), lexical.part("好", 511)]
     )
     text, facts, _ = parts @ lexical.question("发票", 511)
     assert abs(facts - text) < 0.15, "`ocr:` asks for the text alone"
@@ -80,15 +80,17 @@ def test_facts_are_no_text():
 
 def test_facts_leave_most_of_the_vector_to_the_text():
     alone = lexical.part("增值税发票", 1023)
-    both = lexical.part("增值税发票", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
-    without = lexical.part("", 1023, ["外婆家的火锅", "IMG_0001.jpg"])
-    assert float(alone @ both) == pytest.approx(np.sqrt(0.75), abs=0.05)
-    assert float(without @ without) == pytest.approx(0.25, rel=1e-6)
+    described, named = ["外婆家的火锅", "IMG_0001.jpg"], ["", "IMG_0001.jpg", "Shanghai"]
+    assert float(alone @ lexical.part("增值税发票", 1023, described)) == pytest.approx(np.sqrt(0.8), abs=0.05)
+    assert float(alone @ lexical.part("增值税发票", 1023, named)) == pytest.approx(np.sqrt(0.95), abs=0.05)
+    for facts, share in ((described, 0.5), (named, 0.25), (["外婆家的火锅"], 0.25)):
+        without = lexical.part("", 1023, facts)
+        assert float(without @ without) == pytest.approx(share, abs=0.05)
     assert (lexical.part("增值税发票", 1023, ["", "!?"]) == alone).all()
-    assert (lexical.part("", 1023, ["a", "b"]) == lexical.part("", 1023, ["b", "a", "b"])).all()
+    assert (lexical.part("", 1023, ["", "a", "b"]) == lexical.part("", 1023, ["", "b", "a", "b"])).all()
 
 
-@pytest.mark.parametrize("facts", [[], ["IMG_0001.jpg", "外婆家"]])
+@pytest.mark.parametrize("facts", [[], ["", "IMG_0001.jpg"], ["外婆家", "IMG_0001.jpg"]])
 @pytest.mark.parametrize("text", ["", "发票", "x" * 5000, "\0\ud800😀"])
 @pytest.mark.parametrize("width", [512, 513, 514, 640, 1024, 1536])
 def test_the_stored_vectors_are_of_one_length(text, facts, width):
@@ -126,7 +128,7 @@ def test_duplicates_stay_duplicates():
     vector = clip_vector(1)
     one, other = as_column(vector, 1024, "第一页的文字"), as_column(vector, 1024, "another page")
     assert 1 - cosine(one, other) < 1e-4
-    described, bare = as_column(vector, 1024, "", ["外婆家", "a.jpg"]), as_column(vector, 1024, "", ["b.jpg"])
+    described, bare = as_column(vector, 1024, "", ["外婆家", "a.jpg"]), as_column(vector, 1024, "", ["", "b.jpg"])
     assert 1 - cosine(described, bare) < 1e-4
     different = 1 - cosine(halved(clip_vector(2)), halved(vector))
     alike = as_column(clip_vector(2), 1024, "", ["外婆家", "a.jpg"])
