@@ -194,10 +194,9 @@ class PackageTexts:
         # Multilingual-CLIP's text towers, four of Immich's models, take a mask beside the tokens.
         self._names = ["input_ids", "attention_mask"] if "input_ids" in self._network.inputs else ["text"]
         self._network.check(self._names, {name: {1: package.context} for name in self._names})
-        tried = self._inputs(_TRIED, None)
-        self.dimensions = self._network.try_batch(tried)
+        self.dimensions = self._network.try_batch(self._inputs(_TRIED[:2], None))
         if device == "cpu" and precision == "bf16":
-            self._network.narrow(tried, callers=1, threads=threads)
+            self._network.narrow(self._inputs(_TRIED, None), callers=1, threads=threads)
 
     def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""

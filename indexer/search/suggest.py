@@ -67,14 +67,14 @@ async def suggest(pool: Pool, text: str, viewer: Viewer, *, limit: int) -> Sugge
     last = unfinished(text)
     if last is None or not (last.form or last.fields):
         return Suggestions(text, [])
-    items: list[Suggestion] = []
-    if kinds := _kinds(last):
-        items += await _names(pool, last.form, viewer, kinds, limit)
-    if "place" in kinds:
-        items[_people(items) : _people(items)] = await _places(pool, last.form, viewer, limit)
-    if not last.fields:
-        items += await _words(pool, last.form, viewer, limit)
-    return Suggestions(last.before, items)
+    kinds = _kinds(last)
+    names, places, words = await asyncio.gather(  # each is a question of its own
+        _names(pool, last.form, viewer, kinds, limit),
+        _places(pool, last.form, viewer, limit) if "place" in kinds else _nothing(),
+        _words(pool, last.form, viewer, limit) if not last.fields else _nothing(),
+    )
+    people = [item for item in names if item.kind == "person"]
+    return Suggestions(last.before, [*people, *places, *names[len(people) :], *words])
 
 
 async def has_person(pool: Pool, user: UUID, person: UUID) -> bool:
@@ -89,8 +89,8 @@ def _kinds(last: Unfinished) -> list[Kind]:
     return [kind for kind, name in _NAMED.items() if name in names]
 
 
-def _people(items: Sequence[Suggestion]) -> int:
-    return sum(item.kind == "person" for item in items)
+async def _nothing() -> list[Suggestion]:
+    return []
 
 
 async def _names(pool: Pool, form: str, viewer: Viewer, kinds: Sequence[Kind], limit: int) -> list[Suggestion]:

@@ -10,8 +10,10 @@ query has more matches, the newest block comes first, however well older photos 
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from indexer.database.pool import Connection, Pool
@@ -24,6 +26,8 @@ from indexer.text.question import ELSEWHERE, IN_NAMES, IN_TEXT, Question
 from indexer.text.spoken import Spoken, keys, known, understand
 
 BLOCK = 500
+POSSIBLE = 3000  # photos that may match and are put in the order of time, at most: each has to be looked up
+MANY = 25  # where so many of the newest photos match, probably more than that do
 _NEAR = 200  # photos in which a misread character is searched for
 _SQL = queries("search")
 
@@ -75,6 +79,10 @@ class Hit(Candidate):
 
 
 EVERYTHING = Scope()
+
+
+class _TooManyError(Exception):
+    """More photos may match than are looked at one by one."""
 
 
 async def search(
@@ -149,7 +157,7 @@ async def _page(
 async def _block(
     connection: Connection | Pool, question: Question | Spoken, scope: Scope, start: int
 ) -> list[Candidate]:
-    """The matches from number `start` on: the newest, then ranked."""
+    """The matches from number `start` on: the newest, ranked."""
     own = scope.own
     check = (None, None) if question.sieved else (question.literal(own), json.dumps(question.conditions(own)))
     # Cover density takes long for the many lexemes that a sound may be. Short texts come first without it.
@@ -157,7 +165,30 @@ async def _block(
     grades = question.grades(own)
     if all(grade == IN_TEXT for _, grade, _ in grades):
         grades = []
-    return await _ranked(connection, question.words, scope, question.sieve(own), check, (start, BLOCK), grades, ranking)
+    search = partial(
+        _ranked, connection, question.words, scope, question.sieve(own), check, grades=grades, ranking=ranking
+    )
+    windows = _windows(scope)
+    if scope.after or scope.before or question.wanted < 2:
+        return await search(windows, (start, BLOCK))
+    # Several words are usually on few photos. Then one look-up for all times takes less than one for each window.
+    newest = [] if question.wanted > 2 else await search(windows[:1], (0, BLOCK))
+    if len(newest) < MANY:
+        with suppress(_TooManyError):
+            return await search([buckets.EVER], (start, BLOCK), possible=POSSIBLE)
+    if start or question.wanted > 2:
+        return await search(windows, (start, BLOCK))
+    left = BLOCK - len(newest)
+    return sorted(newest + (await search(windows[1:], (0, left)) if left else []), key=_order)
+
+
+def _windows(scope: Scope) -> list[str]:
+    return list(buckets.windows(datetime.now(UTC), scope.after, scope.before))
+
+
+def _order(candidate: Candidate) -> tuple[bool, float, float, UUID]:
+    """As the SQL statement `ranked` orders them."""
+    return not candidate.as_typed, -candidate.grade, -candidate.score, candidate.asset_id
 
 
 async def _forgiven(connection: Connection | Pool, question: Question, scope: Scope) -> list[Candidate]:
@@ -165,7 +196,9 @@ async def _forgiven(connection: Connection | Pool, question: Question, scope: Sc
     if query is None or query.forgiving is None:
         return []
     ranking = query.ranking.replace(" & ", " | ")
-    near = await _ranked(connection, query, scope, query.forgiving, (None, None), (0, _NEAR), (), ranking)
+    near = await _ranked(
+        connection, query, scope, query.forgiving, (None, None), _windows(scope), (0, _NEAR), ranking=ranking
+    )
     rows = await connection.fetch(_SQL["described"], [candidate.asset_id for candidate in near])
     # In a thread: it reads up to a million characters.
     answers = await asyncio.to_thread(query.forgiven, [row["text"] for row in rows])
@@ -179,20 +212,26 @@ async def _ranked(
     scope: Scope,
     tsquery: str,
     check: tuple[str | None, str | None],
+    windows: Sequence[str],
     span: tuple[int, int],
-    grades: Sequence[tuple[int, int, str]],
+    *,
+    grades: Sequence[tuple[int, int, str]] = (),
     ranking: str | None = None,
+    possible: int = 0,
 ) -> list[Candidate]:
+    """Of the photos that `tsquery` finds in the `windows` of time, one after the other, those of the `span`, ranked.
+
+    `possible`: of one window so many photos are put in the order of time. Raises _TooManyError: it has more.
+    """
     if scope.owners is not None:
         tsquery += f" & {buckets.owned(scope.owners)}"
-    windows = buckets.windows(datetime.now(UTC), scope.after, scope.before)
     rows = await connection.fetch(
         _SQL["ranked"],
         scope.owners,
         scope.after,
         scope.before,
         ["timeline", "archive"] if scope.archived else ["timeline"],
-        [f"{tsquery} & {window}" for window in windows],
+        [f"({tsquery}) & {window}" if window else tsquery for window in windows],
         *check,
         words.ranking if ranking is None else ranking,
         *span,
@@ -200,10 +239,14 @@ async def _ranked(
         " ".join(words.phrases),
         words.typed,
         *_by_grade(grades),
+        possible,
     )
+    if possible and rows[0]["possible"] == possible:
+        raise _TooManyError
     return [
         Candidate(row["asset_id"], row["score"], forgiven=False, as_typed=row["as_typed"], grade=row["grade"])
         for row in rows
+        if row["asset_id"] is not None
     ]
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from uuid import UUID
 
+EVER = ""
+"""The window of all days."""
+
 _EPOCH = date(1970, 1, 1).toordinal()
 _FIRST = date(1826, 1, 1).toordinal() - _EPOCH  # the year of the oldest photograph
 _SIZES = (32, 256, 2048)  # days

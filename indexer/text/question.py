@@ -145,6 +145,11 @@ class Question:
     def __bool__(self) -> bool:
         return any(not clause.absent for clause in self.clauses)
 
+    @property
+    def wanted(self) -> int:
+        """How many clauses a photo must fulfil."""
+        return sum(not clause.absent for clause in self.clauses)
+
     def literal(self, own: str | None) -> str:
         """The tsquery that matches. `own` as in `Term.query`."""
         return " & ".join(("!" if clause.absent else "") + clause.query(own) for clause in self.clauses)

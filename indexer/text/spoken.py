@@ -141,6 +141,11 @@ class Spoken:
         return self.written.words
 
     @property
+    def wanted(self) -> int:
+        """How many clauses a photo must fulfil, at least."""
+        return min(way.wanted for way in self.ways)
+
+    @property
     def sieved(self) -> bool:
         """Never: see `Heard`."""
         return False
