@@ -26,8 +26,8 @@ from indexer.text.question import ELSEWHERE, IN_NAMES, IN_TEXT, Question
 from indexer.text.spoken import Spoken, keys, known, understand
 
 BLOCK = 500
-POSSIBLE = 3000  # photos that may match and are put in the order of time, at most: each has to be looked up
-MANY = 25  # where so many of the newest photos match, probably more than that do
+POSSIBLE = 8000  # photos that may match and are put in the order of time, at most: each has to be looked up
+MANY = 60  # where so many of the newest photos match, those of a year are enough for a block
 _NEAR = 200  # photos in which a misread character is searched for
 _SQL = queries("search")
 
