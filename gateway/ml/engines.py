@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from gateway.errors import NO_MEMORY, MissingInputError, ModelAwayError, UnavailableError
 from indexer.models.engine import Engine
-from indexer.models.host import CallError
 from indexer.models.hosted import Hosted
+from indexer.models.messages import CallError
 from indexer.models.states import EngineAwayError, GuiltError
 
 

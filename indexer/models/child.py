@@ -16,7 +16,7 @@ from typing import Any
 
 from indexer import allocator
 from indexer.models import child_log, wire
-from indexer.models.host import Facts, Opened, Setup, as_answer
+from indexer.models.messages import Facts, Opened, Setup, as_answer
 
 _PR_SET_PDEATHSIG = 1
 

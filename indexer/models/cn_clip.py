@@ -6,8 +6,8 @@ from pathlib import Path
 
 from indexer.models import names, shapes, weights
 from indexer.models.device import choose_device
-from indexer.models.host import Opened
 from indexer.models.maker import Identity, Precision, Tower
+from indexer.models.messages import Opened
 from indexer.models.published import ModelFiles, Source
 
 _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 import structlog
 
 from indexer.errors import IndexerError
-from indexer.models.host import CallError, Facts, GoneError, lacks_memory
+from indexer.models.host import GoneError
 from indexer.models.lifecycle import Lifecycle, Pace, Runner
+from indexer.models.messages import CallError, Facts, lacks_memory
 from indexer.models.probe import Probe
 from indexer.models.shared_lock import SharedLock
 from indexer.models.states import EngineAwayError, GuiltError, Phase, State

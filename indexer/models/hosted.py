@@ -11,7 +11,7 @@ from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.answers import check_lines, check_vectors
 from indexer.models.engine import Engine
-from indexer.models.host import Facts
+from indexer.models.messages import Facts
 from indexer.models.results import Detection, Face, Line
 
 Vector = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from indexer.models.host import CallError, Facts
+from indexer.models.messages import CallError, Facts
 from indexer.models.states import EngineAwayError, Phase, State
 
 log = structlog.get_logger()

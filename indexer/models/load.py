@@ -9,12 +9,13 @@ from indexer.errors import WeightsError
 from indexer.models import face_weights, names
 from indexer.models.engine import Engine
 from indexer.models.fetcher import Fetcher
-from indexer.models.host import Facts, Host, Opened, Setup
+from indexer.models.host import Host
 from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.lifecycle import Pace, Runner
 from indexer.models.maker import TextTower, Tower
 from indexer.models.makers import maker_of
+from indexer.models.messages import Facts, Opened, Setup
 from indexer.models.ocr_names import ocr_name
 from indexer.models.openers import ClipTower, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe

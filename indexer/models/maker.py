@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from indexer.models.host import Opened
+from indexer.models.messages import Opened
 from indexer.models.pixels import Preparation
 from indexer.models.published import ModelFiles, Source
 

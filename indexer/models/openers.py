@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.models.device import choose_device
-from indexer.models.host import Opened
 from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
+from indexer.models.messages import Opened
 from indexer.models.ocr_names import EngineName
 from indexer.models.ocr_runtimes import WantedRuntime
 from indexer.models.published import PublishedFile

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from indexer.errors import WeightsError
 from indexer.models.device import choose_device
-from indexer.models.host import Opened
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.maker import Identity, Precision, Tower
+from indexer.models.messages import Opened
 from indexer.models.package import MODEL, NAMED, Package
 from indexer.models.published import HUGGING_FACE, ModelFiles, Source
 from indexer.models.repository import RECORD, HubRepository

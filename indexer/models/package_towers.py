@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from indexer.errors import ModelError, WeightsError, words_of
 from indexer.models import openvino
-from indexer.models.host import lacks_memory
 from indexer.models.maker import Precision, Vector
+from indexer.models.messages import lacks_memory
 from indexer.models.onnx import open_session
 from indexer.models.package import MODEL, Package
-from indexer.models.package_text import PackageTokens, Tokens
 from indexer.models.pixels import Preparation
 
 log = logging.getLogger(__name__)
@@ -187,6 +186,8 @@ class PackageTexts:
     """The text tower of a package: a `TextTower`. Arguments and errors as of `PackageImages`."""
 
     def __init__(self, package: Package, name: str, *, device: str, threads: int, precision: Precision) -> None:
+        from indexer.models.package_text import PackageTokens  # tokenizers takes 6 MB
+
         self.name = name
         self.by_language = package.by_language
         self._tokens = PackageTokens(package)
@@ -206,7 +207,7 @@ class PackageTexts:
             vectors[start : start + len(some)] = self._network(self._inputs(some, language))
         return vectors
 
-    def _inputs(self, texts: Sequence[str], language: str | None) -> dict[str, Tokens]:
+    def _inputs(self, texts: Sequence[str], language: str | None) -> dict[str, npt.NDArray[Any]]:
         return dict(zip(self._names, self._tokens(texts, language), strict=False))
 
 

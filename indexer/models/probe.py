@@ -14,7 +14,7 @@ from indexer.errors import ModelError
 from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.answers import check_lines, check_vectors
-from indexer.models.host import Facts
+from indexer.models.messages import Facts
 
 _ALIKE = 0.99
 """Least cosine between a GPU's vector and the processor's. Number formats differ by 0.0001, wrong results far more."""

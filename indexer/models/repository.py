@@ -10,11 +10,8 @@ their list, and no other revision is taken. To add one: fetch it, try it, copy i
 """
 
 import hashlib
-import http.client
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -159,6 +156,10 @@ def _is_wanted(name: str) -> bool:
 
 def _get(address: str) -> bytes:
     """What is at that address. Raises _NoListError."""
+    import http.client  # with ssl, these take 4 MB, and a model's process never comes here
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(address, headers={"User-Agent": "immich-indexer"})  # noqa: S310 - as in download
     try:
         with urllib.request.urlopen(request, timeout=_SILENCE) as response:  # noqa: S310

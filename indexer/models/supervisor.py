@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 
 from indexer.errors import WeightsError
-from indexer.models.host import CallError
 from indexer.models.lifecycle import Lifecycle, Pace, Runner
+from indexer.models.messages import CallError
 from indexer.models.probe import Probe
 from indexer.models.states import Phase
 

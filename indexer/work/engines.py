@@ -14,9 +14,9 @@ import structlog
 
 from indexer.errors import IndexerError, words_of
 from indexer.models.engine import Engine
-from indexer.models.host import CallError
 from indexer.models.hosted import Hosted
 from indexer.models.inference import Inference, Made
+from indexer.models.messages import CallError
 from indexer.models.states import EngineAwayError
 from indexer.queue.jobs import Choice
 from indexer.queue.tasks import PARTS, Part, tasks_of

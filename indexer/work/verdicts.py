@@ -16,7 +16,7 @@ from indexer.database.refusal import RefusedError
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
 from indexer.models import states
-from indexer.models.host import lacks_memory
+from indexer.models.messages import lacks_memory
 from indexer.models.states import GuiltError
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import structlog
 
-from indexer.models.host import Opened
+from indexer.models.messages import Opened
 from tests.support import stubs
 
 Kind = Literal["clip", "text", "ocr"]
@@ -146,7 +145,7 @@ class Crude:
         time.sleep(seconds)
 
     def say(self, text: str) -> None:
-        structlog.get_logger().info("read", photo=text)
+        logging.getLogger("indexer").warning("read %s", text)
         logging.getLogger("a library").warning("%s of a library", text)
         logging.getLogger("py.warnings").warning("%s of a warning", text)
         os.write(2, f"{text} as it is\n".encode())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.host import Opened
 from indexer.models.maker import Identity, Precision, Tower, Vector
+from indexer.models.messages import Opened
 from indexer.models.published import ModelFiles, Source
 
 

@@ -9,8 +9,8 @@ from gateway.errors import ModelAwayError, UnavailableError
 from gateway.ml.tried import TriedTower
 from indexer.errors import WeightsError
 from indexer.models.engine import Engine
-from indexer.models.host import Opened
 from indexer.models.hosted import HostedText
+from indexer.models.messages import Opened
 from indexer.models.probe import TextProbe
 from tests.support.hosts import QUICK, InThisProcess
 from tests.support.stubs import StubText, text_vector

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from indexer.errors import WeightsError
 from indexer.models.engine import Engine
-from indexer.models.host import CallError, GoneError, Opened, lacks_memory
+from indexer.models.host import GoneError
+from indexer.models.messages import CallError, Opened, lacks_memory
 from indexer.models.probe import TEXT, TextProbe
 from indexer.models.scheduler import outcomes_of
 from indexer.models.states import EngineAwayError, GuiltError, Phase

@@ -15,7 +15,7 @@ from indexer.images import Picture
 from indexer.models import face_weights
 from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.faces import Faces, load_faces
-from indexer.models.host import Facts
+from indexer.models.messages import Facts
 from indexer.models.probe import FacesProbe
 from tests.support.face_models import detector, embedding, recogniser
 

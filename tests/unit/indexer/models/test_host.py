@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from indexer.errors import PictureError, WeightsError
 from indexer.models import wire
-from indexer.models.host import CallError, GoneError, Host, Setup
+from indexer.models.host import GoneError, Host
+from indexer.models.messages import CallError, Setup
 from tests.support import stub_hosted
 
 PATIENCE = 20
@@ -155,6 +156,13 @@ def test_an_answer_that_cannot_be_sent_is_an_error(host):
     assert host.call("double", np.ones(1), PATIENCE) == 2
 
 
+def test_a_models_process_has_no_more_than_it_needs():
+    script = "import sys, indexer.models.child, indexer.models.makers, indexer.models.openers; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "numpy" in loaded
+    assert not {"asyncio", "asyncpg", "pydantic", "ssl", "structlog"}.intersection(loaded)
+
+
 def test_what_a_process_says_is_in_our_log_whatever_its_form():
     told = threading.Event()
     with capture_logs() as said:
@@ -169,9 +177,9 @@ def test_what_a_process_says_is_in_our_log_whatever_its_form():
             time.sleep(0.01)
         host.close()
     assert {line["engine"] for line in said} == {"the engine"}
-    found = [(line["event"], line["log_level"], line.get("text") or line.get("photo")) for line in said]
+    found = [(line["event"], line["log_level"], line.get("text")) for line in said]
     assert found == [
-        ("read", "info", "照片"),
+        ("read 照片", "warning", None),
         ("照片 of a library", "warning", None),
         ("照片 of a warning", "warning", None),
         ("output of a model's process", "warning", "照片 as it is"),
@@ -265,7 +273,8 @@ def test_one_that_cannot_be_opened(open_it, error, text, patience):
 PARENT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
-from indexer.models.host import Host, Setup
+from indexer.models.host import Host
+from indexer.models.messages import Setup
 from tests.support import stub_hosted
 host = Host(Setup(stub_hosted.crude, "cpu"), lanes=1, patience=20)
 print(host.call("process", None, 20), flush=True)

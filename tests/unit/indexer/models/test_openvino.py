@@ -50,7 +50,7 @@ IN_LITTLE_MEMORY = """
 import json, resource, sys
 from pathlib import Path
 import numpy as np
-from indexer.models.host import lacks_memory
+from indexer.models.messages import lacks_memory
 from indexer.models.openvino import OpenVinoSession
 
 session = OpenVinoSession(Path(sys.argv[1]), callers=1)
