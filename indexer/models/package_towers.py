@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ _TYPES: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class _Input:
+    """An input of a network: the type as ONNX Runtime calls it, and the size of each axis. No number: any size."""
+
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
 class Network:
     """One ONNX model, whose inputs all have the batch as their first axis. Its first output are vectors.
 
@@ -45,14 +54,16 @@ class Network:
         self.path = path
         self._exact = partial(open_session, path, device=device, threads=threads, few_shapes=few_shapes)
         self._session = self._loaded(self._exact)
-        self.inputs = {node.name: node for node in self._session.get_inputs()}
+        # Copied, because ONNX Runtime's own objects would keep the session in memory.
+        self.inputs = {node.name: _Input(node.type, tuple(node.shape)) for node in self._session.get_inputs()}
         first = next(iter(self.inputs.values())).shape
         self.batch = first[0] if first and isinstance(first[0], int) else None
 
     def size(self, name: str, axis: int) -> int | None:
         """The size of an input's axis. None where it may be any."""
         shape = self.inputs[name].shape
-        return shape[axis] if axis < len(shape) and isinstance(shape[axis], int) else None
+        size = shape[axis] if axis < len(shape) else None
+        return size if isinstance(size, int) else None
 
     def __call__(self, rows: Mapping[str, npt.NDArray[Any]]) -> Vector:
         """Vectors of length 1, (n, dimensions) float32, for arrays of n rows each. n may be any number but 0."""
@@ -146,8 +157,8 @@ class Network:
             for axis, wanted in axes[name].items():
                 if self.size(name, axis) not in (None, wanted):
                     raise WeightsError(
-                        f"{self.path} takes {name} of shape {node.shape}, but its configuration says {wanted} for axis "
-                        f"{axis}"
+                        f"{self.path} takes {name} of shape {list(node.shape)}, but its configuration says {wanted} "
+                        f"for axis {axis}"
                     )
 
 
