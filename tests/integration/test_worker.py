@@ -199,7 +199,7 @@ async def test_immich_wiping_its_vectors_costs_a_copy(database, immich, connecti
         vector = await vector_of(connection, assets[3])
     assert models.clip.calls == 5
     assert models.ocr.calls == 5
-    assert (vector == as_column(stubs.expected_vector(3), 1536, stubs.expected_text(3), ["IMG_0001.jpg"])).all()
+    assert (vector == as_column(stubs.expected_vector(3), 1536, stubs.expected_text(3), ["", "IMG_0001.jpg"])).all()
 
 
 async def test_vectors_of_another_model_are_replaced(database, immich, connection, owner):
