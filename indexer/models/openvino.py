@@ -37,7 +37,7 @@ def why_not_bf16() -> str:
 
 
 class OpenVinoSession:
-    """A model called as an ONNX Runtime session is. Of its outputs only the first is computed.
+    """A model called as an ONNX Runtime session is. Of its outputs only the first is returned.
 
     `run` may be called from any thread. Each of up to `callers` concurrent runs keeps `threads` processors busy, and
     further ones wait.

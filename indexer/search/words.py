@@ -172,7 +172,7 @@ async def _block(
     if scope.after or scope.before or question.wanted < 2:
         return await search(windows, (start, BLOCK))
     # Several words are usually on few photos. Then one look-up for all times takes less than one for each window.
-    newest = [] if question.wanted > 2 else await search(windows[:1], (0, BLOCK))
+    newest = [] if question.wanted > 2 else await search(windows[:1], (0, MANY if start else BLOCK))
     if len(newest) < MANY:
         with suppress(_TooManyError):
             return await search([buckets.EVER], (start, BLOCK), possible=POSSIBLE)
