@@ -2,9 +2,9 @@
 -- assets in the order of their ids, one short statement for each page, however large the library is.
 
 -- name: missing
--- Photos that should have results but have none, or older ones. They have no waiting job, and the same tasks were not just given up. $3,
--- $4: the models in use, null where a task is off; $5: the next CLIP model, if any. Enqueues them. Returns the last id checked and how
--- many were found.
+-- Photos that should have results but have none, or older ones. They have no waiting job, the same tasks were not just given up, and no
+-- event has just told of them. $3, $4: the models in use, null where a task is off; $5: the next CLIP model, if any (which an event does
+-- not name). Enqueues them. Returns the last id checked and how many were found.
 WITH page AS (
     SELECT a.id, eligible(a) AS eligible
     FROM public.asset a WHERE a.id > $1 ORDER BY a.id LIMIT $2
@@ -30,6 +30,7 @@ WITH page AS (
     WHERE cardinality(tasks) > 0 AND NOT EXISTS (
         SELECT FROM immich_indexer.job j
         WHERE j.asset_id = w.id AND w.tasks <@ ARRAY(SELECT rtrim(task, '!') FROM unnest(j.tasks) AS task))
+      AND NOT EXISTS (SELECT FROM immich_indexer.inbox i WHERE i.asset_id = w.id AND i.tasks @> array_remove(w.tasks, 'next'))
     RETURNING 1
 )
 SELECT (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM requested) AS found;

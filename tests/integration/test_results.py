@@ -9,6 +9,7 @@ import pytest
 
 from indexer.database.pool import Pool, open_pool
 from indexer.photos import results
+from indexer.work.reconcile import Reconciler
 from tests.support import stubs
 from tests.support.installs import install
 from tests.support.workers import eventually, idle, is_indexed, settings_for, working
@@ -68,6 +69,20 @@ async def test_each_row_is_written_once(database, immich, connection, owner, poo
     assert await is_indexed(connection, assets[3], stubs.picture(77))
     await results.restore(pool, assets)
     assert await counted(connection) == {}, "all is right"
+
+
+@pytest.mark.parametrize("next_model", [None, "next"])
+async def test_a_photo_that_an_event_has_just_told_of_is_not_queued_again(
+    database, immich, connection, owner, pool, next_model
+):
+    """It would be read twice: the event may be in the queue, or done, before the reconciler's request arrives."""
+    await install(database)
+    reconciler = Reconciler(pool, database, "stub clip", "stub ocr", next_model=next_model)
+    asset = await immich.upload(stubs.picture(1), owner=owner)
+    assert await reconciler.enqueue_missing() == 0
+    await connection.execute("UPDATE immich_indexer.inbox SET tasks = '{text}'")
+    assert await reconciler.enqueue_missing() == 1, "another event tells of less"
+    assert await connection.fetchval("SELECT count(*) FROM immich_indexer.inbox WHERE asset_id = $1", asset) == 2
 
 
 @pytest.mark.usefixtures("written")
