@@ -3,20 +3,24 @@
 Rounds with our triggers, without, and without once more take turns on one database; the last two should not differ,
 and how far they do says what this machine can tell apart. Between rounds, outside the clock, triggers are dropped and
 created: one that is merely disabled still makes PostgreSQL collect the changed rows, and in a second database the
-vector index soon has another shape, which matters more than any trigger. Each round starts with a photo that is not
-counted, because the change made PostgreSQL forget its plans. One client listens, as in real life.
+vector index soon has another shape, which matters more than any trigger. Each round starts with photos that are not
+counted, because the change made PostgreSQL forget its plans, and it keeps one only after five uses. One client listens,
+as in real life: in a process of its own, as whoever writes does not take in the notifications.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import permutations
 from math import comb
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -34,6 +38,7 @@ DESCRIPTION = "overhead of the triggers on Immich's own writes, as a ratio minus
 
 # Durability stays PostgreSQL's default. What works in the background at moments of its own choosing waits until later.
 _SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "8GB"}
+_ASKED = statements(Path(__file__).with_suffix(".sql"))
 _PEOPLE = statements(SQL / "people.sql")
 _ALBUMS = statements(SQL / "albums.sql")
 _OURS = """
@@ -51,6 +56,7 @@ class _Size:
     library: int  # photos there are before the first round
 
 
+_UNCOUNTED = 6  # photos at the start of a round
 # Many short rounds: what else the machine does then meets all of them alike.
 _FULL = _Size(pairs=101, singles=3, bulk=25, library=2000)
 _QUICK = _Size(pairs=31, singles=2, bulk=20, library=200)
@@ -63,15 +69,20 @@ class _Library(Library):
     assets: list[UUID]  # those there are before the first round
     person: UUID
     album: UUID
+    token: bytes  # SHA-256 of that of the user's session
 
     @property
     def immich(self) -> StandIn:
         """Immich at work on it."""
         return StandIn(self.connection, Path())
 
-    def some(self, photos: Sequence[object]) -> list[UUID]:
-        """As many photos as these, by chance."""
-        return random.sample(self.assets, len(photos))
+    def some(self, count: int) -> list[UUID]:
+        """So many photos, by chance."""
+        return random.sample(self.assets, count)
+
+    async def ask(self, query: str, *arguments: object) -> None:
+        """One of the questions of `trigger.sql`."""
+        await self.connection.fetch(_ASKED[query], *arguments)
 
 
 _Round = Callable[[_Library, Sequence[Photo]], Awaitable[None]]
@@ -84,7 +95,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         ``overhead``, the larger of ``overhead_single`` and ``overhead_bulk``: medians of ratios minus 1, each with an
         interval that holds the true median with at least 95 % confidence; ``control_*`` is the same without triggers.
         ``overhead_refresh``, ``_tag``, ``_album`` and ``_person``: of a metadata refresh, a tag on a photo, a photo in
-        an album, and a new name of a person who is on a tenth of all photos.
+        an album, and a new name of a person who is on a tenth of all photos; each with what Immich asks before.
+        ``overhead_archive``: of one statement that archives 300 photos.
     """
     size = _QUICK if options.quick else _FULL
     with EmbeddedServer(settings=_SETTINGS) if options.url is None else nullcontext() as server:
@@ -97,23 +109,22 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
     admin = await asyncpg.connect(url)
     await admin.execute(f"CREATE DATABASE {name}")
     connection = await asyncpg.connect(on_server(url, name))
-    listener = await asyncpg.connect(on_server(url, name))
     try:
         library = await _fill(connection, size.library)
         await schema.install(connection)
-        await listener.add_listener("immich_indexer", lambda *_: None)
         switch = await _switch(connection)
-        single = await _compare(upload_one_by_one, library, switch, size.pairs, size.singles)
-        bulk = await _compare(upload_at_once, library, switch, size.pairs, size.bulk)
-        edits = {
-            name: await _compare(edit, library, switch, size.pairs, 10 * size.singles) for name, edit in _EDITS.items()
-        }
+        with _listening(on_server(url, name)):
+            single = await _compare(upload_one_by_one, library, switch, size.pairs, size.singles)
+            bulk = await _compare(upload_at_once, library, switch, size.pairs, size.bulk)
+            edits = {
+                name: await _compare(edit, library, switch, size.pairs, 10 * size.singles)
+                for name, edit in _EDITS.items()
+            }
         durable = await admin.fetchval(
             "SELECT current_setting('fsync') || '/' || current_setting('synchronous_commit')"
         )
         version = await admin.fetchval("SHOW server_version")
     finally:
-        await listener.close()
         await connection.close()
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
@@ -130,13 +141,38 @@ async def _measure(url: str, size: _Size) -> dict[str, object]:
     }
 
 
+@contextmanager
+def _listening(url: str) -> Iterator[None]:
+    processes = multiprocessing.get_context("spawn")
+    ready = processes.Event()
+    listener = processes.Process(target=_listen, args=(url, ready), daemon=True)
+    listener.start()
+    try:
+        ready.wait()
+        yield
+    finally:
+        listener.kill()
+        listener.join()
+
+
+def _listen(url: str, ready: Event) -> None:
+    async def listen() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.add_listener("immich_indexer", lambda *_: None)
+        ready.set()
+        await asyncio.Event().wait()
+
+    asyncio.run(listen())
+
+
 async def _fill(connection: OwnConnection, photos: int) -> _Library:
     """Makes a library that is not empty: indexes with something in them are slower to write to."""
     immich = StandIn(connection, Path())
     await immich.install()
     owner = await immich.create_user("bench")
     album = await immich.create_album(owner, "album")
-    library = _Library(connection, owner, [], uuid4(), album)
+    token = sha256((await immich.log_in(owner)).encode()).digest()
+    library = _Library(connection, owner, [], uuid4(), album, token)
     for start in range(0, photos, 500):
         batch = photos_of(min(500, photos - start))
         await upload_at_once(library, batch)
@@ -171,7 +207,7 @@ async def _compare(
     for number in range(pairs):
         for arm in orders[number % len(orders)]:
             await switch(arm == "with")
-            await upload(library, photos_of(1))
+            await upload(library, photos_of(_UNCOUNTED))
             batch = photos_of(photos)
             started = time.perf_counter()
             await upload(library, batch)
@@ -201,24 +237,43 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 async def _refresh(library: _Library, photos: Sequence[Photo]) -> None:
-    for asset in library.some(photos):
+    for asset in library.some(len(photos)):
         await library.immich.refresh_metadata(asset)
 
 
 async def _tag(library: _Library, photos: Sequence[Photo]) -> None:
-    for asset in library.some(photos):
+    for asset in library.some(len(photos)):
+        await library.ask("session", library.token)
+        await library.ask("own_photo", library.owner, [asset])
         await library.immich.tag(asset, "tag")
 
 
 async def _add_to_album(library: _Library, photos: Sequence[Photo]) -> None:
-    for asset in library.some(photos):
+    for asset in library.some(len(photos)):
+        await library.ask("session", library.token)
+        await library.ask("own_album", library.owner, [library.album])
+        await library.ask("in_album", library.album, [asset])
+        await library.ask("own_photo", library.owner, [asset])
         await library.connection.execute(_ALBUMS["add"], library.album, [asset])
         await library.connection.execute(_ALBUMS["touch"], library.album, asset)
 
 
 async def _rename(library: _Library, photos: Sequence[Photo]) -> None:
     for number, _ in enumerate(photos):
-        await library.connection.execute(_PEOPLE["name_person_3_2"], library.owner, library.person, f"{number}")
+        await library.ask("session", library.token)
+        await library.ask("own_person", library.owner, [library.person])
+        await library.connection.fetch(_PEOPLE["name_person_3_2"], library.owner, library.person, f"{number}")
 
 
-_EDITS: dict[str, _Round] = {"refresh": _refresh, "tag": _tag, "album": _add_to_album, "person": _rename}
+async def _archive(library: _Library, photos: Sequence[Photo]) -> None:
+    """Or back: a person selects many."""
+    await library.connection.execute(_ASKED["archive"], library.some(10 * len(photos)))
+
+
+_EDITS: dict[str, _Round] = {
+    "refresh": _refresh,
+    "tag": _tag,
+    "album": _add_to_album,
+    "person": _rename,
+    "archive": _archive,
+}

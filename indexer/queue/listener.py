@@ -40,7 +40,6 @@ class Listener:
 
     def __init__(self, dsn: str, *, probe_seconds: float = 10, patience_seconds: float = 5) -> None:
         self.notified = asyncio.Event()
-        self.changed = asyncio.Event()  # set with `notified`, for another task
         self.listening = asyncio.Event()  # set while a connection listens
         self.came_back = asyncio.Event()  # set whenever a connection begins to listen. Others clear it
         self.messages: asyncio.Queue[str] = asyncio.Queue(_MESSAGES)  # the messages of the channel for requests
@@ -73,7 +72,7 @@ class Listener:
             finally:
                 self._polling = None
                 self.listening.clear()
-                self._tell()  # notifications may have been lost
+                self.notified.set()  # notifications may have been lost
                 with contextlib.suppress(Exception):
                     connection.terminate()
             await asyncio.sleep(pause)
@@ -96,7 +95,7 @@ class Listener:
             await connection.add_listener(REQUESTS, self._on_message)
         self.listening.set()
         self.came_back.set()
-        self._tell()  # LISTEN first, then look into the queue: so nothing is missed
+        self.notified.set()  # LISTEN first, then look into the queue: so nothing is missed
         while not lost.is_set():
             await self._probe(connection)
             with contextlib.suppress(TimeoutError):
@@ -128,11 +127,7 @@ class Listener:
             self._polling = False
 
     def _on_notification(self, *_: Any) -> None:
-        self._tell()
-
-    def _tell(self) -> None:
         self.notified.set()
-        self.changed.set()
 
     def _on_message(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         try:

@@ -1,6 +1,7 @@
-"""Keeps the facts of photos (photos/facts.py) in line with Immich's tables, at once after edits that triggers tell of.
+"""Keeps the facts of photos (photos/facts.py) as Immich's tables say, within a second of edits that triggers note.
 
-It needs no model and no picture, so it is a task of its own, which waits for no reading.
+It needs no model and no picture, so it is a task of its own, which waits for no reading. It looks for edits itself: a
+notification of each would take as long as Immich's own write.
 """
 
 import asyncio
@@ -25,11 +26,11 @@ log = structlog.get_logger()
 _BATCH = 100  # photos in one transaction, which locks their rows
 
 
-async def keep(pool: Pool, changed: asyncio.Event, outage: Outage, pace: WorkerPace) -> None:
-    """Follow changes until cancelled: when `changed` is set, and every `pace.idle` seconds."""
+async def keep(pool: Pool, new: asyncio.Event, outage: Outage, pace: WorkerPace) -> None:
+    """Follow changes until cancelled. Looks every `pace.edits` seconds, and when `new` is set: there are new photos."""
     batch = _BATCH
     while True:
-        changed.clear()  # before looking: what arrives meanwhile sets it again
+        new.clear()  # before looking: what arrives meanwhile sets it again
         try:
             taken = await pool.transact(partial(facts.follow, limit=batch))
         except Exception as error:
@@ -45,8 +46,8 @@ async def keep(pool: Pool, changed: asyncio.Event, outage: Outage, pace: WorkerP
         batch = min(2 * batch, _BATCH)
         if not taken:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pace.idle):
-                    await changed.wait()
+                async with asyncio.timeout(pace.edits):
+                    await new.wait()
 
 
 async def refresh(pool: Pool, assets: Sequence[UUID]) -> int:

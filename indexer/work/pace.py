@@ -22,6 +22,7 @@ class WorkerPace:
         doubt_longest: the longest such pause.
         listener: that a probe of the notifications may take, until they count as lost and the worker polls.
         outage: until the log says that something is waited for. Most trouble is over before then.
+        edits: between two looks for what people changed in Immich. No notification tells of that.
         facts: until facts are written again after the database could not.
         untag: between two looks for photos that were read and still bear the tag `reindex`.
         downloads: between two looks at the progress of downloads.
@@ -46,6 +47,7 @@ class WorkerPace:
     doubt_longest: float = 300
     listener: float = 5
     outage: float = 10
+    edits: float = 0.5
     facts: float = 1
     untag: float = 5
     downloads: float = 2

@@ -200,7 +200,7 @@ class Worker:
             asyncio.create_task(engines.run(), name="engines"),
             asyncio.create_task(self._lineup.run(pool), name="lineup"),
         ]
-        inference = start_inference(settings, models)
+        inference, drained = start_inference(settings, models), asyncio.Event()
         pipeline = self.pipeline = Pipeline(
             pool.patient(self._patience),
             queue,
@@ -210,7 +210,7 @@ class Worker:
             outage=self._outage,
             pace=self._pace,
             doubted=self._doubted,
-            drained=self.listener.changed.set,
+            drained=drained.set,
         )
         self._done.clear()
         reconciler = self._reconciler(pool, engines)
@@ -224,7 +224,7 @@ class Worker:
             asyncio.create_task(self._reap(queue), name="reaper"),
             asyncio.create_task(reconciler.run(self.listener.came_back, self.looked), name="reconciler"),
             asyncio.create_task(
-                facts.keep(pool.patient(self._patience), self.listener.changed, self._outage, self._pace), name="facts"
+                facts.keep(pool.patient(self._patience), drained, self._outage, self._pace), name="facts"
             ),
             asyncio.create_task(requests.take_in(pool, self.listener.messages), name="requests"),
             asyncio.create_task(downloads.tell(pool, self._id, self._fetcher, self._pace.downloads), name="downloads"),

@@ -1,33 +1,32 @@
--- A face of a person was found, given to another person, hidden or removed. The column has another name from Immich 3.2 on: the one
--- that the table does not have is taken from `absent`.
+-- A face of a person was found, given to another person, hidden or removed. The column has another name from Immich 3.2 on, when
+-- persons got groups. (An expression is prepared when it is first evaluated, so the other column need not exist.)
 CREATE OR REPLACE FUNCTION immich_indexer_2.on_face_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    changed boolean;
+    noted integer;  -- photos in this transaction
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END
-        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (
-            SELECT id, "assetId", coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM new_rows
-        ) AS n
-        CROSS JOIN LATERAL (
-            SELECT id, coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM old_rows
-        ) AS o
-        WHERE o.id = n.id AND (n.person, n."deletedAt", n."isVisible") IS DISTINCT FROM (o.person, o."deletedAt", o."isVisible");
+    changed := TG_OP = 'UPDATE' AND (new."deletedAt", new."isVisible") IS DISTINCT FROM (old."deletedAt", old."isVisible");
+    IF TG_OP = 'DELETE' THEN
+        new := old;
+    END IF;
+    IF to_regclass('public.person_group') IS NULL THEN
+        changed := changed OR new."personId" IS DISTINCT FROM CASE TG_OP WHEN 'UPDATE' THEN old."personId" END;
     ELSE
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN priority(bulk) ELSE priority(upload) END
-        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (SELECT "assetId", coalesce("personGroupId", "personId") AS person FROM new_rows) AS n
-        WHERE n.person IS NOT NULL;
+        changed := changed OR new."personGroupId" IS DISTINCT FROM CASE TG_OP WHEN 'UPDATE' THEN old."personGroupId" END;
     END IF;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    IF NOT changed OR current_setting('immich_indexer.missed', true) = 'on' THEN
+        RETURN NULL;
     END IF;
+    noted := set_config('immich_indexer.noted',
+        (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    VALUES ('photo', new."assetId", CASE WHEN noted > 20 THEN priority(bulk) ELSE priority(upload) END);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;

@@ -2,10 +2,8 @@
 CREATE OR REPLACE FUNCTION immich_indexer_2.on_tag_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'tag', n.id, priority(upload) FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.value IS DISTINCT FROM o.value;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    IF new.value IS DISTINCT FROM old.value THEN
+        INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('tag', new.id, priority(upload));
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN

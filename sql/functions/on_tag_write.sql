@@ -2,35 +2,30 @@
 -- once go behind new uploads. Immich also deletes the tags of a photo and inserts them again, in one transaction, each time it
 -- refreshes the photo's metadata, and for all photos of a tag that is renamed or deleted. That is no request. So deleted tags are
 -- remembered until they are inserted again in the same transaction. They are the keys of an object, which is fast however many.
--- Tags are also searched. What Immich rewrites waits behind new uploads, and a photo whose tags were deleted just before has been noted.
+-- Tags are also searched. What Immich rewrites waits behind new uploads, and so do all but 20 photos of a statement.
 CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
-    photos uuid[];
-    untagged text;  -- the photo whose tags this transaction deleted last, or `many`
+    rewritten boolean;
+    noted integer;
     gone jsonb;
-    requested boolean;
     back bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
-        RETURN NULL;  -- a refresh of a photo without tags
+        RETURN NULL;  -- a refresh of a photo without tags: the statement below opens more tables
     END IF;
-    SELECT array_agg(DISTINCT n."assetId"), bool_or(lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) INTO photos, requested
-    FROM new_rows n LEFT JOIN public.tag t ON t.id = n."tagId";  -- a tag that is being deleted is no more
-    untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
-    IF TG_OP = 'DELETE' OR cardinality(photos) > 1 OR photos[1]::text <> untagged THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', photo,
-            CASE WHEN TG_OP = 'DELETE' OR untagged <> '' OR cardinality(photos) > 20 THEN priority(bulk) ELSE priority(upload) END
-        FROM unnest(photos) AS photo;
-        IF pg_notification_queue_usage() < 0.5 THEN
-            PERFORM pg_notify('immich_indexer', '');
-        END IF;
+    rewritten := TG_OP = 'DELETE' OR current_setting('immich_indexer.retagged', true) = 'on';
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT DISTINCT 'photo', "assetId", CASE WHEN rewritten THEN priority(bulk) ELSE priority(upload) END FROM new_rows LIMIT 20;
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    IF noted = 20 THEN  -- there may be more, which wait behind new uploads
+        INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT DISTINCT 'photo', "assetId", priority(bulk) FROM new_rows;
     END IF;
     IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', CASE cardinality(photos) WHEN 1 THEN photos[1]::text ELSE 'many' END, true);
+        PERFORM set_config('immich_indexer.retagged', 'on', true);
     END IF;
-    IF requested IS NOT TRUE THEN
+    IF NOT EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
+                   WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) THEN
         RETURN NULL;
     END IF;
     gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');

@@ -5,7 +5,8 @@ CREATE SCHEMA immich_indexer_2;
 COMMENT ON SCHEMA immich_indexer_2 IS 'immich-indexer: safe to drop with `immich-indexer uninstall`';
 
 -- What changed in Immich's tables so that photos have other facts. Triggers insert, and nobody updates, so nobody waits for a lock
--- here. `kind` says what `id` is: a photo, or the person, tag or album of many photos.
+-- here. `kind` says what `id` is: a photo, or the person, tag or album of many photos. No notification tells of it: one takes as long as
+-- Immich's own write, and those that commit at the same time wait for each other. So indexers look here twice a second.
 CREATE TABLE immich_indexer_2.change (
     kind        text NOT NULL,
     id          uuid NOT NULL,

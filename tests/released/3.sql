@@ -29,45 +29,42 @@ CREATE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
-    read_again boolean;
+    other_facts boolean;
+    was_eligible boolean;
+    noted integer;  -- photos in this transaction
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
-        WHERE ((n."deletedAt" IS NULL AND n.status = 'active') AND n.visibility <> 'hidden' AND NOT n."isOffline") <> ((o."deletedAt" IS NULL AND o.status = 'active') AND o.visibility <> 'hidden' AND NOT o."isOffline") OR n."isEdited" <> o."isEdited"
-           OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
-            IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId")
-    ) THEN
+    other_facts := (new."originalFileName", new."localDateTime", new."fileCreatedAt", new.type, new."ownerId")
+        IS DISTINCT FROM (old."originalFileName", old."localDateTime", old."fileCreatedAt", old.type, old."ownerId");
+    IF NOT other_facts AND (new."deletedAt", new.status, new.visibility, new."isOffline", new."isEdited")
+            IS NOT DISTINCT FROM (old."deletedAt", old.status, old.visibility, old."isOffline", old."isEdited")
+       OR NOT (((new."deletedAt" IS NULL AND new.status = 'active') AND new.visibility <> 'hidden' AND NOT new."isOffline")) OR current_setting('immich_indexer.missed', true) = 'on' THEN
         RETURN NULL;
     END IF;
-    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT n.id, CASE WHEN o.eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10
-    FROM new_rows n
-    JOIN (SELECT old_rows.*, ((old_rows."deletedAt" IS NULL AND old_rows.status = 'active') AND old_rows.visibility <> 'hidden' AND NOT old_rows."isOffline") AS eligible
-          FROM old_rows) AS o ON o.id = n.id
-    WHERE ((n."deletedAt" IS NULL AND n.status = 'active') AND n.visibility <> 'hidden' AND NOT n."isOffline")
-      AND (NOT o.eligible OR n."isEdited" <> o."isEdited");
-    read_again := FOUND;
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', n.id, CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-    FROM new_rows n
-    JOIN (SELECT old_rows.*, ((old_rows."deletedAt" IS NULL AND old_rows.status = 'active') AND old_rows.visibility <> 'hidden' AND NOT old_rows."isOffline") AS eligible
-          FROM old_rows) AS o ON o.id = n.id
-    WHERE ((n."deletedAt" IS NULL AND n.status = 'active') AND n.visibility <> 'hidden' AND NOT n."isOffline")
-      AND (NOT o.eligible OR (n."originalFileName", n."localDateTime", n."fileCreatedAt", n.type, n."ownerId")
-          IS DISTINCT FROM (o."originalFileName", o."localDateTime", o."fileCreatedAt", o.type, o."ownerId"))
-      AND (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n.id AND f.type = 'preview')  -- else it is being uploaded
-           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n.id));
-    IF (FOUND OR read_again) AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    was_eligible := ((old."deletedAt" IS NULL AND old.status = 'active') AND old.visibility <> 'hidden' AND NOT old."isOffline");
+    IF NOT was_eligible OR new."isEdited" <> old."isEdited" THEN
+        INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+        VALUES (new.id, CASE WHEN was_eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10);
+        IF pg_notification_queue_usage() < 0.5 THEN
+            PERFORM pg_notify('immich_indexer', '');
+        END IF;
+    END IF;
+    IF other_facts OR NOT was_eligible THEN
+        noted := set_config('immich_indexer.noted',
+            (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
+        INSERT INTO immich_indexer_2.change (kind, id, priority)
+        SELECT 'photo', new.id, CASE WHEN noted > 20 THEN 15 ELSE 10 END
+        WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new.id AND f.type = 'preview')  -- else it is being uploaded
+           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new.id);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_asset_update() IS '137b477b211aa5a280fcc93453a3ad34b1031cd1c0bbea89e7b37457609da721 6d8bc4902d39dadb7f80a35ae66468b990514c47250d867dc9a3f4be57725cc9';
+COMMENT ON FUNCTION immich_indexer.on_asset_update() IS 'e2b52b3154ed4a58b7a20791a6d2aad970e2af140cf97e807ecf2d664e055e83 5e9843476434580d4a90222b61625c774040663bf0d047093936ec3cd69ddf24';
 CREATE FUNCTION immich_indexer.on_ocr_search_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -102,53 +99,51 @@ CREATE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
     SET lock_timeout TO '100ms'
     AS $$
 BEGIN
+    IF new.type <> 'preview' OR current_setting('immich_indexer.missed', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    SELECT "assetId", CASE WHEN "isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10
-    FROM new_rows WHERE type = 'preview';
+    VALUES (new."assetId", CASE WHEN new."isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10);
     -- The notification has no content, and is not sent when the server's notification queue fills up: with a full queue a transaction
     -- that notifies fails at its commit.
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
+    IF pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('immich_indexer', '');
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_preview_write() IS '1875f665636f74ea7d80a350aee7393faf902af84cf85b3f92ff7352f70e9124 b284f9b3f071c70ab402a07b65115f5be784275e13a0e9ee5c7357b6346461b5';
+COMMENT ON FUNCTION immich_indexer.on_preview_write() IS 'ff8f4b92f37a3db72da1cd253bb37cdca1579e6e036ca0ecb69d0f09f52d850c e51c2578ffef6da22777bb183876453b5bafbce922a71d416557d84d9bb4884c';
 CREATE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
-    photos uuid[];
-    untagged text;  -- the photo whose tags this transaction deleted last, or `many`
+    rewritten boolean;
+    noted integer;
     gone jsonb;
-    requested boolean;
     back bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
-        RETURN NULL;  -- a refresh of a photo without tags
+        RETURN NULL;  -- a refresh of a photo without tags: the statement below opens more tables
     END IF;
-    SELECT array_agg(DISTINCT n."assetId"), bool_or(lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) INTO photos, requested
-    FROM new_rows n LEFT JOIN public.tag t ON t.id = n."tagId";  -- a tag that is being deleted is no more
-    untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
-    IF TG_OP = 'DELETE' OR cardinality(photos) > 1 OR photos[1]::text <> untagged THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', photo,
-            CASE WHEN TG_OP = 'DELETE' OR untagged <> '' OR cardinality(photos) > 20 THEN 15 ELSE 10 END
-        FROM unnest(photos) AS photo;
-        IF pg_notification_queue_usage() < 0.5 THEN
-            PERFORM pg_notify('immich_indexer', '');
-        END IF;
+    rewritten := TG_OP = 'DELETE' OR current_setting('immich_indexer.retagged', true) = 'on';
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT DISTINCT 'photo', "assetId", CASE WHEN rewritten THEN 15 ELSE 10 END FROM new_rows LIMIT 20;
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    IF noted = 20 THEN  -- there may be more, which wait behind new uploads
+        INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT DISTINCT 'photo', "assetId", 15 FROM new_rows;
     END IF;
     IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', CASE cardinality(photos) WHEN 1 THEN photos[1]::text ELSE 'many' END, true);
+        PERFORM set_config('immich_indexer.retagged', 'on', true);
     END IF;
-    IF requested IS NOT TRUE THEN
+    IF NOT EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
+                   WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) THEN
         RETURN NULL;
     END IF;
     gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
@@ -183,7 +178,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_tag_write() IS 'eaebf81f9d8d0cc72734be2e51b17384e49d68ac0bf53be01984c19e3adb165e 6170a1e69a4cab3369f7383c2a9725651dfa6214817da172eb740005f3642d0d';
+COMMENT ON FUNCTION immich_indexer.on_tag_write() IS '60d1122ffa1c7fce0a584acf1e18c25fe2aba8c651e3c1914c86a2042d377e16 817148681531548363fd5186e9b857983701c1f0dfd215af933342b17141e92e';
 CREATE FUNCTION immich_indexer.reprocess(asset_id uuid, tasks text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -369,11 +364,13 @@ CREATE FUNCTION immich_indexer_2.on_album_asset_write() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
+DECLARE
+    noted integer;
 BEGIN
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', "assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END FROM new_rows;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT 'photo', "assetId", 10 FROM new_rows LIMIT 20;
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    IF noted = 20 THEN  -- there may be more, which wait behind new uploads
+        INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT 'photo', "assetId", 15 FROM new_rows OFFSET 20;
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -382,23 +379,15 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_album_asset_write() IS '6bad1da4ca356d1f91dfa181d9d8049b51407f1ee8740aca6f5ac879482ffdf2 85fb599f8c2d3c51eb2bdb15d355b731fba431d773bfd50a51527af1f09a3c6f';
+COMMENT ON FUNCTION immich_indexer_2.on_album_asset_write() IS '955c7dbac01b65b7cc8bad39edf1f976c410a1ef878d3f80fbd7a0e6f7e42628 c56bd6554535082b13dbf801e427bd59a46a59c9fe9c3361a2727ebcef2f8f7f';
 CREATE FUNCTION immich_indexer_2.on_album_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_rows n JOIN old_rows o ON o.id = n.id
-                   WHERE (n."albumName", n."deletedAt") IS DISTINCT FROM (o."albumName", o."deletedAt")) THEN
-        RETURN NULL;  -- the usual case: photos were added to it
-    END IF;
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'album', n.id, 10
-    FROM new_rows n JOIN old_rows o ON o.id = n.id
-    WHERE (n."albumName", n."deletedAt") IS DISTINCT FROM (o."albumName", o."deletedAt");
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    IF (new."albumName", new."deletedAt") IS DISTINCT FROM (old."albumName", old."deletedAt") THEN  -- mostly photos were added to it
+        INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('album', new.id, 10);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -407,124 +396,107 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '8b107f1bba0f69956e66ecd0f6d502682113cb5c4d981a6549f4faa5ccc9de53 9be7a7aa90c1f14b468b6804f088ee5502dba94f000fe49e590284612f30117b';
+COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '600e6d8c735f1eb046838304667d027151efe567acfbfe47aa8d8690c128f854 7eba839120225d3cfa99548f6d754ab23bfe56d9348e5452a32f550b56917433';
 CREATE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
+DECLARE
+    noted integer;  -- photos in this transaction
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", 10 FROM new_rows n
-        WHERE (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n."assetId" AND f.type = 'preview')
-              OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n."assetId"));
-    ELSIF NOT EXISTS (
-        SELECT FROM new_rows n JOIN old_rows o ON o."assetId" = n."assetId"
-        WHERE (n.description, n.city, n.state, n.country, n.make, n.model, n."lensModel")
-            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel")
-    ) THEN
-        RETURN NULL;  -- the usual case, and so it is asked first and by itself: the statement below opens more tables
-    ELSE
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-        FROM new_rows n JOIN old_rows o ON o."assetId" = n."assetId"
-        WHERE (n.description, n.city, n.state, n.country, n.make, n.model, n."lensModel")
-            IS DISTINCT FROM (o.description, o.city, o.state, o.country, o.make, o.model, o."lensModel")
-          AND (EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = n."assetId" AND f.type = 'preview')
-              OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = n."assetId"));
+    IF TG_OP = 'UPDATE' AND (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
+            IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
+       OR current_setting('immich_indexer.missed', true) = 'on' THEN
+        RETURN NULL;
     END IF;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
-    END IF;
+    noted := set_config('immich_indexer.noted',
+        (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT 'photo', new."assetId", CASE WHEN noted > 20 THEN 15 ELSE 10 END
+    WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new."assetId" AND f.type = 'preview')
+       OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new."assetId");
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '258b3b565b847f7f310e314b07b98a37724d3c7bdfc87f2d96d7e60b0e7431a0 954c9bad7db3e7f086b286899dc81a4b28fb9f52072416c66ce718dbfb27e704';
+COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '90b55dea08326ca77ee8867a9b08da9c12a8347c1c68ee7bf667b796dc87bd16 48769d1bccff46983449351edfcde11731703ea1db7299c7cb6afbea29f3f368';
 CREATE FUNCTION immich_indexer_2.on_face_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
+DECLARE
+    changed boolean;
+    noted integer;  -- photos in this transaction
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (
-            SELECT id, "assetId", coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM new_rows
-        ) AS n
-        CROSS JOIN LATERAL (
-            SELECT id, coalesce("personGroupId", "personId") AS person, "deletedAt", "isVisible" FROM old_rows
-        ) AS o
-        WHERE o.id = n.id AND (n.person, n."deletedAt", n."isVisible") IS DISTINCT FROM (o.person, o."deletedAt", o."isVisible");
+    changed := TG_OP = 'UPDATE' AND (new."deletedAt", new."isVisible") IS DISTINCT FROM (old."deletedAt", old."isVisible");
+    IF TG_OP = 'DELETE' THEN
+        new := old;
+    END IF;
+    IF to_regclass('public.person_group') IS NULL THEN
+        changed := changed OR new."personId" IS DISTINCT FROM CASE TG_OP WHEN 'UPDATE' THEN old."personId" END;
     ELSE
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', n."assetId", CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 10 END
-        FROM (SELECT NULL::uuid AS "personId", NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (SELECT "assetId", coalesce("personGroupId", "personId") AS person FROM new_rows) AS n
-        WHERE n.person IS NOT NULL;
+        changed := changed OR new."personGroupId" IS DISTINCT FROM CASE TG_OP WHEN 'UPDATE' THEN old."personGroupId" END;
     END IF;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    IF NOT changed OR current_setting('immich_indexer.missed', true) = 'on' THEN
+        RETURN NULL;
     END IF;
+    noted := set_config('immich_indexer.noted',
+        (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    VALUES ('photo', new."assetId", CASE WHEN noted > 20 THEN 15 ELSE 10 END);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_face_write() IS 'd5cd2bcba8cf05359aa491f107ce35853125e6e8b1c080857d9506ecf3f20a33 82ad73f9ced666997b85a800be0c1ecf8a7fe1603a2480fe3a509c8040b577a0';
+COMMENT ON FUNCTION immich_indexer_2.on_face_write() IS '0cfc48adec4fae33a6c0dc05969c20bca3b6e33b7eeb5aba4e7df0077c8158d2 de48212d0769eb431c73081e099ac38db0f58ed4580a95db8e193018f3b129fb';
 CREATE FUNCTION immich_indexer_2.on_person_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
+DECLARE
+    key uuid;
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'person', n.key, 10
-        FROM (SELECT NULL::uuid AS id, NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (
-            SELECT coalesce("personGroupId", id) AS key, "ownerId", name, "isHidden" FROM new_rows
-        ) AS n
-        CROSS JOIN LATERAL (
-            SELECT coalesce("personGroupId", id) AS key, "ownerId", name, "isHidden" FROM old_rows
-        ) AS o
-        WHERE o.key = n.key AND o."ownerId" = n."ownerId" AND (n.name, n."isHidden") IS DISTINCT FROM (o.name, o."isHidden");
+    IF TG_OP = 'DELETE' THEN
+        new := old;
+    END IF;
+    IF (CASE TG_OP WHEN 'UPDATE' THEN new.name = old.name AND new."isHidden" = old."isHidden" ELSE new.name = '' END)
+       OR current_setting('immich_indexer.missed', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    IF to_regclass('public.person_group') IS NULL THEN
+        key := new.id;
     ELSE
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'person', n.key, 10
-        FROM (SELECT NULL::uuid AS id, NULL::uuid AS "personGroupId") AS absent
-        CROSS JOIN LATERAL (SELECT coalesce("personGroupId", id) AS key, name FROM new_rows) AS n
-        WHERE n.name <> '';
+        key := new."personGroupId";
     END IF;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
-    END IF;
+    INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('person', key, 10);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
     RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_person_write() IS 'd634501fa2b8f09266704a53a6f1faa4206a55ab616a58c8dec549a976cfc010 08ae7c4d66080076cb3a2c428b05b67689feacfb6ce2da3a12449aacf0c7bd96';
+COMMENT ON FUNCTION immich_indexer_2.on_person_write() IS 'e5120093dbf225b33af065c79132f10863a366a100082facfd671d5fab4c062d be58d208392297b6ab27a9491393c44b4c26153676be38862c99287da0a57e8a';
 CREATE FUNCTION immich_indexer_2.on_tag_update() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 BEGIN
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'tag', n.id, 10 FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.value IS DISTINCT FROM o.value;
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
+    IF new.value IS DISTINCT FROM old.value THEN
+        INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('tag', new.id, 10);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -533,7 +505,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_tag_update() IS '1aab74fd1bebdcd7a8cddd15c370c054c2fb69c708ff32957a2d5107b43ce75b 6b450a0eb2f848b55284e32c108e41fdf1c6ba11084b24f3faa218a11281f7c0';
+COMMENT ON FUNCTION immich_indexer_2.on_tag_update() IS 'a3e51d4c360349cb22677b50e7cd1b42492140012e6c3d9efc92130151351eb6 0e7e0063bfec78b4b8ee89993ba0078f6cc86dc7a47015895e2c31e593414979';
 CREATE FUNCTION immich_indexer_2.people(assets uuid[]) RETURNS TABLE(asset_id uuid, names jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -728,19 +700,19 @@ CREATE TABLE immich_indexer_3.vector (
     embedding public.halfvec,
     hash uuid
 );
-INSERT INTO immich_indexer.inbox VALUES ('b58176c2-1f60-4caf-a422-aba52f2c378e', '{ocr!}', 0, NULL);
-INSERT INTO immich_indexer.job VALUES ('881d2a1c-5a3c-4fb5-b856-a0e768514a7f', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-29 20:31:29.092338+00', '2026-11-29 20:31:29.220549+00', NULL, '2026-11-29 20:31:29.170549+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
-INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-29 20:31:27.973525+00');
-INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-29 20:31:28.045659+00');
-INSERT INTO immich_indexer.migration VALUES (3, '0003_models', '2026-11-29 20:31:28.063184+00');
-INSERT INTO immich_indexer.photo VALUES ('b58176c2-1f60-4caf-a422-aba52f2c378e', '2026-11-29 20:31:28.629208+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月29日'' '' =2026'' '' =2026 11'' '' =2026 11 29'' '' =20261129'' '' =2026年'' '' =2026年11月'' '' =2026年11月29日'' '' =november'' '' =november 2026'' '' =november 29'' '' =十一月'' '' o3f5900dd'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-29 20:31:28.562485+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 4, '2026-11-29 20:31:29.014806+00', 41, 'cc428246-755a-3ee9-705d-a32fb9073792', 1, NULL);
+INSERT INTO immich_indexer.inbox VALUES ('ac8f4d36-2369-494a-b860-df1bd895135c', '{ocr!}', 0, NULL);
+INSERT INTO immich_indexer.job VALUES ('f3753392-f7cd-4794-bb7c-efe2bba65523', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-30 05:41:03.743+00', '2026-11-30 05:41:03.79868+00', NULL, '2026-11-30 05:41:03.74868+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
+INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-30 05:41:03.477888+00');
+INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-30 05:41:03.512932+00');
+INSERT INTO immich_indexer.migration VALUES (3, '0003_models', '2026-11-30 05:41:03.530326+00');
+INSERT INTO immich_indexer.photo VALUES ('f3753392-f7cd-4794-bb7c-efe2bba65523', NULL, NULL, NULL, NULL, NULL, NULL, '', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' oddb319df''', NULL, '2026-11-30 05:41:03.730645+00', 0, NULL, 0, NULL, 0, '6a60fc19-75ca-8876-f614-7ad8ccb40412', 1, NULL);
+INSERT INTO immich_indexer.photo VALUES ('ac8f4d36-2369-494a-b860-df1bd895135c', '2026-11-30 05:41:03.683645+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' oddb319df'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-30 05:41:03.668218+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 5, '2026-11-30 05:41:03.708972+00', 41, 'b49a7777-639a-2b03-0992-c7bd26d202fb', 1, NULL);
 INSERT INTO immich_indexer.state VALUES ('database_settings', '{"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}');
 INSERT INTO immich_indexer.state VALUES ('judged', '1');
-INSERT INTO immich_indexer.state VALUES ('weights', '{"4823a73e-873f-4de3-a0a5-a23bf6a4ee55": []}');
+INSERT INTO immich_indexer.state VALUES ('weights', '{"e3faf9fb-f1e2-4535-959e-9a827df537af": []}');
 INSERT INTO immich_indexer.state VALUES ('pinyin', '2');
-INSERT INTO immich_indexer_2.change VALUES ('photo', '881d2a1c-5a3c-4fb5-b856-a0e768514a7f', 10);
 INSERT INTO immich_indexer_2.pair VALUES ('编', '号');
-INSERT INTO immich_indexer_3.model VALUES ('stub clip', 'ViT-B-16', 512, 'current', false, '2026-11-29 20:31:28.239785+00');
+INSERT INTO immich_indexer_3.model VALUES ('stub clip', 'ViT-B-16', 512, 'current', false, '2026-11-30 05:41:03.599779+00');
 ALTER TABLE ONLY immich_indexer.heard
     ADD CONSTRAINT heard_pkey PRIMARY KEY (message);
 ALTER TABLE ONLY immich_indexer.job

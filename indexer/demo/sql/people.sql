@@ -20,10 +20,10 @@ INSERT INTO asset_face ("assetId", "personGroupId", "imageWidth", "imageHeight",
 VALUES ($1, $2, 300, 200, 50, 50);
 
 -- name: name_person
-UPDATE person SET name = $3 WHERE "ownerId" = $1 AND id = $2;
+UPDATE person SET name = $3 WHERE "ownerId" = $1 AND id = $2 RETURNING *;
 
 -- name: name_person_3_2
-UPDATE person SET name = $3 WHERE "ownerId" = $1 AND "personGroupId" = $2;
+UPDATE person SET name = $3 WHERE "ownerId" = $1 AND "personGroupId" = $2 RETURNING *;
 
 -- name: join_cluster
 UPDATE "user" SET "clusterGroupId" = (SELECT "clusterGroupId" FROM "user" WHERE id = $2) WHERE id = $1;
