@@ -37,6 +37,7 @@ def main() -> None:
     except Exception as error:
         wire.send(first, as_answer(error))
         return
+    allocator.return_freed()
     wire.send(first, _facts(opened))
     for lane in others:
         threading.Thread(target=_serve, args=(opened.model, *lane), daemon=True).start()

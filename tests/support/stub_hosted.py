@@ -165,6 +165,14 @@ def crude(device: str) -> Opened:
     return Opened(Crude(), device, "a note")
 
 
+def wasteful(device: str) -> Opened:
+    """Takes 256 MB while it is loaded, and keeps some bytes between them."""
+    model: Any = Crude()
+    parts = [(np.ones(1 << 17), np.ones(1 << 8)) for _ in range(256)]
+    model.kept = [kept for _, kept in parts]
+    return Opened(model, device)
+
+
 def missing(device: str) -> Opened:
     from indexer.errors import WeightsError
 

@@ -1,6 +1,7 @@
 """A model in a process of its own: what it is asked and answers, and how that process ends."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -161,6 +162,15 @@ def test_a_models_process_has_no_more_than_it_needs():
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "numpy" in loaded
     assert not {"asyncio", "asyncpg", "pydantic", "ssl", "structlog"}.intersection(loaded)
+
+
+def test_what_was_needed_only_to_load_a_model_is_given_back():
+    host = Host(Setup(stub_hosted.wasteful, "cpu"), lanes=1, patience=PATIENCE)
+    status = Path(f"/proc/{host.call('process', None, PATIENCE)}/status").read_text()
+    host.close()
+    most, now = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) // 1024 for name in ("VmHWM", "VmRSS"))
+    assert most > 256
+    assert now < most - 200
 
 
 def test_what_a_process_says_is_in_our_log_whatever_its_form():
