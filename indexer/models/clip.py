@@ -14,9 +14,9 @@ from indexer.errors import IndexerError
 from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.device import fastest_format
 from indexer.models.maker import Tower
-from indexer.models.torchvision_compat import ensure_torchvision
 from indexer.models.towers import load_tower, narrow, pack
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -143,7 +143,7 @@ def _halving(forward: Callable[[torch.Tensor], np.ndarray], batch: torch.Tensor)
 
 def tokenize(texts: Sequence[str]) -> torch.Tensor:
     """cn_clip's tokens: (n, 52) integers, 0 as padding."""
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip import tokenize as cn_clip_tokenize
 
     tokens: torch.Tensor = cn_clip_tokenize(list(texts))

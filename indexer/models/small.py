@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.shapes import Config
-from indexer.models.torchvision_compat import ensure_torchvision
 
 NOTE = "model of random weights: its vectors mean nothing"
 """The note in such files. `doctor` repeats it, and the log when the model is loaded."""
@@ -51,7 +51,7 @@ def write_random_checkpoint(path: Path, config: Config, *, seed: int = 0, note: 
 
     `note` is stored in the file.
     """
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip.model import CLIP
 
     with torch.device("meta"):

@@ -1,14 +1,38 @@
 """The two halves (towers) of a Chinese-CLIP model, as torch modules that turn a batch into vectors."""
 
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from indexer.errors import WeightsError
 from indexer.models.checkpoint import Checkpoint
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.maker import Tower
-from indexer.models.torchvision_compat import ensure_torchvision
+
+# What cn_clip fills new parameters with: random numbers, multiplied.
+_SET = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_", "mul")
+
+
+class _Unset(TorchFunctionMode):
+    """Leaves out random numbers: new parameters have any value.
+
+    On the device `meta` torch would import its compiler for them, which takes 80 MB and a second.
+    """
+
+    def __torch_function__(
+        self, function: Callable[..., Any], _types: object, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        named = {**(kwargs or {})}
+        match getattr(function, "__name__", ""):
+            case "randn":
+                return torch.empty(*args, **named)
+            case name if name in _SET:
+                return next(value for value in (*args, *named.values()) if isinstance(value, torch.Tensor))
+        return function(*args, **named)
 
 
 class TextTower(nn.Module):
@@ -35,11 +59,11 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
     Raises:
         WeightsError: the configuration is not one of cn_clip's, or does not fit the weights.
     """
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip.model import CLIP, convert_weights
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unset():
             model = CLIP(**checkpoint.config)
     except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
         raise WeightsError(f"the configuration of {checkpoint.path} is not one of cn_clip's: {error}") from error

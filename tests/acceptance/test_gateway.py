@@ -135,9 +135,9 @@ async def small_gateway(database, tmp_path):
 def reference_model(path: Path):
     import torch
 
-    from indexer.models.torchvision_compat import ensure_torchvision
+    from indexer.models.cn_clip_import import import_cn_clip
 
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip import model as cn_clip_model
 
     model = cn_clip_model.CLIP(**json.loads(path.with_suffix(".json").read_text()))

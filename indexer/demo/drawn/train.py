@@ -38,9 +38,9 @@ from indexer.demo.drawn.captions import Caption, caption, name
 from indexer.demo.drawn.scenes import Scene, draw, encoded, invent, twin
 from indexer.images import decode
 from indexer.models.clip import Clip, load_clip, tokenize
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.pixels import normalised
 from indexer.models.shapes import Config
-from indexer.models.torchvision_compat import ensure_torchvision
 
 POOL = 200
 CONFIG: Config = {
@@ -154,7 +154,7 @@ def train(
 
     During training the vocabulary only has the words of the captions, which is faster. All other rows are 0.
     """
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip.model import CLIP
 
     torch.manual_seed(chance.getrandbits(32))

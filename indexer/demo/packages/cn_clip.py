@@ -169,9 +169,9 @@ def _bert(graph: Graph, weights: _Weights, config: Config) -> str:
 
 def _tokeniser() -> Tokenizer:
     """cn_clip's `FullTokenizer` with its vocabulary."""
-    from indexer.models.torchvision_compat import ensure_torchvision
+    from indexer.models.cn_clip_import import import_cn_clip
 
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip import _tokenizer
 
     vocabulary = dict(_tokenizer.vocab)

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,10 +17,11 @@ from indexer.images import Picture, decode
 from indexer.models import clip as clip_module
 from indexer.models.checkpoint import open_checkpoint
 from indexer.models.clip import Clip, load_clip, tokenize
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.device import fastest_format, resolve_device
 from indexer.models.names import is_demo
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
-from indexer.models.torchvision_compat import ensure_torchvision
+from tests.support.torchvision import give_cn_clip_torchvision
 
 VISION, TEXT = "ViT-B-32", "RBT3-chinese"
 
@@ -36,7 +39,7 @@ TEXTS = [
 
 
 def packaged(*names: str) -> dict:
-    ensure_torchvision()
+    import_cn_clip()
     import json
 
     import cn_clip.clip
@@ -67,7 +70,7 @@ def small(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def oracle(checkpoint):
     """cn_clip's own model and preprocessing."""
-    ensure_torchvision()
+    give_cn_clip_torchvision()
     from cn_clip.clip import load_from_name
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -341,7 +344,7 @@ class TestCheckpoint:
         np.testing.assert_allclose(load_clip(str(tmp_path / "module.pt")).encode_texts(["猫"]), expected, atol=1e-6)
 
     def test_configurations_of_all_published_models_build(self):
-        ensure_torchvision()
+        import_cn_clip()
         from cn_clip.clip.model import CLIP
 
         from indexer.models.shapes import packaged_config
@@ -350,6 +353,21 @@ class TestCheckpoint:
         for model in FILES:
             with torch.device("meta"):
                 CLIP(**packaged_config(model))
+
+
+def test_neither_torchs_compiler_nor_torchvision_is_loaded(small):
+    """They take 160 MB and two seconds."""
+    script = f"""
+import sys
+import numpy as np
+from indexer.models.clip import load_clip
+clip = load_clip({str(small)!r}, threads=1)
+clip.encode_texts(["猫"])
+clip.encode_images([np.zeros((3, clip.resolution, clip.resolution), np.float32)])
+print(*sys.modules)"""
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "cn_clip.clip" in loaded
+    assert not {"sympy", "torch._dynamo", "torchvision"}.intersection(loaded)
 
 
 class TestDevice:

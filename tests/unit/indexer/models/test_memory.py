@@ -12,7 +12,7 @@ from indexer.cli import service
 from indexer.errors import SettingsError
 from indexer.models import cn_clip, memory, weights
 from indexer.models.checkpoint import configuration
-from indexer.models.torchvision_compat import ensure_torchvision
+from indexer.models.cn_clip_import import import_cn_clip
 from indexer.settings import Settings
 from indexer.work import worker
 
@@ -35,7 +35,7 @@ def test_needs(model, tasks, towers, ocr, least, most):
 
 @pytest.mark.parametrize("model", weights.FILES)
 def test_the_numbers_of_the_published_models(model):
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip.model import CLIP
 
     with torch.device("meta"):  # nothing is allocated

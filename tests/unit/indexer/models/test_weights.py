@@ -97,9 +97,9 @@ def test_the_command_fetches_what_is_missing(tmp_path, monkeypatch, source):
 
 
 def test_files_are_cn_clips():
-    from indexer.models.torchvision_compat import ensure_torchvision
+    from indexer.models.cn_clip_import import import_cn_clip
 
-    ensure_torchvision()
+    import_cn_clip()
     from cn_clip.clip import utils
 
     assert {model: (file.repository, file.name) for model, file in FILES.items()} == utils._MODELS

@@ -1,10 +1,12 @@
-"""Lets `cn_clip` import torchvision even where torchvision's compiled part does not fit the installed torch."""
+"""torchvision for cn_clip's own preparation of pictures, with which ours is compared."""
 
 import importlib
 
 import torch
 
-# Names that torchvision's Python code refers to during its import. We never call them.
+from indexer.models.cn_clip_import import import_cn_clip
+
+# Names that torchvision's Python code refers to during its import.
 _SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -14,22 +16,23 @@ _SCHEMAS = (
 _library: torch.library.Library | None = None
 
 
-def ensure_torchvision() -> None:
-    """Import torchvision. If its own library did not load, declare the two operators that the import needs.
+def give_cn_clip_torchvision() -> None:
+    """Give cn_clip torchvision, however it was imported.
 
     torchvision from PyPI is built for CUDA. Beside a torch without CUDA its compiled operators do not load, and the
-    import fails on `torchvision::nms`. cn_clip only needs torchvision's pure Python image transforms, so two
-    declarations without an implementation are enough. Where torchvision is complete, this only imports it.
+    import fails on `torchvision::nms`. Two declarations without an implementation are enough.
     """
     global _library
-    if _library is not None:
-        return
     try:
-        importlib.import_module("torchvision")
+        transforms = importlib.import_module("torchvision.transforms")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
         _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         for schema in _SCHEMAS:
             _library.define(schema)  # type: ignore[no-untyped-call]
-        importlib.import_module("torchvision")
+        transforms = importlib.import_module("torchvision.transforms")
+    import_cn_clip()
+    utils = importlib.import_module("cn_clip.clip.utils")
+    for name in ("Compose", "ToTensor", "Normalize", "Resize", "InterpolationMode"):
+        setattr(utils, name, getattr(transforms, name))
