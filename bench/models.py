@@ -29,7 +29,7 @@ DESCRIPTION = (
 
 CN_CLIP = "cn-clip"
 _AT_ONCE = (1, 4)
-_MEMORY = ("model_mb", "peak_mb")
+_MEMORY = ("model_mb", "peak_mb", "now_mb")
 _ALIKE = 0.9999  # cosine of our vector and Immich's
 _PAUSE = 0.5  # seconds: threads of ONNX Runtime, as Immich starts them, spin on for some 0.1 s after the last run
 _SIDE = Path(__file__).parent / "models_side.py"
@@ -84,7 +84,8 @@ def _measure(tower: Tower, sides: Mapping[str, Sequence[str]], items: Sequence[s
     """All sides in turn, round by round, after one that does not count: `seconds` of each item, medians.
 
     `seconds_4` is of four at a time. `model_mb` is the most memory of the process with the model, `peak_mb` the sum of
-    all processes of the side. `..._ratio` is ours over Immich's, for the seconds the median of the rounds' ratios.
+    all processes of the side, `now_mb` what they have while they work. `..._ratio` is ours over Immich's, for the
+    seconds the median of the rounds' ratios.
     """
     seconds: dict[tuple[str, int], list[float]] = {(side, n): [] for side in sides for n in _AT_ONCE}
     answers: dict[str, Any] = {}

@@ -2,8 +2,8 @@
 
 `PYTHON -P bench/models_side.py SIDE TOWER MODEL THREADS`. For Immich's side the interpreter is one that has its server
 installed, so nothing of ours is imported there. The process prints an empty JSON object once the tower is loaded. Then
-it answers each line `{"items": [...], "at_once": n}` with the seconds that they took, n under way at a time, the most
-memory so far, and the first vector. Items are the paths of pictures, or texts.
+it answers each line `{"items": [...], "at_once": n}` with the seconds that they took, n under way at a time, its
+memory, and the first vector. Items are the paths of pictures, or texts.
 """
 
 import asyncio
@@ -94,21 +94,27 @@ SIDES: dict[str, Callable[[str, int], Ask]] = {
 }
 
 
-def peaks() -> dict[str, int]:
+def memory() -> dict[str, int]:
     """The most memory that the process with the model has had, `model_mb`, and all processes of this side, `peak_mb`.
 
-    Parts of files that several of them have in memory, such as libraries, count once in the latter.
+    `now_mb`: what all of them have now. Parts of files that several of them have in memory, such as libraries, count
+    once in the last two.
     """
     own = Path("/proc/self")
     children = {child for task in (own / "task").iterdir() for child in (task / "children").read_text().split()}
     folders = [own, *(Path("/proc") / child for child in children)]
-    each = [int(re.findall(r"VmHWM:\s+(\d+)", (folder / "status").read_text())[0]) for folder in folders]
+    states = [(folder / "status").read_text() for folder in folders]
+    most, now = ([int(re.findall(rf"{name}:\s+(\d+)", state)[0]) for state in states] for name in ("VmHWM", "VmRSS"))
     parts: dict[str, list[int]] = {}
     for folder in folders:
         for part, size in _of_files(folder).items():
             parts.setdefault(part, []).append(size)
     twice = sum(sum(sizes) - max(sizes) for sizes in parts.values())
-    return {"model_mb": max(each) // 1024, "peak_mb": (sum(each) - twice) // 1024}
+    return {
+        "model_mb": max(most) // 1024,
+        "peak_mb": (sum(most) - twice) // 1024,
+        "now_mb": (sum(now) - twice) // 1024,
+    }
 
 
 def _of_files(process: Path) -> dict[str, int]:
@@ -135,7 +141,7 @@ def main() -> None:
         start = time.perf_counter()
         vectors = ask(items, asked["at_once"])
         seconds = time.perf_counter() - start
-        _say({"seconds": seconds, "vector": [float(number) for number in vectors[0]], **peaks()})
+        _say({"seconds": seconds, "vector": [float(number) for number in vectors[0]], **memory()})
 
 
 def _say(answer: object) -> None:
