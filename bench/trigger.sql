@@ -1,4 +1,5 @@
--- What the stand-in for Immich leaves out. First, what Immich asks before it writes for a person: who that is, and whether the photo, person or album is theirs.
+-- What the stand-in for Immich leaves out. First, what Immich asks before it writes for a person: who that is, and whether the photo,
+-- person or album is theirs.
 
 -- name: session
 SELECT s.id, s."updatedAt", s."pinExpiresAt", to_jsonb(u) FROM session s JOIN "user" u ON u.id = s."userId" AND u."deletedAt" IS NULL
