@@ -32,6 +32,13 @@ FROM (SELECT) AS one LEFT JOIN public.asset_exif x ON x."assetId" = asset.id
 -- A person asks for many photos. They go behind new uploads.
 15
 
+-- term: urgency(edit)
+-- The priority of a photo of which something else is known now. The first 20 of a transaction go with new uploads, and the others behind
+-- them. It counts, so it is evaluated once for each photo.
+CASE WHEN set_config('immich_indexer.noted',
+         (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer > 20
+     THEN priority(bulk) ELSE priority(upload) END
+
 -- term: priority(backfill)
 -- A photo without results, or with those of another model.
 20
@@ -58,3 +65,7 @@ EXISTS (SELECT FROM pg_constraint
 -- term: lock(turn)
 -- The number of the advisory lock of a change of the current model. Who writes vectors into Immich's column shares it.
 1960167
+
+-- term: missed(transaction)
+-- Whether this transaction changed something that could not be noted. The reconciler finds it, so we are waited for once, not for each row.
+coalesce(current_setting('immich_indexer.missed', true) = 'on', false)

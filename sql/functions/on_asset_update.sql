@@ -6,13 +6,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     other_facts boolean;
     was_eligible boolean;
-    noted integer;  -- photos in this transaction
 BEGIN
     other_facts := (new."originalFileName", new."localDateTime", new."fileCreatedAt", new.type, new."ownerId")
         IS DISTINCT FROM (old."originalFileName", old."localDateTime", old."fileCreatedAt", old.type, old."ownerId");
     IF NOT other_facts AND (new."deletedAt", new.status, new.visibility, new."isOffline", new."isEdited")
             IS NOT DISTINCT FROM (old."deletedAt", old.status, old.visibility, old."isOffline", old."isEdited")
-       OR NOT (eligible(new)) OR current_setting('immich_indexer.missed', true) = 'on' THEN
+       OR NOT (eligible(new)) OR missed(transaction) THEN
         RETURN NULL;
     END IF;
     was_eligible := eligible(old);
@@ -24,10 +23,8 @@ BEGIN
         END IF;
     END IF;
     IF other_facts OR NOT was_eligible THEN
-        noted := set_config('immich_indexer.noted',
-            (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
         INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', new.id, CASE WHEN noted > 20 THEN priority(bulk) ELSE priority(upload) END
+        SELECT 'photo', new.id, urgency(edit)
         WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new.id AND f.type = 'preview')  -- else it is being uploaded
            OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new.id);
     END IF;

@@ -2,18 +2,14 @@
 -- values again. A photo without a preview is being uploaded, unless we know it: its facts are noted with its job (sql/queries/queue.sql).
 CREATE OR REPLACE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
-DECLARE
-    noted integer;  -- photos in this transaction
 BEGIN
     IF TG_OP = 'UPDATE' AND (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
             IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
-       OR current_setting('immich_indexer.missed', true) = 'on' THEN
+       OR missed(transaction) THEN
         RETURN NULL;
     END IF;
-    noted := set_config('immich_indexer.noted',
-        (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
     INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', new."assetId", CASE WHEN noted > 20 THEN priority(bulk) ELSE priority(upload) END
+    SELECT 'photo', new."assetId", urgency(edit)
     WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new."assetId" AND f.type = 'preview')
        OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new."assetId");
     RETURN NULL;

@@ -4,7 +4,6 @@ CREATE OR REPLACE FUNCTION immich_indexer_2.on_face_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     changed boolean;
-    noted integer;  -- photos in this transaction
 BEGIN
     changed := TG_OP = 'UPDATE' AND (new."deletedAt", new."isVisible") IS DISTINCT FROM (old."deletedAt", old."isVisible");
     IF TG_OP = 'DELETE' THEN
@@ -15,13 +14,11 @@ BEGIN
     ELSE
         changed := changed OR new."personGroupId" IS DISTINCT FROM CASE TG_OP WHEN 'UPDATE' THEN old."personGroupId" END;
     END IF;
-    IF NOT changed OR current_setting('immich_indexer.missed', true) = 'on' THEN
+    IF NOT changed OR missed(transaction) THEN
         RETURN NULL;
     END IF;
-    noted := set_config('immich_indexer.noted',
-        (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer;
     INSERT INTO immich_indexer_2.change (kind, id, priority)
-    VALUES ('photo', new."assetId", CASE WHEN noted > 20 THEN priority(bulk) ELSE priority(upload) END);
+    VALUES ('photo', new."assetId", urgency(edit));
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.

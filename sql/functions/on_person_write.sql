@@ -10,7 +10,7 @@ BEGIN
         new := old;
     END IF;
     IF (CASE TG_OP WHEN 'UPDATE' THEN new.name = old.name AND new."isHidden" = old."isHidden" ELSE new.name = '' END)
-       OR current_setting('immich_indexer.missed', true) = 'on' THEN
+       OR missed(transaction) THEN
         RETURN NULL;
     END IF;
     IF to_regclass('public.person_group') IS NULL THEN

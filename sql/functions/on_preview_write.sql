@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    IF new.type <> 'preview' OR current_setting('immich_indexer.missed', true) = 'on' THEN
+    IF new.type <> 'preview' OR missed(transaction) THEN
         RETURN NULL;
     END IF;
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
