@@ -1,9 +1,10 @@
 -- The metadata of a photo was read, or a person wrote a description or moved it to another place. A metadata refresh writes the same
--- values again. A photo without a preview is being uploaded, unless we know it: its facts are noted with its job (sql/queries/queue.sql).
+-- values again. Where a row is inserted, the old one is null. A photo without a preview is being uploaded, unless we know it: its facts
+-- are noted with its job (sql/queries/queue.sql).
 CREATE OR REPLACE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
+    IF (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
             IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
        OR missed(transaction) THEN
         RETURN NULL;

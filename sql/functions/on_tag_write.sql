@@ -7,23 +7,25 @@ CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     untagged text;  -- a photo whose tags this transaction deleted, so that it was noted then
+    photo text;  -- one of the statement's photos
     noted integer;
     gone jsonb;
     back bigint;
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_rows) THEN
-        RETURN NULL;  -- a refresh of a photo without tags: the statement below opens more tables
+    SELECT "assetId"::text INTO photo FROM new_rows LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;  -- a refresh of a photo without tags: the statements below open more tables
     END IF;
     untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
     INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT DISTINCT 'photo', "assetId", CASE WHEN TG_OP = 'DELETE' OR untagged <> '' THEN priority(bulk) ELSE priority(upload) END
+    SELECT 'photo', "assetId", CASE WHEN TG_OP = 'DELETE' OR untagged <> '' THEN priority(bulk) ELSE priority(upload) END
     FROM new_rows WHERE TG_OP = 'DELETE' OR "assetId"::text <> untagged LIMIT 20;
     GET DIAGNOSTICS noted = ROW_COUNT;
-    IF noted = 20 THEN  -- there may be more, which wait behind new uploads
+    IF noted = 20 THEN  -- there may be more, which wait behind new uploads (for a few tags, DISTINCT would take the most time of all)
         INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT DISTINCT 'photo', "assetId", priority(bulk) FROM new_rows;
     END IF;
     IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', (SELECT "assetId"::text FROM new_rows LIMIT 1), true);
+        PERFORM set_config('immich_indexer.retagged', photo, true);
     END IF;
     IF NOT EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
                    WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) THEN
