@@ -1,6 +1,7 @@
 """A Chinese-CLIP checkpoint on disk: its weights and the shape of the model they belong to."""
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 
+from indexer import allocator
 from indexer.errors import WeightsError, words_of
 from indexer.models import names, weights
 from indexer.models.shapes import Config, configuration
@@ -33,30 +35,48 @@ class Checkpoint:
     @cached_property
     def note(self) -> str | None:
         """A note in the file that it is no model for a library of photographs. Errors as `tensors`."""
-        note = self._content().get("note")
+        content, _ = self._content()
+        note = content.get("note")
         return note if isinstance(note, str) else None
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """The weights by cn_clip's parameter names. Memory-mapped where the file's format allows it.
+    def tensors(self) -> "Tensors":
+        """The weights by cn_clip's parameter names.
 
         Raises:
             WeightsError: the file is damaged, or is not a checkpoint of cn_clip.
         """
-        state = self._content().get("state_dict")
+        content, mapped = self._content()
+        state = content.get("state_dict")
         if not isinstance(state, dict) or not state:
             raise WeightsError(f"{self.path} holds no 'state_dict': not a checkpoint of cn_clip")
         # Training wraps the model in DistributedDataParallel, which puts "module." before every name.
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+        return Tensors({name.removeprefix("module."): tensor for name, tensor in state.items()}, mapped=mapped)
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self) -> tuple[dict[str, Any], bool]:
+        """What the file contains, and whether it is mapped into memory, as its format mostly allows."""
+        mapped = True
         try:
             try:
                 content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
             except RuntimeError:  # files of torch before 1.6 are no zip archives and cannot be mapped
-                content = torch.load(self.path, map_location="cpu", weights_only=True)
+                content, mapped = torch.load(self.path, map_location="cpu", weights_only=True), False
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise WeightsError(f"{self.path} is damaged or no torch checkpoint: {words_of(error)}") from error
-        return content if isinstance(content, dict) else {}
+        return content if isinstance(content, dict) else {}, mapped
+
+
+class Tensors(dict[str, torch.Tensor]):
+    """The weights of a file, by their names."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], *, mapped: bool) -> None:
+        super().__init__(tensors)
+        self._mapped = mapped
+
+    def release(self, name: str) -> None:
+        """Take a tensor out of memory that was read. If it is read again, it comes from the file again."""
+        if self._mapped:
+            tensor = self[name]
+            allocator.release_mapped(tensor.data_ptr(), tensor.nbytes)
 
 
 def open_checkpoint(model: str, download_root: Path | None) -> Checkpoint:

@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the parent ends, or closes us."""
     child_log.send()
-    allocator.keep_freed(few_threads=False)
+    allocator.return_large()
     parent, life, *lanes = sys.argv[1:]
     _end_with(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
@@ -38,6 +38,7 @@ def main() -> None:
         wire.send(first, as_answer(error))
         return
     allocator.return_freed()
+    allocator.keep_freed(few_threads=False)
     wire.send(first, _facts(opened))
     for lane in others:
         threading.Thread(target=_serve, args=(opened.model, *lane), daemon=True).start()

@@ -17,14 +17,14 @@ from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.device import fastest_format
 from indexer.models.maker import Tower
-from indexer.models.towers import load_tower, narrow, pack
+from indexer.models.towers import in_fp32, load_tower, narrow, pack, widen
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
-_NARROW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_NARROW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, and of a typical search
 
 EQUAL = 0.9999
@@ -189,37 +189,45 @@ def _load(
 ) -> Clip:
     if threads is not None:
         torch.set_num_threads(threads)
-    half = device == "cuda" and precision in ("auto", "fp16")
     loaded: dict[Tower, nn.Module] = {}
     used: dict[Tower, Precision] = {}
     for tower in towers:
-        loaded[tower] = load_tower(tower, checkpoint, device, half=half)
-        if half:
-            used[tower] = "fp16"
-            continue
-        wanted: Precision = (
-            precision if precision != "auto" else _fastest_equal(tower, loaded[tower], checkpoint, device)
-        )
-        used[tower] = wanted
-        if wanted in _NARROW:
-            narrow(loaded[tower], _NARROW[wanted])
-        elif tower == "text" and device == "cpu":  # for pictures it gains nothing: they have many rows for each matrix
-            pack(loaded[tower])
+        if precision == "auto" and device == "cpu":
+            loaded[tower], used[tower] = _load_fastest(tower, checkpoint)
+        else:
+            used[tower] = wanted = "fp16" if precision == "auto" else precision
+            loaded[tower] = load_tower(tower, checkpoint, device)
+            if wanted == "fp32":
+                _to_fp32(tower, loaded[tower], device)
+            elif device == "cpu" or wanted == "bf16":  # in fp16 a GPU computes with all of it as it is
+                narrow(loaded[tower], _NARROW[wanted])
     config = checkpoint.config
     return Clip(checkpoint.name, config["embed_dim"], config["image_resolution"], loaded, used, device, threads)
 
 
-def _fastest_equal(tower: Tower, module: nn.Module, checkpoint: Checkpoint, device: str) -> Precision:
-    """The processor's fastest number format in which these weights give nearly the same vectors."""
-    if device != "cpu" or (fastest := fastest_format(_ROWS[tower])) == "fp32":
-        return "fp32"
-    probe = _probe(tower, checkpoint.config["image_resolution"])
-    exact = _forward(module, probe, "fp32", device)
-    cosine = float((exact * _forward(module, probe, fastest, device)).sum(axis=1).min())
-    if cosine >= EQUAL:
-        return fastest
-    log.info("%s: %s would differ (%s, cosine %.6f), using fp32", checkpoint.name, fastest, tower, cosine)
-    return "fp32"
+def _load_fastest(tower: Tower, checkpoint: Checkpoint) -> tuple[nn.Module, Precision]:
+    """A tower in the processor's fastest number format in which these weights give nearly the same vectors."""
+    module = load_tower(tower, checkpoint, "cpu")
+    fastest = fastest_format(_ROWS[tower])
+    if fastest != "fp32":
+        probe = _probe(tower, checkpoint.config["image_resolution"])
+        with in_fp32(module):
+            exact = _forward(module, probe, "fp32", "cpu")
+        narrow(module, _NARROW[fastest])
+        cosine = float((exact * _forward(module, probe, fastest, "cpu")).sum(axis=1).min())
+        if cosine >= EQUAL:
+            return module, fastest
+        log.info("%s: %s would differ (%s, cosine %.6f), using fp32", checkpoint.name, fastest, tower, cosine)
+        del module  # never both in memory
+        module = load_tower(tower, checkpoint, "cpu")
+    _to_fp32(tower, module, "cpu")
+    return module, "fp32"
+
+
+def _to_fp32(tower: Tower, module: nn.Module, device: str) -> None:
+    if tower == "text" and device == "cpu":
+        pack(module)  # for pictures it gains nothing: they have many rows for each matrix
+    widen(module.parameters())
 
 
 def _probe(tower: Tower, resolution: int) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The two halves (towers) of a Chinese-CLIP model, as torch modules that turn a batch into vectors."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,11 +51,11 @@ class TextTower(nn.Module):
         return hidden[:, 0, :].to(self.text_projection.dtype) @ self.text_projection
 
 
-def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool) -> nn.Module:
+def load_tower(tower: Tower, checkpoint: Checkpoint, device: str) -> nn.Module:
     """Load one half. Neither the other half nor a random initialisation is ever allocated.
 
     The numbers are those of `cn_clip.clip.load_from_name`. It rounds matrices to fp16 even where it then computes in
-    fp32, and so do we. With `half` they stay fp16, as in cn_clip on a GPU.
+    fp32, so they are fp16 here. As they are, a GPU computes with them; `widen`, `narrow` and `in_fp32` are for others.
 
     Raises:
         WeightsError: the configuration is not one of cn_clip's, or does not fit the weights.
@@ -80,11 +81,10 @@ def load_tower(tower: Tower, checkpoint: Checkpoint, device: str, *, half: bool)
         if value is None or value.shape != empty.shape:
             found = "is missing" if value is None else f"is {tuple(value.shape)} instead of {tuple(empty.shape)}"
             raise WeightsError(f"{checkpoint.path} does not fit its configuration: {prefix + name} {found}")
-        rounded = value.to(empty.dtype)
-        widened = rounded if half or not rounded.is_floating_point() else rounded.float()
         # A copy, not the mapped file: that would be read page by page in the first batches, and could be replaced.
-        owned = widened.to(device) if device != "cpu" else widened.clone() if widened is value else widened
+        owned = value.to(device, empty.dtype, copy=True)
         state[name] = nn.Parameter(owned, requires_grad=False) if isinstance(empty, nn.Parameter) else owned
+        stored.release(prefix + name)
     module.load_state_dict(state, assign=True)
     return module.eval()
 
@@ -99,7 +99,7 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.bias = linear.bias
-        self._matrix = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+        self._matrix = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().float(), None)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out)."""
@@ -108,7 +108,7 @@ class PackedLinear(nn.Module):
 
 
 def pack(module: nn.Module) -> None:
-    """Convert the matrices of linear layers to oneDNN's order, in place, on processors where torch uses oneDNN."""
+    """Store matrices of linear layers in fp32 and oneDNN's order, in place, on processors where torch uses oneDNN."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not available or platform.machine() not in ("x86_64", "AMD64"):
         return
@@ -120,14 +120,49 @@ def pack(module: nn.Module) -> None:
 
 
 def narrow(module: nn.Module, dtype: torch.dtype) -> None:
-    """Store the matrices in a narrower format, in place.
+    """Store the matrices in a narrower format than fp32, in place, for autocast, and all else in fp32.
 
     autocast would convert them so for every batch. The results are the same, but half the memory and the time of the
     conversion are saved. Embeddings and normalisations stay fp32, as with autocast.
     """
     for part in module.modules():
-        if isinstance(part, nn.Embedding | nn.LayerNorm | nn.BatchNorm2d) or type(part).__name__.endswith("LayerNorm"):
-            continue
+        stays = isinstance(part, nn.Embedding | nn.LayerNorm | nn.BatchNorm2d) or type(part).__name__.endswith(
+            "LayerNorm"
+        )
         for parameter in part.parameters(recurse=False):
-            if parameter.ndim > 1:
-                parameter.data = parameter.data.to(dtype)
+            parameter.data = parameter.data.to(torch.float32 if stays or parameter.ndim < 2 else dtype)
+
+
+def widen(parameters: Iterable[nn.Parameter]) -> None:
+    """Store them in fp32, in place."""
+    for parameter in parameters:
+        parameter.data = parameter.data.float()
+
+
+@contextmanager
+def in_fp32(module: nn.Module) -> Iterator[None]:
+    """Have a tower as `load_tower` makes it compute in fp32. A block takes memory for that only while it is at work."""
+    stored: dict[nn.Parameter, torch.Tensor] = {}
+
+    def widen_block(block: nn.Module, *_: object) -> None:
+        for parameter in block.parameters():
+            if parameter.dtype == torch.float16:
+                stored[parameter] = parameter.data
+                parameter.data = parameter.data.float()
+
+    def restore(block: nn.Module, *_: object) -> None:
+        for parameter in block.parameters():
+            if parameter in stored:
+                parameter.data = stored.pop(parameter)
+
+    parts = [part for part in module.modules() if isinstance(part, nn.ModuleList | nn.Sequential)]
+    blocks = [block for part in parts for block in part.children()]
+    hooks = [block.register_forward_pre_hook(widen_block) for block in blocks]
+    hooks += [block.register_forward_hook(restore) for block in blocks]
+    inside = {parameter for block in blocks for parameter in block.parameters()}
+    widen(parameter for parameter in module.parameters() if parameter not in inside)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
