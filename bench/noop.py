@@ -64,10 +64,12 @@ class NoModels:
     """In the place of `Inference`. `known`: readings made beforehand."""
 
     def __init__(self, known: dict[UUID, Made]) -> None:
-        self.clip, self.ocr = _Named("no clip"), _Named("no ocr")
+        self.clip, self.ocr, self.next = _Named("no clip"), _Named("no ocr"), None
         self._known = known
 
-    async def read_each(self, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False) -> Made:
+    async def read_each(
+        self, data: bytes, *, clip: bool, ocr: bool, following: bool = False, interactive: bool = False
+    ) -> Made:
         """What `made` makes."""
         asset = UUID(bytes=data)
         return self._known.get(asset) or made(asset)
