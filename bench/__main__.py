@@ -10,7 +10,7 @@ from typing import Protocol
 from indexer import logs
 
 NAMES = (
-    *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed"),
+    *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed", "memory"),
     *("fusion", "search", "facts", "sharpen", "width", "turn"),
 )
 ON_REQUEST = ("recall", "lexical", "models")  # need a corpus, or Immich's own server and gigabytes of disk

@@ -8,6 +8,7 @@ memory, and the first vector. Items are the paths of pictures, or texts.
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -94,15 +95,16 @@ SIDES: dict[str, Callable[[str, int], Ask]] = {
 }
 
 
-def memory() -> dict[str, int]:
-    """The most memory that the process with the model has had, `model_mb`, and all processes of this side, `peak_mb`.
+def memory(*processes: int) -> dict[str, int]:
+    """The most memory that one of the processes and those they started has had, `model_mb`, and all, `peak_mb`.
 
-    `now_mb`: what all of them have now. Parts of files that several of them have in memory, such as libraries, count
-    once in the last two.
+    `processes`: their numbers; this one by default. `now_mb`: what all of them have now. Parts of files that several of
+    them have in memory, such as libraries, count once in the last two.
     """
-    own = Path("/proc/self")
-    children = {child for task in (own / "task").iterdir() for child in (task / "children").read_text().split()}
-    folders = [own, *(Path("/proc") / child for child in children)]
+    folders = [Path("/proc") / str(process) for process in processes or (os.getpid(),)]
+    for folder in folders:  # which grows meanwhile
+        children = {child for task in (folder / "task").iterdir() for child in (task / "children").read_text().split()}
+        folders += (Path("/proc") / child for child in children)
     states = [(folder / "status").read_text() for folder in folders]
     most, now = ([int(re.findall(rf"{name}:\s+(\d+)", state)[0]) for state in states] for name in ("VmHWM", "VmRSS"))
     parts: dict[str, list[int]] = {}

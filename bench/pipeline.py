@@ -6,7 +6,6 @@ processes of their own, as always. PostgreSQL's work is on the pipeline's accoun
 
 import argparse
 import asyncio
-import resource
 import statistics
 import tempfile
 import time
@@ -38,7 +37,7 @@ DESCRIPTION = "photos/s from queue to Immich's columns, as a share of the bare m
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Returns `efficiency` (median of the rounds' ratios), both speeds, and the peak memory of this process."""
+    """Returns `efficiency` (median of the rounds' ratios) and both speeds."""
     allocator.keep_freed()  # as the indexer's command does
     rounds, repeats = (2, 1) if options.quick else (5, 1)
     with tempfile.TemporaryDirectory() as name, on_database(options.url) as url:
@@ -83,7 +82,7 @@ async def _measure(
         task = asyncio.create_task(worker.run())
         await worker.listener.listening.wait()
         assets = [await immich.upload(preview, owner=owner) for preview in previews]
-        await _idle(pool)
+        await idle(pool)
         piped, bare = [], []
         for _ in range(rounds):
             piped.append(await _piped(pool, assets))
@@ -101,7 +100,6 @@ async def _measure(
         "images_per_s": round(statistics.median(piped), 3),
         "raw_images_per_s": round(statistics.median(bare), 3),
         "raw_seconds_per_photo": alone,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "photos": len(pictures),
         "device": device,
         "clip": raw.clip.name,
@@ -117,11 +115,12 @@ async def _piped(pool: "asyncpg.Pool[asyncpg.Record]", assets: list[UUID]) -> fl
     """Photos a second: a person asks for all of them again, so that nothing is taken from what is known."""
     start = time.perf_counter()
     await enqueue(Pool(pool), assets, ("clip!", "ocr!"), Priority.BACKFILL)
-    await _idle(pool)
+    await idle(pool)
     return len(assets) / (time.perf_counter() - start)
 
 
-async def _idle(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def idle(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Waits until nothing is left to read."""
     while await pool.fetchval(
         "SELECT EXISTS (SELECT FROM immich_indexer.inbox) OR EXISTS (SELECT FROM immich_indexer.job WHERE NOT dead)"
     ):
