@@ -26,6 +26,7 @@ NAME = "memory"
 DESCRIPTION = "memory of the indexer and the gateway together, while one reads pictures and the other answers searches"
 
 _AT_ONCE = 4  # searches
+_PATIENCE = 1200  # seconds for all of it
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     `indexer_...` and `gateway_...` are of one alone. Libraries that several processes have count once.
     """
     with workplace(options) as (settings, folder):
-        return asyncio.run(_measure(settings, folder, 100 if options.quick else 1000))
+        measured = _measure(settings, folder, 100 if options.quick else 1000)
+        return asyncio.run(asyncio.wait_for(measured, _PATIENCE))
 
 
 async def _measure(settings: Settings, folder: Path, searches: int) -> dict[str, object]:
