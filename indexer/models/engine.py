@@ -42,6 +42,9 @@ class Engine:
         device: where it should run.
         pace: its pauses and time limits.
         wanting: a sentence about what is missing to open it. Empty where nothing is.
+
+    Attributes:
+        answered: when its last call ended that was no probe, by time.monotonic().
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class Engine:
         self._suspects = Suspects()
         self._lock = SharedLock()
         self._runner: Runner | None = None  # the values below are about this runner:
-        self._worked = 0.0  # when its last call began that was no probe, by time.monotonic()
+        self._worked = 0.0  # when its last call began that was no probe
+        self.answered = 0.0
         self._flaky = 0  # random failures
         self._longest: dict[str, float] = {}  # seconds of the longest call, by method
         self._most = 0  # items that fit into its memory in one call, 0: any number
@@ -228,7 +232,10 @@ class Engine:
 
     def _ask(self, runner: Runner, method: str, argument: object, check: Callable[[Any], None] | None = None) -> Any:
         self._worked = time.monotonic()
-        return self._sent(runner, method, argument, check)
+        try:
+            return self._sent(runner, method, argument, check)
+        finally:
+            self.answered = max(self.answered, time.monotonic())
 
     def _sent(self, runner: Runner, method: str, argument: object, check: Callable[[Any], None] | None = None) -> Any:
         if runner is not self._runner:
@@ -242,8 +249,8 @@ class Engine:
         return answer
 
     def _look(self, runner: Runner) -> None:
-        """Probe it, if it was called since the last successful probe began."""
-        if self._worked >= self._lifecycle.proven:
+        """Probe it, if it was called, or answered, since the last successful probe began."""
+        if max(self._worked, self.answered) >= self._lifecycle.proven:
             with self._lock.shared():
                 try:
                     self._prove(runner)

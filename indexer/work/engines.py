@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -161,12 +160,12 @@ class Unproven:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._assets: OrderedDict[UUID, float] = OrderedDict()  # when each was read; the oldest first
+        self._assets: OrderedDict[UUID, float] = OrderedDict()  # when each had been read; the oldest first
 
     def made(self, asset: UUID) -> None:
         """The engine has read `asset`."""
         self._assets.pop(asset, None)
-        self._assets[asset] = monotonic()
+        self._assets[asset] = self._engine.answered  # not now: a probe may have begun since
         self._drop(len(self._assets) - _MOST, self._engine.proven)
 
     def take(self, proven: float) -> tuple[UUID, ...]:
