@@ -5,7 +5,6 @@ import ctypes
 import mmap
 import sys
 
-_MADV_DONTNEED = 4  # of Linux' mman.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
@@ -56,4 +55,4 @@ def release_mapped(address: int, length: int) -> None:
     start = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
     length = (address + length - start) // mmap.PAGESIZE * mmap.PAGESIZE
     if length > 0:
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _MADV_DONTNEED)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
