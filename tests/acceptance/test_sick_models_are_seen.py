@@ -66,7 +66,7 @@ async def test_by_the_status_on_the_command_line(database, sick, monkeypatch):
     assert "the CLIP model of" in said.output
     assert "3 photos wait for it" in said.output
     assert "illegal memory access" in said.output
-    found = json.loads((await asyncio.to_thread(CliRunner().invoke, main, ["status", "--json"])).output)
+    found = json.loads((await asyncio.to_thread(CliRunner().invoke, main, ["status", "--json"])).stdout)
     [engine] = found["engines"]
     assert (engine["engine"], engine["state"], engine["photos"], engine["reason"]) == ("clip", "sick", 3, REASON)
     assert engine["nextTry"] > engine["since"]

@@ -342,9 +342,9 @@ async def test_what_was_given_up_by_mistake_is_found(database, immich, connectio
     monkeypatch.setenv("DB_URL", database)
     run = CliRunner().invoke
     said = await asyncio.to_thread(run, main, ["retry", "--machine", str(assets[3])])
-    assert (said.exit_code, said.output) == (0, "0 photos will be tried again\n"), said.output
+    assert (said.exit_code, said.stdout) == (0, "0 photos will be tried again\n"), said.output
     said = await asyncio.to_thread(run, main, ["retry", "--machine"])
-    assert (said.exit_code, said.output) == (0, "3 photos will be tried again\n"), said.output
+    assert (said.exit_code, said.stdout) == (0, "3 photos will be tried again\n"), said.output
     left = await backlog.given_up(connection)
     assert left == {
         asset: reason for asset, (reason, machines) in zip(assets, reasons.items(), strict=True) if not machines
