@@ -66,6 +66,10 @@ EXISTS (SELECT FROM pg_constraint
 -- The number of the advisory lock of a change of the current model. Who writes vectors into Immich's column shares it.
 1960167
 
+-- term: requests(tag)
+-- Whether a person asks by this tag to read photos again.
+lower(tag.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
+
 -- term: missed(transaction)
 -- Whether this transaction changed something that could not be noted. The reconciler finds it, so we are waited for once, not for each row.
 coalesce(current_setting('immich_indexer.missed', true) = 'on', false)

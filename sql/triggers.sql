@@ -10,7 +10,7 @@ CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.ocr_search REFERENCI
 CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.ocr_search REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();
 CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.ocr_search REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_ocr_search_write();
 CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.tag_asset REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_tag_write();
-CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.tag_asset REFERENCING OLD TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer.on_tag_write();
+CREATE TRIGGER immich_indexer_delete AFTER DELETE ON public.tag_asset REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION immich_indexer_2.on_tag_delete();
 CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.asset_exif FOR EACH ROW EXECUTE FUNCTION immich_indexer_2.on_exif_write();
 CREATE TRIGGER immich_indexer_update AFTER UPDATE ON public.asset_exif FOR EACH ROW EXECUTE FUNCTION immich_indexer_2.on_exif_write();
 CREATE TRIGGER immich_indexer_insert AFTER INSERT ON public.person FOR EACH ROW EXECUTE FUNCTION immich_indexer_2.on_person_write();

@@ -6,7 +6,6 @@ needs a lock on Immich's tables. It waits for the lock only a fraction of a seco
 
 import asyncio
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import asyncpg
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from indexer.database import owners, tuning, zhparser
+from indexer.database import functions, owners, tuning, zhparser
 from indexer.database.pool import Connection
 from indexer.database.refusal import RUN_ROLE
 from indexer.database.statements import queries, sql, sql_files
@@ -176,8 +175,7 @@ async def _install(connection: Connection, change: Change, steps: list[_Migratio
     if not await connection.fetchval(SQL["is_whole"]):
         await connection.execute(sql("mend.sql"))
         change.done.append("the columns for vectors are back: a restored backup had taken them along")
-    if functions := await _functions(connection):
-        change.done.append(f"functions: {', '.join(functions)}")
+    change.done += await functions.install(connection)
     change.done += await zhparser.install(connection)
     change.done += await _grant(connection)
     for trigger in _triggers():
@@ -278,30 +276,6 @@ async def _migrate(connection: Connection, step: _Migration) -> None:
             step.version,
             step.path.stem,
         )
-
-
-async def _functions(connection: Connection) -> list[str]:
-    """Create or replace the functions that are missing or of another version. Returns their names.
-
-    The comment on a function holds two hashes: that of its file, and that of its definition just after it was created.
-    """
-    changed = []
-    for path in sql_files("functions/*.sql"):
-        text = sql(f"functions/{path.name}")
-        file = hashlib.sha256(text.encode()).hexdigest()
-        there = await connection.fetchrow(SQL["function"], path.stem)
-        if there is None or there["comment"] != f"{file} {there['definition']}" or there["public"]:
-            async with connection.transaction():
-                await connection.execute(text)
-                created = await connection.fetchrow(SQL["function"], path.stem)
-                if created is None:
-                    raise SchemaError(f"{path.name} makes no function {path.stem} in a schema of ours")
-                await connection.execute(f"REVOKE ALL ON FUNCTION {created['signature']} FROM PUBLIC")
-                await connection.execute(
-                    f"COMMENT ON FUNCTION {created['signature']} IS '{file} {created['definition']}'"
-                )
-            changed.append(path.stem)
-    return changed
 
 
 async def _grant(connection: Connection) -> list[str]:

@@ -20,6 +20,7 @@ from indexer.database.statements import queries
 from indexer.photos import places, rows, sets
 from indexer.photos.columns import with_vector
 from indexer.photos.rows import Row
+from indexer.queue import tags
 from indexer.text import buckets, fields
 from indexer.text.fields import FIELDS, PLACE, Field, Lexemes
 
@@ -131,7 +132,7 @@ def _altered(changed: Sequence[Row], stored: Sequence[asyncpg.Record], width: in
 async def follow(connection: Connection, limit: int) -> int:
     """Take up to `limit` of the changes that triggers noted, and refresh the photos. Inside a transaction.
 
-    Returns how many changes were taken.
+    A tag may also ask to read a photo again. Returns how many changes were taken.
     """
     taken = await connection.fetch(_SQL["take"], limit)
     photos = list({row["id"] for row in taken if row["kind"] == "photo"})
@@ -140,6 +141,7 @@ async def follow(connection: Connection, limit: int) -> int:
         await connection.execute(_SQL["spread"], [row["kind"] for row in sources], [row["id"] for row in sources])
     if photos:
         await refresh(connection, photos)
+        await tags.look(connection, photos)
     return len(taken)
 
 

@@ -1,9 +1,13 @@
-"""The tags `reindex`, `reindex/ocr` and `reindex/clip`. Finds tagged photos that were missed, removes tags when done.
+"""The tags `reindex`, `reindex/ocr` and `reindex/clip`: each is taken as a request once, and removed when that is done.
+
+Whatever the event, what counts is which tags a photo has, and which of them were a request already. So what Immich
+rewrites, or an event that is lost or told twice, makes no second request.
 
 Only Immich's API may remove a tag: Immich also stores tags in files, and would read them from there again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
@@ -19,23 +23,32 @@ log = structlog.get_logger()
 
 _SQL = queries("tags")
 _AT_ONCE = 100  # photos in one call: Immich writes a file for each of them
-_FEW = 20  # photos that a person is assumed to wait for. More at once go after new uploads, as in the trigger
+_FEW = 20  # photos that a person is assumed to wait for. More at once go after new uploads
 
 
-async def catch_up(connection: Connection | Pool) -> int:
+async def look(connection: Connection | Pool, assets: Sequence[UUID], *, waited_for: bool = True) -> int:
+    """Enqueue those of `assets` that were tagged since they were last looked at. Returns how many.
+
+    `waited_for`: if they are few, they go before everything else.
+    """
+    return await connection.fetchval(_SQL["look"], assets, _FEW if waited_for else 0) or 0
+
+
+async def catch_up(pool: Pool) -> int:
     """Enqueue tagged photos that were missed, and forget tags that are gone. Returns how many were missed."""
-    await connection.execute(_SQL["forget"])
-    return await connection.fetchval(_SQL["missed"]) or 0
+    assets = [row["asset_id"] for row in await pool.fetch(_SQL["missed"])]
+    return await look(pool, assets, waited_for=False) if assets else 0
 
 
-async def enqueue(connection: Connection | Pool, asset: UUID, owner: UUID) -> bool | None:
-    """Enqueue a photo of `owner`'s that has the tag, unless the trigger did so.
+async def enqueue(pool: Pool, asset: UUID, owner: UUID) -> bool | None:
+    """Enqueue a photo of `owner`'s that has the tag, unless that was done.
 
     Returns whether it has the tag. None: Immich shows this user no such photo.
     """
-    row = await connection.fetchrow(_SQL["enqueue"], asset, owner, _FEW)
-    assert row is not None  # noqa: S101 - a select without FROM always has a row
-    return None if not row["theirs"] else row["tagged"]
+    tagged: bool | None = await pool.fetchval(_SQL["theirs"], asset, owner)
+    if tagged:
+        await look(pool, [asset])
+    return tagged
 
 
 class Untagger:

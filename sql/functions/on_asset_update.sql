@@ -2,7 +2,7 @@
 -- were removed. Where a crop had removed all text, no other event reports that. What is searched besides the text, the date for example,
 -- may change, too. Immich updates this table often, mostly in columns that do not matter to us, so the comparison comes first.
 CREATE OR REPLACE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     other_facts boolean;
     was_eligible boolean;
@@ -16,17 +16,10 @@ BEGIN
     END IF;
     was_eligible := eligible(old);
     IF NOT was_eligible OR new."isEdited" <> old."isEdited" THEN
-        INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-        VALUES (new.id, CASE WHEN was_eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], priority(upload));
-        IF pg_notification_queue_usage() < 0.5 THEN
-            PERFORM pg_notify('immich_indexer', '');
-        END IF;
+        PERFORM immich_indexer_2.note_photo(new.id, whole => NOT was_eligible);
     END IF;
     IF other_facts OR NOT was_eligible THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', new.id, urgency(edit)
-        WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new.id AND f.type = 'preview')  -- else it is being uploaded
-           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new.id);
+        PERFORM immich_indexer_2.note_change('photo', new.id);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN

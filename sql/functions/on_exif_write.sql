@@ -1,18 +1,14 @@
 -- The metadata of a photo was read, or a person wrote a description or moved it to another place. A metadata refresh writes the same
--- values again. Where a row is inserted, the old one is null. A photo without a preview is being uploaded, unless we know it: its facts
--- are noted with its job (sql/queries/queue.sql).
+-- values again. Where a row is inserted, the old one is null.
 CREATE OR REPLACE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     IF (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
             IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
        OR missed(transaction) THEN
         RETURN NULL;
     END IF;
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', new."assetId", urgency(edit)
-    WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new."assetId" AND f.type = 'preview')
-       OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new."assetId");
+    PERFORM immich_indexer_2.note_change('photo', new."assetId");
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.

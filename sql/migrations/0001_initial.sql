@@ -23,8 +23,7 @@ CREATE TABLE immich_indexer.migration (
 CREATE TABLE immich_indexer.inbox (
     asset_id    uuid NOT NULL,
     tasks       text[] NOT NULL,            -- indexer/queue/tasks.py says what each means
-    priority    smallint NOT NULL,
-    tag_id      uuid                        -- the tag that asks for it
+    priority    smallint NOT NULL           -- sql/terms.sql; the lowest first
 ) WITH (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 10000,
@@ -55,7 +54,7 @@ CREATE INDEX job_ready ON immich_indexer.job (priority, not_before) WHERE worker
 CREATE INDEX job_held ON immich_indexer.job (worker) WHERE worker IS NOT NULL;
 CREATE INDEX job_dead ON immich_indexer.job (failed_at) WHERE dead;
 
--- The rows of tag_asset that were taken as a request. Tags of these are removed when the photo is read. Others were missed.
+-- The rows of tag_asset that were taken as a request, once each. The tag is removed when the photo is read.
 CREATE TABLE immich_indexer.tagged (
     asset_id    uuid NOT NULL,
     tag_id      uuid NOT NULL,

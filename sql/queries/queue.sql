@@ -10,7 +10,7 @@
 WITH taken AS (
     DELETE FROM immich_indexer.inbox
     WHERE ctid = ANY (ARRAY(SELECT ctid FROM immich_indexer.inbox LIMIT $1 FOR UPDATE SKIP LOCKED))
-    RETURNING asset_id, tasks, priority, tag_id
+    RETURNING asset_id, tasks, priority
 ), refreshed AS (
     SELECT asset_id, row_number() OVER () AS place, count(*) OVER () AS of_all
     FROM (SELECT DISTINCT asset_id FROM taken WHERE 'refreshed' = ANY (tasks)) AS photos
@@ -38,9 +38,6 @@ WITH taken AS (
     INSERT INTO immich_indexer_2.change (kind, id, priority)
     SELECT 'photo', asset_id, priority FROM wanted
     WHERE tasks && '{clip,ocr}' AND NOT EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = wanted.asset_id AND p.facts_version > 0)
-), remembered AS (
-    INSERT INTO immich_indexer.tagged (asset_id, tag_id)
-    SELECT DISTINCT asset_id, tag_id FROM taken WHERE tag_id IS NOT NULL ON CONFLICT DO NOTHING
 ), merged AS (
     INSERT INTO immich_indexer.job AS job (asset_id, tasks, priority)
     SELECT asset_id, tasks, priority FROM wanted ORDER BY asset_id

@@ -32,14 +32,6 @@ SELECT t AS name, to_regclass('public.' || quote_ident(t)) IS NOT NULL AS presen
 SELECT CASE WHEN atttypid = 'int4'::regtype THEN '3' ELSE '2' END FROM pg_attribute
 WHERE attrelid = 'public.asset'::regclass AND attname = 'duration';
 
--- name: function
--- Our function $1, if it exists. Its comment should contain two hashes: of its file, and of its definition.
-SELECT oid::regprocedure::text AS signature, obj_description(oid, 'pg_proc') AS comment,
-       encode(sha256(convert_to(pg_get_functiondef(oid), 'UTF8')), 'hex') AS definition,
-       proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
-FROM pg_proc
-WHERE pronamespace IN (to_regnamespace('immich_indexer'), to_regnamespace('immich_indexer_2')) AND proname = $1;
-
 -- name: unreadable_schemas
 -- Our schemas that role $1 cannot dump, quoted, with the role, quoted.
 SELECT quote_ident(nspname) AS schema, quote_ident($1) AS role FROM pg_namespace n

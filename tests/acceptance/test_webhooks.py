@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from indexer.demo.immich import StandIn
+from indexer.photos import facts
 from indexer.work.worker import Models
 from tests.support import stubs
 from tests.support.people import House, Person
@@ -32,11 +33,17 @@ async def asset(own: asyncpg.Connection, immich: StandIn, owner: UUID) -> UUID:
     return asset
 
 
+async def follow(own: asyncpg.Connection) -> None:
+    """As an indexer does, whom the trigger told of the tag."""
+    async with own.transaction():
+        await facts.follow(own, 100)
+
+
 async def wishes(own: asyncpg.Connection) -> list[tuple[UUID, list[str], int]]:
     return [tuple(row) for row in await own.fetch("SELECT asset_id, tasks, priority FROM immich_indexer.inbox")]
 
 
-@pytest.mark.parametrize("trigger", ["works", "failed"])
+@pytest.mark.parametrize("trigger", ["told before", "told after"])
 @pytest.mark.parametrize(
     ("tag", "tasks"), [("reindex", ["clip!", "ocr!"]), ("reindex/ocr", ["ocr!"]), ("Reindex/clip", ["clip!"])]
 )
@@ -44,10 +51,11 @@ async def test_the_photo_is_enqueued_once(
     own, immich: StandIn, owner: UUID, ann: Person, asset: UUID, tag, tasks, trigger
 ):
     await immich.tag(asset, tag)
-    if trigger == "failed":
-        await own.execute("DELETE FROM immich_indexer.inbox")
+    if trigger == "told before":
+        await follow(own)
     replies = await asyncio.gather(*(ann.post(ADDRESS, told(asset, owner)) for _ in range(8)))
     assert {(reply.status, reply.json["tagged"]) for reply in replies} == {(202, True)}
+    await follow(own)
     assert await wishes(own) == [(asset, tasks, 0)]
 
 
@@ -68,8 +76,8 @@ async def test_it_is_read_once_whoever_tells_first(
 
 async def test_many_at_once_do_not_hold_up_uploads(own, immich: StandIn, owner: UUID, ann: Person):
     assets = [await immich.upload(stubs.picture(number), owner=owner) for number in range(22)]
-    await immich.tag(assets, "reindex")
     await own.execute("DELETE FROM immich_indexer.inbox")
+    await immich.tag(assets, "reindex")
     for photo in assets:
         assert (await ann.post(ADDRESS, told(photo))).status == 202
     assert sorted(priority for _, _, priority in await wishes(own)) == [0] * 20 + [15] * 2
@@ -144,7 +152,8 @@ async def test_a_body_that_is_too_long(ann: Person):
     assert (reply.status, reply.json["error"]) == (413, "too_large")
 
 
-async def test_no_database(home: House, ann: Person, asset: UUID, own):
+async def test_no_database(home: House, immich: StandIn, ann: Person, asset: UUID, own):
+    await immich.tag(asset, "reindex")
     await own.execute("ALTER TABLE immich_indexer.tagged RENAME TO elsewhere")
     reply = await ann.post(ADDRESS, told(asset))
     assert (reply.status, reply.json["error"]) == (503, "unavailable")

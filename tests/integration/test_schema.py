@@ -141,18 +141,18 @@ async def test_a_trigger_that_is_not_right_is_put_right(installed: str, connecti
 @pytest.mark.parametrize(
     "damage",
     [
-        "ALTER FUNCTION immich_indexer.on_preview_write() SECURITY INVOKER",
-        "ALTER FUNCTION immich_indexer.on_preview_write() RESET search_path",
-        "ALTER FUNCTION immich_indexer.on_preview_write() SET search_path = public",
-        "GRANT EXECUTE ON FUNCTION immich_indexer.on_preview_write() TO PUBLIC",
-        "CREATE OR REPLACE FUNCTION immich_indexer.on_preview_write() RETURNS trigger LANGUAGE plpgsql AS"
+        "ALTER FUNCTION immich_indexer.on_tag_write() SECURITY INVOKER",
+        "ALTER FUNCTION immich_indexer.on_tag_write() RESET search_path",
+        "ALTER FUNCTION immich_indexer.on_tag_write() SET search_path = public",
+        "GRANT EXECUTE ON FUNCTION immich_indexer.on_tag_write() TO PUBLIC",
+        "CREATE OR REPLACE FUNCTION immich_indexer.on_tag_write() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN RETURN NULL; END'",
     ],
 )
 async def test_a_function_that_is_not_right_is_put_right(installed: str, connection: Connection, damage: str):
     definition = """
         SELECT pg_get_functiondef(oid), EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0)
-        FROM pg_proc WHERE pronamespace = 'immich_indexer'::regnamespace AND proname = 'on_preview_write'
+        FROM pg_proc WHERE pronamespace = 'immich_indexer'::regnamespace AND proname = 'on_tag_write'
     """
     right = await connection.fetchrow(definition)
     await connection.execute(damage)
@@ -369,18 +369,57 @@ async def test_triggers_stand_in_the_way_of_nothing(installed: str, connection: 
 
 
 async def test_functions_are_safe_to_run_with_our_rights(installed: str, connection: Connection):
-    functions = await connection.fetch(
+    rows = await connection.fetch(
         """SELECT proname, prosecdef, proconfig, prorettype = 'trigger'::regtype AS trigger,
                   proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0) AS public
            FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^immich_indexer'
              AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = pg_proc.oid AND d.deptype = 'e')"""  # zhparser's
     )
-    for function in functions:
-        assert not function["public"], function["proname"]
-        assert "search_path=pg_catalog, pg_temp" in function["proconfig"], function["proname"]
-        if function["trigger"]:
-            assert function["prosecdef"], function["proname"]
-    assert sum(function["trigger"] for function in functions) == 10
+    functions = {row["proname"]: row for row in rows}
+    as_whoever_writes = {
+        name for name, function in functions.items() if function["trigger"] and not function["prosecdef"]
+    }
+    assert as_whoever_writes == {
+        *("on_album_write", "on_asset_update", "on_exif_write", "on_preview_write", "on_tag_update")
+    }
+    for name, function in functions.items():
+        if name in as_whoever_writes:  # it has no rights that whoever calls it has not
+            assert function["proconfig"] is None, name
+        else:
+            assert "search_path=pg_catalog, pg_temp" in function["proconfig"], name
+    assert {name for name, function in functions.items() if function["public"]} == {"note_change", "note_photo"}
+    assert sum(function["trigger"] for function in functions.values()) == 11
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "SELECT",
+        "REVOKE ALL ON SCHEMA immich_indexer_2 FROM PUBLIC",
+        "REVOKE ALL ON FUNCTION immich_indexer_2.note_change FROM PUBLIC",
+        "REVOKE ALL ON FUNCTION immich_indexer_2.note_photo FROM PUBLIC",
+    ],
+)
+async def test_whoever_may_write_immichs_tables_has_that_noted(
+    installed: str, connection: Connection, asset: uuid.UUID, damage: str
+):
+    """A tool of a person's with a role of its own, which neither Immich nor we know of."""
+    await connection.execute(f"{damage}; DELETE FROM immich_indexer.inbox; DELETE FROM immich_indexer_2.change")
+    await install(installed)
+    async with open_transaction(installed, "CREATE ROLE tool") as tool:
+        await tool.execute(
+            "GRANT SELECT, UPDATE ON asset, asset_file, asset_exif TO tool; SET LOCAL ROLE tool;"
+            " UPDATE asset SET \"originalFileName\" = 'other';"
+            " UPDATE asset_file SET path = path;"
+            " UPDATE asset_exif SET city = 'other'"
+        )
+        for forbidden in ("SELECT FROM immich_indexer_2.change", "SELECT immich_indexer_2.facts('{}')"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                async with tool.transaction():
+                    await tool.execute(forbidden)
+        await tool.execute("RESET ROLE")
+        assert await tool.fetchval("SELECT count(*) FROM immich_indexer_2.change WHERE id = $1", asset) == 2
+        assert await tool.fetchval("SELECT count(*) FROM immich_indexer.inbox") == 1
 
 
 BROKEN = [

@@ -612,8 +612,7 @@ CREATE TABLE immich_indexer.heard (
 CREATE TABLE immich_indexer.inbox (
     asset_id uuid NOT NULL,
     tasks text[] NOT NULL,
-    priority smallint NOT NULL,
-    tag_id uuid
+    priority smallint NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE immich_indexer.job (
@@ -697,7 +696,7 @@ CREATE TABLE immich_indexer_2.pinyin (
 CREATE TABLE immich_indexer_2.place (
     word text NOT NULL COLLATE pg_catalog."C"
 );
-INSERT INTO immich_indexer.inbox VALUES ('e9ac56af-b0be-4d47-a46a-276c0d47fe8f', '{ocr!}', 0, NULL);
+INSERT INTO immich_indexer.inbox VALUES ('e9ac56af-b0be-4d47-a46a-276c0d47fe8f', '{ocr!}', 0);
 INSERT INTO immich_indexer.job VALUES ('1e258fb3-80e7-472d-a582-03622b448451', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-29 16:30:23.722685+00', '2026-11-29 16:30:23.790809+00', NULL, '2026-11-29 16:30:23.740809+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
 INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-29 16:30:23.405198+00');
 INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-29 16:30:23.435663+00');

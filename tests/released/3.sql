@@ -24,9 +24,7 @@ END
 $$;
 COMMENT ON FUNCTION immich_indexer.document(content text, ngrams text) IS 'd9af8579cb96956ddf99ed9a8679ee1eecf0b1d4802991dc958bbbc3be4ee91c 7940d1f8027a602cdb6c49caccf9e49f97e4335ab44aada89bc279e2a0c4faf0';
 CREATE FUNCTION immich_indexer.on_asset_update() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    LANGUAGE plpgsql
     AS $$
 DECLARE
     other_facts boolean;
@@ -41,17 +39,10 @@ BEGIN
     END IF;
     was_eligible := ((old."deletedAt" IS NULL AND old.status = 'active') AND old.visibility <> 'hidden' AND NOT old."isOffline");
     IF NOT was_eligible OR new."isEdited" <> old."isEdited" THEN
-        INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-        VALUES (new.id, CASE WHEN was_eligible THEN '{text}' ELSE '{clip,ocr}' END::text[], 10);
-        IF pg_notification_queue_usage() < 0.5 THEN
-            PERFORM pg_notify('immich_indexer', '');
-        END IF;
+        PERFORM immich_indexer_2.note_photo(new.id, whole => NOT was_eligible);
     END IF;
     IF other_facts OR NOT was_eligible THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority)
-        SELECT 'photo', new.id, (CASE WHEN set_config('immich_indexer.noted',          (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer > 20      THEN 15 ELSE 10 END)
-        WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new.id AND f.type = 'preview')  -- else it is being uploaded
-           OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new.id);
+        PERFORM immich_indexer_2.note_change('photo', new.id);
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -61,7 +52,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_asset_update() IS '6c3f4cddfd13a933ccad8a4ed195a613d90b474ac9d28cb2fd1114328e0c4655 a11f023dca6b4b01898cb9e8c8c90c981865c5e3312d66306d749f0ced5b0240';
+COMMENT ON FUNCTION immich_indexer.on_asset_update() IS '4937e8ff3655914c148680f3c226ada3a57b5e3a7043b95a60035c0eaa8b87a0 f495e7555d7875ac5f082176299c71164c5348446d9aac6d87714368fbab991a';
 CREATE FUNCTION immich_indexer.on_ocr_search_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -91,21 +82,13 @@ END
 $$;
 COMMENT ON FUNCTION immich_indexer.on_ocr_search_write() IS 'f85d17c6ba7e5115676748acfaeccbcea8f6e0231fc29b65415656a2b76bcc36 c07323f737feeb1dc55e167efcd097e1b7f6a851dccfea59f688c3172c1a8d9c';
 CREATE FUNCTION immich_indexer.on_preview_write() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    LANGUAGE plpgsql
     AS $$
 BEGIN
     IF new.type <> 'preview' OR (coalesce(current_setting('immich_indexer.missed', true) = 'on', false)) THEN
         RETURN NULL;
     END IF;
-    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
-    VALUES (new."assetId", CASE WHEN new."isEdited" THEN '{text}'::text[] ELSE '{clip,ocr}'::text[] END, 10);
-    -- The notification has no content, and is not sent when the server's notification queue fills up: with a full queue a transaction
-    -- that notifies fails at its commit.
-    IF pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
-    END IF;
+    PERFORM immich_indexer_2.note_photo(new."assetId", whole => NOT new."isEdited");
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
@@ -114,62 +97,23 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_preview_write() IS '0ceaa9179bc65ce458623056e0209c02a598d82d517a90b48f9a436165f3a1ca a5ae635f87096236b607e7756f9b5e1e1af8180811fde03a187ac3bee889ebdf';
+COMMENT ON FUNCTION immich_indexer.on_preview_write() IS '6904ad43ab738d34941972d9eee37eb76239a38b48c51295bbc9603d20e00144 332c5ceb80b8635591708ed2451ce3f36edeeb265110e9f9e4e00af636b69281';
 CREATE FUNCTION immich_indexer.on_tag_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 DECLARE
-    untagged text;  -- a photo whose tags this transaction deleted, so that it was noted then
-    photo text;  -- one of the statement's photos
+    untagged text;  -- a photo whose tags this transaction deleted (on_tag_delete.sql)
     noted integer;
-    gone jsonb;
-    back bigint;
 BEGIN
-    SELECT "assetId"::text INTO photo FROM new_rows LIMIT 1;
-    IF NOT FOUND THEN
-        RETURN NULL;  -- a refresh of a photo without tags: the statements below open more tables
-    END IF;
-    untagged := coalesce(current_setting('immich_indexer.retagged', true), '');
+    untagged := coalesce(current_setting('immich_indexer.untagged', true), '');
     INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', "assetId", CASE WHEN TG_OP = 'DELETE' OR untagged <> '' THEN 15 ELSE 10 END
-    FROM new_rows WHERE TG_OP = 'DELETE' OR "assetId"::text <> untagged LIMIT 20;
+    SELECT 'photo', "assetId", CASE untagged WHEN '' THEN 10 ELSE 15 END
+    FROM new_rows WHERE "assetId"::text <> untagged LIMIT 20;
     GET DIAGNOSTICS noted = ROW_COUNT;
-    IF noted = 20 THEN  -- there may be more, which wait behind new uploads (for a few tags, DISTINCT would take the most time of all)
+    IF noted = 20 THEN  -- there may be more (for a few tags, DISTINCT would take the most time of all)
         INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT DISTINCT 'photo', "assetId", 15 FROM new_rows;
-    END IF;
-    IF TG_OP = 'DELETE' THEN
-        PERFORM set_config('immich_indexer.retagged', photo, true);
-    END IF;
-    IF NOT EXISTS (SELECT FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
-                   WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')) THEN
-        RETURN NULL;
-    END IF;
-    gone := coalesce(nullif(current_setting('immich_indexer.untagged', true), ''), '{}');
-    IF TG_OP = 'DELETE' THEN
-        SELECT gone || jsonb_object_agg(n."assetId" || ':' || n."tagId", '') INTO gone
-        FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
-        WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip');
-        PERFORM set_config('immich_indexer.untagged', gone::text, true);
-        RETURN NULL;
-    END IF;
-    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority, tag_id)
-    SELECT n."assetId",
-        CASE lower(t.value) WHEN 'reindex/ocr' THEN '{ocr!}' WHEN 'reindex/clip' THEN '{clip!}' ELSE '{clip!,ocr!}' END::text[],
-        CASE WHEN count(*) OVER () > 20 THEN 15 ELSE 0 END,
-        n."tagId"
-    FROM new_rows n JOIN public.tag t ON t.id = n."tagId"
-    WHERE lower(t.value) IN ('reindex', 'reindex/ocr', 'reindex/clip')
-      AND NOT gone ? (n."assetId" || ':' || n."tagId");
-    IF FOUND AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('immich_indexer', '');
-    END IF;
-    IF gone <> '{}' THEN
-        SELECT count(*) INTO back FROM new_rows n WHERE gone ? (n."assetId" || ':' || n."tagId");
-        IF back = (SELECT count(*) FROM jsonb_object_keys(gone)) THEN  -- otherwise it would grow with each photo of the transaction
-            PERFORM set_config('immich_indexer.untagged', '', true);
-        END IF;
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -178,7 +122,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer.on_tag_write() IS '6457a0ae7c6b2b434d9713bc6a49111155252b5b2775fe05d28364e2765e7f32 bb4b7004ab8188ea0b4706e0a65dbb7e5061bb19741fc9fa8bcca07f3f97b4ea';
+COMMENT ON FUNCTION immich_indexer.on_tag_write() IS '6b757be1d53e7640e0803f8264daa2d32d82787fed359282a6437485a96178d5 33e552bfdcdf8b8253b88da1fc0805a98292c3d83d9a7f97d649560f4ed902de';
 CREATE FUNCTION immich_indexer.reprocess(asset_id uuid, tasks text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -359,6 +303,36 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION immich_indexer_2.names(owner uuid) IS '24b1d8876d354c3f9b03c0d00c8ce3b1cdef7b0e0902c67165f427cec647bf6c 47d3bd1c83f30c99b25e9f73c5fe82914446bb0d8d604d046010416686cbb30a';
+CREATE FUNCTION immich_indexer_2.note_change(kind text, id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+BEGIN
+    INSERT INTO immich_indexer_2.change (kind, id, priority)
+    SELECT note_change.kind, note_change.id, (CASE WHEN set_config('immich_indexer.noted',          (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer > 20      THEN 15 ELSE 10 END)
+    WHERE note_change.kind <> 'photo'
+       OR EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = note_change.id AND f.type = 'preview')
+       OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = note_change.id);
+END
+$$;
+COMMENT ON FUNCTION immich_indexer_2.note_change(kind text, id uuid) IS '96f2c69e12652ad4746b318a766bf5cb632325aa08149a5dcac80d2ff98a6199 7c297751ea39ec90d7b131fccd653cebf3e68b0914c9ab6c3780f024fe9aa093';
+CREATE FUNCTION immich_indexer_2.note_photo(asset uuid, whole boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
+    AS $$
+BEGIN
+    INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
+    VALUES (asset, CASE WHEN whole THEN '{clip,ocr}'::text[] ELSE '{text}'::text[] END, 10);
+    -- The notification has no content, and is not sent when the server's notification queue fills up: with a full queue a transaction
+    -- that notifies fails at its commit.
+    IF pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('immich_indexer', '');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION immich_indexer_2.note_photo(asset uuid, whole boolean) IS '553aea4de0ee53298a62f9693c5d0a62b02f2f7a78eca8ade2b266d24662dca3 d49e65f59e8c5e9afcbf8bc2a522666a043287a4516a864ed5f238579411cdcd';
 CREATE FUNCTION immich_indexer_2.on_album_asset_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -381,37 +355,13 @@ END
 $$;
 COMMENT ON FUNCTION immich_indexer_2.on_album_asset_write() IS '955c7dbac01b65b7cc8bad39edf1f976c410a1ef878d3f80fbd7a0e6f7e42628 c56bd6554535082b13dbf801e427bd59a46a59c9fe9c3361a2727ebcef2f8f7f';
 CREATE FUNCTION immich_indexer_2.on_album_write() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
+    LANGUAGE plpgsql
     AS $$
 BEGIN
-    IF (new."albumName", new."deletedAt") IS DISTINCT FROM (old."albumName", old."deletedAt") THEN  -- mostly photos were added to it
-        INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('album', new.id, 10);
+    -- Mostly photos were added to it.
+    IF (new."albumName", new."deletedAt") IS DISTINCT FROM (old."albumName", old."deletedAt") AND NOT (coalesce(current_setting('immich_indexer.missed', true) = 'on', false)) THEN
+        PERFORM immich_indexer_2.note_change('album', new.id);
     END IF;
-    RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    -- Immich's own write is more important than ours. The reconciler finds what is missed here.
-    RAISE WARNING 'immich-indexer: %', SQLERRM;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '600e6d8c735f1eb046838304667d027151efe567acfbfe47aa8d8690c128f854 7eba839120225d3cfa99548f6d754ab23bfe56d9348e5452a32f550b56917433';
-CREATE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
-    AS $$
-BEGIN
-    IF (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
-            IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
-       OR (coalesce(current_setting('immich_indexer.missed', true) = 'on', false)) THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO immich_indexer_2.change (kind, id, priority)
-    SELECT 'photo', new."assetId", (CASE WHEN set_config('immich_indexer.noted',          (coalesce(nullif(current_setting('immich_indexer.noted', true), ''), '0')::integer + 1)::text, true)::integer > 20      THEN 15 ELSE 10 END)
-    WHERE EXISTS (SELECT FROM public.asset_file f WHERE f."assetId" = new."assetId" AND f.type = 'preview')
-       OR EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = new."assetId");
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
@@ -420,7 +370,26 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '84f0436ab035b958c39b8f89490b9f0af629a152bcaef886cb370362fb158a96 5b1804db501922b7695a27d169b5672248cd6e6739b46b068fbfc56274ec6839';
+COMMENT ON FUNCTION immich_indexer_2.on_album_write() IS '2f631d4a325281864a76c0a46cd9621b30c38a176eb50c2f055d33d1d66d36fc d34ada147abc120c85ee8cfbab66383100e93842b96765004aa3f49d7591b35e';
+CREATE FUNCTION immich_indexer_2.on_exif_write() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF (new.description, new.city, new.state, new.country, new.make, new.model, new."lensModel")
+            IS NOT DISTINCT FROM (old.description, old.city, old.state, old.country, old.make, old.model, old."lensModel")
+       OR (coalesce(current_setting('immich_indexer.missed', true) = 'on', false)) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM immich_indexer_2.note_change('photo', new."assetId");
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
+    RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION immich_indexer_2.on_exif_write() IS '9918b363f0af10e5d0b532cdcd9d9d2c6f8dc27e32795435be982f95cf57fee0 ac4559ef1a7d34aef28b8c36ef2e2abe64398764eb0f09bc9760d3f18c2b9320';
 CREATE FUNCTION immich_indexer_2.on_face_write() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -476,14 +445,15 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 COMMENT ON FUNCTION immich_indexer_2.on_person_write() IS 'f8527d0902da7d6dc50caa007bf199d1b5f1ec65db1f5ef815559ea595fe6784 8adce9204704d708a500eec438602a21a79ae7abc7a8b1a09466701f42c1a951';
-CREATE FUNCTION immich_indexer_2.on_tag_update() RETURNS trigger
+CREATE FUNCTION immich_indexer_2.on_tag_delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     AS $$
 BEGIN
-    IF new.value IS DISTINCT FROM old.value THEN
-        INSERT INTO immich_indexer_2.change (kind, id, priority) VALUES ('tag', new.id, 10);
+    PERFORM set_config('immich_indexer.untagged', "assetId"::text, true) FROM old_rows LIMIT 1;
+    IF FOUND THEN  -- a refresh of a photo without tags should not have to open our table
+        INSERT INTO immich_indexer_2.change (kind, id, priority) SELECT 'photo', "assetId", 15 FROM old_rows;
     END IF;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -492,7 +462,23 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION immich_indexer_2.on_tag_update() IS 'a3e51d4c360349cb22677b50e7cd1b42492140012e6c3d9efc92130151351eb6 0e7e0063bfec78b4b8ee89993ba0078f6cc86dc7a47015895e2c31e593414979';
+COMMENT ON FUNCTION immich_indexer_2.on_tag_delete() IS '656d5142b4f96b22644fbee3d28b7e23f6d6dfea8a94adc256adad83bcd442e8 37d021a17e0250ea2a0524b43e5249a040e0c027aaca62333ab907df3f4fc84b';
+CREATE FUNCTION immich_indexer_2.on_tag_update() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF new.value IS DISTINCT FROM old.value AND NOT (coalesce(current_setting('immich_indexer.missed', true) = 'on', false)) THEN
+        PERFORM immich_indexer_2.note_change('tag', new.id);
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    -- Immich's own write is more important than ours. The reconciler finds what is missed here, and it waits for us once, not for each row.
+    RAISE WARNING 'immich-indexer: %', SQLERRM;
+    PERFORM set_config('immich_indexer.missed', 'on', true);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION immich_indexer_2.on_tag_update() IS '468fef2438d7a48aa7fa3d242f64bcf577701a88e97641b62114aa6697ad8c58 b2d1d8c11171e385e0c1b6356f6a912b69c1686ac87c73a1b56eb57e9396a2ec';
 CREATE FUNCTION immich_indexer_2.people(assets uuid[]) RETURNS TABLE(asset_id uuid, names jsonb)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -573,8 +559,7 @@ CREATE TABLE immich_indexer.heard (
 CREATE TABLE immich_indexer.inbox (
     asset_id uuid NOT NULL,
     tasks text[] NOT NULL,
-    priority smallint NOT NULL,
-    tag_id uuid
+    priority smallint NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='10000', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE immich_indexer.job (
@@ -687,19 +672,19 @@ CREATE TABLE immich_indexer_3.vector (
     embedding public.halfvec,
     hash uuid
 );
-INSERT INTO immich_indexer.inbox VALUES ('9d7d5574-8074-465e-883b-fa759fe7bf8c', '{ocr!}', 0, NULL);
-INSERT INTO immich_indexer.job VALUES ('c9512c9f-306d-41e7-90b5-e35a93d7d262', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-30 08:45:16.468915+00', '2026-11-30 08:45:16.542952+00', NULL, '2026-11-30 08:45:16.492952+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
-INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-30 08:45:16.266681+00');
-INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-30 08:45:16.275553+00');
-INSERT INTO immich_indexer.migration VALUES (3, '0003_models', '2026-11-30 08:45:16.279549+00');
-INSERT INTO immich_indexer.photo VALUES ('c9512c9f-306d-41e7-90b5-e35a93d7d262', NULL, NULL, NULL, NULL, NULL, NULL, '', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' o91f54f20''', NULL, '2026-11-30 08:45:16.459113+00', 0, NULL, 0, NULL, 0, '92565afd-ff56-22cd-932e-1d4aa527197b', 1, NULL);
-INSERT INTO immich_indexer.photo VALUES ('9d7d5574-8074-465e-883b-fa759fe7bf8c', '2026-11-30 08:45:16.404264+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' o91f54f20'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-30 08:45:16.395658+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 5, '2026-11-30 08:45:16.458245+00', 41, 'c51056be-147b-925c-671a-1668635791c0', 1, NULL);
+INSERT INTO immich_indexer.inbox VALUES ('eef407c5-5dad-49d9-9060-d75554693c23', '{ocr!}', 0);
+INSERT INTO immich_indexer.job VALUES ('5d6e3902-4d5a-4db4-95d9-d7639d93a1ad', '{clip,ocr}', '{}', 10, 1, 1, '2026-11-30 11:16:01.42+00', '2026-11-30 11:16:01.503348+00', NULL, '2026-11-30 11:16:01.453348+00', 'not a readable picture: it is no JPEG, PNG, WEBP, GIF or AVIF, or damaged at its beginning', true, 0);
+INSERT INTO immich_indexer.migration VALUES (1, '0001_initial', '2026-11-30 11:16:01.189558+00');
+INSERT INTO immich_indexer.migration VALUES (2, '0002_facts', '2026-11-30 11:16:01.213366+00');
+INSERT INTO immich_indexer.migration VALUES (3, '0003_models', '2026-11-30 11:16:01.224653+00');
+INSERT INTO immich_indexer.photo VALUES ('5d6e3902-4d5a-4db4-95d9-d7639d93a1ad', NULL, NULL, NULL, NULL, NULL, NULL, '', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' o00c3a689''', NULL, '2026-11-30 11:16:01.414278+00', 0, NULL, 0, NULL, 0, '10ff928b-bc39-9ab8-1b05-ab5ecf97b1d8', 1, NULL);
+INSERT INTO immich_indexer.photo VALUES ('eef407c5-5dad-49d9-9060-d75554693c23', '2026-11-30 11:16:01.384738+00', '\xa370bb7c70935e2798611a70e3336ddf2e3aa5deb632d06e262347984c81e078', 'stub clip', '[0.07470703,-0.025405884,-0.038879395,0.018554688,0.0793457,-0.03149414,-0.041137695,-0.020126343,0.1038208,-0.05480957,-0.0010404587,0.026367188,-0.044891357,-0.01222229,-0.054473877,-0.044647217,0.05114746,0.025405884,-0.0008735657,-0.058807373,-0.0057792664,-0.0859375,0.04949951,0.068481445,-0.03036499,-0.03878784,-0.026535034,-0.011779785,-0.020935059,0.05001831,-0.002746582,-0.022735596,0.01285553,-0.06982422,0.08239746,-0.0146102905,-0.035461426,-0.0635376,-0.011604309,-0.09399414,-0.012527466,-0.043518066,-0.0037498474,0.076049805,0.012138367,-0.008476257,0.010017395,-0.08892822,0.053710938,0.0151901245,0.01977539,0.05645752,0.06915283,-0.0317688,0.04925537,0.051086426,-0.0072364807,-0.06506348,0.052215576,-0.03616333,0.034729004,-0.08001709,0.07086182,-0.060577393,-0.09301758,0.011413574,0.015960693,0.0027694702,-0.005672455,0.00012886524,0.028396606,-0.015380859,-0.053985596,0.028060913,0.05545044,-0.048431396,-0.019546509,0.031829834,-0.0680542,0.019226074,0.053009033,0.0033187866,-0.0052986145,0.030441284,-0.03652954,0.07244873,0.03866577,-0.042175293,0.003255844,0.06512451,-0.0028133392,0.0036964417,-0.054992676,-0.075927734,0.0395813,-0.019180298,-0.05029297,-0.034973145,-0.0005683899,0.021392822,-0.004016876,0.0061569214,0.029464722,0.100097656,0.05819702,-0.020141602,0.028457642,-0.026824951,0.04748535,0.039855957,0.010032654,-0.0049057007,-0.018066406,0.02960205,-0.007286072,0.080078125,-0.015640259,-0.025802612,-0.029586792,0.05734253,-0.05557251,0.026748657,0.035339355,-0.020980835,-0.03878784,0.08721924,0.03967285,-0.0028533936,0.005908966,0.034698486,0.008155823,-0.012672424,0.05596924,-0.036132812,0.048095703,-0.045135498,0.03475952,0.09051514,0.09020996,0.05899048,-0.01449585,-0.00055742264,-0.061523438,0.055999756,0.06414795,0.052825928,0.07635498,0.050109863,0.03353882,0.02357483,-0.026428223,-0.027893066,0.002828598,0.014846802,0.04147339,-0.02671814,-0.008415222,-0.035858154,0.048828125,-0.059448242,-0.0071754456,-0.05947876,-0.04333496,6.0796738e-06,0.018066406,0.02458191,-0.022506714,0.06878662,-0.03427124,0.016921997,-0.0025691986,-0.007286072,-0.034454346,-0.03074646,0.023254395,0.044769287,-0.038238525,0.010604858,-0.030578613,-0.08483887,-0.097351074,-0.011993408,0.06201172,-0.023086548,0.03152466,0.013999939,0.024154663,0.049804688,0.0149383545,0.029251099,-0.08935547,0.0748291,-0.0637207,-0.11968994,0.03060913,0.0770874,0.07305908,0.038146973,-0.042053223,-0.040527344,-0.03778076,-0.05810547,0.026931763,0.030456543,-0.010063171,-0.085510254,-0.011772156,0.0063171387,-0.016174316,0.000603199,-0.01928711,0.072021484,-0.041168213,0.0021648407,-0.032928467,0.05215454,0.014038086,-0.016616821,-0.019729614,-0.083984375,0.007583618,0.03302002,-0.0099105835,-0.031341553,0.030456543,0.0059013367,0.0052375793,-0.0073661804,0.008773804,-0.038391113,-0.015838623,0.022521973,-0.014915466,0.04751587,0.043182373,0.07348633,-0.044799805,0.08428955,0.009498596,-0.08270264,-0.013961792,-0.025497437,0.064941406,0.059173584,0.03744507,0.06921387,-0.049560547,0.026123047,0.077941895,0.013679504,-0.016448975,0.012931824,-0.02017212,0.020095825,0.027069092,-0.036010742,0.09979248,-0.024505615,-0.024841309,0.0071525574,0.010604858,0.005882263,-0.053771973,-0.009269714,-0.015579224,-0.058929443,-0.039764404,-0.113098145,0.008712769,0.014953613,0.0690918,-0.008903503,-0.04168701,0.014732361,0.049072266,-0.007621765,0.07421875,-0.025238037,-0.013664246,0.05444336,0.0069999695,-0.032592773,-0.040374756,0.036712646,0.06573486,0.026275635,-0.023971558,-0.05899048,0.023651123,-0.05706787,-0.035247803,0.017684937,-0.036071777,-0.02861023,0.028533936,-0.037109375,0.015670776,-0.090148926,0.057617188,0.04660034,-0.026138306,0.060699463,-0.019821167,-0.04046631,-0.00756073,-0.05206299,0.042053223,-0.04989624,0.005077362,-0.02809143,-0.042236328,-0.050231934,-0.03111267,-0.055725098,-0.055725098,-0.061676025,0.029693604,0.00409317,-0.016159058,-0.048187256,-0.025390625,-0.0037441254,0.00017797947,-0.016967773,0.011390686,0.0054626465,-0.005191803,0.016113281,-0.040527344,-0.028671265,-0.0013408661,-0.01448822,0.043395996,0.030441284,0.044769287,0.011878967,-0.011993408,0.09454346,0.054656982,0.049346924,0.058135986,-0.009170532,0.034210205,0.09387207,-0.013313293,-0.008010864,-0.019317627,-0.058166504,0.019714355,0.026229858,0.07684326,0.00484848,0.041809082,-0.014137268,-0.013389587,-0.00699234,-0.0006017685,0.09716797,-0.092041016,0.06463623,0.05886841,-0.04559326,0.062286377,0.09094238,-0.0021400452,0.06561279,0.04876709,-0.018508911,0.007003784,-0.010826111,-0.08831787,0.070495605,-0.043670654,-0.030044556,-0.0073013306,0.016540527,0.02973938,-0.07348633,0.02796936,0.027023315,-0.041381836,-0.0914917,0.12109375,0.065979004,-0.048858643,0.11608887,0.05899048,0.058166504,-0.054595947,0.016998291,-0.029846191,-0.054595947,-0.013130188,-0.056243896,-0.064086914,0.020187378,-0.0067443848,0.06124878,-0.05908203,-0.041809082,-0.016296387,0.08355713,-0.009857178,-0.027755737,-0.05987549,0.0413208,0.032958984,-0.04336548,0.039611816,-0.084228516,0.019973755,-0.0050086975,0.034332275,0.05279541,0.051879883,0.014091492,-0.041381836,-0.031433105,0.033569336,-0.064819336,0.019592285,0.045654297,0.009536743,-0.016586304,0.006340027,-0.011222839,-0.022857666,-0.030700684,-0.033996582,-0.03277588,-0.039978027,0.05218506,-0.0569458,0.030288696,0.03491211,-0.0368042,0.0491333,0.050811768,0.019378662,0.016220093,0.031051636,-0.00522995,0.032562256,-0.021835327,-0.0016050339,0.013999939,0.06222534,0.018875122,0.03277588,0.044921875,0.0023651123,0.042541504,-0.043121338,0.013938904,-0.0051994324,-0.06976318,0.006679535,-0.042907715,-0.02279663,-0.002243042,-0.022720337,0.089416504,-0.049224854,0.020721436,-0.06591797,-0.010139465,-0.01626587,-0.018539429,0.018829346,-0.04852295,-0.019180298,0.022583008,-0.00050258636,-0.015403748,-0.07537842,0.06854248,0.012924194,0.013557434,-0.0748291,0.09967041,0.042114258,-0.05215454,0.04043579,0.01424408,-0.053741455,0.046295166,0.04647827,-0.008773804,-0.006603241,0.007835388,-0.005607605,0.024658203,-0.01550293,0.030929565,6.818771e-05,-0.011161804,0.05822754,-0.030288696,0.0021858215,-0.007926941,-0.05505371,0.007926941,-0.07775879,-0.031158447,-0.025512695,-0.020874023,0.0033779144,-0.0018148422,-3.916025e-05,0.015617371,0.038391113,0.06161499]', 'stub ocr', '[{"box": [0.1, 0.1, 0.9, 0.1, 0.9, 0.15, 0.1, 0.15], "text": "编号 3aefaabcd4b6", "visible": true, "boxScore": 0.9, "textScore": 0.95}]', '编号 3aefaabcd4b6', ''' + 0'':6B '' + c'':26 '' + i'':2B,23 '' + j'':11B '' + s'':17 '' +0'':6B '' +00'':7B,8B '' +000'' '' +001'' '' +01'':9B '' +1'':9B '' +1 '':10B '' +a'':19 '' +a '':32 '' +am'':28 '' +ame'' '' +an'':20 '' +and'' '' +c'':26 '' +ca'':27 '' +cam'' '' +d'':21 '' +d '':22 '' +e'':29 '' +er'':30 '' +era'' '' +g'':4B '' +g '':5B,14B '' +i'':2B,23 '' +im'':3B '' +img'' '' +in'':24 '' +j'':11B '' +jp'':12B '' +jpg'' '' +m'':3B,28 '' +me'':29 '' +mer'' '' +mg'':4B '' +n'':20 '' +n '':25 '' +nd'':21 '' +p'':12B '' +pg'':13B '' +r'':30 '' +ra'':31 '' +s'':17 '' +st'':18 '' +sta'' '' +t'':18 '' +ta'':19 '' +tan'' '' 2048/10'' '' 256/81'' '' 32/649'' '' :image'' '' =11月'' '' =11月30日'' '' =2026'' '' =2026 11'' '' =2026 11 30'' '' =20261130'' '' =2026年'' '' =2026年11月'' '' =2026年11月30日'' '' =november'' '' =november 2026'' '' =november 30'' '' =十一月'' '' o00c3a689'' '' 编'':1A ''3'' ''3a'':4A ''3ae'' ''3aefaabcd4b6'':16 ''4'' ''4b'':13A ''4b6'' ''6'' ''6 '':15A ''a'' ''aa'':8A ''aab'' ''ab'':9A ''abc'' ''ae'':5A ''aef'' ''b'' ''b6'':14A ''bc'':10A ''bcd'' ''c'' ''cd'':11A ''cd4'' ''d'' ''d4'':12A ''d4b'' ''e'' ''ef'':6A ''efa'' ''f'' ''fa'':7A ''faa'' ''号'' ''号3'':3A ''编'' ''编号'':2A', NULL, '2026-11-30 11:16:01.372791+00', 4, 'f79fa77c-3c60-0e49-8236-d6b0a05b7121', 5, '2026-11-30 11:16:01.419692+00', 41, '289ad14d-8234-1c44-9db6-c7abb273d3f9', 1, NULL);
 INSERT INTO immich_indexer.state VALUES ('database_settings', '{"hnsw.ef_search": "1000", "hnsw.iterative_scan": "strict_order"}');
 INSERT INTO immich_indexer.state VALUES ('judged', '1');
-INSERT INTO immich_indexer.state VALUES ('weights', '{"3228fdd8-be1d-4882-9e21-ee88141668e0": []}');
+INSERT INTO immich_indexer.state VALUES ('weights', '{"76349ea0-f77a-45b7-9730-cff476e18b28": []}');
 INSERT INTO immich_indexer.state VALUES ('pinyin', '2');
 INSERT INTO immich_indexer_2.pair VALUES ('编', '号');
-INSERT INTO immich_indexer_3.model VALUES ('stub clip', 'ViT-B-16', 512, 'current', false, '2026-11-30 08:45:16.328558+00');
+INSERT INTO immich_indexer_3.model VALUES ('stub clip', 'ViT-B-16', 512, 'current', false, '2026-11-30 11:16:01.292281+00');
 ALTER TABLE ONLY immich_indexer.heard
     ADD CONSTRAINT heard_pkey PRIMARY KEY (message);
 ALTER TABLE ONLY immich_indexer.job
