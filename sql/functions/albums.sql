@@ -9,14 +9,14 @@ BEGIN
         RETURN QUERY
         SELECT x."assetId", jsonb_agg(DISTINCT l."albumName" ORDER BY l."albumName")
         FROM public.album_asset x JOIN public.album l ON l.id = x."albumId"
-        JOIN public.asset a ON a.id = x."assetId" AND a."ownerId" = l."ownerId"
+        JOIN public.asset a ON a.id = x."assetId" AND (a."ownerId" = l."ownerId") IS TRUE
         WHERE x."assetId" = ANY (assets) AND l."deletedAt" IS NULL GROUP BY x."assetId";
     ELSE
         RETURN QUERY
         SELECT x."assetId", jsonb_agg(DISTINCT l."albumName" ORDER BY l."albumName")
         FROM public.album_asset x JOIN public.album l ON l.id = x."albumId"
         JOIN public.asset a ON a.id = x."assetId"
-        JOIN public.album_user m ON m."albumId" = l.id AND m."userId" = a."ownerId" AND m.role = 'owner'
+        JOIN public.album_user m ON m."albumId" = l.id AND (m."userId" = a."ownerId") IS TRUE AND m.role = 'owner'
         WHERE x."assetId" = ANY (assets) AND l."deletedAt" IS NULL GROUP BY x."assetId";
     END IF;
 END

@@ -9,14 +9,14 @@ BEGIN
         RETURN QUERY
         SELECT f."assetId", jsonb_agg(DISTINCT p.name ORDER BY p.name)
         FROM public.asset_face f JOIN public.asset a ON a.id = f."assetId"
-        JOIN public.person p ON p."personGroupId" = f."personGroupId" AND p."ownerId" = a."ownerId"
+        JOIN public.person p ON p."personGroupId" = f."personGroupId" AND (p."ownerId" = a."ownerId") IS TRUE
         WHERE f."assetId" = ANY (assets) AND f."deletedAt" IS NULL AND f."isVisible" AND p.name <> '' AND NOT p."isHidden"
         GROUP BY f."assetId";
     ELSE
         RETURN QUERY
         SELECT f."assetId", jsonb_agg(DISTINCT p.name ORDER BY p.name)
         FROM public.asset_face f JOIN public.asset a ON a.id = f."assetId"
-        JOIN public.person p ON p.id = f."personId" AND p."ownerId" = a."ownerId"
+        JOIN public.person p ON p.id = f."personId" AND (p."ownerId" = a."ownerId") IS TRUE
         WHERE f."assetId" = ANY (assets) AND f."deletedAt" IS NULL AND f."isVisible" AND p.name <> '' AND NOT p."isHidden"
         GROUP BY f."assetId";
     END IF;

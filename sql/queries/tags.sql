@@ -14,14 +14,14 @@ WHERE d.asset_id IS NULL OR x."assetId" IS NULL;
 -- people wait for, they go behind new uploads. Returns how many were made.
 WITH present AS (
     SELECT x."assetId" AS asset_id, x."tagId" AS tag_id, lower(t.value) AS value
-    FROM unnest($1::uuid[]) AS photo JOIN public.tag_asset x ON x."assetId" = photo JOIN public.tag t ON t.id = x."tagId"
-    WHERE requests(t)
+    FROM public.tag_asset x JOIN public.tag t ON t.id = x."tagId"
+    WHERE x."assetId" = ANY ($1::uuid[]) AND requests(t)
 ), forgotten AS (
     DELETE FROM immich_indexer.tagged d
     WHERE d.asset_id = ANY ($1) AND (d.asset_id, d.tag_id) NOT IN (SELECT asset_id, tag_id FROM present)
 ), remembered AS (
     INSERT INTO immich_indexer.tagged (asset_id, tag_id)
-    SELECT DISTINCT asset_id, tag_id FROM present ORDER BY asset_id, tag_id ON CONFLICT DO NOTHING RETURNING asset_id, tag_id
+    SELECT asset_id, tag_id FROM present ORDER BY asset_id, tag_id ON CONFLICT DO NOTHING RETURNING asset_id, tag_id
 ), requested AS (
     INSERT INTO immich_indexer.inbox (asset_id, tasks, priority)
     SELECT asset_id,
