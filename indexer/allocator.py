@@ -4,6 +4,9 @@ import contextlib
 import ctypes
 import mmap
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
@@ -56,3 +59,35 @@ def release_mapped(address: int, length: int) -> None:
     length = (address + length - start) // mmap.PAGESIZE * mmap.PAGESIZE
     if length > 0:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+
+
+@contextlib.contextmanager
+def releasing(path: Path) -> Iterator[None]:
+    """Keep what is read of the mapped file `path` out of this process's memory: it is released every 20 ms and then.
+
+    Whoever reads it again, reads the file again. Does nothing on a system other than Linux.
+    """
+    over = threading.Event()
+
+    def release() -> None:
+        while not over.wait(0.02):
+            _release_file(path)
+
+    thread = threading.Thread(target=release, name="releasing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _release_file(path)
+
+
+def _release_file(path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        return
+    ending = f" {path.resolve()}\n"
+    with Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as maps:
+        parts = [line.split(" ", 1)[0].split("-") for line in maps if line.endswith(ending)]
+    for start, end in parts:
+        release_mapped(int(start, 16), int(end, 16) - int(start, 16))

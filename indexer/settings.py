@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="Number format of cn-clip; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at. Other "
-        "models keep theirs; with `bf16`, on a CPU that has it, OpenVINO (not in the image) computes them faster",
+        "models keep theirs; with `bf16`, on a CPU that has it, OpenVINO computes them faster",
     )
     weights_source: Literal["auto", "huggingface", "modelscope", "none"] = Field(
         "auto",
@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     ocr_runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
         "auto",
         description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
-        "installed (`pip install 'immich-indexer[openvino]'`; the image is without it) and clearly faster. Both "
-        "read the same lines",
+        "installed (as in the image, or `pip install 'immich-indexer[openvino]'`) and clearly faster. Both read the "
+        "same lines",
     )
     ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
     ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")

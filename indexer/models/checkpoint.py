@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from indexer import allocator
 from indexer.errors import WeightsError, words_of
 from indexer.models import names, weights
 from indexer.models.shapes import Config, configuration
+
+if TYPE_CHECKING:  # its import takes seconds: only code that computes with it should wait
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Checkpoint:
 
     def _content(self) -> tuple[dict[str, Any], bool]:
         """What the file contains, and whether it is mapped into memory, as its format mostly allows."""
+        import torch
+
         mapped = True
         try:
             try:
@@ -65,10 +68,10 @@ class Checkpoint:
         return content if isinstance(content, dict) else {}, mapped
 
 
-class Tensors(dict[str, torch.Tensor]):
+class Tensors(dict[str, "torch.Tensor"]):
     """The weights of a file, by their names."""
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], *, mapped: bool) -> None:
+    def __init__(self, tensors: "Mapping[str, torch.Tensor]", *, mapped: bool) -> None:
         super().__init__(tensors)
         self._mapped = mapped
 

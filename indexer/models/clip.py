@@ -210,7 +210,7 @@ def _load_fastest(tower: Tower, checkpoint: Checkpoint) -> tuple[nn.Module, Prec
     module = load_tower(tower, checkpoint, "cpu")
     fastest = fastest_format(_ROWS[tower])
     if fastest != "fp32":
-        probe = _probe(tower, checkpoint.config["image_resolution"])
+        probe = probe_of(tower, checkpoint.config["image_resolution"])
         with in_fp32(module):
             exact = _forward(module, probe, "fp32", "cpu")
         narrow(module, _NARROW[fastest])
@@ -230,7 +230,12 @@ def _to_fp32(tower: Tower, module: nn.Module, device: str) -> None:
     widen(module.parameters())
 
 
-def _probe(tower: Tower, resolution: int) -> torch.Tensor:
+def vectors_of(module: nn.Module, inputs: torch.Tensor) -> np.ndarray:
+    """What a tower in fp32 on the CPU makes of inputs: (n, dimensions) float32, each of length 1."""
+    return _forward(module, inputs, "fp32", "cpu")
+
+
+def probe_of(tower: Tower, resolution: int) -> torch.Tensor:
     """A few typical inputs of a tower, to compare number formats with."""
     if tower == "text":
         return tokenize(["", "猫", "2025年8月 发票 ￥128.50", "在海边看日落的一家人和两只狗" * 4])

@@ -1,16 +1,26 @@
 """Chinese-CLIP as a kind of CLIP model: the five published ones by their names, others as a `.pt` with its `.json`."""
 
+import logging
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from indexer.models import names, shapes, weights
+from indexer.errors import words_of
+from indexer.models import names, openvino, shapes, weights
 from indexer.models.device import choose_device
-from indexer.models.maker import Identity, Precision, Tower
-from indexer.models.messages import Opened
+from indexer.models.maker import Identity, ImageTower, Precision, TextTower, Tower
+from indexer.models.messages import Opened, lacks_memory
 from indexer.models.published import ModelFiles, Source
 
+if TYPE_CHECKING:
+    from indexer.models.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
+
 _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures
+_LARGE = 64 << 20  # bytes: torch has loaded smaller weights before they are written anew for OpenVINO
 
 # Parameters of each tower. They were counted, because importing torch here would take the memory that we want to save.
 NUMBERS: dict[str, dict[Tower, int]] = {
@@ -58,12 +68,41 @@ class CnClip:
         return 4 * NUMBERS.get(model, {}).get(tower, 0)
 
     def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
-        """One half of the model, in torch."""
+        """One half of the model: on a processor with OpenVINO where that is installed and equal, otherwise in torch."""
         from indexer.models.checkpoint import open_checkpoint
+
+        checkpoint = open_checkpoint(model, root)
+        size = checkpoint.path.stat().st_size
+        where, note = choose_device(device, size + _BESIDE_WEIGHTS)
+        if (
+            where == "cpu"
+            and size >= _LARGE
+            and (made := _on_openvino(model, checkpoint, root, tower, precision, threads))
+        ):
+            return Opened(made, where, note)
         from indexer.models.clip import load_clip
 
-        path = open_checkpoint(model, root).path
-        where, note = choose_device(device, path.stat().st_size + _BESIDE_WEIGHTS)
         each = 1 if tower == "image" else threads  # each caller of the image tower keeps one busy
         clip = load_clip(model, device=where, download_root=root, precision=precision, threads=each, towers=(tower,))
         return Opened(clip, where, note)
+
+
+def _on_openvino(
+    model: str, checkpoint: "Checkpoint", root: Path, tower: Tower, precision: Precision, threads: int
+) -> ImageTower | TextTower | None:
+    """The tower. None where torch is to compute it."""
+    if platform.machine() not in ("x86_64", "AMD64") or not openvino.is_installed():
+        return None
+    from indexer.models.cn_clip_export import ExportError, exported
+    from indexer.models.cn_clip_openvino import PRECISIONS, OpenVinoImages, OpenVinoTexts, UnequalError
+
+    if precision not in PRECISIONS:
+        return None
+    kind = OpenVinoImages if tower == "image" else OpenVinoTexts
+    try:
+        return kind(exported(model, checkpoint, root, tower, threads=threads), threads=threads, precision=precision)
+    except (ExportError, UnequalError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise
+        log.warning("torch computes the %s tower of %s: %s", tower, model, words_of(error))
+        return None

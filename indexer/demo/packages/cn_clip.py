@@ -11,17 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from onnx import TensorProto
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from indexer.demo.drawn import WEIGHTS
 from indexer.demo.packages.graph import Array, Attention, Block, Graph, Linear, Norm
 from indexer.demo.packages.layout import Layout
 from indexer.models import pixels
 from indexer.models.checkpoint import open_checkpoint
+from indexer.models.cn_clip_tokens import CONTEXT, tokeniser
 from indexer.models.package import FOLDERS, MODEL
 from indexer.models.shapes import Config
 
-_CONTEXT = 52  # tokens, as in cn_clip
 _EPSILON = 1e-5  # torch's own, of batch normalisation
 _HEAD = 64  # cn_clip's default: the files of its own models do not name it
 
@@ -39,14 +38,14 @@ def write_package(checkpoint: Path, folder: Path, *, batch: int = 0, external: b
     side, dimensions = int(config["image_resolution"]), int(config["embed_dim"])
     Layout(
         dimensions,
-        _CONTEXT,
+        CONTEXT,
         "[PAD]",
         side,
         pixels.MEAN.ravel().tolist(),
         pixels.STD.ravel().tolist(),
         resize_mode="squash",
         note=opened.note,
-    ).write(folder, _tokeniser())
+    ).write(folder, tokeniser())
     pictures, texts = Graph("image"), Graph("text")
     vectors = (_residual if isinstance(config["vision_layers"], list) else _transformer)(pictures, weights, config)
     path = folder / FOLDERS["image"] / MODEL
@@ -54,7 +53,7 @@ def write_package(checkpoint: Path, folder: Path, *, batch: int = 0, external: b
     pictures.save(path, vectors, dimensions, kind=kind, sizes=[3, side, side], batch=batch, external=external)
     path = folder / FOLDERS["text"] / MODEL
     vectors = _bert(texts, weights, config)
-    texts.save(path, vectors, dimensions, kind=TensorProto.INT32, sizes=[_CONTEXT], batch=batch, external=external)
+    texts.save(path, vectors, dimensions, kind=TensorProto.INT32, sizes=[CONTEXT], batch=batch, external=external)
     return folder
 
 
@@ -147,7 +146,7 @@ def _bert(graph: Graph, weights: _Weights, config: Config) -> str:
     """cn_clip's `CLIP.encode_text`."""
     name = "bert.embeddings"
     rows = graph.op("Gather", graph.constant(weights(f"{name}.word_embeddings.weight")), graph.source)
-    places = weights(f"{name}.position_embeddings.weight")[:_CONTEXT]
+    places = weights(f"{name}.position_embeddings.weight")[:CONTEXT]
     rows = graph.plus(rows, places + weights(f"{name}.token_type_embeddings.weight")[0])
     rows = graph.norm(rows, weights.norm(f"{name}.LayerNorm", 1e-12))
     mask = graph.padding_mask(graph.source, 0)
@@ -165,22 +164,6 @@ def _bert(graph: Graph, weights: _Weights, config: Config) -> str:
         )
         rows = graph.block(rows, block, mask)
     return graph.linear(graph.row(rows, 0), Linear(weights("text_projection")))
-
-
-def _tokeniser() -> Tokenizer:
-    """cn_clip's `FullTokenizer` with its vocabulary."""
-    from indexer.models.cn_clip_import import import_cn_clip
-
-    import_cn_clip()
-    from cn_clip.clip import _tokenizer
-
-    vocabulary = dict(_tokenizer.vocab)
-    tokeniser = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=200))  # noqa: S106 - no secret
-    tokeniser.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokeniser.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
-    tokeniser.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    return tokeniser
 
 
 def main() -> None:

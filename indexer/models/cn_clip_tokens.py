@@ -1,0 +1,55 @@
+"""cn_clip's tokens, without torch."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from unicodedata import category, normalize
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+CONTEXT = 52
+"""Tokens of a text at most, as in cn_clip, with the two at its ends."""
+
+Tokens = npt.NDArray[np.int32]
+
+
+@cache
+def tokeniser() -> Tokenizer:
+    """cn_clip's `FullTokenizer` with its vocabulary, not to be changed."""
+    package = find_spec("cn_clip")  # imports nothing
+    assert package is not None  # noqa: S101 - we depend on it
+    assert package.origin is not None  # noqa: S101
+    vocabulary = models.WordPiece.read_file(str(Path(package.origin).parent / "clip" / "vocab.txt"))
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=200))  # noqa: S106 - no secret
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return made
+
+
+def tokenise(texts: Sequence[str]) -> Tokens:
+    """Numbers of tokens as of `cn_clip.clip.tokenize`, (n, longest of them) int32, 0 as padding. It cuts long texts."""
+    cut = [_cut(tokeniser().encode(_cleaned(text)).ids) for text in texts]
+    tokens = np.zeros((len(cut), max(map(len, cut), default=0)), dtype=np.int32)
+    for row, numbers in zip(tokens, cut, strict=True):
+        row[: len(numbers)] = numbers
+    return tokens
+
+
+def _cleaned(text: str) -> str:
+    """Without accents and marks of format, and with spaces around punctuation, as cn_clip makes it.
+
+    The library does the same, but by an older Unicode than Python's, which cn_clip goes by.
+    """
+    if text.isascii():
+        return text
+    kept = ((letter, category(letter)) for letter in normalize("NFD", text.lower()))
+    return "".join(f" {letter} " if kind[0] == "P" else letter for letter, kind in kept if kind not in ("Mn", "Cf"))
+
+
+def _cut(numbers: list[int]) -> list[int]:
+    return numbers if len(numbers) <= CONTEXT else [*numbers[: CONTEXT - 1], numbers[-1]]
