@@ -57,26 +57,26 @@ class Exported:
 
 
 def exported(model: str, checkpoint: Checkpoint, root: Path, tower: Tower, *, threads: int) -> Exported:
-    """A tower of `model` as a file in `root`/openvino, which is written if it is not there.
+    """A tower of `model` as a file in the folder `openvino` beside the weights. It is written if it is not there.
 
     Raises:
         ExportError: it could not be written.
     """
-    if (found := _read(checkpoint, root, tower)) is None:
+    if (found := _read(checkpoint, tower)) is None:
         log.info("writing the %s tower of %s for OpenVINO: once, some seconds", tower, checkpoint.label)
         _write_apart(model, root, tower, threads)
-        if (found := _read(checkpoint, root, tower)) is None:
-            raise ExportError(f"what was written to {_path(checkpoint, root, tower)} cannot be read")
+        if (found := _read(checkpoint, tower)) is None:
+            raise ExportError(f"what was written to {_path(checkpoint, tower)} cannot be read")
     return found
 
 
-def _path(checkpoint: Checkpoint, root: Path, tower: Tower) -> Path:
+def _path(checkpoint: Checkpoint, tower: Tower) -> Path:
     """The file with what is known of the tower. It is written last: where it is, the others are."""
-    return root / "openvino" / f"{checkpoint.label}-{tower}-{checkpoint.sha256[:12]}.npz"
+    return checkpoint.path.parent / "openvino" / f"{checkpoint.label}-{tower}-{checkpoint.sha256[:12]}.npz"
 
 
-def _read(checkpoint: Checkpoint, root: Path, tower: Tower) -> Exported | None:
-    path = _path(checkpoint, root, tower)
+def _read(checkpoint: Checkpoint, tower: Tower) -> Exported | None:
+    path = _path(checkpoint, tower)
     with suppress(OSError, ValueError, KeyError, BadZipFile, EOFError):
         with np.load(path) as stored:
             if int(stored["format"]) != _FORMAT:
@@ -132,7 +132,7 @@ def write(model: str, root: Path, tower: Tower) -> Path:
     from indexer.models.towers import load_tower, widen
 
     checkpoint = open_checkpoint(model, root)
-    path = _path(checkpoint, root, tower)
+    path = _path(checkpoint, tower)
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / f".{path.stem}").touch()  # before the work: whether it may be written to
     (path.parent / f".{path.stem}").unlink()

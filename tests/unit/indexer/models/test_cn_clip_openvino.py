@@ -54,9 +54,12 @@ def checkpoint(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("weights")
+@pytest.fixture
+def fresh(checkpoint, tmp_path) -> Path:
+    """The same, in a folder with nothing else."""
+    for path in (checkpoint, checkpoint.with_suffix(".json")):
+        (tmp_path / path.name).hardlink_to(path)
+    return tmp_path / checkpoint.name
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +67,8 @@ def torchs(checkpoint) -> Clip:
     return load_clip(str(checkpoint), precision="fp32")
 
 
-def opened(checkpoint: Path, root: Path, tower: Tower, precision: Precision = "auto", threads: int = 2):
-    return CnClip().open(tower, str(checkpoint), root, device="cpu", precision=precision, threads=threads).model
+def opened(checkpoint: Path, tower: Tower, precision: Precision = "auto", threads: int = 2):
+    return CnClip().open(tower, str(checkpoint), Path(), device="cpu", precision=precision, threads=threads).model
 
 
 def pictures(count: int) -> list[np.ndarray]:
@@ -74,9 +77,9 @@ def pictures(count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("precision", "least"), [("auto", 0.9999), ("fp32", 0.99999)])
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_vectors_are_those_of_torch(checkpoint, root, torchs, precision, least, threads):
-    images = opened(checkpoint, root, "image", precision, threads)
-    texts = opened(checkpoint, root, "text", precision, threads)
+def test_vectors_are_those_of_torch(checkpoint, torchs, precision, least, threads):
+    images = opened(checkpoint, "image", precision, threads)
+    texts = opened(checkpoint, "text", precision, threads)
     assert (type(images), type(texts)) == (OpenVinoImages, OpenVinoTexts)
     assert {(model.name, model.dimensions) for model in (images, texts, torchs)} == {(torchs.name, torchs.dimensions)}
     assert images.preparation == torchs.preparation
@@ -101,82 +104,79 @@ def test_tokens_are_those_of_cn_clip():
         np.testing.assert_array_equal(tokenise([text])[0], expected[: np.count_nonzero(expected)], err_msg=repr(text))
 
 
-def test_torch_is_not_even_imported_and_loading_takes_less_memory(checkpoint, root, torchs):
+def test_torch_is_not_even_imported_and_loading_takes_less_memory(checkpoint):
     script = """
 import sys
 from pathlib import Path
 from indexer import allocator
 from indexer.models.cn_clip import CnClip
 allocator.return_large()
-model, root = sys.argv[1:]
-CnClip().open("image", model, Path(root), device="cpu", precision="bf16", threads=2)
+CnClip().open("image", sys.argv[1], Path(), device="cpu", precision="bf16", threads=2)
 print("torch" in sys.modules, Path("/proc/self/status").read_text())"""
-    opened(checkpoint, root, "image")  # written before
-    said = subprocess.run(
-        [sys.executable, "-c", script, str(checkpoint), str(root)], capture_output=True, text=True, check=True
-    )
+    opened(checkpoint, "image")  # written before
+    said = subprocess.run([sys.executable, "-c", script, str(checkpoint)], capture_output=True, text=True, check=True)
     assert said.stdout.startswith("False ")
     if sys.platform == "linux":
         most = int(re.findall(r"VmHWM:\s+(\d+)", said.stdout)[0]) / 1024
         assert most < 300, "torch alone takes 250, and the weights 76"
 
 
-def test_it_is_written_once(checkpoint, root):
-    opened(checkpoint, root, "text")
-    written = {path: path.stat().st_mtime_ns for path in (root / "openvino").iterdir()}
-    opened(checkpoint, root, "text")
-    assert {path: path.stat().st_mtime_ns for path in (root / "openvino").iterdir()} == written
+def test_it_is_written_once(checkpoint):
+    opened(checkpoint, "text")
+    written = {path: path.stat().st_mtime_ns for path in (checkpoint.parent / "openvino").iterdir()}
+    opened(checkpoint, "text")
+    assert {path: path.stat().st_mtime_ns for path in (checkpoint.parent / "openvino").iterdir()} == written
 
 
 @pytest.mark.parametrize(
     ("suffix", "damage"),
     [(".npz", None), (".npz", b""), (".npz", b"PK"), (".bin", None), (".bin", b"0"), (".xml", b"0")],
 )
-def test_what_is_damaged_is_written_again(checkpoint, torchs, tmp_path, suffix, damage):
-    opened(checkpoint, tmp_path, "text")
-    [path] = (tmp_path / "openvino").glob(f"*{suffix}")
+def test_what_is_damaged_is_written_again(fresh, torchs, suffix, damage):
+    opened(fresh, "text")
+    [path] = (fresh.parent / "openvino").glob(f"*{suffix}")
     path.unlink() if damage is None else path.write_bytes(damage * path.stat().st_size)
-    again = opened(checkpoint, tmp_path, "text")
+    again = opened(fresh, "text")
     assert isinstance(again, OpenVinoTexts)
     assert (again.encode_texts(TEXTS) * torchs.encode_texts(TEXTS)).sum(axis=1).min() >= 0.9999
 
 
-def test_a_folder_that_cannot_be_written_to(checkpoint, tmp_path, caplog):
-    (tmp_path / "openvino").write_text("a file is here")
-    assert isinstance(opened(checkpoint, tmp_path, "text"), Clip)
+def test_a_folder_that_cannot_be_written_to(fresh, caplog):
+    (fresh.parent / "openvino").write_text("a file is here")
+    assert isinstance(opened(fresh, "text"), Clip)
     assert "it was not written for OpenVINO" in caplog.text
     assert "File exists" in caplog.text or "Not a directory" in caplog.text
 
 
-def test_a_process_that_is_killed_while_it_writes(checkpoint, tmp_path, caplog, monkeypatch):
+def test_a_process_that_is_killed_while_it_writes(fresh, caplog, monkeypatch):
     monkeypatch.setattr(cn_clip_export, "SECONDS", 0.01)
-    assert isinstance(opened(checkpoint, tmp_path, "text"), Clip)
+    assert isinstance(opened(fresh, "text"), Clip)
     assert "it was not written for OpenVINO" in caplog.text
 
 
-def test_vectors_that_are_not_equal_are_not_used(checkpoint, root, monkeypatch, caplog):
+def test_vectors_that_are_not_equal_are_not_used(checkpoint, monkeypatch, caplog):
     monkeypatch.setattr(cn_clip_openvino, "EQUAL", 1.1)
-    assert isinstance(opened(checkpoint, root, "text"), Clip)
+    assert isinstance(opened(checkpoint, "text"), Clip)
     assert "OpenVINO computes other vectors" in caplog.text
 
 
-def test_where_it_is_not_installed_or_has_no_such_format(checkpoint, root, monkeypatch):
-    assert isinstance(opened(checkpoint, root, "text", "fp16"), Clip)
+def test_where_it_is_not_installed_or_has_no_such_format(checkpoint, monkeypatch):
+    assert isinstance(opened(checkpoint, "text", "fp16"), Clip)
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
-    assert isinstance(opened(checkpoint, root, "text"), Clip)
+    assert isinstance(opened(checkpoint, "text"), Clip)
 
 
 def test_small_weights_are_torchs(tmp_path):
     write_small_checkpoint(tmp_path / "small.pt")
-    assert isinstance(opened(tmp_path / "small.pt", tmp_path, "text"), Clip)
+    assert isinstance(opened(tmp_path / "small.pt", "text"), Clip)
     assert not (tmp_path / "openvino").exists()
 
 
-def test_other_weights_of_the_same_name_take_the_place_of_the_old(checkpoint, tmp_path):
+def test_other_weights_of_the_same_name_take_the_place_of_the_old(tmp_path):
     mine = tmp_path / "mine.pt"
     names = []
     for seed in (1, 2):
         write_random_checkpoint(mine, {**small_config(), "vision_width": 512, "vision_layers": 12}, seed=seed)
-        names.append(opened(mine, tmp_path, "text").name)
+        names.append(opened(mine, "text").name)
     assert names[0] != names[1]
     assert len(list((tmp_path / "openvino").iterdir())) == 3
