@@ -25,7 +25,7 @@ from indexer.models.maker import Tower, Vector
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # raised when this module writes other files than before
-SECONDS = 900
+SECONDS = 600
 """For writing a tower at most. ViT-H takes a minute."""
 _OUTPUT = "embedding"
 
