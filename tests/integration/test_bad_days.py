@@ -665,7 +665,7 @@ async def pool_of(url: str, patience: float = PATIENCE) -> AsyncIterator[Pool]:
 
 async def test_who_freezes_while_reconciling_gives_way(database, connection, immich):
     """And who only takes long does not."""
-    pace = replace(QUICK, turn_lost=0.3, turn_beat=0.05)
+    pace = replace(QUICK, turn_lost=1, turn_beat=0.05)
     await install(database)
     at_it = asyncio.Event()
 
@@ -683,7 +683,7 @@ async def test_who_freezes_while_reconciling_gives_way(database, connection, imm
 
         async def beaten_for_long() -> bool:
             last = await connection.fetchval("SELECT max(state_change) FROM pg_stat_activity WHERE query = 'SELECT 1'")
-            return last is not None and last - start > timedelta(seconds=1)
+            return last is not None and last - start > timedelta(seconds=2)
 
         await eventually(beaten_for_long)
         assert await other.round(thorough=False) is None

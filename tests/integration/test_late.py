@@ -91,7 +91,7 @@ async def test_photos_of_a_claim_that_comes_late_are_read(database, immich, conn
 async def test_locks_of_a_worker_that_froze_within_a_statement_end_with_its_lease(database, immich, connection, owner):
     """The server waits for the second part of the statement, and no limit of its own ends that."""
     async with Proxy(database) as proxy, working(settings_for(proxy.url, immich.media.directory)):
-        proxy.last = b"SELECT id FROM public.asset"  # sent to be prepared, while the job is locked
+        proxy.last = b"AS done (asset_id, generation)"  # sent to be prepared, while the job is locked
         asset = await immich.upload(stubs.picture(1), owner=owner)
         await eventually(lambda: all_locked(connection))
         async with working(settings_for(database, immich.media.directory)):
