@@ -16,7 +16,7 @@ from indexer.models import pixels
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.cn_clip_import import import_cn_clip
 from indexer.models.device import fastest_format
-from indexer.models.maker import Tower
+from indexer.models.maker import EQUAL, Tower
 from indexer.models.towers import in_fp32, load_tower, narrow, pack, widen
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -26,9 +26,6 @@ log = logging.getLogger(__name__)
 _TEXTS_AT_ONCE = 32
 _NARROW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, and of a typical search
-
-EQUAL = 0.9999
-"""Least cosine to cn_clip's own fp32 vectors with which a faster number format may be used."""
 
 
 class Clip:

@@ -4,11 +4,13 @@ torch does that once, in this process, which then ends. A process that computes 
 which takes 250 MB, and has read the file in a fraction of a second.
 """
 
+import glob
 import hashlib
 import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -149,7 +151,7 @@ def write(model: str, root: Path, tower: Tower) -> Path:
         network.reshape([-1, 3, resolution, resolution])
     part = path.with_name(f".{path.stem}-{os.getpid()}.xml")
     openvino.save_model(network, part, compress_to_fp16=True)
-    _forget_others(checkpoint, path)
+    _forget_others(checkpoint, tower, path)
     for suffix in (".bin", ".xml"):
         part.with_suffix(suffix).replace(path.with_suffix(suffix))
     values = {"name": checkpoint.name, "dimensions": checkpoint.config["embed_dim"], "resolution": resolution}
@@ -160,12 +162,15 @@ def write(model: str, root: Path, tower: Tower) -> Path:
     return path
 
 
-def _forget_others(checkpoint: Checkpoint, path: Path) -> None:
-    """Delete what was written of other weights of the same name, or began to be."""
-    tower = path.stem.removeprefix(f"{checkpoint.label}-").split("-", 1)[0]
-    for other in path.parent.glob(f"{checkpoint.label}-{tower}-*.*"):
+def _forget_others(checkpoint: Checkpoint, tower: Tower, path: Path) -> None:
+    """Delete what was written of other weights of the same name, and what a process that was killed left."""
+    name = glob.escape(f"{checkpoint.label}-{tower}")
+    for other in path.parent.glob(f"{name}-*.*"):
         if other.stem != path.stem:
             other.unlink(missing_ok=True)
+    for part in path.parent.glob(f".{name}-*"):
+        if time.time() - part.stat().st_mtime > SECONDS:
+            part.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str]) -> int:

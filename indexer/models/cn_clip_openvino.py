@@ -16,14 +16,12 @@ from indexer.errors import IndexerError, ModelError
 from indexer.models import openvino
 from indexer.models.cn_clip_export import Exported
 from indexer.models.cn_clip_tokens import tokenise
-from indexer.models.maker import Precision, Vector
+from indexer.models.maker import EQUAL, Precision, Vector
 from indexer.models.openvino import Format, OpenVinoSession
 from indexer.models.pixels import Preparation, Squeezed
+from indexer.models.unit import unit
 
 log = logging.getLogger(__name__)
-
-EQUAL = 0.9999
-"""Least cosine to torch's own fp32 vectors with which a tower is used."""
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 """The number formats that there are here."""
@@ -59,21 +57,23 @@ class _Network:
             self._apart = apart and number == "f32"
             with allocator.releasing(exported.weights):
                 self._session = OpenVinoSession(exported.path, callers=callers, threads=threads, precision=number)
-                cosine = float(np.sum(self(exported.probe) * exported.exact, axis=1).min())
+                cosine = self._compared(exported)
             if cosine >= EQUAL:
                 return
             log.info("%s in %s would differ (cosine %.6f)", exported.path.stem, number, cosine)
         raise UnequalError(f"OpenVINO computes other vectors of {exported.path} than torch (cosine {cosine:.6f})")
 
+    def _compared(self, exported: Exported) -> float:
+        """The least cosine of its vectors and torch's."""
+        try:
+            return float(np.sum(self(exported.probe) * exported.exact, axis=1).min())
+        except ModelError:
+            return -1
+
     def __call__(self, rows: npt.NDArray[Any]) -> Vector:
         """Vectors of length 1, (n, dimensions) float32. n may be any number but 0."""
         parts = [rows[number : number + 1] for number in range(len(rows))] if self._apart else [rows]
-        vectors = np.concatenate([self._run(part) for part in parts])
-        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        if not np.isfinite(lengths).all() or not lengths.all():
-            raise ModelError(f"{self._name} computed a vector that is not finite, or has no length")
-        unit: Vector = vectors / lengths
-        return unit
+        return unit(np.concatenate([self._run(part) for part in parts]), self._name)
 
     def _run(self, rows: npt.NDArray[Any]) -> Vector:
         assert self._session is not None  # noqa: S101 - it is loaded

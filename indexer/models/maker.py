@@ -16,6 +16,9 @@ Tower = Literal["image", "text"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Vector = npt.NDArray[np.float32]
 
+EQUAL = 0.9999
+"""Least cosine of two vectors of the same input with which a faster number format or library may be used."""
+
 
 class ImageTower(Protocol):
     """Turns pictures into vectors. Every method may be called from any thread."""

@@ -13,17 +13,17 @@ import numpy.typing as npt
 
 from indexer.errors import ModelError, WeightsError, words_of
 from indexer.models import openvino
-from indexer.models.maker import Precision, Vector
+from indexer.models.maker import EQUAL, Precision, Vector
 from indexer.models.messages import lacks_memory
 from indexer.models.onnx import open_session
 from indexer.models.package import MODEL, Package
 from indexer.models.pixels import Preparation
+from indexer.models.unit import unit
 
 log = logging.getLogger(__name__)
 
 _TEXTS_AT_ONCE = 32
 _THREADS_A_CALL = 4
-_ALIKE = 0.9999  # least cosine of two vectors of the same input: made alone and among others, in fp32 and in bf16
 _TRIED = ("", "2026 海边的照片", "a receipt of 128.50 from a shop in Shanghai", "在海边看日落的一家人和两只狗")
 _TYPES: dict[str, Any] = {
     "tensor(int32)": np.int32,
@@ -74,11 +74,7 @@ class Network:
             for start in range(0, count, step)
         ]
         vectors = np.concatenate(parts)[:count].astype(np.float32, copy=False)
-        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        if not np.isfinite(lengths).all() or not lengths.all():
-            raise ModelError(f"{self.path} computed a vector that is not finite, or has no length")
-        unit: Vector = vectors / lengths
-        return unit
+        return unit(vectors, str(self.path))
 
     def try_batch(self, rows: Mapping[str, npt.NDArray[Any]]) -> int:
         """Take one row at a time from now on, unless all `rows` together give the vectors of each alone.
@@ -95,7 +91,7 @@ class Network:
                 if lacks_memory(error):
                     raise
                 alike = np.zeros(count)
-            if alike.min() < _ALIKE:
+            if alike.min() < EQUAL:
                 log.info("%s takes one input at a time: several together give other vectors", self.path)
                 self.batch = 1
         return len(apart[0][0])
@@ -114,7 +110,7 @@ class Network:
                     partial(openvino.OpenVinoSession, self.path, callers=callers, threads=threads, precision="bf16")
                 )
                 cosine = float(np.sum(exact * self(rows), axis=1).min())
-                why = "" if cosine >= _ALIKE else f"its vectors would differ (cosine {cosine:.6f})"
+                why = "" if cosine >= EQUAL else f"its vectors would differ (cosine {cosine:.6f})"
             except (WeightsError, ModelError, RuntimeError) as error:
                 if lacks_memory(error):
                     raise

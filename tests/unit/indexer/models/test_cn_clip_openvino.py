@@ -1,5 +1,6 @@
 """Chinese-CLIP on OpenVINO, against torch: the same vectors, and torch where they would not be."""
 
+import os
 import random
 import re
 import subprocess
@@ -15,6 +16,7 @@ from indexer.models.cn_clip import CnClip
 from indexer.models.cn_clip_openvino import OpenVinoImages, OpenVinoTexts
 from indexer.models.cn_clip_tokens import tokenise
 from indexer.models.maker import Precision, Tower
+from indexer.models.openvino import OpenVinoSession
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
 
 pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
@@ -173,10 +175,20 @@ def test_small_weights_are_torchs(tmp_path):
 
 
 def test_other_weights_of_the_same_name_take_the_place_of_the_old(tmp_path):
-    mine = tmp_path / "mine.pt"
+    mine = tmp_path / "mine [1].pt"
+    left = tmp_path / "openvino" / ".mine [1]-text-0123456789ab-7.bin"  # by a process that was killed
+    left.parent.mkdir()
+    left.touch()
+    os.utime(left, (0, 0))
     names = []
     for seed in (1, 2):
         write_random_checkpoint(mine, {**small_config(), "vision_width": 512, "vision_layers": 12}, seed=seed)
         names.append(opened(mine, "text").name)
     assert names[0] != names[1]
     assert len(list((tmp_path / "openvino").iterdir())) == 3
+
+
+def test_numbers_that_are_not_finite_are_not_used(fresh, monkeypatch, caplog):
+    monkeypatch.setattr(OpenVinoSession, "run", lambda *_: [np.full((7, 512), np.nan, dtype=np.float32)])
+    assert isinstance(opened(fresh, "text"), Clip)
+    assert "OpenVINO computes other vectors" in caplog.text
