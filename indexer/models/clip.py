@@ -15,6 +15,7 @@ from indexer.images import Picture
 from indexer.models import pixels
 from indexer.models.checkpoint import Checkpoint, open_checkpoint
 from indexer.models.cn_clip_import import import_cn_clip
+from indexer.models.cn_clip_tokens import batches
 from indexer.models.device import fastest_format
 from indexer.models.maker import EQUAL, Tower
 from indexer.models.towers import in_fp32, load_tower, narrow, pack, widen
@@ -23,7 +24,6 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 log = logging.getLogger(__name__)
 
-_TEXTS_AT_ONCE = 32
 _NARROW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ROWS: dict[Tower, int] = {"image": 197, "text": 14}  # of a picture in patches of 16 pixels, and of a typical search
 
@@ -90,13 +90,9 @@ class Clip:
             IndexerError: the text tower is not loaded, or a vector is not finite.
         """
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        if not texts:
-            return vectors
-        tokens = tokenize(texts)
-        lengths = tokens.ne(0).sum(dim=1)
-        # Texts of similar length go together, padded to the longest of them: less work for the same result.
-        for rows in torch.split(lengths.argsort(stable=True), _TEXTS_AT_ONCE):
-            vectors[rows.numpy()] = self._run("text", tokens[rows, : int(lengths[rows].max())])
+        if texts:
+            for rows, tokens in batches(tokenize(texts).numpy()):
+                vectors[rows] = self._run("text", torch.from_numpy(tokens))
         return vectors
 
     def _run(self, tower: Tower, batch: torch.Tensor) -> np.ndarray:

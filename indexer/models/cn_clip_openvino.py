@@ -15,7 +15,7 @@ from indexer import allocator
 from indexer.errors import IndexerError, ModelError
 from indexer.models import openvino
 from indexer.models.cn_clip_export import Exported
-from indexer.models.cn_clip_tokens import tokenise
+from indexer.models.cn_clip_tokens import batches, tokenise
 from indexer.models.maker import EQUAL, Precision, Vector
 from indexer.models.openvino import Format, OpenVinoSession
 from indexer.models.pixels import Preparation, Squeezed
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 """The number formats that there are here."""
 
-_TEXTS_AT_ONCE = 32
 _THREADS_A_CALL = 4
 
 
@@ -57,6 +56,7 @@ class _Network:
             self._apart = apart and number == "f32"
             with allocator.releasing(exported.weights):
                 self._session = OpenVinoSession(exported.path, callers=callers, threads=threads, precision=number)
+                [self._source] = self._session.get_inputs()
                 cosine = self._compared(exported)
             if cosine >= EQUAL:
                 return
@@ -77,8 +77,7 @@ class _Network:
 
     def _run(self, rows: npt.NDArray[Any]) -> Vector:
         assert self._session is not None  # noqa: S101 - it is loaded
-        [source] = self._session.get_inputs()
-        return self._session.run(None, {source.name: rows})[0]
+        return self._session.run(None, {self._source.name: rows})[0]
 
 
 class OpenVinoImages:
@@ -119,11 +118,6 @@ class OpenVinoTexts:
         As in cn_clip, a text is cut after 50 tokens (about 50 Chinese characters), and an empty text has a vector, too.
         """
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        tokens = tokenise(texts)
-        lengths = np.count_nonzero(tokens, axis=1)
-        # Texts of similar length go together, padded to the longest of them: less work for the same result.
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            rows = order[start : start + _TEXTS_AT_ONCE]
-            vectors[rows] = self._network(tokens[rows, : lengths[rows].max()])
+        for rows, tokens in batches(tokenise(texts)):
+            vectors[rows] = self._network(tokens)
         return vectors

@@ -1,9 +1,10 @@
 """cn_clip's tokens, without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from unicodedata import category, normalize
 
 import numpy as np
@@ -12,6 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 CONTEXT = 52
 """Tokens of a text at most, as in cn_clip, with the two at its ends."""
+
+_AT_ONCE = 32  # texts
 
 Tokens = npt.NDArray[np.int32]
 
@@ -38,6 +41,18 @@ def tokenise(texts: Sequence[str]) -> Tokens:
     for row, numbers in zip(tokens, cut, strict=True):
         row[: len(numbers)] = numbers
     return tokens
+
+
+def batches(tokens: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[Any]]]:
+    """Rows of `tokens` that go together, at most 32: their numbers, and the rows without padding that all have.
+
+    Texts of similar length go together, padded to the longest of them: less work for the same result.
+    """
+    lengths = np.count_nonzero(tokens, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), _AT_ONCE):
+        rows = order[start : start + _AT_ONCE]
+        yield rows, tokens[rows, : lengths[rows].max()]
 
 
 def _cleaned(text: str) -> str:
