@@ -88,6 +88,7 @@ class Pipeline:
         self._loops: list[asyncio.Task[None]] = []
         self._again: set[asyncio.Task[None]] = set()  # that enqueue what is doubted
         self._stopping = asyncio.Event()
+        self._due = False  # to look into the inbox, although nobody has told us of anything
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         """Work until `stop`. Looks for jobs when `notified` is set, and every `idle()` seconds."""
@@ -212,16 +213,20 @@ class Pipeline:
 
     async def _take_in(self, notified: asyncio.Event) -> None:
         """Drain the inbox into the queue: when we are notified, and when there is room."""
-        heard = notified.is_set()
+        immich_writes = notified.is_set()
+        look = immich_writes or self._due
         notified.clear()  # before looking: what arrives or ends meanwhile sets it again
         self._room.clear()
-        if heard or self._load < self._batch:
+        self._due = False
+        if look or self._load < self._batch:
             while drained := await self._queue.drain():
                 self._drained()
+                immich_writes = True
                 if drained < 10_000:
                     break
-        if heard:
+        if immich_writes:
             self._writer.give_way()
+        if look:
             await self._promote()
 
     async def _claim_requests(self) -> None:
@@ -275,8 +280,7 @@ class Pipeline:
         done, _ = await asyncio.wait(tasks, timeout=idle, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
-        if not done:
-            notified.set()
+        self._due |= not done
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
