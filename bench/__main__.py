@@ -13,7 +13,7 @@ NAMES = (
     *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed", "memory"),
     *("fusion", "search", "facts", "sharpen", "width", "turn"),
 )
-ON_REQUEST = ("recall", "lexical", "models")  # need a corpus, or Immich's own server and gigabytes of disk
+ON_REQUEST = ("recall", "lexical", "models", "peers")  # need a corpus, or Immich's own server and gigabytes of disk
 
 
 class Benchmark(Protocol):
@@ -48,10 +48,13 @@ def main() -> None:
     parser.add_argument("--widths", default="1536,1024,512", help="of Immich's column, for `lexical`")
     parser.add_argument("--dimensions", type=int, default=512, help="of the CLIP model, for `lexical`")
     parser.add_argument("--kinds", help="kinds of pictures for `reading`, between commas; all otherwise")
-    parser.add_argument("--pictures", type=int, help="of each kind, for `reading`; 20 otherwise, --quick 5")
+    parser.add_argument("--pictures", type=int, help="of each kind; `reading` 20, --quick 5, `peers` 3, --quick 1")
     parser.add_argument("--engine", choices=("rapidocr", "rapidocr-onnxruntime"), help="for `reading`; both otherwise")
     parser.add_argument("--packages", help="packages for `models`, between commas; all otherwise")
-    parser.add_argument("--immich-ml", help="a Python that has Immich's machine-learning server, for `models`")
+    parser.add_argument("--immich-ml", help="a Python that has Immich's machine-learning server")
+    parser.add_argument("--mt-photos-ai", help="a Python that has the packages of mt-photos-ai, for `peers`")
+    parser.add_argument("--mt-photos-ai-source", type=Path, help="the folder of its source")
+    parser.add_argument("--seed", type=int, default=0, help="of the pictures of `peers`")
     options = parser.parse_args()
     logs.configure("error", "auto")
     figures: dict[str, object] = {}

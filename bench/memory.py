@@ -2,13 +2,7 @@
 
 import argparse
 import asyncio
-import contextlib
 import itertools
-import os
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, create_subprocess_exec
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +11,7 @@ import asyncpg
 from bench.gateway import TEXTUAL, queries, workplace
 from bench.models_side import memory
 from bench.pipeline import idle
-from gateway.ml.protocol import form
+from bench.services import OWN, free_port, predict, service, until_it_answers
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
 from indexer.settings import Settings
@@ -41,9 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 async def _measure(settings: Settings, folder: Path, searches: int) -> dict[str, object]:
     pictures = [picture.path.read_bytes() for picture in draw_all(folder / "pictures")]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     pool = await asyncpg.create_pool(settings.dsn, min_size=1, max_size=4)
     try:
         immich = StandIn(pool, folder / "media")
@@ -58,11 +50,11 @@ async def _measure(settings: Settings, folder: Path, searches: int) -> dict[str,
             "LOG_LEVEL": "error",
         }
         async with (
-            _service("immich-indexer", "run", **environment) as indexer,
-            _service("immich-gateway", **environment) as gateway,
+            service([str(OWN / "immich-indexer"), "run"], environment) as indexer,
+            service([str(OWN / "immich-gateway")], environment) as gateway,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
         ):
-            await _ask(session, "first")
+            await until_it_answers(session, "/ping")
             while await pool.fetchval("SELECT to_regclass('immich_indexer.photo') IS NULL"):
                 await asyncio.sleep(0.2)  # the indexer makes its tables as it starts
             for data in pictures:
@@ -71,7 +63,7 @@ async def _measure(settings: Settings, folder: Path, searches: int) -> dict[str,
 
             async def ask() -> None:
                 for query in each:
-                    await _ask(session, query)
+                    await predict(session, TEXTUAL, text=query)
 
             await asyncio.gather(*(ask() for _ in range(_AT_ONCE)))
             await idle(pool)
@@ -90,28 +82,3 @@ async def _measure(settings: Settings, folder: Path, searches: int) -> dict[str,
         "searches": searches,
         "ocr_runtime": settings.ocr_runtime,
     }
-
-
-@contextlib.asynccontextmanager
-async def _service(program: str, *arguments: str, **environment: str) -> AsyncIterator[int]:
-    """The number of one service's process, until the end of the block."""
-    started = await create_subprocess_exec(
-        Path(sys.executable).with_name(program), *arguments, env=os.environ | environment, stdout=DEVNULL
-    )
-    try:
-        yield started.pid
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            started.terminate()
-        await started.wait()
-
-
-async def _ask(session: aiohttp.ClientSession, query: str) -> None:
-    """One search, as Immich asks. Until the service is there it is asked again."""
-    body, content_type = form(TEXTUAL, text=query)
-    while True:
-        with contextlib.suppress(aiohttp.ClientConnectionError):
-            async with session.post("/predict", data=body, headers={"Content-Type": content_type}) as response:
-                if response.status == 200:
-                    return
-        await asyncio.sleep(0.2)

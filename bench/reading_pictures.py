@@ -270,6 +270,7 @@ KINDS: dict[str, Draw] = {
 }  # fmt: skip
 
 
-def samples(kind: str, count: int) -> list[Sample]:
-    """The first `count` pictures of a kind: the same ones each time."""
-    return [KINDS[kind](np.random.default_rng([list(KINDS).index(kind), number])) for number in range(count)]
+def samples(kind: str, count: int, *, seed: int = 0) -> list[Sample]:
+    """The first `count` pictures of a kind: the same ones each time. Another `seed` gives other ones."""
+    number_of = list(KINDS).index(kind)
+    return [KINDS[kind](np.random.default_rng([number_of, number, seed])) for number in range(count)]
