@@ -245,6 +245,7 @@ def _ocr_opener(settings: Settings) -> OcrEngine:
         settings.ocr_min_text_score,
         settings.ocr_detect_side,
         settings.ocr_runtime,
+        settings.ocr_precision,
         settings.threads,
     )
 

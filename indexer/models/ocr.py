@@ -14,7 +14,7 @@ from indexer.images import Picture
 from indexer.models.ocr_crops import cut, from_top_left, pieces, turned_page
 from indexer.models.ocr_engines import Engine, open_engine
 from indexer.models.ocr_names import EngineName, with_settings
-from indexer.models.ocr_runtimes import WantedRuntime
+from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime
 from indexer.models.results import Corners, Detection, Line, LineCrop, Way
 
 # C0 and C1 controls (PostgreSQL refuses NUL) and surrogates without a partner (no UTF-8).
@@ -248,6 +248,7 @@ def load_ocr(
     min_text_score: float = 0.8,
     detect_side: int = 960,
     runtime: WantedRuntime = "onnxruntime",
+    precision: WantedPrecision = "auto",
     callers: int = 1,
 ) -> Ocr:
     """Load an OCR engine. Its models are part of the installed package, nothing is downloaded.
@@ -259,15 +260,16 @@ def load_ocr(
         min_box_score: the least score, 0..1, of a box.
         min_text_score: the least score, 0..1, of a line's text, the mean over its characters.
         detect_side: long side, in pixels, of the reduced picture in which boxes are detected.
-        runtime: what runs the models; see `choose_runtime`. The lines are the same, so the name does not tell.
+        runtime: what runs the models; see `choose_way`. The lines are the same, so the name does not tell.
+        precision: the number format in which it does; likewise.
         callers: threads that will call at the same time. With OpenVINO more of them wait.
 
     Raises:
         WeightsError: the package or one of its model files is missing.
-        SettingsError: the runtime is not installed.
+        SettingsError: the runtime is not installed, or the processor has not that precision.
         ValueError: an argument is out of range.
     """
     if detect_side < _MULTIPLE or not math.isfinite(min_box_score + min_text_score):
         raise ValueError(f"detect_side must be at least {_MULTIPLE}, and the scores must be numbers")
-    opened = open_engine(engine, device=device, threads=threads, runtime=runtime, callers=callers)
+    opened = open_engine(engine, device=device, threads=threads, runtime=runtime, precision=precision, callers=callers)
     return Ocr(opened, min_box_score=min_box_score, min_text_score=min_text_score, detect_side=detect_side)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from indexer.models.ocr_names import EngineName, engine_name, model_files
-from indexer.models.ocr_runtimes import Runtime, WantedRuntime, choose_runtime
+from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
 from indexer.models.onnx import Shape, gpu_trouble, open_session, usable_device
 from indexer.models.openvino import OpenVinoSession
 
@@ -52,28 +52,36 @@ _Replace = Callable[[Path, Any], Any]
 
 
 def open_engine(
-    engine: EngineName, *, device: str, threads: int, runtime: WantedRuntime = "onnxruntime", callers: int = 1
+    engine: EngineName,
+    *,
+    device: str,
+    threads: int,
+    runtime: WantedRuntime = "onnxruntime",
+    precision: WantedPrecision = "auto",
+    callers: int = 1,
 ) -> Engine:
     """Load a package's models from its own wheel. Nothing is downloaded. Arguments as of `load_ocr`.
 
     Raises:
         WeightsError: the wheel lacks a model file.
-        SettingsError: the runtime is not installed.
+        SettingsError: the runtime is not installed, or the processor has not that precision.
         ValueError: no such engine.
     """
     files = model_files(engine)
     device = usable_device(device, files[1])
-    chosen, _ = choose_runtime(runtime, device, files[0])
+    way, _ = choose_way(runtime, precision, device, files[0])
 
     def replace(file: Path, session: Any) -> Any:
-        return session if chosen == "onnxruntime" else OpenVinoSession(file, callers=callers)
+        if way.runtime == "onnxruntime":
+            return session
+        return OpenVinoSession(file, callers=callers, precision=way.precision)
 
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
 
 
-def engine_runtime(engine: EngineName, wanted: WantedRuntime, device: str) -> tuple[Runtime, str]:
-    """The library that would run that engine on `device`, and why. Raises as `open_engine`."""
-    return choose_runtime(wanted, device, model_files(engine)[0])
+def engine_way(engine: EngineName, runtime: WantedRuntime, precision: WantedPrecision, device: str) -> tuple[Way, str]:
+    """How that engine would run on `device`, and why. Raises as `open_engine`."""
+    return choose_way(runtime, precision, device, model_files(engine)[0])
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:

@@ -1,71 +1,115 @@
-"""Which library runs the models of OCR: ONNX Runtime, or OpenVINO. Both read the very same lines."""
+"""What runs the models of OCR: ONNX Runtime or OpenVINO, and the latter in fp32 or bf16. All read the same lines."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from indexer.errors import SettingsError, words_of
 from indexer.models import openvino
+from indexer.models.openvino import Format
 
 Runtime = Literal["onnxruntime", "openvino"]
 WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
-
-NAMES: dict[Runtime, str] = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+WantedPrecision = Literal["auto", "fp32", "bf16"]
 
 _CLEARLY = 0.8
-"""The part of ONNX Runtime's time that OpenVINO may take at most to be chosen: it needs more memory."""
+"""The part of a plainer way's time that another may take at most to be chosen."""
 
 
-def choose_runtime(
-    wanted: WantedRuntime, device: str, detector: Path, compare: Callable[[Path], float] | None = None
-) -> tuple[Runtime, str]:
-    """The library for OCR, and why. Where it has to be measured, that takes a second or two, once in a process.
+class Way(NamedTuple):
+    """A library, and the number format in which it computes."""
+
+    runtime: Runtime
+    precision: Format
+
+    def __str__(self) -> str:
+        name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[self.runtime]
+        return f"{name} in bf16" if self.precision == "bf16" else name
+
+
+_PLAIN = Way("onnxruntime", "f32")
+_WAYS = (_PLAIN, Way("openvino", "f32"), Way("openvino", "bf16"))
+"""All ways. Each is chosen only where it is clearly faster than those before it."""
+
+Measure = Callable[[Path, Sequence[Way]], Mapping[Way, float]]
+"""From the file of a model, and ways, to the seconds that it takes in each."""
+
+
+def choose_way(
+    runtime: WantedRuntime, precision: WantedPrecision, device: str, detector: Path, measure: Measure | None = None
+) -> tuple[Way, str]:
+    """How to run the models of OCR, and why so. Where it has to be measured, that takes a second or two, once.
 
     Args:
-        wanted: as in the settings.
-        device: where the models run; on `cuda` it is always ONNX Runtime.
-        detector: the model with which the two are compared.
-        compare: gives OpenVINO's time as a part of ONNX Runtime's. By default it is measured.
+        runtime: as in the settings.
+        precision: as in the settings.
+        device: where the models run; on `cuda` it is always ONNX Runtime in fp32.
+        detector: the model that is measured.
+        measure: by default it is measured here.
 
     Raises:
-        SettingsError: `openvino` was asked for and is not installed.
+        SettingsError: what was asked for is not installed, or the processor does not have it.
     """
     if device == "cuda":
-        return "onnxruntime", "the only one for a GPU"
-    if wanted == "openvino" and not openvino.is_installed():
+        return _PLAIN, "the only one for a GPU"
+    if runtime == "openvino" and not openvino.is_installed():
         raise SettingsError(
             "OCR_RUNTIME=openvino was asked for, but OpenVINO is not installed: "
             "pip install 'immich-indexer[openvino]', or use OCR_RUNTIME=auto"
         )
-    if wanted != "auto":
-        return wanted, f"OCR_RUNTIME={wanted}"
-    if not openvino.is_installed():
-        return "onnxruntime", "OpenVINO is not installed"
-    try:
-        part = (compare or _part_of_time)(detector)
-    except Exception as error:
-        return "onnxruntime", f"OpenVINO does not work here: {words_of(error)}"
-    measured = f"finding text with OpenVINO takes {part:.0%} of ONNX Runtime's time on this processor"
-    return ("openvino" if part < _CLEARLY else "onnxruntime"), measured
+    no_bf16 = "ONNX Runtime does not compute in it" if runtime == "onnxruntime" else openvino.why_not_bf16()
+    if precision == "bf16" and no_bf16:
+        raise SettingsError(f"OCR_PRECISION=bf16 was asked for, but {no_bf16}; or use OCR_PRECISION=auto")
+    ways = [
+        way
+        for way in _WAYS
+        if runtime in ("auto", way.runtime)
+        and precision in ("auto", "bf16" if way.precision == "bf16" else "fp32")
+        and (way.runtime == "onnxruntime" or openvino.is_installed())
+        and (way.precision == "f32" or not no_bf16)
+    ]
+    if len(ways) > 1:
+        try:
+            return _fastest((measure or _measured)(detector, tuple(ways)))
+        except Exception as error:
+            return ways[0], f"OpenVINO does not work here: {words_of(error)}"
+    if runtime != "auto":
+        return ways[0], f"OCR_RUNTIME={runtime}"
+    return ways[0], f"OCR_PRECISION={precision}" if openvino.is_installed() else "OpenVINO is not installed"
+
+
+def _fastest(seconds: Mapping[Way, float]) -> tuple[Way, str]:
+    plainest, *others = seconds
+    chosen = plainest
+    for way in others:
+        if seconds[way] < _CLEARLY * seconds[chosen]:
+            chosen = way
+    parts = " and ".join(f"{seconds[way] / seconds[plainest]:.0%} with {way}" for way in others)
+    return chosen, f"on this processor finding text takes {parts} of the time with {plainest}"
 
 
 @cache
-def _part_of_time(detector: Path) -> float:
-    """OpenVINO's time for one picture, as a part of ONNX Runtime's: of the processor, so other work hardly counts."""
-    from indexer.models.onnx import open_session  # only a process that computes with it should have it
-
+def _measured(detector: Path, ways: Sequence[Way]) -> Mapping[Way, float]:
+    """Seconds for one picture: of the processor, so that other work hardly counts."""
     picture = np.random.default_rng(0).standard_normal((1, 3, 320, 320), dtype=np.float32)
-    sessions = open_session(detector), openvino.OpenVinoSession(detector, callers=1)
-    feeds = [{session.get_inputs()[0].name: picture} for session in sessions]
-    times: tuple[list[float], list[float]] = ([], [])
+    sessions = {way: _open(detector, way) for way in ways}
+    times: dict[Way, list[float]] = {way: [] for way in ways}
     for _ in range(5):
-        for session, feed, taken in zip(sessions, feeds, times, strict=True):
+        for way, session in sessions.items():
+            feed = {session.get_inputs()[0].name: picture}
             began = time.process_time()
             session.run(None, feed)
-            taken.append(time.process_time() - began)
-    ours, others = times
-    return min(others) / min(ours)
+            times[way].append(time.process_time() - began)
+    return {way: min(taken) for way, taken in times.items()}
+
+
+def _open(detector: Path, way: Way) -> Any:
+    if way.runtime == "openvino":
+        return openvino.OpenVinoSession(detector, callers=1, precision=way.precision)
+    from indexer.models.onnx import open_session  # only a process that computes with it should have it
+
+    return open_session(detector)

@@ -8,7 +8,7 @@ from indexer.models.device import choose_device
 from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
 from indexer.models.messages import Opened
 from indexer.models.ocr_names import EngineName
-from indexer.models.ocr_runtimes import WantedRuntime
+from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime
 from indexer.models.published import PublishedFile
 
 if TYPE_CHECKING:  # they take seconds to import: only the child needs them
@@ -49,6 +49,7 @@ class OcrEngine:
     min_text_score: float
     detect_side: int
     runtime: WantedRuntime
+    precision: WantedPrecision
     callers: int
 
     def __call__(self, device: str) -> Opened:
@@ -67,6 +68,7 @@ class OcrEngine:
             min_text_score=self.min_text_score,
             detect_side=self.detect_side,
             runtime=self.runtime,
+            precision=self.precision,
             callers=self.callers,
         )
         return Opened(ocr, where, note)

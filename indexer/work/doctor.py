@@ -95,15 +95,14 @@ async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
 def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
     """Where the models run, and why they do not use a GPU that is there. `driver` and `build`: of this machine."""
     from indexer.models.device import choose_device
-    from indexer.models.ocr_engines import engine_gpu_trouble, engine_runtime
-    from indexer.models.ocr_runtimes import NAMES
+    from indexer.models.ocr_engines import engine_gpu_trouble, engine_way
 
     reads = ""
     try:
         device, trouble = choose_device(settings.device, driver=driver, build=build)
         if device == "cpu" and "ocr" in settings.tasks:
-            runtime, why = engine_runtime(settings.ocr_engine, settings.ocr_runtime, device)
-            reads = f", text is read with {NAMES[runtime]}: {why}"
+            way, why = engine_way(settings.ocr_engine, settings.ocr_runtime, settings.ocr_precision, device)
+            reads = f", text is read with {way}: {why}"
     except (SettingsError, WeightsError) as error:
         return Finding("device", "fails", str(error))
     if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):

@@ -62,7 +62,7 @@ def test_what_reads_the_text(tmp_path, monkeypatch):
     def found(**settings) -> Finding:
         return doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cpu", **settings))
 
-    text = found(ocr_runtime="openvino", tasks="ocr").text
+    text = found(ocr_runtime="openvino", ocr_precision="fp32", tasks="ocr").text
     assert text.endswith("text is read with OpenVINO: OCR_RUNTIME=openvino")
     assert "text" not in found(tasks="clip").text
     monkeypatch.setattr(openvino, "is_installed", lambda: False)

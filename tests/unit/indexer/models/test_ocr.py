@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer.demo.pictures import draw_all
 from indexer.errors import WeightsError
 from indexer.images import Picture, decode
-from indexer.models import ocr_engines, onnx
+from indexer.models import ocr_engines, onnx, openvino
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_crops import cut, from_top_left, pieces
 from indexer.models.ocr_engines import open_engine
@@ -466,17 +466,21 @@ def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
     assert capfd.readouterr() == ("", "")
 
 
+NO_BF16 = pytest.mark.skipif(bool(openvino.why_not_bf16()), reason=openvino.why_not_bf16())
+
+
 @pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
+@pytest.mark.parametrize(("precision", "pixels"), [("fp32", 1), pytest.param("bf16", 8, marks=NO_BF16)])
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
-def test_both_runtimes_read_the_same(tmp_path, engine, every):
-    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino")
+def test_all_ways_read_the_same(tmp_path, engine, precision, pixels, every):
+    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino", precision=precision)
     assert ours.name == theirs.name
     for drawn in draw_all(tmp_path, every):
         shown = decode(drawn.path.read_bytes(), max_pixels=64_000_000)
         (one,), (other,) = ours.read([shown]), theirs.read([shown])
         assert [line.text for line in one] == [line.text for line in other], drawn.name
         apart = np.array([line.corners for line in one]) - [line.corners for line in other]
-        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= 1, drawn.name
+        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= pixels, drawn.name
 
 
 class TestLoad:

@@ -4,15 +4,11 @@ import json
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
-import pytest
 
-from indexer.errors import SettingsError
 from indexer.models import openvino
 from indexer.models.ocr_names import model_files
-from indexer.models.ocr_runtimes import choose_runtime
 from indexer.models.onnx import open_session
 from indexer.models.openvino import OpenVinoSession
 
@@ -90,41 +86,3 @@ def test_bf16_needs_the_package_and_the_processor(monkeypatch, tmp_path):
     assert openvino.why_not_bf16(tmp_path / "cpuinfo") == "this processor has no bf16"
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     assert "pip install 'immich-indexer[openvino]'" in openvino.why_not_bf16()
-
-
-class TestChoice:
-    @pytest.fixture(autouse=True)
-    def installed(self, monkeypatch) -> None:
-        monkeypatch.setattr(openvino, "is_installed", lambda: True)
-
-    @pytest.mark.parametrize(("part", "runtime"), [(0.5, "openvino"), (0.95, "onnxruntime"), (2.0, "onnxruntime")])
-    def test_auto_takes_what_is_clearly_faster(self, part, runtime):
-        chosen, why = choose_runtime("auto", "cpu", DETECTOR, lambda _: part)
-        assert chosen == runtime
-        assert f"OpenVINO takes {part:.0%} of ONNX Runtime's time" in why
-
-    def test_auto_really_measures(self):
-        chosen, why = choose_runtime("auto", "cpu", DETECTOR)
-        assert chosen in ("openvino", "onnxruntime")
-        assert "OpenVINO takes" in why
-
-    def test_auto_does_without_what_does_not_work(self):
-        def compare(_: Path) -> float:
-            raise ImportError("libtbb.so.12: cannot open shared object file")
-
-        chosen, why = choose_runtime("auto", "cpu", DETECTOR, compare)
-        assert (chosen, "libtbb.so.12" in why) == ("onnxruntime", True)
-
-    @pytest.mark.parametrize("wanted", ["onnxruntime", "openvino"])
-    def test_what_is_asked_for(self, wanted):
-        assert choose_runtime(wanted, "cpu", DETECTOR)[0] == wanted
-
-    def test_without_the_package(self, monkeypatch):
-        monkeypatch.setattr(openvino, "is_installed", lambda: False)
-        assert choose_runtime("auto", "cpu", DETECTOR) == ("onnxruntime", "OpenVINO is not installed")
-        with pytest.raises(SettingsError, match=r"pip install 'immich-indexer\[openvino\]', or use OCR_RUNTIME=auto"):
-            choose_runtime("openvino", "cpu", DETECTOR)
-
-    @pytest.mark.parametrize("wanted", ["auto", "openvino"])
-    def test_on_a_gpu(self, wanted):
-        assert choose_runtime(wanted, "cuda", DETECTOR)[0] == "onnxruntime"
