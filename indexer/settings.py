@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     )
     ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Number format of its models on a processor; `auto` is bf16 where OpenVINO is clearly faster with "
-        "it. The lines are the same, their boxes differ by a pixel or two",
+        description="Number format of its models on a processor; `auto` is bf16 for PP-OCRv6 where OpenVINO is clearly "
+        "faster with it. The lines are the same, their boxes differ by a pixel or two",
     )
     ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
     ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")

@@ -469,8 +469,14 @@ def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
 NO_BF16 = pytest.mark.skipif(bool(openvino.why_not_bf16()), reason=openvino.why_not_bf16())
 
 
-@pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
-@pytest.mark.parametrize(("precision", "pixels"), [("fp32", 1), pytest.param("bf16", 8, marks=NO_BF16)])
+@pytest.mark.parametrize(
+    ("engine", "precision", "pixels"),
+    [
+        ("rapidocr", "fp32", 1),
+        ("rapidocr-onnxruntime", "fp32", 1),
+        pytest.param("rapidocr", "bf16", 8, marks=NO_BF16),
+    ],
+)
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
 def test_all_ways_read_the_same(tmp_path, engine, precision, pixels, every):
     ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino", precision=precision)

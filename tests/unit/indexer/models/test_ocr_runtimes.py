@@ -7,6 +7,7 @@ import pytest
 
 from indexer.errors import SettingsError
 from indexer.models import openvino
+from indexer.models.ocr_engines import engine_way
 from indexer.models.ocr_names import model_files
 from indexer.models.ocr_runtimes import Way, choose_way
 
@@ -103,3 +104,8 @@ def test_without_the_package(monkeypatch):
 @pytest.mark.parametrize("wanted", ["auto", "openvino"])
 def test_on_a_gpu(wanted):
     assert choose_way(wanted, "auto", "cuda", DETECTOR)[0] == PLAIN
+
+
+def test_an_engine_whose_lines_bf16_changes_reads_in_it_only_if_asked():
+    assert engine_way("rapidocr-onnxruntime", "openvino", "auto", "cpu") == (OPENVINO, "OCR_RUNTIME=openvino")
+    assert engine_way("rapidocr-onnxruntime", "openvino", "bf16", "cpu")[0] == BF16
