@@ -113,8 +113,7 @@ async def _vector_schema(connection: Connection, timeout: float) -> str:
 
 
 def _session(search_path: str | None = None, *, durable: bool = True, name: str = NAME) -> dict[str, str]:
-    # These settings are given when the session starts, because a pool's reset between uses goes back to them. The lock
-    # timeout is shorter than the server's deadlock_timeout: in a conflict with Immich it is our statement that fails.
+    # The lock timeout is shorter than the server's deadlock_timeout: in a conflict with Immich our statement fails.
     session = {"application_name": name, "lock_timeout": LOCK_TIMEOUT}
     session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
     session["jit"] = "off"  # our queries are short: compiling one takes longer than running it
@@ -215,9 +214,18 @@ async def open_pool(
             command_timeout=_STATEMENT,
             max_inactive_connection_lifetime=300,
             setup=lent,
+            reset=_as_it_was,
             server_settings=_session(search_path, durable=durable, name=name),
         )
     return Pool(connections, patience)
+
+
+async def _as_it_was(_: OwnConnection) -> None:
+    """What is to be undone on a connection that comes back to a pool, besides an open transaction.
+
+    Nothing: whoever needs a lock or settings beyond a transaction has a connection of its own. asyncpg would ask the
+    server each time to undo all that there could be.
+    """
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:

@@ -25,8 +25,7 @@ _PAIRS = ("", f" {DESCRIPTION.group}")  # what the lexemes begin with of which o
 
 async def learn(connection: Connection, assets: Sequence[UUID]) -> None:
     """Add the lexemes of photos whose documents were just written. Inside their transaction."""
-    await connection.execute(_SQL["add_pairs"], assets, _LONG)
-    unknown = [row["lexeme"] for row in await connection.fetch(_SQL["unknown"], assets)]
+    unknown = [row["lexeme"] for row in await connection.fetch(_SQL["learn"], assets, _LONG)]
     if unknown:
         await connection.execute(_SQL["add"], unknown, [",".join(pinyin.sounds(lexeme)) for lexeme in unknown])
 

@@ -89,6 +89,7 @@ class Pipeline:
         self._again: set[asyncio.Task[None]] = set()  # that enqueue what is doubted
         self._stopping = asyncio.Event()
         self._due = False  # to look into the inbox, although nobody has told us of anything
+        self._asked = True  # there may be photos that a person waits for and that are not started
 
     async def run(self, notified: asyncio.Event, idle: Callable[[], float]) -> None:
         """Work until `stop`. Looks for jobs when `notified` is set, and every `idle()` seconds."""
@@ -218,10 +219,11 @@ class Pipeline:
         notified.clear()  # before looking: what arrives or ends meanwhile sets it again
         self._room.clear()
         self._due = False
+        self._asked |= look
         if look or self._load < self._batch:
             while drained := await self._queue.drain():
                 self._drained()
-                immich_writes = True
+                immich_writes = self._asked = True
                 if drained < 10_000:
                     break
         if immich_writes:
@@ -232,7 +234,9 @@ class Pipeline:
     async def _claim_requests(self) -> None:
         """Start jobs that a person waits for, also where there is no room for others."""
         room = _REQUESTS - sum(job.interactive for job in self._under_way.values())
-        if room > 0 and (jobs := await self._queue.claim_requests(room, self._choice)):
+        if self._asked and room > 0:
+            jobs = await self._queue.claim_requests(room, self._choice)
+            self._asked = len(jobs) == room
             await self._start_all(jobs)
 
     async def _promote(self) -> None:

@@ -30,8 +30,7 @@ MEANT = {
         "search described",
         "suggest places",
         "years years",
-        "pinyin unknown",
-        "pinyin add_pairs",
+        "pinyin learn",
         "pinyin page",
     ),
 }
