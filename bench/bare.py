@@ -14,7 +14,7 @@ from bench.noop import made
 from indexer.database.pool import OwnConnection
 from indexer.immich import tokens as immich
 from indexer.photos import lexical
-from indexer.photos.lines import StoredLine, dump_lines, visible_text
+from indexer.photos.lines import dump_lines, stored_lines, visible_text
 from indexer.photos.vectors import as_column, fingerprint
 from indexer.text import buckets, tokens
 
@@ -51,7 +51,7 @@ class Rows:
             reading = made(asset)
             assert reading.vector is not None
             assert reading.lines is not None
-            lines = [StoredLine.of(line) for line in reading.lines]
+            lines = stored_lines(reading.lines)
             texts = [line.text for line in lines]
             text = visible_text(lines)
             column = as_column(reading.vector, width, text)

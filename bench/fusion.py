@@ -44,7 +44,7 @@ from indexer.images import Picture
 from indexer.models.clip import Clip, load_clip
 from indexer.models.results import Line
 from indexer.photos import results
-from indexer.photos.lines import StoredLine, dump_lines
+from indexer.photos.lines import dump_lines, stored_lines
 from indexer.search import fusion, hybrid
 from indexer.search.hybrid import SearchRequest
 from indexer.search.meaning import Near
@@ -251,7 +251,7 @@ async def _fill(url: str, photos: dict[UUID, Photo], clip: Clip) -> None:
                 clip.name,
                 some,
                 [HalfVector(vector).to_text() for vector in vectors],
-                [dump_lines(StoredLine.of(line) for line in _read(photos[asset])) for asset in some],
+                [dump_lines(stored_lines(_read(photos[asset]))) for asset in some],
             )
             await results.restore(pool, some)
         await connection.execute("VACUUM ANALYZE")

@@ -20,7 +20,7 @@ from indexer.errors import IndexerError, PictureError
 from indexer.models.engine import Engine
 from indexer.models.hosted import name_of
 from indexer.models.inference import Inference
-from indexer.photos.lines import StoredLine, visible_text
+from indexer.photos.lines import StoredLine, stored_lines, visible_text
 from indexer.photos.vectors import as_column, room
 
 log = structlog.get_logger()
@@ -176,7 +176,7 @@ class Pictures:
         self._metrics.pictures.labels("computed").inc()
         return Stored(
             found.vector if found.vector is not None else vector,
-            found.lines if found.lines is not None or lines is None else [StoredLine.of(line) for line in lines],
+            found.lines if found.lines is not None or lines is None else stored_lines(lines),
             found.facts,
         )
 

@@ -12,7 +12,7 @@ import asyncpg
 from indexer.immich import tokens as immich
 from indexer.photos import lexical, sets
 from indexer.photos.foreign_lines import merge
-from indexer.photos.lines import StoredLine, dump_lines, parse_lines, visible_text
+from indexer.photos.lines import StoredLine, dump_lines, parse_lines, stored_lines, visible_text
 from indexer.photos.photo import Crop
 from indexer.photos.reading import Reading
 from indexer.photos.rows import Row
@@ -127,7 +127,7 @@ class _Columns:
         self, asset: UUID, reading: Reading | None, stored: list[StoredLine] | None
     ) -> list[StoredLine] | None:
         """Our lines, those just read or else the stored ones, beside those of Immich's that we could not read."""
-        read = None if reading is None or reading.lines is None else [StoredLine.of(line) for line in reading.lines]
+        read = None if reading is None or reading.lines is None else stored_lines(reading.lines)
         lines = stored if read is None else read
         if lines is None:
             return None

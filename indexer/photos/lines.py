@@ -7,6 +7,8 @@ from math import hypot
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+
 from indexer.models.results import Line
 from indexer.photos.photo import Crop
 from indexer.text.normalise import clean
@@ -25,12 +27,6 @@ class StoredLine:
     box_score: float
     text_score: float
     visible: bool = True
-
-    @classmethod
-    def of(cls, line: Line) -> "StoredLine":
-        """The stored form of a line that was just read."""
-        box = tuple([round(corner, 5) for corner in map(float, line.corners)])  # an engine's may be numpy's
-        return cls(clean(line.text), box, round(float(line.box_score), 4), round(float(line.text_score), 4))
 
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> "StoredLine":
@@ -55,7 +51,7 @@ class StoredLine:
     @property
     def height(self) -> float:
         """The shorter side of its box, which is about the size of its characters."""
-        (x1, y1), (x2, y2), (x3, y3), (x4, y4) = zip(self.box[0::2], self.box[1::2], strict=True)
+        x1, y1, x2, y2, x3, y3, x4, y4 = self.box
         wide = hypot(x2 - x1, y2 - y1) + hypot(x3 - x4, y3 - y4)
         high = hypot(x4 - x1, y4 - y1) + hypot(x3 - x2, y3 - y2)
         return min(wide, high) / 2
@@ -64,6 +60,17 @@ class StoredLine:
         """The same line, visible or not as that crop of the photo says."""
         visible = crop is None or crop.keeps(self.box)
         return self if visible == self.visible else replace(self, visible=visible)
+
+
+def stored_lines(lines: Sequence[Line]) -> list[StoredLine]:
+    """The stored form of lines that were just read."""
+    if not lines:
+        return []
+    boxes = np.array([line.corners for line in lines], dtype=float).round(5).tolist()  # rounded one by one: slower
+    scores = np.array([(line.box_score, line.text_score) for line in lines], dtype=float).round(4).tolist()
+    return [
+        StoredLine(clean(line.text), tuple(box), *both) for line, box, both in zip(lines, boxes, scores, strict=True)
+    ]
 
 
 def parse_lines(stored: str | None) -> list[StoredLine]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from indexer.models.results import Line
 from indexer.photos.columns import Known, compose
-from indexer.photos.lines import StoredLine, line_columns
+from indexer.photos.lines import StoredLine, line_columns, stored_lines
 from indexer.photos.reading import Reading
 from indexer.photos.rows import Row
 from indexer.queue.jobs import Job, Priority
@@ -119,7 +119,7 @@ def test_immichs_own_vectors_are_left_to_immich():
 
 
 def test_no_lines_have_as_many_columns():
-    some = line_columns([(uuid4(), StoredLine.of(LINE))])
+    some = line_columns([(uuid4(), *stored_lines([LINE]))])
     none = line_columns([])
     assert len(some) == len(none) == 13
     assert some[-1] == "{0.8}"
