@@ -7,7 +7,7 @@
 WITH word AS MATERIALIZED (
     SELECT DISTINCT lexeme, length(lexeme) - CASE WHEN lexeme LIKE ' %' THEN 2 ELSE 0 END AS characters, lexeme LIKE ' -%' AS named
     FROM immich_indexer.photo p CROSS JOIN LATERAL unnest(tsvector_to_array(p.document)) AS word (lexeme)
-    WHERE p.asset_id = ANY ($1::uuid[]) AND word.lexeme ~ '^( [-+])?[〇㐀-鿿𠀀-𲎯]+$'
+    WHERE p.asset_id = ANY ($1::uuid[]) AND octet_length(word.lexeme) > 4 AND word.lexeme ~ '^( [-+])?[〇㐀-鿿𠀀-𲎯]+$'
 ), known AS (
     SELECT left(lexeme, -1) COLLATE "C" AS first, right(lexeme, 1) AS follower FROM word WHERE characters = 2 AND NOT named
 ), new AS MATERIALIZED (
