@@ -90,10 +90,11 @@ class Settings(BaseSettings):
         "share of them, such as 0.3; the others are then not found by meaning until they were read",
     )
     clip_download_root: Path = Field(Path("~/.cache/clip"), description="Folder of CLIP's weight files")
-    clip_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+    clip_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
         description="Number format of cn-clip; `auto` is fp16 on a GPU, and on a CPU whichever it is fastest at. Other "
-        "models keep theirs; with `bf16`, on a CPU that has it, OpenVINO computes them faster",
+        "models keep theirs; with `bf16`, on a CPU that has it, OpenVINO computes them faster. `int8`: see "
+        "[below](#int8)",
     )
     weights_source: Literal["auto", "huggingface", "modelscope", "none"] = Field(
         "auto",

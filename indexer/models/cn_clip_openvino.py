@@ -84,12 +84,16 @@ class OpenVinoImages:
     """The image tower: an `ImageTower`.
 
     One call at a time uses all `threads`, and of many threads so many calls as have four each. Raises UnequalError.
+
+    Attributes:
+        graph: the file of its network, as OpenVINO reads it.
     """
 
     def __init__(self, exported: Exported, *, threads: int, precision: Precision) -> None:
         self.name = exported.name
         self.dimensions = exported.dimensions
         self.preparation: Preparation = Squeezed(exported.resolution)
+        self.graph = exported.path
         turns = max(1, threads // _THREADS_A_CALL)
         self._turns = threading.Semaphore(turns)
         self._network = _Network(exported, callers=turns, threads=threads // turns, precision=precision, apart=True)

@@ -13,7 +13,7 @@ from indexer.models.host import Host
 from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
 from indexer.models.lifecycle import Pace, Runner
-from indexer.models.maker import TextTower, Tower
+from indexer.models.maker import TextTower, Tower, otherwise
 from indexer.models.makers import maker_of
 from indexer.models.messages import Facts, Opened, Setup
 from indexer.models.ocr_names import ocr_name
@@ -136,7 +136,7 @@ def load_text_tower(settings: Settings) -> TextTower:
             settings.clip_model,
             settings.clip_download_root,
             device=settings.device,
-            precision=settings.clip_precision,
+            precision=otherwise(settings.clip_precision),
             threads=settings.threads,
         )
         .model

@@ -14,10 +14,17 @@ from indexer.models.published import ModelFiles, Source
 
 Tower = Literal["image", "text"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+ClipPrecision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+"""As in the settings. int8 is made of any model's image tower, by `int8_make`, so no `Maker` has to know of it."""
 Vector = npt.NDArray[np.float32]
 
 EQUAL = 0.9999
 """Least cosine of two vectors of the same input with which a faster number format or library may be used."""
+
+
+def otherwise(wanted: ClipPrecision) -> Precision:
+    """How a tower is computed where it is not in int8."""
+    return "auto" if wanted == "int8" else wanted
 
 
 class ImageTower(Protocol):

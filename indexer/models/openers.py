@@ -1,11 +1,12 @@
 """Opens each model, in the process of the model. `Host` sends these objects there, so they can be pickled."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.models.device import choose_device
-from indexer.models.maker import Maker, Precision, TextTower, Tower, Vector
+from indexer.models.maker import ClipPrecision, Maker, TextTower, Tower, Vector, otherwise
 from indexer.models.messages import Opened
 from indexer.models.ocr_names import EngineName
 from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # they take seconds to import: only the child needs them
     from indexer.models.faces import Faces
     from indexer.models.results import Face
 
+log = logging.getLogger(__name__)
+
 _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of pictures
 
 
@@ -29,13 +32,22 @@ class ClipTower:
     tower: Tower
     model: str
     root: Path
-    precision: Precision
+    precision: ClipPrecision
     threads: int
 
     def __call__(self, device: str) -> Opened:
-        """Load it."""
+        """Load it. In int8, where that is asked for, made and good enough; otherwise as with `auto`."""
+        if self.precision == "int8" and self.tower == "image" and choose_device(device)[0] == "cpu":
+            from indexer.models import int8
+
+            name = self.maker.identify(self.model, self.root).name
+            made, why = int8.opened(name, self.root, threads=self.threads)
+            if made is not None:
+                return Opened(made, "cpu")
+            log.info("CLIP_PRECISION=int8 is not used for %s: %s", name, why)
+        precision = otherwise(self.precision)
         opened = self.maker.open(
-            self.tower, self.model, self.root, device=device, precision=self.precision, threads=self.threads
+            self.tower, self.model, self.root, device=device, precision=precision, threads=self.threads
         )
         return replace(opened, model=_TextInChild(opened.model)) if self.tower == "text" else opened
 

@@ -165,13 +165,17 @@ class PackageImages:
 
     One call at a time uses all `threads`, and of many threads so many calls as have four each: so a photo that comes
     alone does not wait longer than it must, and few threads wait for each other.
+
+    Attributes:
+        graph: the file of its network, as OpenVINO reads it.
     """
 
     def __init__(self, package: Package, name: str, *, device: str, threads: int, precision: Precision) -> None:
         self.name = name
         preparation = package.preparation
+        self.graph = package.file("image", MODEL)
         self.preparation: Preparation = preparation
-        self._network = Network(package.file("image", MODEL), device=device, threads=threads)
+        self._network = Network(self.graph, device=device, threads=threads)
         turns = max(1, threads // _THREADS_A_CALL)
         self._turns = threading.Semaphore(turns)
         side = preparation.side

@@ -70,3 +70,8 @@ async def some_preview(connection: Connection | Pool) -> str | None:
     """The path, in Immich's container, of the newest photo's preview."""
     path: str | None = await connection.fetchval(_SQL["a_preview"])
     return path
+
+
+async def previews(connection: Connection | Pool, count: int) -> list[str]:
+    """The paths of up to `count` photos' previews, by chance."""
+    return [row["path"] for row in await connection.fetch(_SQL["previews"], count)]

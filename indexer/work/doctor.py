@@ -17,7 +17,7 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
-from indexer.models import model_files
+from indexer.models import int8, model_files
 from indexer.models.makers import maker_of
 from indexer.models.model_files import DownloadState
 from indexer.models.published import ModelFiles
@@ -143,7 +143,8 @@ def _weights(settings: Settings) -> Finding:
         return Finding("weights", "fails", str(error))
     if found.note is not None:
         return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
-    return Finding("weights", "ok", f"{found.name}, {found.path}")
+    in_int8 = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
+    return Finding("weights", "ok", f"{found.name}, {found.path}{in_int8}")
 
 
 async def _faces(settings: Settings) -> Finding:

@@ -34,7 +34,7 @@ from indexer.queue.retries import Policy
 from indexer.queue.tags import Untagger
 from indexer.settings import Settings
 from indexer.threads import Executor
-from indexer.work import downloads, facts, mistakes, verdicts, width_watch
+from indexer.work import downloads, facts, int8_watch, mistakes, verdicts, width_watch
 from indexer.work.engine_watch import EngineWatch, OtherModelsError
 from indexer.work.engines import Doubted
 from indexer.work.lineup import Lineup
@@ -231,6 +231,8 @@ class Worker:
         ]
         for model in models.clips:
             side.append(asyncio.create_task(width_watch.watch(pool, model, self._pace.vectors), name="width"))
+        int8 = int8_watch.watch(settings, pool, models.clip, self._pace.int8)
+        side.append(asyncio.create_task(int8, name="int8"))
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))
         work = asyncio.create_task(pipeline.run(self.listener.notified, self._idle), name="pipeline")

@@ -31,3 +31,8 @@ WHERE e.action = 'crop' AND e."assetId" = ANY ($1::uuid[])
 -- The path of the newest photo's preview, to check whether previews can be read at all.
 SELECT f.path FROM public.asset_file f JOIN public.asset a ON a.id = f."assetId"
 WHERE f.type = 'preview' AND NOT f."isEdited" AND a."deletedAt" IS NULL ORDER BY a."createdAt" DESC LIMIT 1;
+
+-- name: previews
+-- Of $1 photos by chance.
+SELECT f.path FROM public.asset a JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+WHERE eligible(a) ORDER BY random() LIMIT $1;

@@ -1,0 +1,150 @@
+"""A model in int8: how it is made, when it is used, and that it is nearly the same."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from indexer.demo.drawn import WEIGHTS
+from indexer.demo.drawn.scenes import draw, encoded, invent
+from indexer.demo.packages import cn_clip
+from indexer.errors import IndexerError
+from indexer.images import decode
+from indexer.models import int8, int8_make
+from indexer.models.int8 import Int8Images, Record
+from indexer.models.maker import ClipPrecision
+from indexer.models.makers import maker_of
+from indexer.models.openers import ClipTower
+from indexer.models.pixels import Cropped, Squeezed
+from indexer.models.published import sha256_of
+
+RECORD = Record("clip some-model 0123", 200, 0.998, 0.97, 0.4, 512, ("squeezed", {"side": 224}), "")
+
+
+def pictures(count: int) -> list[bytes]:
+    chance = Random(7)
+    return [encoded(draw(invent(chance), 240, 180)) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("package")
+    return cn_clip.write_package(WEIGHTS, folder / "drawn", external=True)
+
+
+@pytest.fixture(scope="module")
+def made(package: Path, tmp_path_factory) -> tuple[Path, Record]:
+    root = tmp_path_factory.mktemp("root")
+    return root, int8_make.make(str(package), root, pictures(60), threads=2)
+
+
+def opened(package: Path, root: Path, precision: ClipPrecision):
+    maker = maker_of(str(package))
+    return ClipTower(maker, "image", str(package), root, precision, 2)("cpu").model
+
+
+def test_a_model_is_made_and_measured_on_pictures_that_it_has_not_seen(made):
+    root, record = made
+    assert record.photos == 24
+    assert 0.99 < record.cosine < 1
+    assert 0.5 < record.kept <= 1
+    assert record.time > 0
+    assert int8.read(record.name, root) == record
+    assert int8.place(record.name, root).exists()
+    int8.discard(record.name, root)
+    assert not int8.place(record.name, root).exists()
+    assert int8.read(record.name, root) == (record if record.refused else None), "what is refused needs no network"
+
+
+def test_the_tower_is_used_where_it_is_good_enough(package, tmp_path):
+    plain = opened(package, tmp_path, "int8")
+    assert not isinstance(plain, Int8Images), "as long as nothing was measured"
+    shown = [decode(data, max_pixels=10**6) for data in pictures(20)]
+    prepared = [plain.preparation(each) for each in shown]
+    path = int8.place(plain.name, tmp_path)
+    path.parent.mkdir()
+    int8_make.quantise(plain.graph, prepared, path)
+    record = replace(
+        RECORD,
+        name=plain.name,
+        dimensions=plain.dimensions,
+        preparation=int8.described(plain.preparation),
+        digest=sha256_of(path.with_suffix(".bin")),
+    )
+    int8.write(record, tmp_path)
+    tower = opened(package, tmp_path, "int8")
+    assert isinstance(tower, Int8Images)
+    assert (tower.name, tower.dimensions) == (plain.name, plain.dimensions)
+    np.testing.assert_array_equal(tower.preparation(shown[0]), prepared[0])
+    alike = np.sum(tower.encode_images(prepared) * plain.encode_images(prepared), axis=1)
+    assert alike.mean() > 0.98
+    assert alike.max() < 0.9999999, "it computes in int8"
+    assert tower.encode_images([]).shape == (0, tower.dimensions)
+    assert not isinstance(opened(package, tmp_path, "auto"), Int8Images)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"cosine": 0.9949}, r"cosine 0\.9949, at least 0\.995"),
+        ({"kept": 0.94}, "only 94% would stay"),
+        ({"time": 0.95}, "95% of the time"),
+    ],
+)
+def test_what_is_not_good_enough_is_not_used(package, tmp_path, changed, why):
+    assert RECORD.refused == ""
+    assert RECORD.sentence.startswith("used; compared on 200 photos")
+    name = maker_of(str(package)).identify(str(package), tmp_path).name
+    record = replace(RECORD, name=name, **changed)
+    (tmp_path / "int8").mkdir()
+    int8.write(record, tmp_path)
+    assert int8.read(name, tmp_path) == record
+    assert record.sentence.startswith("not used: ")
+    assert int8.opened(name, tmp_path, threads=1) == (None, record.refused)
+    assert not isinstance(opened(package, tmp_path, "int8"), Int8Images)
+    assert int8.told(name, tmp_path) == f"; int8: {record.sentence}"
+    assert re.search(why, record.sentence)
+
+
+def test_files_that_are_not_whole_are_as_none(tmp_path):
+    (tmp_path / "int8").mkdir()
+    path = int8.place(RECORD.name, tmp_path)
+    path.with_suffix(".bin").write_bytes(b"weights")
+    whole = replace(RECORD, digest=sha256_of(path.with_suffix(".bin")))
+    int8.write(whole, tmp_path)
+    assert int8.read(RECORD.name, tmp_path) == whole
+    assert int8.read("another", tmp_path) is None
+    stored = path.with_suffix(".json").read_text()
+    for text in ("{", json.dumps({"format": 0}), json.dumps(json.loads(stored) | {"format": 0})):
+        path.with_suffix(".json").write_text(text)
+        assert int8.read(RECORD.name, tmp_path) is None
+    path.with_suffix(".json").write_text(stored)
+    path.with_suffix(".bin").write_bytes(b"weight")
+    assert int8.read(RECORD.name, tmp_path) is None
+    assert int8.told(RECORD.name, tmp_path) == "; int8: not measured yet"
+
+
+def test_neighbours_are_counted_by_question():
+    before = np.eye(20, dtype=np.float32)
+    asked = np.linspace(1, 0.1, 20, dtype=np.float32)[None]
+    assert int8_make.kept(asked, before, before) == 1
+    assert int8_make.kept(asked, before, before[::-1]) == 0
+    assert int8_make.kept(asked, before, np.roll(before, 1, axis=0)) == 0.9
+
+
+def test_preparations_are_kept():
+    for preparation in (Squeezed(224), Cropped(384, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))):
+        kind, arguments = json.loads(json.dumps(int8.described(preparation)))
+        assert kind in ("squeezed", "cropped")
+        assert arguments["side"] == preparation.side
+    with pytest.raises(ValueError, match="cannot be kept"):
+        int8.described(lambda picture: picture)
+
+
+def test_a_model_that_torch_computes_is_refused(tmp_path):
+    with pytest.raises(IndexerError, match="is computed here by torch"):
+        int8_make.make(str(WEIGHTS), tmp_path, pictures(5), threads=1)
