@@ -85,7 +85,7 @@ async def _measure(sides: Mapping[str, Side], pictures: Sequence[Sample], rounds
             figures[name] = {
                 **{f"{part}_photos_per_s": round(statistics.median(speeds[name, part]), 3) for part in parts},
                 **_read(written, answers[name, "written"], plain, answers[name, "plain"]),
-                "least_cosine": _least_cosine(answers["ours", "written"], answers[name, "written"]),
+                "cosine": _cosine(answers["ours", "written"], answers[name, "written"]),
                 **waited[name],
                 "peak_mb": memory(*side.processes)["peak_mb"],
             }
@@ -93,7 +93,7 @@ async def _measure(sides: Mapping[str, Side], pictures: Sequence[Sample], rounds
         for part in parts if name != "ours" else ():
             pairs = zip(speeds["ours", part], speeds[name, part], strict=True)
             figures[f"{name}_{part}_times"] = round(statistics.median(mine / other for mine, other in pairs), 2)
-    return {**figures, "processor": _processor(), "clip_precision": os.environ.get("CLIP_PRECISION", "auto")}
+    return {**figures, "processor": _processor(), **_settings()}
 
 
 async def _search(sides: Mapping[str, Side], count: int) -> dict[str, dict[str, float]]:
@@ -128,10 +128,15 @@ def _read(
     }
 
 
-def _least_cosine(ours: Sequence[Answer], others: Sequence[Answer]) -> float:
-    """Between the vectors of the same pictures. Immich cuts out a picture's middle, so its vectors are others."""
+def _cosine(ours: Sequence[Answer], others: Sequence[Answer]) -> float:
+    """Of the vectors of the same pictures, the median. Immich cuts out a picture's middle: other vectors."""
     pairs = [(np.asarray(mine.vector), np.asarray(other.vector)) for mine, other in zip(ours, others, strict=True)]
-    return round(min(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in pairs), 5)
+    return round(statistics.median(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for a, b in pairs), 5)
+
+
+def _settings() -> dict[str, str]:
+    """What of ours is not as by default."""
+    return {name: os.environ[name] for name in ("CLIP_PRECISION", "OCR_PRECISION", "OCR_RUNTIME") if name in os.environ}
 
 
 def _processor() -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, create_subprocess_exec
@@ -32,12 +33,14 @@ async def service(
     command: Sequence[str], environment: Mapping[str, str], *, folder: Path | None = None
 ) -> AsyncIterator[int]:
     """The number of that command's process. What it writes on standard error is shown."""
-    process = await create_subprocess_exec(*command, env=os.environ | environment, cwd=folder, stdout=DEVNULL)
+    process = await create_subprocess_exec(
+        *command, env=os.environ | environment, cwd=folder, stdout=DEVNULL, start_new_session=True
+    )
     try:
         yield process.pid
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # all that it started: not every server ends its own
         await process.wait()
 
 

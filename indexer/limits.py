@@ -42,6 +42,12 @@ def processors(root: Path = Path("/")) -> int:
     return mask if quota is None else max(1, min(mask, math.ceil(quota)))
 
 
+def memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may use: the limit, or where that is larger or there is none, what the machine has."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(total, read(root).memory or total)
+
+
 def memory_kills(root: Path = Path("/")) -> int | None:
     """How many processes of this machine the kernel has killed for lack of memory since its start. None: unknown.
 

@@ -19,6 +19,12 @@ _LEAST_BOX_SCORE = 0.35
 _CHANGED_BY_BF16 = {"rapidocr-onnxruntime"}
 """Engines that read some lines otherwise in bf16: PP-OCRv4 8 of 1,451, PP-OCRv6 one of 1,450, a false one."""
 
+_THREADS_A_CALL = 4
+"""Threads of one call with OpenVINO, where there are so many. Each caller takes some 200 MB."""
+
+_STEP = 64
+"""Lines are padded to multiples of so many pixels for OpenVINO: faster. PP-OCRv4 reads some otherwise then."""
+
 _LINES_AT_ONCE = 16
 """Lines in one call of the classifier and the recogniser on a GPU. There a call with fewer takes as long."""
 
@@ -74,10 +80,13 @@ def open_engine(
     device = usable_device(device, files[1])
     way, _ = engine_way(engine, runtime, precision, device)
 
+    turns = max(1, callers // _THREADS_A_CALL)
+
     def replace(file: Path, session: Any) -> Any:
         if way.runtime == "onnxruntime":
             return session
-        return OpenVinoSession(file, callers=callers, precision=way.precision)
+        step = _STEP if engine == "rapidocr" and file == files[2] else 1
+        return OpenVinoSession(file, callers=turns, threads=callers // turns, precision=way.precision, step=step)
 
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
 

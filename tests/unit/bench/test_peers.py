@@ -1,6 +1,6 @@
 """What `bench peers` counts."""
 
-from bench.peers import _least_cosine, _read
+from bench.peers import _cosine, _read
 from bench.peers_sides import Answer
 from bench.reading_pictures import Sample
 
@@ -14,5 +14,5 @@ def test_lines_are_counted_picture_by_picture():
 
 def test_vectors_may_have_any_length():
     ours, others = [Answer([], [3.0, 4.0]), Answer([], [0.0, 1.0])], [Answer([], [0.6, 0.8]), Answer([], [1.0, 0.0])]
-    assert _least_cosine(ours[:1], others[:1]) == 1.0
-    assert _least_cosine(ours, others) == 0.0
+    assert _cosine(ours[:1], others[:1]) == 1.0
+    assert _cosine(ours, others) == 0.5

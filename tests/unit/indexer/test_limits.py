@@ -126,3 +126,15 @@ def test_the_peak_of_a_process_is_what_the_kernel_has_counted(tmp_path):
     assert limits.peak(7, tmp_path) == 2 * MB
     assert limits.peak(8, tmp_path) is None
     assert (limits.peak(os.getpid()) or 0) > MB
+
+
+def test_memory_is_the_machines_or_less(tmp_path: Path):
+    machine = limits.memory(tmp_path)
+    assert machine > 1 << 30
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{512 << 20}\n")
+    assert limits.memory(tmp_path) == 512 << 20
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{machine * 2}\n")
+    assert limits.memory(tmp_path) == machine

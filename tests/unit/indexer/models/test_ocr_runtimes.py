@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer import limits
 from indexer.errors import SettingsError
 from indexer.models import openvino
 from indexer.models.ocr_engines import engine_way
@@ -29,6 +30,7 @@ def taking(**seconds: float):
 def all_there(monkeypatch) -> None:
     monkeypatch.setattr(openvino, "is_installed", lambda: True)
     monkeypatch.setattr(openvino, "why_not_bf16", lambda: "")
+    monkeypatch.setattr(limits, "memory", lambda: 8 << 30)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,12 @@ def test_on_a_gpu(wanted):
 def test_an_engine_whose_lines_bf16_changes_reads_in_it_only_if_asked():
     assert engine_way("rapidocr-onnxruntime", "openvino", "auto", "cpu") == (OPENVINO, "OCR_RUNTIME=openvino")
     assert engine_way("rapidocr-onnxruntime", "openvino", "bf16", "cpu")[0] == BF16
+
+
+def test_where_memory_is_short_it_takes_what_needs_less():
+    measure = taking(plain=1, openvino=0.5, bf16=0.3)
+    for gigabytes, way in ((3, PLAIN), (4, BF16)):
+        chosen, why = choose_way("auto", "auto", "cpu", DETECTOR, measure, gigabytes << 30)
+        assert chosen == way
+        assert ("less memory" in why) == (way == PLAIN)
+    assert choose_way("openvino", "auto", "cpu", DETECTOR, measure, 1 << 30)[0] == BF16, "it was asked for"
