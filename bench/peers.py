@@ -33,6 +33,7 @@ from indexer.models.small import write_random_checkpoint
 NAME = "peers"
 DESCRIPTION = "photos/s, lines, memory and searches, beside Immich's own server and mt-photos-ai"
 
+_PAUSE = 0.3  # seconds: threads of the side before spin on for a while
 _NEEDS = """  ours alone. For the others:
     --immich-ml PYTHON     an interpreter with Immich's own server (pip install 'IMMICH/machine-learning[cpu]')
     --mt-photos-ai PYTHON  an interpreter with what its uv.lock names, for torch a build for processors
@@ -101,6 +102,7 @@ async def _search(sides: Mapping[str, Side], count: int) -> dict[str, dict[str, 
     took: dict[str, list[float]] = {name: [] for name in sides}
     for number, text in enumerate(itertools.islice(queries(), count + 3)):
         for name, side in sides.items():
+            await asyncio.sleep(_PAUSE)
             start = time.perf_counter()
             await side.ask(text)
             if number >= 3:  # the first ones load the model
