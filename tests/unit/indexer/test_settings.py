@@ -206,7 +206,7 @@ def test_tasks_are_a_list(monkeypatch, text, tasks):
         ("LEASE_SECONDS", "0"),
         ("OCR_MIN_TEXT_SCORE", "80"),
         ("LOG_LEVEL", "loud"),
-        ("CLIP_PRECISION", "int8"),
+        ("CLIP_PRECISION", "int4"),
     ],
 )
 def test_what_is_wrong_is_named(monkeypatch, name, value):
