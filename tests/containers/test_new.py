@@ -88,7 +88,10 @@ async def test_weights_that_come_are_taken_up(stack, pictures):
         await immich.all_read(await immich.upload(pictures, 2))
     docker("rm", "--force", "--volumes", WEIGHTS)
     assert [started(container) for container in ours] == since
-    status, answer = await asked(stack, TEXT, text="红色的圆")
+    async with asyncio.timeout(60):
+        while (found := await asked(stack, TEXT, text="红色的圆"))[0] == 503:  # the gateway fetches by itself
+            await asyncio.sleep(0.2)
+    status, answer = found
     assert status == 200
     assert len(json.loads(answer["clip"])) == 512
 
