@@ -111,7 +111,7 @@ class Settings(BaseSettings):
         "auto",
         description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
         "installed (as in the image, or `pip install 'immich-indexer[openvino]'`), clearly faster, and may use 4 GB of "
-        "memory: it takes 0.4 GB more. Both read the same lines",
+        "memory: it takes 0.2 GB more. Both read the same lines",
     )
     ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

@@ -18,7 +18,7 @@ WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
 WantedPrecision = Literal["auto", "fp32", "bf16"]
 
 _ROOM = 4 << 30
-"""Bytes of memory that this process must be allowed for OpenVINO to be chosen. It takes 300 MB more, of 1.4 GB."""
+"""Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 240 MB more than the other."""
 
 _CLEARLY = 0.8
 """The part of a plainer way's time that another may take at most to be chosen."""
