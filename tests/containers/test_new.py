@@ -203,7 +203,14 @@ async def test_immichs_stock_database_image_can_be_put_back(stack, pictures):
 
 async def test_uninstalling_leaves_nothing_in_the_database(stack):
     """The commands of docs/operations.md, of which `stop` and `down` are of our services alone here."""
+    (indexer,) = stack.containers("indexer")
     stack.compose("stop", "indexer", "gateway")
+    async with immich_in(stack.photos) as immich:
+        left = "SELECT array_agg(name) FROM immich_indexer.worker WHERE seen_at > now() - interval '20 seconds'"
+        assert f"{indexer[:12]}:1" not in (await immich.pool.fetchval(left) or []), "it has said that it ends"
+        async with asyncio.timeout(40):
+            while await immich.pool.fetchval(left):  # one that was replaced while the database was
+                await asyncio.sleep(1)
     for line in uninstalling():
         stack.shell(line)
     async with immich_in(stack.photos) as immich:
