@@ -111,12 +111,12 @@ class Settings(BaseSettings):
         "auto",
         description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
         "installed (as in the image, or `pip install 'immich-indexer[openvino]'`), clearly faster, and may use 4 GB of "
-        "memory: it takes 0.2 GB more. Both read the same lines",
+        "memory: it takes 0.2 to 0.6 GB more. Both read the same lines",
     )
     ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="Number format of its models on a processor; `auto` is bf16 for PP-OCRv6 where OpenVINO is clearly "
-        "faster with it. The lines are the same, their boxes differ by a pixel or two",
+        "faster with it. One line in some 600 is read otherwise, and boxes differ by a pixel or two",
     )
     ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
     ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")

@@ -23,7 +23,7 @@ _THREADS_A_CALL = 4
 """Threads of one call with OpenVINO, where there are so many. Each caller takes some 200 MB."""
 
 _STEP = 64
-"""Lines are padded to multiples of so many pixels for OpenVINO: faster. PP-OCRv4 reads some otherwise then."""
+"""In bf16 lines are padded to multiples of so many pixels, which is faster. One in some 600 is read otherwise then."""
 
 _LINES_AT_ONCE = 16
 """Lines in one call of the classifier and the recogniser on a GPU. There a call with fewer takes as long."""
@@ -85,7 +85,7 @@ def open_engine(
     def replace(file: Path, session: Any) -> Any:
         if way.runtime == "onnxruntime":
             return session
-        step = _STEP if engine == "rapidocr" and file == files[2] else 1
+        step = _STEP if way.precision == "bf16" and file == files[2] and engine not in _CHANGED_BY_BF16 else 1
         return OpenVinoSession(file, callers=turns, threads=callers // turns, precision=way.precision, step=step)
 
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)

@@ -1,4 +1,4 @@
-"""What runs the models of OCR: ONNX Runtime or OpenVINO, and the latter in fp32 or bf16. All read the same lines."""
+"""What runs the models of OCR: ONNX Runtime, OpenVINO in fp32 with the same lines, or in bf16 with nearly the same."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
 WantedPrecision = Literal["auto", "fp32", "bf16"]
 
 _ROOM = 4 << 30
-"""Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 240 MB more than the other."""
+"""Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 240 MB more in bf16."""
 
 _CLEARLY = 0.8
 """The part of a plainer way's time that another may take at most to be chosen."""

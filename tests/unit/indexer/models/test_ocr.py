@@ -15,7 +15,7 @@ import pylopdf_fonts_zh_cn
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer.demo.pictures import draw_all
+from indexer.demo.pictures import draw_all, folded
 from indexer.errors import WeightsError
 from indexer.images import Picture, decode
 from indexer.models import ocr_engines, onnx, openvino
@@ -466,27 +466,34 @@ def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
     assert capfd.readouterr() == ("", "")
 
 
-NO_BF16 = pytest.mark.skipif(bool(openvino.why_not_bf16()), reason=openvino.why_not_bf16())
-
-
-@pytest.mark.parametrize(
-    ("engine", "precision", "pixels"),
-    [
-        ("rapidocr", "fp32", 1),
-        ("rapidocr-onnxruntime", "fp32", 1),
-        pytest.param("rapidocr", "bf16", 8, marks=NO_BF16),
-    ],
-)
+@pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
-def test_all_ways_read_the_same(tmp_path, engine, precision, pixels, every):
-    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino", precision=precision)
+def test_both_runtimes_read_the_same(tmp_path, engine, every):
+    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino", precision="fp32")
     assert ours.name == theirs.name
     for drawn in draw_all(tmp_path, every):
         shown = decode(drawn.path.read_bytes(), max_pixels=64_000_000)
         (one,), (other,) = ours.read([shown]), theirs.read([shown])
         assert [line.text for line in one] == [line.text for line in other], drawn.name
         apart = np.array([line.corners for line in one]) - [line.corners for line in other]
-        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= pixels, drawn.name
+        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= 1, drawn.name
+
+
+@pytest.mark.skipif(bool(openvino.why_not_bf16()), reason=openvino.why_not_bf16())
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
+def test_bf16_reads_nearly_the_same(tmp_path, every):
+    ours, theirs = load_ocr(), load_ocr(runtime="openvino", precision="bf16")
+    assert ours.name == theirs.name
+    lines = others = 0
+    for drawn in draw_all(tmp_path, every):
+        shown = decode(drawn.path.read_bytes(), max_pixels=64_000_000)
+        (one,), (other,) = ours.read([shown]), theirs.read([shown])
+        assert len(one) == len(other), drawn.name
+        lines += len(one)
+        others += sum(folded(mine.text) != folded(its.text) for mine, its in zip(one, other, strict=True))
+        apart = np.array([line.corners for line in one]) - [line.corners for line in other]
+        assert np.abs(apart.reshape(-1, 2) * (shown.width, shown.height)).max(initial=0) <= 8, drawn.name
+    assert others <= lines / 100
 
 
 class TestLoad:
