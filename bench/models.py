@@ -85,10 +85,16 @@ def _measure(tower: Tower, sides: Mapping[str, Sequence[str]], items: Sequence[s
 
     `seconds_4` is of four at a time. `model_mb` is the most memory of the process with the model, `peak_mb` the sum of
     all processes of the side, `now_mb` what they have while they work. `..._ratio` is ours over Immich's, for the
-    seconds the median of the rounds' ratios.
+    seconds the median of the rounds' ratios. Each of our sides was started once before: at its first start it measures
+    what computes the model fastest, and writes files. `..._first_mb` is the `peak_mb` of that start.
     """
     seconds: dict[tuple[str, int], list[float]] = {(side, n): [] for side in sides for n in _AT_ONCE}
     answers: dict[str, Any] = {}
+    first: dict[str, int] = {}
+    for side, command in sides.items():
+        if side != "immich":
+            with _started([*command[:-1], tower, command[-1]]) as process:
+                first[side] = _ask(process, {"items": items, "at_once": 1})["peak_mb"]
     with contextlib.ExitStack() as stack:
         started = {
             side: stack.enter_context(_started([*command[:-1], tower, command[-1]])) for side, command in sides.items()
@@ -105,6 +111,7 @@ def _measure(tower: Tower, sides: Mapping[str, Sequence[str]], items: Sequence[s
     for side in sides:
         figures |= {f"{side}_seconds{_of(n)}": round(statistics.median(seconds[side, n]), 4) for n in _AT_ONCE}
         figures |= {f"{side}_{key}": answers[side][key] for key in _MEMORY}
+        figures |= {f"{side}_first_mb": first[side]} if side in first else {}
     if "immich" in sides:
         for n in _AT_ONCE:
             pairs = zip(seconds["ours", n], seconds["immich", n], strict=True)
@@ -134,7 +141,7 @@ def _started(command: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
     threads = str(len(os.sched_getaffinity(0)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MACHINE_LEARNING_")}
     if "immich" not in command:
-        environment["PYTHONPATH"] = str(_SIDE.parent.parent)
+        environment |= {"PYTHONPATH": str(_SIDE.parent.parent), "CLIP_DOWNLOAD_ROOT": str(Path(command[-1]).parent)}
     with subprocess.Popen(
         [*command, threads], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:

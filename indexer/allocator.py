@@ -5,7 +5,7 @@ import ctypes
 import mmap
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
@@ -62,32 +62,40 @@ def release_mapped(address: int, length: int) -> None:
 
 
 @contextlib.contextmanager
-def releasing(path: Path) -> Iterator[None]:
-    """Keep what is read of the mapped file `path` out of this process's memory: it is released every 20 ms and then.
+def releasing(package: str, *paths: Path) -> Iterator[None]:
+    """Keep what is only read once out of this process's memory: it is released every 2 ms and at the end.
 
-    Whoever reads it again, reads the file again. Does nothing on a system other than Linux.
+    That is the content of the mapped files `paths`, and the machine code of that Python package: most of it only loads
+    models. Whoever needs it again, reads the file again. Code alone, which nothing changes after a library was loaded.
+    Does nothing on a system other than Linux.
     """
+    names = {str(path.resolve()) for path in paths}
     over = threading.Event()
 
     def release() -> None:
-        while not over.wait(0.02):
-            _release_file(path)
+        _release(lambda rights, name: name in names or (rights == "r-xp" and f"/{package}/" in name))
 
-    thread = threading.Thread(target=release, name="releasing", daemon=True)
+    def watch() -> None:
+        while not over.wait(0.002):
+            release()
+
+    thread = threading.Thread(target=watch, name="releasing", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        _release_file(path)
+        release()
 
 
-def _release_file(path: Path) -> None:
+def _release(chosen: Callable[[str, str], bool]) -> None:
+    """Release the mapped parts that are `chosen` by their rights and the name of their file."""
     if not sys.platform.startswith("linux"):
         return
-    ending = f" {path.resolve()}\n"
     with Path("/proc/self/maps").open(encoding="utf-8", errors="replace") as maps:
-        parts = [line.split(" ", 1)[0].split("-") for line in maps if line.endswith(ending)]
-    for start, end in parts:
-        release_mapped(int(start, 16), int(end, 16) - int(start, 16))
+        parts = [line.rstrip("\n").split(maxsplit=5) for line in maps]  # proc(5): five columns, and the file's name
+    for part in parts:
+        if len(part) == 6 and chosen(part[1], part[5]):
+            start, end = (int(address, 16) for address in part[0].split("-"))
+            release_mapped(start, end - start)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from indexer import allocator
 from indexer.errors import IndexerError, ModelError
-from indexer.models import openvino
+from indexer.models import openvino, turns
 from indexer.models.cn_clip_export import Exported
 from indexer.models.cn_clip_tokens import batches, tokenise
 from indexer.models.maker import EQUAL, Precision, Vector
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 """The number formats that there are here."""
-
-_THREADS_A_CALL = 4
 
 
 class UnequalError(IndexerError):
@@ -54,7 +52,7 @@ class _Network:
         for number in formats:
             self._session: OpenVinoSession | None = None  # never both in memory
             self._apart = apart and number == "f32"
-            with allocator.releasing(exported.weights):
+            with allocator.releasing("openvino", exported.weights):
                 self._session = OpenVinoSession(exported.path, callers=callers, threads=threads, precision=number)
                 [self._source] = self._session.get_inputs()
                 cosine = self._compared(exported)
@@ -81,9 +79,7 @@ class _Network:
 
 
 class OpenVinoImages:
-    """The image tower: an `ImageTower`.
-
-    One call at a time uses all `threads`, and of many threads so many calls as have four each. Raises UnequalError.
+    """The image tower: an `ImageTower`. Raises UnequalError.
 
     Attributes:
         graph: the file of its network, as OpenVINO reads it.
@@ -94,9 +90,9 @@ class OpenVinoImages:
         self.dimensions = exported.dimensions
         self.preparation: Preparation = Squeezed(exported.resolution)
         self.graph = exported.path
-        turns = max(1, threads // _THREADS_A_CALL)
-        self._turns = threading.Semaphore(turns)
-        self._network = _Network(exported, callers=turns, threads=threads // turns, precision=precision, apart=True)
+        calls, each = turns.of(threads)
+        self._turns = threading.Semaphore(calls)
+        self._network = _Network(exported, callers=calls, threads=each, precision=precision, apart=True)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""

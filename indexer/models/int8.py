@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from indexer.models import turns
 from indexer.models.json_object import read_object
 from indexer.models.maker import Vector
 from indexer.models.openvino import OpenVinoSession
@@ -29,7 +30,6 @@ MOST_OF_TIME = 0.9
 """With more than this part of the time that the model takes otherwise it is not worth it."""
 
 NEIGHBOURS = 10
-_THREADS_A_CALL = 4
 _PREPARATIONS: dict[str, Any] = {"squeezed": Squeezed, "cropped": Cropped}
 
 
@@ -127,16 +127,16 @@ def described(preparation: Preparation) -> tuple[str, dict[str, Any]]:
 
 
 class Int8Images:
-    """The image tower: an `ImageTower`, as it was measured. Arguments and threads as of `OpenVinoImages`."""
+    """The image tower: an `ImageTower`, as it was measured."""
 
     def __init__(self, record: Record, path: Path, *, threads: int) -> None:
         self.name = record.name
         self.dimensions = record.dimensions
         kind, arguments = record.preparation
         self.preparation: Preparation = _PREPARATIONS[kind](**arguments)
-        turns = max(1, threads // _THREADS_A_CALL)
-        self._turns = threading.Semaphore(turns)
-        self._session = OpenVinoSession(path, callers=turns, threads=threads // turns)
+        calls, each = turns.of(threads)
+        self._turns = threading.Semaphore(calls)
+        self._session = OpenVinoSession(path, callers=calls, threads=each)
         [self._source] = self._session.get_inputs()
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:

@@ -67,11 +67,19 @@ class TextTower(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """A model whose files were read: its name, where it is, and a note that it is not for photographs, or None."""
+    """A model whose files were read.
+
+    Attributes:
+        name: as stored with results.
+        path: where it is.
+        note: that it is not for photographs. None where it is.
+        engine: what computes it on this machine, for a person. Empty where nothing was measured.
+    """
 
     name: str
     path: Path
     note: str | None = None
+    engine: str = ""
 
 
 class Maker(Protocol):

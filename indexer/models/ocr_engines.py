@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from indexer.models import turns
 from indexer.models.ocr_names import EngineName, engine_name, model_files
 from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
 from indexer.models.onnx import Shape, gpu_trouble, open_session, usable_device
@@ -18,9 +19,6 @@ _LEAST_BOX_SCORE = 0.35
 
 _CHANGED_BY_BF16 = {"rapidocr-onnxruntime"}
 """Engines that read some lines otherwise in bf16: PP-OCRv4 8 of 1,451, PP-OCRv6 one of 1,450, a false one."""
-
-_THREADS_A_CALL = 4
-"""Threads of one call with OpenVINO, where there are so many. Each caller takes some 200 MB."""
 
 _STEP = 64
 """In bf16 lines are padded to multiples of so many pixels, which is faster. One in some 600 is read otherwise then."""
@@ -80,13 +78,13 @@ def open_engine(
     device = usable_device(device, files[1])
     way, _ = engine_way(engine, runtime, precision, device)
 
-    turns = max(1, callers // _THREADS_A_CALL)
+    calls, each = turns.of(callers)  # with OpenVINO each call takes some 200 MB
 
     def replace(file: Path, session: Any) -> Any:
         if way.runtime == "onnxruntime":
             return session
         step = _STEP if way.precision == "bf16" and file == files[2] and engine not in _CHANGED_BY_BF16 else 1
-        return OpenVinoSession(file, callers=turns, threads=callers // turns, precision=way.precision, step=step)
+        return OpenVinoSession(file, callers=calls, threads=each, precision=way.precision, step=step)
 
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
 

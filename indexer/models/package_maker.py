@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import WeightsError
+from indexer.models import package_engine
 from indexer.models.device import choose_device
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.maker import Identity, Precision, Tower
@@ -50,7 +51,7 @@ class Packages:
     def identify(self, model: str, root: Path) -> Identity:
         """By the contents of all its files."""
         package, name = _checked(self.files(model, root, ()), model, root)
-        return Identity(name, package.folder, package.note)
+        return Identity(name, package.folder, package.note, package_engine.told(name, package.label, root))
 
     def memory(self, model: str, root: Path, tower: Tower) -> int:
         """The size of its files."""
@@ -60,16 +61,21 @@ class Packages:
             return 0
 
     def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
-        """One ONNX model, in the number format that it was made in; in bf16 if `precision` says so and it can."""
-        from indexer.models.onnx import gpu_trouble
+        """One ONNX model, in the number format that it was made in; in bf16 if `precision` says so and it can.
+
+        On a processor OpenVINO computes it where it gives the same vectors faster: see `package_engine`.
+        """
         from indexer.models.package_towers import PackageImages, PackageTexts
 
         package, name = _checked(self.files(model, root, ()), model, root)
         where, note = choose_device(device, package.size(tower) + _BESIDE_WEIGHTS)
-        if where == "cuda" and (trouble := gpu_trouble(package.file(tower, MODEL))):
-            where, note = "cpu", trouble
+        if where == "cuda":
+            from indexer.models.onnx import gpu_trouble
+
+            if trouble := gpu_trouble(package.file(tower, MODEL)):
+                where, note = "cpu", trouble
         kind = PackageImages if tower == "image" else PackageTexts
-        return Opened(kind(package, name, device=where, threads=threads, precision=precision), where, note)
+        return Opened(kind(package, name, device=where, threads=threads, precision=precision, root=root), where, note)
 
 
 def _checked(files: ModelFiles, model: str, root: Path) -> tuple[Package, str]:

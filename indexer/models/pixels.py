@@ -3,23 +3,27 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from indexer.images import Picture
+if TYPE_CHECKING:  # a process that only computes with the model needs no pictures
+    from PIL.Image import Image
+
+    from indexer.images import Picture
 
 Pixels = npt.NDArray[np.float32]
 
-Preparation = Callable[[Picture], Pixels]
+Preparation = Callable[["Picture"], Pixels]
 """From a picture to the input of an image tower: (3, height, width) float32. It is pickled, with what it needs."""
 
 # cn_clip's (and OpenAI's) mean and standard deviation of the training pictures, per channel, of values 0..1.
 MEAN = np.array((0.48145466, 0.4578275, 0.40821073), dtype=np.float32)[:, None, None]
 STD = np.array((0.26862954, 0.26130258, 0.27577711), dtype=np.float32)[:, None, None]
 
-_BICUBIC = 2
+_BICUBIC = 3  # PIL.Image.Resampling.BICUBIC
+_REACH = 2
 """How many pixels away, at a scale of 1, a pixel still counts."""
 
 
@@ -29,9 +33,9 @@ class Squeezed:
 
     side: int
 
-    def __call__(self, picture: Picture) -> Pixels:
+    def __call__(self, picture: "Picture") -> Pixels:
         """(3, side, side) float32."""
-        square = picture.image.resize((self.side, self.side), Image.Resampling.BICUBIC)
+        square = picture.image.resize((self.side, self.side), _BICUBIC)
         return np.ascontiguousarray(normalised(np.asarray(square).transpose(2, 0, 1)))
 
 
@@ -48,7 +52,7 @@ class Cropped:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def __call__(self, picture: Picture) -> Pixels:
+    def __call__(self, picture: "Picture") -> Pixels:
         """(3, side, side) float32."""
         values = np.asarray(self._square(picture.image), dtype=np.float32)
         values /= 255
@@ -56,7 +60,7 @@ class Cropped:
         values /= np.array(self.std, dtype=np.float32)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
-    def _square(self, image: Image.Image) -> Image.Image:
+    def _square(self, image: "Image") -> "Image":
         side = self.side
         if image.width < image.height:
             width, height = side, int(image.height / image.width * side)
@@ -68,22 +72,22 @@ class Cropped:
         return _scaled_part(image, middle, side)
 
 
-def _scaled_part(image: Image.Image, part: tuple[float, float, float, float], side: int) -> Image.Image:
+def _scaled_part(image: "Image", part: tuple[float, float, float, float], side: int) -> "Image":
     """That part of a picture (left, upper, right, lower), scaled bicubically to a square.
 
     Pillow takes the edges of a part as numbers of single precision, so it gets a picture in which they are small. It is
     scaled across and then down, as Pillow does in Immich's server: from version 13 on Pillow chooses the order.
     """
     left, upper, right, lower = part
-    reach = math.ceil(_BICUBIC * max(1.0, (right - left) / side, (lower - upper) / side)) + 1
+    reach = math.ceil(_REACH * max(1.0, (right - left) / side, (lower - upper) / side)) + 1
     x, y = max(0, math.floor(left) - reach), max(0, math.floor(upper) - reach)
     near = image.crop((x, y, min(image.width, math.ceil(right) + reach), min(image.height, math.ceil(lower) + reach)))
     rows = near.height
-    across = near.resize((side, rows), Image.Resampling.BICUBIC, box=(left - x, 0, right - x, rows))
-    return across.resize((side, side), Image.Resampling.BICUBIC, box=(0, upper - y, side, lower - y))
+    across = near.resize((side, rows), _BICUBIC, box=(left - x, 0, right - x, rows))
+    return across.resize((side, side), _BICUBIC, box=(0, upper - y, side, lower - y))
 
 
-def prepare(picture: Picture, preparation: Preparation | None) -> Pixels:
+def prepare(picture: "Picture", preparation: Preparation | None) -> Pixels:
     """The input of the image tower. None: the model takes the picture as it is."""
     return np.asarray(picture.rgb) if preparation is None else preparation(picture)
 

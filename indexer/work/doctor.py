@@ -144,7 +144,7 @@ def _weights(settings: Settings) -> Finding:
     if found.note is not None:
         return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
     in_int8 = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
-    return Finding("weights", "ok", f"{found.name}, {found.path}{in_int8}")
+    return Finding("weights", "ok", f"{found.name}, {found.path}{found.engine}{in_int8}")
 
 
 async def _faces(settings: Settings) -> Finding:

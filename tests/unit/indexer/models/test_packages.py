@@ -16,7 +16,8 @@ from PIL import Image
 
 from indexer.errors import WeightsError
 from indexer.images import Picture
-from indexer.models import clip, makers, memory, onnx_weights, openvino, package_towers
+from indexer.models import clip, makers, memory, onnx_weights, openvino
+from indexer.models import onnx as onnx_sessions
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.load import Models, load_models, load_text_tower, model_names, start_text
 from indexer.models.maker import ImageTower, Precision, TextTower
@@ -47,12 +48,12 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def text_tower(folder: Path, precision: Precision = "auto") -> TextTower:
-    return maker_of(str(folder)).open("text", str(folder), folder, device="cpu", precision=precision, threads=1).model
+def text_tower(folder: Path, precision: Precision = "auto", root: Path = Path()) -> TextTower:
+    return maker_of(str(folder)).open("text", str(folder), root, device="cpu", precision=precision, threads=1).model
 
 
-def image_tower(folder: Path, precision: Precision = "auto") -> ImageTower:
-    return maker_of(str(folder)).open("image", str(folder), folder, device="cpu", precision=precision, threads=1).model
+def image_tower(folder: Path, precision: Precision = "auto", root: Path = Path()) -> ImageTower:
+    return maker_of(str(folder)).open("image", str(folder), root, device="cpu", precision=precision, threads=1).model
 
 
 def bare(folder: Path, part: str, **inputs: np.ndarray) -> np.ndarray:
@@ -198,9 +199,9 @@ class TestTowers:
 def test_pictures_share_the_threads(root, monkeypatch, threads, most):
     """A call takes all of them, so that a photo that comes alone does not wait; and few calls compete for them."""
     folder, opened = root / XLM_R.name, []
-    session = package_towers.open_session
+    session = onnx_sessions.open_session
     monkeypatch.setattr(
-        package_towers, "open_session", lambda *of, **how: opened.append(how["threads"]) or session(*of, **how)
+        onnx_sessions, "open_session", lambda *of, **how: opened.append(how["threads"]) or session(*of, **how)
     )
     tower = maker_of(str(folder)).open("image", str(folder), folder, device="cpu", precision="auto", threads=threads)
     assert opened == [threads]
@@ -273,13 +274,13 @@ class TestBf16:
         return rows
 
     @pytest.mark.parametrize("shape", [NLLB, XLM_R, M_CLIP], ids=lambda shape: shape.name)
-    def test_nearly_the_same_vectors(self, root, shape: Shape, runs):
+    def test_nearly_the_same_vectors(self, root, tmp_path, shape: Shape, runs):
         folder = root / shape.name
-        exact, texts = text_tower(folder), text_tower(folder, "bf16")
+        exact, texts = text_tower(folder), text_tower(folder, "bf16", tmp_path)
         runs.clear()
         assert (texts.encode_texts(TEXTS) * exact.encode_texts(TEXTS)).sum(axis=1).min() > 0.999
         assert runs == ([1] * len(TEXTS) if shape.batch else [len(TEXTS)])
-        pictures = image_tower(folder, "bf16")
+        pictures = image_tower(folder, "bf16", tmp_path)
         prepared = [pictures.preparation(picture(width, 300)) for width in (200, 500)]
         runs.clear()
         near = pictures.encode_images(prepared) * image_tower(folder).encode_images(prepared)
@@ -287,7 +288,7 @@ class TestBf16:
         assert sum(runs) == len(prepared)
 
     @pytest.mark.parametrize("trouble", ["other vectors", "cannot be loaded", "no bf16"])
-    def test_where_it_does_not_work_the_packages_own_format_is_used(self, root, monkeypatch, caplog, trouble):
+    def test_where_it_does_not_work_the_packages_own_format_is_used(self, root, tmp_path, monkeypatch, caplog, trouble):
         class Session(openvino.OpenVinoSession):
             def __init__(self, *of: Any, **how: Any) -> None:
                 if trouble == "cannot be loaded":
@@ -302,7 +303,7 @@ class TestBf16:
         if trouble == "no bf16":
             monkeypatch.setattr(openvino, "why_not_bf16", lambda: "this processor has no bf16")
         folder = root / XLM_R.name
-        tower = text_tower(folder, "bf16")
+        tower = text_tower(folder, "bf16", tmp_path)
         assert (tower.encode_texts(TEXTS) == text_tower(folder).encode_texts(TEXTS)).all()
         [said] = [record.getMessage() for record in caplog.records]
         assert said.startswith(f"CLIP_PRECISION=bf16 is not for {folder / 'textual' / 'model.onnx'}: ")
