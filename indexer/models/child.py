@@ -38,7 +38,7 @@ def main() -> None:
         wire.send(first, as_answer(error))
         return
     allocator.return_freed()
-    allocator.keep_freed(few_threads=False)
+    allocator.keep_freed(one_thread=False)
     wire.send(first, _facts(opened))
     for lane in others:
         threading.Thread(target=_serve, args=(opened.model, *lane), daemon=True).start()

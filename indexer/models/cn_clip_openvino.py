@@ -52,7 +52,7 @@ class _Network:
         for number in formats:
             self._session: OpenVinoSession | None = None  # never both in memory
             self._apart = apart and number == "f32"
-            with allocator.releasing("openvino", exported.weights):
+            with allocator.releasing(["openvino"], [exported.weights]):
                 self._session = OpenVinoSession(exported.path, callers=callers, threads=threads, precision=number)
                 [self._source] = self._session.get_inputs()
                 cosine = self._compared(exported)

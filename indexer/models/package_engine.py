@@ -42,6 +42,7 @@ _FORMAT = 1  # raised when other records are written than before
 _SAME = 0.99999  # least cosine in fp32
 _TIMED = 3
 _DIGITS = 12
+_LIBRARIES = ("openvino", "onnxruntime")
 _WRITTEN = (".bin", ".xml")
 
 Probe = Callable[[Network], Rows]
@@ -160,7 +161,7 @@ class Engine:
         graph = self._place.with_suffix(".xml") if record.digest else self._file
         weights = [graph.with_suffix(".bin")] if record.digest else onnx_weights.files_of(graph)[1:]
         calls, each = turns.of(self._threads) if self._tower == "image" else (1, self._threads)
-        with allocator.releasing("openvino", *weights):
+        with allocator.releasing(_LIBRARIES, weights):
             session = openvino.OpenVinoSession(graph, callers=calls, threads=each, precision=self._format)
             allocator.return_freed()
             network = Network(self._file, session, record.inputs, record.batch)
