@@ -27,7 +27,9 @@ def main() -> None:
     allocator.return_large()
     parent, life, *lanes = sys.argv[1:]
     _end_with(int(parent))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is sent to us, too: the parent handles it
+    # Ctrl-C is sent to us, too, and so is what systemd sends to all processes of a service. The parent handles both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_leave_at_the_end_of, args=(socket.socket(fileno=int(life)),), daemon=True).start()
     (first, shared), *others = map(_lane, lanes)
     setup: Setup = wire.receive(first, shared)

@@ -8,6 +8,7 @@ import glob
 import hashlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -175,6 +176,7 @@ def _forget_others(checkpoint: Checkpoint, tower: Tower, path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """The command. Returns its exit status."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a model's process ignores it, and those that it starts inherit that
     model, root, tower = arguments
     try:
         write(model, Path(root), "image" if tower == "image" else "text")

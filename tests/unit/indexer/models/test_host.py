@@ -301,3 +301,14 @@ def test_it_ends_with_its_parent(number):
         parent.send_signal(number)
         parent.wait(PATIENCE)
         wait_for_end(child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_the_whole_group_is_sent_is_the_parents_to_handle(number):
+    """Ctrl-C, and a service that systemd stops: a model that ended first would be taken for a sick one."""
+    host = Host(Setup(stub_hosted.crude, "cpu"), lanes=1, patience=PATIENCE)
+    try:
+        os.kill(host.call("process", None, PATIENCE), number)
+        assert host.call("process", None, PATIENCE)
+    finally:
+        host.close()
