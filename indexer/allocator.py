@@ -11,21 +11,22 @@ from pathlib import Path
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
-def keep_freed(*, one_thread: bool = True) -> None:
+def keep_freed(*, up_to: int = 32 << 20, one_thread: bool = True) -> None:
     """Make glibc keep the memory that requests and pictures free. Does nothing with another C library.
 
     By default glibc asks the system for each large buffer, and the system provides it page by page. For a body of
     500 KB that takes longer than everything else. To decode and scale a preview of 1440 x 1080 pixels takes 1.8 times
-    as long. For the pictures in a model's process it is 1 % of the whole work. glibc raises its limits by itself after
-    buffers of 32 MB were freed (mallopt(3), `M_MMAP_THRESHOLD`). Here they are raised from the beginning.
+    as long. glibc raises its limits by itself after buffers of 32 MB were freed (mallopt(3), `M_MMAP_THRESHOLD`). Here
+    they are raised from the beginning.
 
     Args:
+        up_to: bytes of a buffer. Larger ones are returned at once: otherwise they lie scattered, between smaller ones.
         one_thread: let one thread allocate at a time. By default glibc lets 8 for each processor, and keeps what was
             freed for each: a process that decodes pictures in a few threads then needs 50 MB more. It is as fast.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_M_MMAP_THRESHOLD, up_to)
         mallopt(_M_TRIM_THRESHOLD, 64 << 20)
         if one_thread:
             mallopt(_M_ARENA_MAX, 1)

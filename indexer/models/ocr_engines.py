@@ -119,8 +119,10 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replac
         session = open_session(file, device=device, threads=threads, shape=shape)
         # Given a session, the package opens none itself, and neither searches for a model file nor downloads one. It
         # takes only one of ONNX Runtime's.
-        made = kind(OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True}))
+        settings = OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True})
+        made = kind(settings)
         made.session.session = replace(file, session)
+        settings["session"] = None  # the package keeps its settings
         return made
 
     detector = part(TextDetector, config.Det, files[0], _detector_shape)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer import allocator
 from indexer.models.device import choose_device
 from indexer.models.maker import ClipPrecision, Maker, TextTower, Tower, Vector, otherwise
 from indexer.models.messages import Opened
@@ -72,17 +73,19 @@ class OcrEngine:
         where, note = choose_device(device)
         if where == "cuda" and (trouble := engine_gpu_trouble(self.engine)):
             where, note = "cpu", trouble
-        ocr = load_ocr(
-            self.engine,
-            device=where,
-            threads=1,
-            min_box_score=self.min_box_score,
-            min_text_score=self.min_text_score,
-            detect_side=self.detect_side,
-            runtime=self.runtime,
-            precision=self.precision,
-            callers=self.callers,
-        )
+        # Of several libraries that are tried, one remains at work.
+        with allocator.releasing(("onnxruntime", "openvino")):
+            ocr = load_ocr(
+                self.engine,
+                device=where,
+                threads=1,
+                min_box_score=self.min_box_score,
+                min_text_score=self.min_text_score,
+                detect_side=self.detect_side,
+                runtime=self.runtime,
+                precision=self.precision,
+                callers=self.callers,
+            )
         return Opened(ocr, where, note)
 
 
