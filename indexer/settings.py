@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     ocr_runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
         "auto",
         description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
-        "installed (as in the image, or `pip install 'immich-indexer[openvino]'`), clearly faster, and may use 4 GB of "
-        "memory: it takes 0.2 to 0.6 GB more. Both read the same lines",
+        "installed (as in the image, or `pip install 'immich-indexer[openvino]'`), clearly faster, and may use 2 GB of "
+        "memory: it takes 0.1 to 0.3 GB more. Both read the same lines",
     )
     ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

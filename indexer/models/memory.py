@@ -18,7 +18,7 @@ _MB = 1 << 20
 _OURS = 200 * _MB  # the process that calls the models
 _CLIP = 150 * _MB  # Python and torch, in a process of their own
 _OCR = 400 * _MB  # its three models in a process of their own, with the pictures and lines in work
-_OPENVINO = 600 * _MB  # what OpenVINO takes on top of that, with two threads
+_OPENVINO = 300 * _MB  # what OpenVINO takes on top of that, with two threads
 
 
 class NoRoomError(IndexerError):

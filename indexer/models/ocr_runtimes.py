@@ -17,8 +17,8 @@ Runtime = Literal["onnxruntime", "openvino"]
 WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
 WantedPrecision = Literal["auto", "fp32", "bf16"]
 
-_ROOM = 4 << 30
-"""Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 240 MB more in bf16."""
+_ROOM = 2 << 30
+"""Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 100 to 300 MB more."""
 
 _CLEARLY = 0.8
 """The part of a plainer way's time that another may take at most to be chosen."""
