@@ -13,7 +13,7 @@ NAMES = (
     *("queue", "write", "trigger", "pipeline", "reading", "faces", "text", "mixed", "memory"),
     *("fusion", "search", "facts", "sharpen", "width", "turn"),
 )
-ON_REQUEST = ("recall", "lexical", "models", "peers")  # need a corpus, or Immich's own server and gigabytes of disk
+ON_REQUEST = ("recall", "lexical", "models", "peers", "gpu")  # need a corpus, Immich's own server, or a GPU
 
 
 class Benchmark(Protocol):
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
     parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")
     parser.add_argument("--clip", help="CLIP_MODEL for `pipeline` (else a ViT-B-16 of random weights) and `fusion`")
-    parser.add_argument("--device", default="auto", help="DEVICE for `pipeline`: auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="DEVICE for `pipeline` and `gpu`: auto, cpu or cuda")
     parser.add_argument("--corpus", type=Path, help="folder of text files for `recall` and `lexical`")
     parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
     parser.add_argument(

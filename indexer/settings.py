@@ -107,11 +107,12 @@ class Settings(BaseSettings):
     ocr_engine: Literal["rapidocr", "rapidocr-onnxruntime"] = Field(
         "rapidocr", description="`rapidocr` (PP-OCRv6) or `rapidocr-onnxruntime` (PP-OCRv4)"
     )
-    ocr_runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+    ocr_runtime: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
         "auto",
         description="What runs its models on a processor: `onnxruntime`, `openvino`; `auto` takes OpenVINO where it is "
         "installed (as in the image, or `pip install 'immich-indexer[openvino]'`), clearly faster, and may use 2 GB of "
-        "memory: it takes 0.1 to 0.3 GB more. Both read the same lines",
+        "memory: it takes 0.1 to 0.3 GB more. Both read the same lines. `torch`: for an NVIDIA GPU, see "
+        "[below](#text-on-an-nvidia-gpu)",
     )
     ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from indexer.errors import SettingsError, WeightsError, words_of
 from indexer.images import Picture
-from indexer.models.onnx import Shape, open_session, usable_device
+from indexer.models.fixed_shapes import Shape
+from indexer.models.onnx import open_session, usable_device
 from indexer.models.published import PublishedFile, report
 from indexer.models.results import Face
 

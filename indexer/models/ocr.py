@@ -28,9 +28,11 @@ _MULTIPLE = 32
 _LONE = 0.4
 """How far from the least score to 1 the score of a lone character must be: no neighbour confirms it.
 
-Shapes look like characters. Real lone characters scored higher with both engines, squares and blurred lights lower.
-The exception are frames, which look like 口.
+Shapes look like characters. Real lone characters scored higher with both engines, blurred lights lower.
 """
+
+_FRAMES = frozenset("口囗□日曰目田回")
+"""What windows, tiles and pictures in frames look like. With no other line beside them they are no text."""
 
 _COMPACT = 2
 """A lone box at most so many times as long as wide may be a plate around its text."""
@@ -158,7 +160,9 @@ class Ocr:
             if reading.text and reading.score >= self._least_score(reading.text):
                 kept.append(Line(reading.text, corners, box_score, reading.score))
                 lying[reading.quarters] += len(reading.text)
-        if not kept or not (quarters := lying.most_common(1)[0][0]):
+        if all(line.text in _FRAMES for line in kept):
+            return []
+        if not (quarters := lying.most_common(1)[0][0]):
             return kept
         boxes = np.array([line.corners for line in kept]).reshape(-1, 4, 2) * detection.size
         return [kept[index] for index in self._order(turned_page(boxes, detection.size, quarters))]

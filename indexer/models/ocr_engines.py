@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from indexer.models import turns
+from indexer.models.fixed_shapes import Shape
 from indexer.models.ocr_names import EngineName, engine_name, model_files
 from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
-from indexer.models.onnx import Shape, gpu_trouble, open_session, usable_device
+from indexer.models.onnx import gpu_trouble, open_session, usable_device
 from indexer.models.openvino import OpenVinoSession
 
 _LEAST_BOX_SCORE = 0.35
@@ -54,8 +56,8 @@ class Engine:
     alphabet: frozenset[str]
 
 
-_Replace = Callable[[Path, Any], Any]
-"""From a model's file and its session in ONNX Runtime to the session that is used."""
+_Replace = Callable[[Path, Any, Callable[[Shape], Shape]], Any]
+"""From a model's file, its session in ONNX Runtime and its shapes on a GPU to the session that is used."""
 
 
 def open_engine(
@@ -75,18 +77,25 @@ def open_engine(
         ValueError: no such engine.
     """
     files = model_files(engine)
-    device = usable_device(device, files[1])
+    if runtime != "torch":
+        device = usable_device(device, files[1])
     way, _ = engine_way(engine, runtime, precision, device)
 
     calls, each = turns.of(callers)  # with OpenVINO each call takes some 200 MB
 
-    def replace(file: Path, session: Any) -> Any:
+    def replace(file: Path, session: Any, shape: Callable[[Shape], Shape]) -> Any:
         if way.runtime == "onnxruntime":
             return session
+        if way.runtime == "torch":
+            from indexer.models.torch_session import TorchSession  # takes seconds
+
+            half = way.precision == "f16"
+            return TorchSession(file, device=device, half=half, shape=shape, best=file == files[2])
         step = _STEP if way.precision == "bf16" and file == files[2] and engine not in _CHANGED_BY_BF16 else 1
         return OpenVinoSession(file, callers=calls, threads=each, precision=way.precision, step=step)
 
-    return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, threads, replace)
+    open_one = partial(open_session, device="cpu" if way.runtime == "torch" else device, threads=threads)
+    return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, open_one, replace)
 
 
 def engine_way(engine: EngineName, runtime: WantedRuntime, precision: WantedPrecision, device: str) -> tuple[Way, str]:
@@ -101,7 +110,7 @@ def engine_gpu_trouble(engine: EngineName) -> str:
     return gpu_trouble(model_files(engine)[1])
 
 
-def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replace) -> Engine:
+def _rapidocr(files: Sequence[Path], device: str, open_one: Callable[..., Any], replace: _Replace) -> Engine:
     """Rapidocr 3: PP-OCRv6 small, with the angle classifier of PP-OCRv2."""
     from omegaconf import OmegaConf
     from rapidocr.ch_ppocr_cls import TextClassifier
@@ -116,12 +125,12 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replac
     config = ParseParams.load(DEFAULT_CFG_PATH)
 
     def part(kind: type[Any], section: dict[str, Any], file: Path, shape: Callable[[Shape], Shape]) -> Any:
-        session = open_session(file, device=device, threads=threads, shape=shape)
+        session = open_one(file, shape=shape)
         # Given a session, the package opens none itself, and neither searches for a model file nor downloads one. It
         # takes only one of ONNX Runtime's.
         settings = OmegaConf.create({**section, "session": session, "font_path": ""}, flags={"allow_objects": True})
         made = kind(settings)
-        made.session.session = replace(file, session)
+        made.session.session = replace(file, session, shape)
         settings["session"] = None  # the package keeps its settings
         return made
 
@@ -150,7 +159,9 @@ def _rapidocr(files: Sequence[Path], device: str, threads: int, replace: _Replac
     )
 
 
-def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int, replace: _Replace) -> Engine:
+def _rapidocr_onnxruntime(
+    files: Sequence[Path], device: str, open_one: Callable[..., Any], replace: _Replace
+) -> Engine:
     """rapidocr-onnxruntime 1.4: PP-OCRv4 mobile, with the angle classifier of PP-OCRv2."""
     from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
     from rapidocr_onnxruntime.ch_ppocr_det import TextDetector
@@ -165,7 +176,7 @@ def _rapidocr_onnxruntime(files: Sequence[Path], device: str, threads: int, repl
         made = kind({**section, "model_path": str(file), "intra_op_num_threads": 1, "inter_op_num_threads": 1})
         holder = made.session if kind is TextRecognizer else made.infer
         # This package accepts no session from outside.
-        holder.session = replace(file, open_session(file, device=device, threads=threads, shape=shape))
+        holder.session = replace(file, open_one(file, shape=shape), shape)
         return made
 
     detector = part(TextDetector, config["Det"], files[0], _detector_shape)

@@ -1,5 +1,9 @@
-"""What runs the models of OCR: ONNX Runtime, OpenVINO in fp32 with the same lines, or in bf16 with nearly the same."""
+"""What runs the models of OCR: ONNX Runtime, OpenVINO in fp32 with the same lines, or in bf16 with nearly the same.
 
+Or torch, where that is asked for: in fp16 on a GPU. It is not chosen by itself, because it has not been measured there.
+"""
+
+import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -13,8 +17,8 @@ from indexer.errors import SettingsError, words_of
 from indexer.models import openvino
 from indexer.models.openvino import Format
 
-Runtime = Literal["onnxruntime", "openvino"]
-WantedRuntime = Literal["auto", "onnxruntime", "openvino"]
+Runtime = Literal["onnxruntime", "openvino", "torch"]
+WantedRuntime = Literal["auto", "onnxruntime", "openvino", "torch"]
 WantedPrecision = Literal["auto", "fp32", "bf16"]
 
 _ROOM = 2 << 30
@@ -24,6 +28,9 @@ _CLEARLY = 0.8
 """The part of a plainer way's time that another may take at most to be chosen."""
 
 
+_SPOKEN = {"bf16": "bf16", "f16": "fp16"}
+
+
 class Way(NamedTuple):
     """A library, and the number format in which it computes."""
 
@@ -31,8 +38,8 @@ class Way(NamedTuple):
     precision: Format
 
     def __str__(self) -> str:
-        name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}[self.runtime]
-        return f"{name} in bf16" if self.precision == "bf16" else name
+        name = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "torch"}[self.runtime]
+        return name if self.precision == "f32" else f"{name} in {_SPOKEN[self.precision]}"
 
 
 _PLAIN = Way("onnxruntime", "f32")
@@ -64,8 +71,14 @@ def choose_way(
     Raises:
         SettingsError: what was asked for is not installed, or the processor does not have it.
     """
+    if runtime == "torch":
+        if importlib.util.find_spec("onnx") is None:
+            raise SettingsError("OCR_RUNTIME=torch was asked for, but onnx is not installed: pip install onnx")
+        if precision == "bf16":
+            raise SettingsError("OCR_PRECISION=bf16 is not for OCR_RUNTIME=torch: use OCR_PRECISION=auto")
+        return Way("torch", "f16" if device == "cuda" and precision == "auto" else "f32"), "OCR_RUNTIME=torch"
     if device == "cuda":
-        return _PLAIN, "the only one for a GPU"
+        return _PLAIN, "unless OCR_RUNTIME=torch is set, the only one for a GPU"
     if runtime == "openvino" and not openvino.is_installed():
         raise SettingsError(
             "OCR_RUNTIME=openvino was asked for, but OpenVINO is not installed: "

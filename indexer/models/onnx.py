@@ -2,20 +2,15 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
-from indexer.models import denormals
+from indexer.models import denormals, fixed_shapes
+from indexer.models.fixed_shapes import Array, Shape
 
 log = logging.getLogger(__name__)
-
-Array = npt.NDArray[np.float32]
-Shape = tuple[int, ...]
 
 Providers = Sequence[str | tuple[str, dict[str, str]]]
 
@@ -27,8 +22,6 @@ _GPU: Providers = [
     *_CPU,
 ]
 _SPIN = "200"  # microseconds
-KEPT = 16
-"""Shapes of one model for which a session is kept: more than the photos of a library usually have."""
 
 
 def open_session(
@@ -116,22 +109,17 @@ def usable_device(device: str, model: Path) -> str:
 
 
 class FixedShapes(_Session):
-    """A model on a GPU with several sessions, each for inputs of one shape.
+    """A model on a GPU with several sessions, each for inputs of one shape: see `fixed_shapes`.
 
     cuDNN plans each convolution again whenever the shape of a session's input changes. On an H100 that takes half a
-    second for PP-OCRv6's detector and two for its recogniser, whose runs take 4 and 7 ms. So inputs are padded with
-    zeros to one of a few shapes, and each of the 16 shapes used last has a session.
-
-    The model must have one input, and outputs whose first dimension is the batch. Outputs of four dimensions are maps
-    as large as the input. What padding adds to outputs is cut off. One thread does all runs, because each thread that
-    runs a session takes about 35 MB of the GPU, and the GPU does one run after the other anyway.
+    second for PP-OCRv6's detector and two for its recogniser, whose runs take 4 and 7 ms. Each thread that runs a
+    session takes about 35 MB of the GPU.
 
     Args:
         path: the model's file.
         options: of the sessions.
         providers: where they run.
-        shape: from the shape of an input to the shape that it is padded to. No dimension may be smaller, except the
-            first, the batch: a longer batch is run in parts.
+        shape: as of `fixed_shapes.FixedShapes`.
         run_options: of every run.
     """
 
@@ -145,44 +133,30 @@ class FixedShapes(_Session):
     ) -> None:
         super().__init__(str(path), options, providers=_CPU)  # only describes the model, and runs nothing
         self._open = partial(onnxruntime.InferenceSession, str(path), options, providers=providers)
-        self._shape = shape
+        self._input = self.get_inputs()[0].name
+        self._names = [output.name for output in self.get_outputs()]
         self._run_options = run_options
-        self._sessions: dict[Shape, onnxruntime.InferenceSession] = {}  # the one used last is at the end
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu")
+        self._fixed = fixed_shapes.FixedShapes(shape, self._planned, _empty_cache)
 
     def run(
         self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array], run_options: object = None
     ) -> list[Array]:
         """As in ONNX Runtime."""
-        ((name, values),) = input_feed.items()
-        shape = self._shape(values.shape)
-        parts = [
-            self._part(shape, output_names, name, values[start : start + shape[0]])
-            for start in range(0, len(values), shape[0])
-        ]
-        return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+        (values,) = input_feed.values()
+        outputs = dict(zip(self._names, self._fixed(values), strict=True))
+        return [outputs[name] for name in output_names or self._names]
 
-    def _part(self, shape: Shape, output_names: Sequence[str] | None, name: str, values: Array) -> list[Array]:
-        padded = np.zeros(shape, dtype=values.dtype)
-        padded[tuple(slice(length) for length in values.shape)] = values
-        outputs = self._thread.submit(self._run, shape, output_names, {name: padded}).result()
-        rows, *_, height, width = values.shape
-        return [output[:rows, :, :height, :width] if output.ndim == 4 else output[:rows] for output in outputs]
+    def _planned(self, _: Shape) -> fixed_shapes.Run:
+        session = self._open()
 
-    def _run(self, shape: Shape, output_names: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
-        outputs: list[Array]
-        try:
-            outputs = self._session(shape).run(output_names, feed, self._run_options)
-        except Exception:  # probably no memory: other shapes hold it, or torch for its next batch
-            self._sessions.clear()
-            import torch  # takes seconds, but with a GPU it was imported before
+        def run(values: Array) -> Sequence[Array]:
+            outputs: Sequence[Array] = session.run(None, {self._input: values}, self._run_options)
+            return outputs
 
-            torch.cuda.empty_cache()
-            outputs = self._session(shape).run(output_names, feed, self._run_options)
-        return outputs
+        return run
 
-    def _session(self, shape: Shape) -> onnxruntime.InferenceSession:
-        session = self._sessions[shape] = self._sessions.pop(shape, None) or self._open()
-        if len(self._sessions) > KEPT:
-            del self._sessions[next(iter(self._sessions))]
-        return session
+
+def _empty_cache() -> None:
+    import torch  # takes seconds, but with a GPU it was imported before
+
+    torch.cuda.empty_cache()

@@ -71,7 +71,7 @@ class OcrEngine:
         from indexer.models.ocr_engines import engine_gpu_trouble
 
         where, note = choose_device(device)
-        if where == "cuda" and (trouble := engine_gpu_trouble(self.engine)):
+        if where == "cuda" and self.runtime != "torch" and (trouble := engine_gpu_trouble(self.engine)):
             where, note = "cpu", trouble
         # Of several libraries that are tried, one remains at work.
         with allocator.releasing(("onnxruntime", "openvino")):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from indexer.models import denormals
 
 Array = npt.NDArray[np.float32]
-Format = Literal["f32", "bf16"]
+Format = Literal["f32", "bf16", "f16"]
 
 _PLANS = 1000
 """Plans of single operations, each for one shape, that a model keeps for each caller: those of some shapes. With all

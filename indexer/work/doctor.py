@@ -100,12 +100,13 @@ def device_finding(settings: Settings, driver: "Driver | None" = None, build: "B
     reads = ""
     try:
         device, trouble = choose_device(settings.device, driver=driver, build=build)
-        if device == "cpu" and "ocr" in settings.tasks:
+        if "ocr" in settings.tasks:
             way, why = engine_way(settings.ocr_engine, settings.ocr_runtime, settings.ocr_precision, device)
             reads = f", text is read with {way}: {why}"
     except (SettingsError, WeightsError) as error:
         return Finding("device", "fails", str(error))
-    if device == "cuda" and "ocr" in settings.tasks and (trouble := engine_gpu_trouble(settings.ocr_engine)):
+    on_gpu = device == "cuda" and "ocr" in settings.tasks and settings.ocr_runtime != "torch"
+    if on_gpu and (trouble := engine_gpu_trouble(settings.ocr_engine)):
         return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
     if trouble:
         return Finding("device", "advice", trouble)
@@ -143,8 +144,8 @@ def _weights(settings: Settings) -> Finding:
         return Finding("weights", "fails", str(error))
     if found.note is not None:
         return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
-    in_int8 = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
-    return Finding("weights", "ok", f"{found.name}, {found.path}{found.engine}{in_int8}")
+    tried = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
+    return Finding("weights", "ok", f"{found.name}, {found.path}{found.engine}{tried}")
 
 
 async def _faces(settings: Settings) -> Finding:

@@ -15,6 +15,7 @@ import pylopdf_fonts_zh_cn
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from bench.reading_pictures import samples
 from indexer.demo.pictures import draw_all, folded
 from indexer.errors import WeightsError
 from indexer.images import Picture, decode
@@ -431,6 +432,24 @@ def test_a_lone_character_has_to_be_surer():
     assert [(line.text, line.text_score) for line in ocr.recognise([four])[0]] == [("88", 0.85), ("8", 0.9)]
 
 
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [(["口"], []), (["□", "日"], []), (["口", "出口"], ["口", "出口"]), (["口口"], ["口口"]), (["中"], ["中"])],
+)
+def test_frames_alone_are_no_text(texts, kept):
+    ocr = usual(texts=lambda crops: [(text, 0.99) for text in texts])
+    detection = ocr.detect(picture(page(9)[0]))
+    count = len(texts)
+    some = Detection(detection.corners[:count], detection.box_scores[:count], detection.crops[:count], detection.size)
+    assert [line.text for line in ocr.recognise([some])[0]] == kept
+
+
+def test_drawn_frames(default):
+    """With these squares the engine alone reads six."""
+    for drawn in samples("squares", 12, seed=7):
+        assert default.read([decode(drawn.data, max_pixels=64_000_000)]) == [[]]
+
+
 def test_from_several_threads_at_once(ocr):
     pictures = [picture(page(20)[0])]
     expected = ocr.read(pictures)
@@ -467,9 +486,10 @@ def test_loading_and_reading_is_silent_and_offline(capfd, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.soak), 17])
-def test_both_runtimes_read_the_same(tmp_path, engine, every):
-    ours, theirs = load_ocr(engine), load_ocr(engine, runtime="openvino", precision="fp32")
+def test_all_runtimes_read_the_same(tmp_path, engine, runtime, every):
+    ours, theirs = load_ocr(engine), load_ocr(engine, runtime=runtime, precision="fp32")
     assert ours.name == theirs.name
     for drawn in draw_all(tmp_path, every):
         shown = decode(drawn.path.read_bytes(), max_pixels=64_000_000)
