@@ -113,6 +113,8 @@ async def _vector_schema(connection: Connection, timeout: float) -> str:
 
 
 def _session(search_path: str | None = None, *, durable: bool = True, name: str = NAME) -> dict[str, str]:
+    # These settings are given when the session starts, because a pool's reset between uses goes back to them. That also
+    # ends what a cancelled question left: asyncpg may have had a statement planned, and a transaction is open then.
     # The lock timeout is shorter than the server's deadlock_timeout: in a conflict with Immich our statement fails.
     session = {"application_name": name, "lock_timeout": LOCK_TIMEOUT}
     session["idle_in_transaction_session_timeout"] = IDLE_TIMEOUT
@@ -214,18 +216,9 @@ async def open_pool(
             command_timeout=_STATEMENT,
             max_inactive_connection_lifetime=300,
             setup=lent,
-            reset=_as_it_was,
             server_settings=_session(search_path, durable=durable, name=name),
         )
     return Pool(connections, patience)
-
-
-async def _as_it_was(_: OwnConnection) -> None:
-    """What is to be undone on a connection that comes back to a pool, besides an open transaction.
-
-    Nothing: whoever needs a lock or settings beyond a transaction has a connection of its own. asyncpg would ask the
-    server each time to undo all that there could be.
-    """
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:

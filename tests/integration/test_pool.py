@@ -63,6 +63,26 @@ async def test_a_transaction_is_whole_or_nothing(database):
         pool.terminate()
 
 
+async def test_a_question_that_was_cancelled_leaves_nothing_to_the_next(database):
+    """asyncpg has a statement planned, and then run: who is cancelled between the two leaves a transaction open."""
+    pool = await open_pool(database, size=1)
+
+    async def is_planned(connection: Connection) -> None:
+        await connection.prepare("SELECT count(*) FROM public.asset")
+        raise asyncio.CancelledError
+
+    async def asks(connection: Connection) -> int:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await one(connection)
+
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await pool.run(is_planned)
+        assert await pool.run(asks) == 1
+    finally:
+        pool.terminate()
+
+
 @pytest.mark.parametrize("connecting", [connect_to_immich, open_pool])
 async def test_a_line_that_dies_after_the_login_is_given_up(database, monkeypatch, connecting):
     async with Proxy(database) as proxy:
