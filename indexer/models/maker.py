@@ -73,13 +73,13 @@ class Identity:
         name: as stored with results.
         path: where it is.
         note: that it is not for photographs. None where it is.
-        engine: what computes it on this machine, for a person. Empty where nothing was measured.
+        computed: by what, on this machine, for a person. Empty where nothing was measured.
     """
 
     name: str
     path: Path
     note: str | None = None
-    engine: str = ""
+    computed: str = ""
 
 
 class Maker(Protocol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.errors import WeightsError
-from indexer.models import package_engine
+from indexer.models import package_runtimes
 from indexer.models.device import choose_device
 from indexer.models.immich_names import DIMENSIONS
 from indexer.models.maker import Identity, Precision, Tower
@@ -51,7 +51,7 @@ class Packages:
     def identify(self, model: str, root: Path) -> Identity:
         """By the contents of all its files."""
         package, name = _checked(self.files(model, root, ()), model, root)
-        return Identity(name, package.folder, package.note, package_engine.told(name, package.label, root))
+        return Identity(name, package.folder, package.note, package_runtimes.told(name, package.label, root))
 
     def memory(self, model: str, root: Path, tower: Tower) -> int:
         """The size of its files."""
@@ -63,7 +63,7 @@ class Packages:
     def open(self, tower: Tower, model: str, root: Path, *, device: str, precision: Precision, threads: int) -> Opened:
         """One ONNX model, in the number format that it was made in; in bf16 if `precision` says so and it can.
 
-        On a processor OpenVINO computes it where it gives the same vectors faster: see `package_engine`.
+        On a processor OpenVINO computes it where it gives the same vectors faster: see `package_runtimes`.
         """
         from indexer.models.package_towers import PackageImages, PackageTexts
 

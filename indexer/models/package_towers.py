@@ -11,8 +11,8 @@ import numpy.typing as npt
 from indexer.models import turns
 from indexer.models.maker import Precision, Vector
 from indexer.models.package import MODEL, Package
-from indexer.models.package_engine import Engine
 from indexer.models.package_network import Network, Rows
+from indexer.models.package_runtimes import Runtimes
 from indexer.models.pixels import Preparation
 
 _TEXTS_AT_ONCE = 32
@@ -20,7 +20,7 @@ _TRIED = ("", "2026 海边的照片", "a receipt of 128.50 from a shop in Shangh
 
 
 class PackageImages:
-    """The image tower of a package: an `ImageTower`. Arguments as of `Engine`, errors as of `Engine.open`.
+    """The image tower of a package: an `ImageTower`. Arguments as of `Runtimes`, errors as of `Runtimes.open`.
 
     Attributes:
         graph: the file of its network, as OpenVINO reads it.
@@ -35,8 +35,8 @@ class PackageImages:
         self.graph = package.file("image", MODEL)
         self._side = cropped.side
         self._turns = threading.Semaphore(turns.of(threads)[0])
-        engine = Engine(package, name, "image", device=device, threads=threads, precision=precision, root=root)
-        self._network, self.dimensions = engine.open(self._probe)
+        runtimes = Runtimes(package, name, "image", device=device, threads=threads, precision=precision, root=root)
+        self._network, self.dimensions = runtimes.open(self._probe)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
@@ -63,8 +63,8 @@ class PackageTexts:
         self.by_language = package.by_language
         self._context = package.context
         self._tokens = PackageTokens(package)
-        engine = Engine(package, name, "text", device=device, threads=threads, precision=precision, root=root)
-        self._network, self.dimensions = engine.open(self._probe)
+        runtimes = Runtimes(package, name, "text", device=device, threads=threads, precision=precision, root=root)
+        self._network, self.dimensions = runtimes.open(self._probe)
 
     def encode_texts(self, texts: Sequence[str], language: str | None = None) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""

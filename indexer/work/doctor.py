@@ -145,7 +145,7 @@ def _weights(settings: Settings) -> Finding:
     if found.note is not None:
         return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
     tried = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
-    return Finding("weights", "ok", f"{found.name}, {found.path}{found.engine}{tried}")
+    return Finding("weights", "ok", f"{found.name}, {found.path}{found.computed}{tried}")
 
 
 async def _faces(settings: Settings) -> Finding:

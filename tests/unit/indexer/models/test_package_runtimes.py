@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from indexer.images import Picture
-from indexer.models import onnx, openvino, package_engine
+from indexer.models import onnx, openvino, package_runtimes
 from indexer.models.maker import Tower
 from indexer.models.package_maker import Packages
 from tests.support import packages
@@ -34,8 +34,8 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def small_ones_count(monkeypatch) -> None:
     """Tests have small packages, with which OpenVINO saves little."""
-    monkeypatch.setattr(package_engine, "LARGE", 0)
-    monkeypatch.setattr(package_engine, "MOST_OF_TIME", math.inf)
+    monkeypatch.setattr(package_runtimes, "LARGE", 0)
+    monkeypatch.setattr(package_runtimes, "MOST_OF_TIME", math.inf)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_one_picture_at_a_time_and_texts_together(folder, tmp_path, monkeypatch)
 
 
 def test_small_packages_are_not_measured(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(package_engine, "LARGE", 64 << 20)
+    monkeypatch.setattr(package_runtimes, "LARGE", 64 << 20)
     vectors(folder / XLM_R.name, "text", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -131,7 +131,7 @@ def test_where_openvino_is_not_better_onnx_runtime_computes(folder, tmp_path, mo
 
     monkeypatch.setattr(openvino, "OpenVinoSession", Session)
     if trouble == "slower":
-        monkeypatch.setattr(package_engine, "MOST_OF_TIME", 0)
+        monkeypatch.setattr(package_runtimes, "MOST_OF_TIME", 0)
     package = folder / FG_CLIP_2.name
     assert (vectors(package, "text", tmp_path) == exact(package, "text")).all()
     said = {"other vectors": "would differ (cosine", "cannot be loaded": "not implemented", "slower": "of the time"}
@@ -202,8 +202,8 @@ def test_what_an_older_package_of_that_name_left_is_deleted(folder, tmp_path):
 
 def test_doctor_says_what_computes_it(folder, tmp_path):
     package = folder / XLM_R.name
-    assert Packages().identify(str(package), tmp_path).engine == ""
+    assert Packages().identify(str(package), tmp_path).computed == ""
     vectors(package, "text", tmp_path)
-    said = Packages().identify(str(package), tmp_path).engine
+    said = Packages().identify(str(package), tmp_path).computed
     assert said.startswith("; questions are computed by OpenVINO, in ")
     assert said.endswith("% of ONNX Runtime's time (cosine 1.000000)")

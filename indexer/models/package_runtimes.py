@@ -81,8 +81,8 @@ class Record:
         return f"by OpenVINO, in {self.time:.0%} of ONNX Runtime's time (cosine {self.cosine:.6f})"
 
 
-class Engine:
-    """Opens the network of a tower. `name`: of the package. `root`: CLIP_DOWNLOAD_ROOT. The rest as of `Maker.open`."""
+class Runtimes:
+    """What can compute a tower: `open` takes the best. `name`: of the package. The rest as of `Maker.open`."""
 
     def __init__(
         self,
