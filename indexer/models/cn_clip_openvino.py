@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from indexer import allocator
 from indexer.errors import IndexerError, ModelError
-from indexer.models import openvino, turns
+from indexer.models import concurrency, openvino
 from indexer.models.cn_clip_export import Exported
 from indexer.models.cn_clip_tokens import batches, tokenise
 from indexer.models.maker import EQUAL, Precision, Vector
@@ -90,15 +90,15 @@ class OpenVinoImages:
         self.dimensions = exported.dimensions
         self.preparation: Preparation = Squeezed(exported.resolution)
         self.graph = exported.path
-        calls, each = turns.of(threads)
-        self._turns = threading.Semaphore(calls)
+        calls, each = concurrency.of(threads)
+        self._calls = threading.Semaphore(calls)
         self._network = _Network(exported, callers=calls, threads=each, precision=precision, apart=True)
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        with self._turns:
+        with self._calls:
             return self._network(np.stack(prepared))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.models import turns
+from indexer.models import concurrency
 from indexer.models.json_object import read_object
 from indexer.models.maker import Vector
 from indexer.models.openvino import OpenVinoSession
@@ -134,8 +134,8 @@ class Int8Images:
         self.dimensions = record.dimensions
         kind, arguments = record.preparation
         self.preparation: Preparation = _PREPARATIONS[kind](**arguments)
-        calls, each = turns.of(threads)
-        self._turns = threading.Semaphore(calls)
+        calls, each = concurrency.of(threads)
+        self._calls = threading.Semaphore(calls)
         self._session = OpenVinoSession(path, callers=calls, threads=each)
         [self._source] = self._session.get_inputs()
 
@@ -143,7 +143,7 @@ class Int8Images:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        with self._turns:
+        with self._calls:
             # One at a time: in int8 pictures more at once save no time, and some networks take only one.
             rows = [self._session.run(None, {self._source.name: one[None]})[0] for one in prepared]
         return unit(np.concatenate(rows).astype(np.float32, copy=False), self.name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.models import turns
+from indexer.models import concurrency
 from indexer.models.fixed_shapes import Shape
 from indexer.models.ocr_names import EngineName, engine_name, model_files
 from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
@@ -81,7 +81,7 @@ def open_engine(
         device = usable_device(device, files[1])
     way, _ = engine_way(engine, runtime, precision, device)
 
-    calls, each = turns.of(callers)  # with OpenVINO each call takes some 200 MB
+    calls, each = concurrency.of(callers)  # with OpenVINO each call takes some 200 MB
 
     def replace(file: Path, session: Any, shape: Callable[[Shape], Shape]) -> Any:
         if way.runtime == "onnxruntime":

@@ -22,7 +22,7 @@ import numpy as np
 
 from indexer import allocator
 from indexer.errors import ModelError, WeightsError, words_of
-from indexer.models import onnx_weights, openvino, turns
+from indexer.models import concurrency, onnx_weights, openvino
 from indexer.models.json_object import read_object
 from indexer.models.maker import EQUAL, Precision, Tower
 from indexer.models.messages import lacks_memory
@@ -160,7 +160,7 @@ class Runtimes:
         """The network, and its vectors of the probe: with the first run OpenVINO puts weights into another order."""
         graph = self._place.with_suffix(".xml") if record.digest else self._file
         weights = [graph.with_suffix(".bin")] if record.digest else onnx_weights.files_of(graph)[1:]
-        calls, each = turns.of(self._threads) if self._tower == "image" else (1, self._threads)
+        calls, each = concurrency.of(self._threads) if self._tower == "image" else (1, self._threads)
         with allocator.releasing(_LIBRARIES, weights):
             session = openvino.OpenVinoSession(graph, callers=calls, threads=each, precision=self._format)
             allocator.return_freed()

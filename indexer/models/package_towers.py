@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.models import turns
+from indexer.models import concurrency
 from indexer.models.maker import Precision, Vector
 from indexer.models.package import MODEL, Package
 from indexer.models.package_network import Network, Rows
@@ -34,7 +34,7 @@ class PackageImages:
         self.preparation: Preparation = cropped
         self.graph = package.file("image", MODEL)
         self._side = cropped.side
-        self._turns = threading.Semaphore(turns.of(threads)[0])
+        self._calls = threading.Semaphore(concurrency.of(threads)[0])
         runtimes = Runtimes(package, name, "image", device=device, threads=threads, precision=precision, root=root)
         self._network, self.dimensions = runtimes.open(self._probe)
 
@@ -42,7 +42,7 @@ class PackageImages:
         """(n, dimensions) float32, each of length 1. Raises ModelError: a vector is not finite."""
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        with self._turns:
+        with self._calls:
             return self._network({"image": np.stack(prepared)})
 
     def _probe(self, network: Network) -> Rows:
