@@ -235,14 +235,14 @@ class Runtimes:
         return None
 
     def _write(self, record: Record) -> None:
-        part = self._place.with_name(f".{self._place.name}-{os.getpid()}.json")
+        part = self._place.with_name(f".{self._place.stem}-{os.getpid()}.json")
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            for other in part.parent.glob(f"{glob.escape(self._place.name[:-_DIGITS])}*"):
-                if not other.name.startswith(self._place.name):  # of an older package of that name
+            for other in part.parent.glob(f"{glob.escape(self._place.stem[:-_DIGITS])}*"):
+                if other.stem != self._place.stem:  # of an older package of that name
                     other.unlink()
             part.write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
-            part.replace(self._place.with_suffix(".json"))
+            part.replace(self._place)
         except OSError as error:
             log.info("it will be measured again at the next start: %s", error)
 
@@ -251,8 +251,8 @@ class Runtimes:
 
 
 def place(name: str, label: str, tower: Tower, root: Path) -> Path:
-    """Where the record of a tower is, and what was written of it, but for the suffixes."""
-    return root / "openvino" / f"{label}-{tower}-{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}"
+    """Where the record of a tower is. What was written of it is beside it, with other suffixes."""
+    return root / "openvino" / f"{label}-{tower}-{hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]}.json"
 
 
 def told(name: str, label: str, root: Path) -> str:
@@ -265,7 +265,7 @@ def told(name: str, label: str, root: Path) -> str:
 
 def _stored(path: Path) -> Record | None:
     with suppress(Exception):  # whatever is wrong with the file: it is measured again
-        stored = read_object(path.with_suffix(".json"), "")
+        stored = read_object(path, "")
         inputs = {name: Input(one["type"], tuple(one["shape"])) for name, one in stored.pop("inputs").items()}
         return Record(inputs=inputs, **stored)
     return None

@@ -200,6 +200,15 @@ def test_what_an_older_package_of_that_name_left_is_deleted(folder, tmp_path):
     assert left & before == {name for name in before if "-image-" in name}
 
 
+def test_towers_of_a_package_with_a_dot_in_its_name_are_kept_apart(folder, tmp_path, caplog):
+    package = shutil.copytree(folder / FG_CLIP_2.name, tmp_path / "fg-clip-2.0")
+    with caplog.at_level("INFO"):
+        for tower in ("image", "text", "image", "text"):
+            vectors(package, tower, tmp_path / "root")
+    assert caplog.text.count("measuring what computes") == 2
+    assert len(list((tmp_path / "root" / "openvino").iterdir())) == 6
+
+
 def test_doctor_says_what_computes_it(folder, tmp_path):
     package = folder / XLM_R.name
     assert Packages().identify(str(package), tmp_path).computed == ""
