@@ -3,7 +3,6 @@
 import importlib.util
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -53,12 +52,13 @@ class OpenVinoSession:
     `run` may be called from any thread. Each of up to `callers` concurrent runs keeps `threads` processors busy, and
     further ones wait. Each caller takes memory of its own.
 
-    `step`: the last axis of inputs is padded to a multiple of it, with what is at its end. Each new shape takes time at
-    first, and memory.
     """
 
-    def __init__(self, path: Path, *, callers: int, threads: int = 1, precision: Format = "f32", step: int = 1) -> None:
-        import openvino  # takes 15 MB: only the process that computes with it should have it
+    def __init__(self, path: Path, *, callers: int, threads: int = 1, precision: Format = "f32") -> None:
+        # Takes 15 MB: only the process that computes with it should have it.
+        import openvino
+
+        from indexer.models import upsampling
 
         # By itself OpenVINO would take bf16 where the processor has it, and tie its threads to processors that the
         # other models use, too.
@@ -69,9 +69,15 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": _PLANS,
         }
-        self._step = step
         self._tensor = openvino.Tensor
-        self._compile = partial(openvino.Core().compile_model, str(path), "CPU", hints)
+        core = openvino.Core()
+
+        def compiled() -> Any:
+            model = core.read_model(str(path))
+            upsampling.compute_in_place(model)
+            return core.compile_model(model, "CPU", hints)
+
+        self._compile = compiled
         self._opened: _Opened | None = None
         self._inputs, self._outputs = self._open().names
 
@@ -86,7 +92,7 @@ class OpenVinoSession:
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Array]:
         """The first output. Raises RuntimeError, as for want of memory."""
         # The request reads this very memory, and does not keep it alive.
-        feed = {name: np.ascontiguousarray(self._padded(values)) for name, values in input_feed.items()}
+        feed = {name: np.ascontiguousarray(values) for name, values in input_feed.items()}
         request = (self._opened or self._open()).request
         try:
             for name, values in feed.items():
@@ -98,10 +104,6 @@ class OpenVinoSession:
         except Exception:
             self._opened = None  # a run that failed leaves the model with shapes that do not fit each other
             raise
-
-    def _padded(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        lacking = -values.shape[-1] % self._step
-        return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, lacking)], mode="edge") if lacking else values
 
     def _open(self) -> "_Opened":
         with denormals.as_zero():  # its threads inherit it

@@ -42,17 +42,6 @@ def test_the_answers_are_onnx_runtimes_from_any_thread_in_any_shape():
     assert max(different) < 1e-3, "bf16 differs by 0.03"
 
 
-def test_inputs_are_padded_with_their_last_column():
-    recogniser = model_files("rapidocr")[2]
-    padded, plain = OpenVinoSession(recogniser, callers=1, step=64), OpenVinoSession(recogniser, callers=1)
-    line = some(48, 100)
-    wide = np.concatenate([line, np.repeat(line[..., -1:], 28, axis=-1)], axis=-1)
-    (one,), (other,) = padded.run(None, {"x": line}), plain.run(None, {"x": wide})
-    np.testing.assert_allclose(one, other, atol=1e-4)
-    (one,), (other,) = padded.run(None, {"x": wide}), plain.run(None, {"x": wide})
-    np.testing.assert_allclose(one, other, atol=1e-4)
-
-
 IN_LITTLE_MEMORY = """
 import json, resource, sys
 from pathlib import Path
