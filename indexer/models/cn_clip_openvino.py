@@ -75,7 +75,8 @@ class _Network:
 
     def _run(self, rows: npt.NDArray[Any]) -> Vector:
         assert self._session is not None  # noqa: S101 - it is loaded
-        return self._session.run(None, {self._source.name: rows})[0]
+        vectors: Vector = self._session.run(None, {self._source.name: rows})[0]
+        return vectors
 
 
 class OpenVinoImages:

@@ -159,7 +159,8 @@ class Inference:
         self._encode_next: Stage[Vector, Vector] = Stage("encode next", partial(_encode_all, following))
         if following is not None:
             stages += [self._prepare_next, self._encode_next]
-        self._schedule = Scheduler(threads, stages, background=background)
+        # One call more than processors: while a call passes from one process to another no processor is idle.
+        self._schedule = Scheduler(threads + (threads > 1), stages, background=background)
 
     async def read(
         self, data: bytes, *, clip: bool, ocr: bool, interactive: bool = False

@@ -12,11 +12,11 @@ import numpy as np
 
 from indexer.models import concurrency
 from indexer.models.fixed_shapes import Shape
+from indexer.models.ocr_lines import LineReader
 from indexer.models.ocr_names import EngineName, engine_name, model_files
 from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
 from indexer.models.onnx import gpu_trouble, open_session, usable_device
 from indexer.models.openvino import OpenVinoSession
-from indexer.models.padded import Padded
 
 _LEAST_BOX_SCORE = 0.35
 """The lowest score of boxes that engines return. Where a box is doubtful, a closer look may decide."""
@@ -27,6 +27,10 @@ _CHANGED_BY_BF16 = {"rapidocr-onnxruntime"}
 _STEP, _STEP_IN_BF16 = 16, 64
 """On a processor lines are padded to multiples of so many pixels. OpenVINO takes 6 ms to plan for another width,
 half of what a line takes. With 16 no line of 1,212 was read otherwise; with 64 one in some 600, as in bf16 anyway."""
+
+_COLUMNS = 1280
+"""Pixels of lines in one call of OpenVINO's: four lines of 320 take an eighth less time than one by one. With ONNX
+Runtime they take the same."""
 
 _LINES_AT_ONCE = 16
 """Lines in one call of the classifier and the recogniser on a GPU. There a call with fewer takes as long."""
@@ -62,6 +66,9 @@ class Engine:
 _Replace = Callable[[Path, Any, Callable[[Shape], Shape]], Any]
 """From a model's file, its session in ONNX Runtime and its shapes on a GPU to the session that is used."""
 
+_Reader = Callable[[Any, Callable[[np.ndarray], Any], Callable[[Any], Sequence[tuple[str, float]]]], LineReader]
+"""Makes a `LineReader`, for a processor, of the first three of its arguments."""
+
 
 def open_engine(
     engine: EngineName,
@@ -87,23 +94,23 @@ def open_engine(
     calls, each = concurrency.of(callers)  # with OpenVINO each call takes some 200 MB
 
     def replace(file: Path, session: Any, shape: Callable[[Shape], Shape]) -> Any:
-        used = computed(file, session, shape)
-        nearly = way.precision == "bf16" and engine not in _CHANGED_BY_BF16
-        step = _STEP_IN_BF16 if nearly else _STEP
-        return used if device == "cuda" or file != files[2] else Padded(used, step)
-
-    def computed(file: Path, session: Any, shape: Callable[[Shape], Shape]) -> Any:
         if way.runtime == "onnxruntime":
             return session
+        best = file == files[2]
         if way.runtime == "torch":
             from indexer.models.torch_session import TorchSession  # takes seconds
 
             half = way.precision == "f16"
-            return TorchSession(file, device=device, half=half, shape=shape, best=file == files[2])
-        return OpenVinoSession(file, callers=calls, threads=each, precision=way.precision)
+            return TorchSession(file, device=device, half=half, shape=shape, best=best)
+        return OpenVinoSession(file, callers=calls, threads=each, precision=way.precision, best=best)
 
     open_one = partial(open_session, device="cpu" if way.runtime == "torch" else device, threads=threads)
-    return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, device, open_one, replace)
+    reader: _Reader | None = None
+    if device != "cuda":
+        nearly = way.precision == "bf16" and engine not in _CHANGED_BY_BF16
+        columns = _COLUMNS if way.runtime == "openvino" else 0
+        reader = partial(LineReader, step=_STEP_IN_BF16 if nearly else _STEP, columns=columns)
+    return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, open_one, replace, reader)
 
 
 def engine_way(engine: EngineName, runtime: WantedRuntime, precision: WantedPrecision, device: str) -> tuple[Way, str]:
@@ -118,7 +125,7 @@ def engine_gpu_trouble(engine: EngineName) -> str:
     return gpu_trouble(model_files(engine)[1])
 
 
-def _rapidocr(files: Sequence[Path], device: str, open_one: Callable[..., Any], replace: _Replace) -> Engine:
+def _rapidocr(files: Sequence[Path], open_one: Callable[..., Any], replace: _Replace, reader: _Reader | None) -> Engine:
     """Rapidocr 3: PP-OCRv6 small, with the angle classifier of PP-OCRv2."""
     from omegaconf import OmegaConf
     from rapidocr.ch_ppocr_cls import TextClassifier
@@ -145,16 +152,19 @@ def _rapidocr(files: Sequence[Path], device: str, open_one: Callable[..., Any], 
     detector = part(TextDetector, config.Det, files[0], _detector_shape)
     classifier = part(TextClassifier, config.Cls, files[1], _classifier_shape)
     recogniser = part(TextRecognizer, config.Rec, files[2], _recogniser_shape)
-    if device == "cuda":
-        classifier.cls_batch_num = recogniser.rec_batch_num = _LINES_AT_ONCE
-    else:
-        # On a processor a batch gains nothing, and every line is padded to the widest. PP-OCRv6 does not need short
-        # lines padded to 320 columns: with 160 it reads the same in half the time (PP-OCRv4 then loses some).
-        recogniser.rec_batch_num, recogniser.rec_image_shape = 1, [3, 48, 160]
 
     def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         result = recogniser(TextRecInput(img=list(crops)))
         return list(zip(result.txts, result.scores, strict=True))
+
+    if reader is None:
+        classifier.cls_batch_num = recogniser.rec_batch_num = _LINES_AT_ONCE
+        read = texts
+    else:
+        # PP-OCRv6 does not need short lines padded to 320 columns: with 160 it reads the same in half the time
+        # (PP-OCRv4 then loses some).
+        recogniser.rec_image_shape = [3, 48, 160]
+        read = reader(recogniser, recogniser.session, lambda output: recogniser.postprocess_op(output)[0])
 
     return Engine(
         name=engine_name("rapidocr"),
@@ -162,13 +172,13 @@ def _rapidocr(files: Sequence[Path], device: str, open_one: Callable[..., Any], 
         reading_order=detector.sorted_boxes,
         crop=get_rotate_crop_image,
         upside_down=_upside_down(classifier, classifier.session),
-        texts=texts,
+        texts=read,
         alphabet=frozenset(recogniser.postprocess_op.character),
     )
 
 
 def _rapidocr_onnxruntime(
-    files: Sequence[Path], device: str, open_one: Callable[..., Any], replace: _Replace
+    files: Sequence[Path], open_one: Callable[..., Any], replace: _Replace, reader: _Reader | None
 ) -> Engine:
     """rapidocr-onnxruntime 1.4: PP-OCRv4 mobile, with the angle classifier of PP-OCRv2."""
     from rapidocr_onnxruntime.ch_ppocr_cls import TextClassifier
@@ -190,10 +200,6 @@ def _rapidocr_onnxruntime(
     detector = part(TextDetector, config["Det"], files[0], _detector_shape)
     classifier = part(TextClassifier, config["Cls"], files[1], _classifier_shape)
     recogniser = part(TextRecognizer, config["Rec"], files[2], _recogniser_shape)
-    if device == "cuda":
-        classifier.cls_batch_num = recogniser.rec_batch_num = _LINES_AT_ONCE
-    else:
-        recogniser.rec_batch_num = 1  # as above
     logging.getLogger("OrtInferSession").setLevel(logging.ERROR)
     found = _boxes(detector, DetPreProcess, lambda batch: detector.infer(batch)[0])
 
@@ -206,13 +212,19 @@ def _rapidocr_onnxruntime(
     def texts(crops: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         return [(text, score) for text, score in recogniser(list(crops))[0]]
 
+    if reader is None:
+        classifier.cls_batch_num = recogniser.rec_batch_num = _LINES_AT_ONCE
+        read = texts
+    else:
+        read = reader(recogniser, lambda batch: recogniser.session(batch)[0], recogniser.postprocess_op)
+
     return Engine(
         name=engine_name("rapidocr-onnxruntime"),
         boxes=boxes,
         reading_order=RapidOCR.sorted_boxes,
         crop=lambda picture, box: RapidOCR.get_crop_img_list(None, picture, [box])[0],
         upside_down=_upside_down(classifier, lambda batch: classifier.infer(batch)[0]),
-        texts=texts,
+        texts=read,
         alphabet=frozenset(recogniser.postprocess_op.character),
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.models import denormals
+from indexer.models.best import Best
 
 Array = npt.NDArray[np.float32]
 Format = Literal["f32", "bf16", "f16"]
@@ -50,11 +51,12 @@ class OpenVinoSession:
     """A model called as an ONNX Runtime session is. Of its outputs only the first is returned.
 
     `run` may be called from any thread. Each of up to `callers` concurrent runs keeps `threads` processors busy, and
-    further ones wait. Each caller takes memory of its own.
-
+    further ones wait. Each caller takes memory of its own. `best`: return the `Best` of the output, not the output.
     """
 
-    def __init__(self, path: Path, *, callers: int, threads: int = 1, precision: Format = "f32") -> None:
+    def __init__(
+        self, path: Path, *, callers: int, threads: int = 1, precision: Format = "f32", best: bool = False
+    ) -> None:
         # Takes 15 MB: only the process that computes with it should have it.
         import openvino
 
@@ -77,6 +79,7 @@ class OpenVinoSession:
             upsampling.compute_in_place(model)
             return core.compile_model(model, "CPU", hints)
 
+        self._best = best
         self._compile = compiled
         self._opened: _Opened | None = None
         self._inputs, self._outputs = self._open().names
@@ -89,7 +92,7 @@ class OpenVinoSession:
         """Its first output, with its name."""
         return [SimpleNamespace(name=self._outputs)]
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Array]:
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
         """The first output. Raises RuntimeError, as for want of memory."""
         # The request reads this very memory, and does not keep it alive.
         feed = {name: np.ascontiguousarray(values) for name, values in input_feed.items()}
@@ -100,7 +103,8 @@ class OpenVinoSession:
             # Not infer(): where memory is short that returns the output of the run before, and no error.
             request.start_async()
             request.wait()
-            return [np.array(request.get_output_tensor(0).data)]  # a copy: the next run writes into the same memory
+            output = request.get_output_tensor(0).data  # the next run writes into the same memory
+            return [Best.of(output) if self._best else np.array(output)]
         except Exception:
             self._opened = None  # a run that failed leaves the model with shapes that do not fit each other
             raise

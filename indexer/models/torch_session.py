@@ -1,46 +1,18 @@
 """A network of OCR in torch, called as a session of ONNX Runtime is. On a GPU as CUDA graphs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from indexer.models.best import Best
 from indexer.models.fixed_shapes import Array, FixedShapes, Run, Shape
 from indexer.models.torch_graph import Graph
 
 _WARM_UP = 3  # runs before a graph is captured: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
-
-
-@dataclass(frozen=True)
-class Best:
-    """The likeliest class of each row of an output (n, rows, classes), found where the output is.
-
-    It answers what RapidOCR asks of the output itself: `argmax` and `max` over the last axis. The output of a
-    recogniser is up to 190 MB for 16 lines.
-    """
-
-    places: npt.NDArray[np.int64]
-    values: Array
-
-    def argmax(self, axis: int) -> npt.NDArray[np.int64]:
-        """(n, rows). Raises ValueError: another axis than the last is asked for."""
-        _check_last(axis, self.places)
-        return self.places
-
-    def max(self, axis: int) -> Array:
-        """As `argmax`."""
-        _check_last(axis, self.places)
-        return self.values
-
-
-def _check_last(axis: int, found: npt.NDArray[Any]) -> None:
-    if axis not in (-1, found.ndim):
-        raise ValueError("only the last axis is known")
 
 
 class TorchSession:

@@ -86,3 +86,12 @@ def test_bf16_needs_the_package_and_the_processor(monkeypatch, tmp_path):
     assert openvino.why_not_bf16(tmp_path / "cpuinfo") == "this processor has no bf16"
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     assert "pip install 'immich-indexer[openvino]'" in openvino.why_not_bf16()
+
+
+def test_the_likeliest_of_each_step_alone():
+    recogniser = model_files("rapidocr")[2]
+    whole, best = (OpenVinoSession(recogniser, callers=1, best=only) for only in (False, True))
+    line = some(48, 160)
+    (output,), (found,) = whole.run(None, {"x": line}), best.run(None, {"x": line})
+    np.testing.assert_array_equal(found.argmax(axis=2), output.argmax(axis=2))
+    np.testing.assert_allclose(found.max(axis=2), output.max(axis=2), atol=1e-6)
