@@ -117,13 +117,13 @@ class Budget:
 
 
 class Inference:
-    """Runs the models on `threads` threads for any number of callers at once.
+    """Runs the models on `threads` processors for any number of callers at once.
 
     Args:
         clip: the CLIP model, or None where no vectors are wanted.
         ocr: the OCR engine, or None where no text is wanted.
         following: the CLIP model that is becoming the current one, or None where none is.
-        threads: threads to share. Each call of a model should keep one busy.
+        threads: processors to use. Of several, one call more runs than there are.
         max_pixels: larger pictures are refused.
         pixels_in_flight: the most pixels of decoded pictures at one time, which limits memory.
         gpu: whether models without an engine are on a GPU. An engine knows it by itself.

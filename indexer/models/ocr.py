@@ -107,7 +107,7 @@ class Ocr:
         """Read the lines of several pictures at once: one list for each picture, in reading order.
 
         All crops go to the engine together. On a GPU it sorts them by shape into batches with little padding. On a
-        processor it reads them one by one without padding, which is faster there.
+        processor it reads those of one width together: each is read as if it were alone.
         """
         readings = iter(self._read_crops([crop for detection in detections for crop in detection.crops]))
         return [self._lines(detection, readings) for detection in detections]
