@@ -13,7 +13,6 @@ import numpy.typing as npt
 from indexer.models import denormals
 from indexer.models.best import Best
 
-Array = npt.NDArray[np.float32]
 Format = Literal["f32", "bf16", "f16"]
 
 _PLANS = 1000

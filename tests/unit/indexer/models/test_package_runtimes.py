@@ -16,6 +16,7 @@ from indexer.models.maker import Tower
 from indexer.models.package_maker import Packages
 from tests.support import packages
 from tests.support.packages import FG_CLIP_2, NLLB, SHAPES, SIGLIP_2, XLM_R, Shape
+from tests.support.poor_openvino import poor_session
 
 pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
 
@@ -119,17 +120,9 @@ def test_small_packages_are_not_measured(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("trouble", ["other vectors", "cannot be loaded", "slower"])
 def test_where_openvino_is_not_better_onnx_runtime_computes(folder, tmp_path, monkeypatch, exact, trouble):
-    class Session(openvino.OpenVinoSession):
-        def __init__(self, *of: Any, **how: Any) -> None:
-            if trouble == "cannot be loaded":
-                raise RuntimeError("this operation is not implemented")
-            super().__init__(*of, **how)
-
-        def run(self, names: object, feed: Any) -> list[np.ndarray]:
-            (found,) = super().run(None, feed)
-            return [found + 0.01 * np.abs(found).max()] if trouble == "other vectors" else [found]
-
-    monkeypatch.setattr(openvino, "OpenVinoSession", Session)
+    off_by = 0.01 if trouble == "other vectors" else 0
+    session = poor_session(loads=trouble != "cannot be loaded", off_by=off_by)
+    monkeypatch.setattr(openvino, "OpenVinoSession", session)
     if trouble == "slower":
         monkeypatch.setattr(package_runtimes, "MOST_OF_TIME", 0)
     package = folder / FG_CLIP_2.name

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -31,6 +30,7 @@ from indexer.models.small import write_small_checkpoint
 from indexer.settings import Settings
 from tests.support import hosts, packages
 from tests.support.packages import FG_CLIP_2, M_CLIP, NLLB, SHAPES, SIGLIP_2, XLM_R, Shape
+from tests.support.poor_openvino import poor_session
 from tests.support.third_maker import Third
 
 TEXTS = [
@@ -289,17 +289,8 @@ class TestBf16:
 
     @pytest.mark.parametrize("trouble", ["other vectors", "cannot be loaded", "no bf16"])
     def test_where_it_does_not_work_the_packages_own_format_is_used(self, root, tmp_path, monkeypatch, caplog, trouble):
-        class Session(openvino.OpenVinoSession):
-            def __init__(self, *of: Any, **how: Any) -> None:
-                if trouble == "cannot be loaded":
-                    raise RuntimeError("this operation is not implemented")
-                super().__init__(*of, **how)
-
-            def run(self, names: object, feed: Any) -> list[np.ndarray]:
-                (vectors,) = super().run(None, feed)
-                return [vectors + 0.1 * np.abs(vectors).max()]
-
-        monkeypatch.setattr(openvino, "OpenVinoSession", Session)
+        session = poor_session(loads=trouble != "cannot be loaded", off_by=0.1)
+        monkeypatch.setattr(openvino, "OpenVinoSession", session)
         if trouble == "no bf16":
             monkeypatch.setattr(openvino, "why_not_bf16", lambda: "this processor has no bf16")
         folder = root / XLM_R.name
