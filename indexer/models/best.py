@@ -22,7 +22,7 @@ class Best:
 
     @classmethod
     def of(cls, output: Array) -> "Best":
-        """Those of an output."""
+        """The likeliest classes of `output`, (n, rows, classes). Nothing of it is kept."""
         places = output.argmax(axis=-1)
         return cls(places, np.take_along_axis(output, places[..., None], axis=-1)[..., 0])
 
