@@ -114,10 +114,11 @@ class Settings(BaseSettings):
         "memory: it takes 0.1 to 0.3 GB more. Both read the same lines. `torch`: for an NVIDIA GPU, see "
         "[below](#text-on-an-nvidia-gpu)",
     )
-    ocr_precision: Literal["auto", "fp32", "bf16"] = Field(
+    ocr_precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto",
         description="Number format of its models on a processor; `auto` is bf16 for PP-OCRv6 where OpenVINO is clearly "
-        "faster with it. One line in some 600 is read otherwise, and boxes differ by a pixel or two",
+        "faster with it. One line in some 600 is read otherwise, and boxes differ by a pixel or two. `int8`: see "
+        "[below](#int8)",
     )
     ocr_min_box_score: float = Field(0.5, ge=0, le=1, description="Boxes the detector is less sure of are dropped")
     ocr_min_text_score: float = Field(0.8, ge=0, le=1, description="Lines the recogniser is less sure of are dropped")

@@ -16,7 +16,7 @@ from indexer.models.lifecycle import Pace, Runner
 from indexer.models.maker import TextTower, Tower, otherwise
 from indexer.models.makers import maker_of
 from indexer.models.messages import Facts, Opened, Setup
-from indexer.models.ocr_names import ocr_name
+from indexer.models.ocr_names import OcrSettings
 from indexer.models.openers import ClipTower, FaceNetworks, OcrEngine
 from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.settings import Settings
@@ -71,7 +71,7 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     if "clip" in settings.tasks:
         maker, model, root = maker_of(settings.clip_model), settings.clip_model, settings.clip_download_root
         clip = maker.name(model, root) or maker.identify(model, root).name
-    return clip, _ocr_name(settings) if "ocr" in settings.tasks else None
+    return clip, ocr_settings(settings).name if "ocr" in settings.tasks else None
 
 
 def load_models(
@@ -229,24 +229,20 @@ def _clip_opener(settings: Settings, tower: Tower, threads: int) -> ClipTower:
     return ClipTower(maker, tower, model, root, settings.clip_precision, threads)
 
 
-def _ocr_name(settings: Settings) -> str:
-    return ocr_name(
-        settings.ocr_engine,
-        min_box_score=settings.ocr_min_box_score,
-        min_text_score=settings.ocr_min_text_score,
-        detect_side=settings.ocr_detect_side,
+def ocr_settings(settings: Settings) -> OcrSettings:
+    """The OCR engine, as the settings say."""
+    return OcrSettings(
+        settings.ocr_engine, settings.ocr_min_box_score, settings.ocr_min_text_score, settings.ocr_detect_side
     )
 
 
 def _ocr_opener(settings: Settings) -> OcrEngine:
     return OcrEngine(
-        settings.ocr_engine,
-        settings.ocr_min_box_score,
-        settings.ocr_min_text_score,
-        settings.ocr_detect_side,
+        ocr_settings(settings),
         settings.ocr_runtime,
         settings.ocr_precision,
         settings.threads,
+        settings.clip_download_root,
     )
 
 

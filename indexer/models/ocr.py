@@ -12,9 +12,9 @@ import numpy as np
 
 from indexer.images import Picture
 from indexer.models.ocr_crops import cut, from_top_left, pieces, turned_page
-from indexer.models.ocr_engines import Engine, open_engine
-from indexer.models.ocr_names import EngineName, with_settings
-from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime
+from indexer.models.ocr_engines import Engine, Tap, open_engine
+from indexer.models.ocr_names import EngineName, Quantised, with_settings
+from indexer.models.ocr_runtimes import OcrPrecision, WantedRuntime
 from indexer.models.results import Corners, Detection, Line, LineCrop, Way
 
 # C0 and C1 controls (PostgreSQL refuses NUL) and surrogates without a partner (no UTF-8).
@@ -252,8 +252,10 @@ def load_ocr(
     min_text_score: float = 0.8,
     detect_side: int = 960,
     runtime: WantedRuntime = "onnxruntime",
-    precision: WantedPrecision = "auto",
+    precision: OcrPrecision = "auto",
     callers: int = 1,
+    quantised: Quantised | None = None,
+    tap: Tap | None = None,
 ) -> Ocr:
     """Load an OCR engine. Its models are part of the installed package, nothing is downloaded.
 
@@ -267,6 +269,8 @@ def load_ocr(
         runtime: what runs the models; see `choose_way`. The lines are the same, so the name does not tell.
         precision: the number format in which it does; likewise.
         callers: threads that will call at the same time. With OpenVINO more of them wait.
+        quantised: networks in int8 to use instead, with OpenVINO. `runtime` and `precision` are then ignored.
+        tap: is shown each input of a network, with OpenVINO.
 
     Raises:
         WeightsError: the package or one of its model files is missing.
@@ -275,5 +279,14 @@ def load_ocr(
     """
     if detect_side < _MULTIPLE or not math.isfinite(min_box_score + min_text_score):
         raise ValueError(f"detect_side must be at least {_MULTIPLE}, and the scores must be numbers")
-    opened = open_engine(engine, device=device, threads=threads, runtime=runtime, precision=precision, callers=callers)
+    opened = open_engine(
+        engine,
+        device=device,
+        threads=threads,
+        runtime=runtime,
+        precision=precision,
+        callers=callers,
+        quantised=quantised,
+        tap=tap,
+    )
     return Ocr(opened, min_box_score=min_box_score, min_text_score=min_text_score, detect_side=detect_side)

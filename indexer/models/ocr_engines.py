@@ -1,7 +1,7 @@
 """The two RapidOCR packages behind one interface: boxes in a picture, upside-down lines, a line's text."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from indexer.models import concurrency
 from indexer.models.fixed_shapes import Shape
 from indexer.models.ocr_lines import LineReader
-from indexer.models.ocr_names import EngineName, engine_name, model_files
-from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime, Way, choose_way
+from indexer.models.ocr_names import EngineName, Quantised, engine_name, model_files
+from indexer.models.ocr_runtimes import OcrPrecision, WantedRuntime, Way, choose_way, otherwise
 from indexer.models.onnx import gpu_trouble, open_session, usable_device
 from indexer.models.openvino import OpenVinoSession
 
@@ -24,9 +25,10 @@ _LEAST_BOX_SCORE = 0.35
 _CHANGED_BY_BF16 = {"rapidocr-onnxruntime"}
 """Engines that read some lines otherwise in bf16: PP-OCRv4 8 of 1,451, PP-OCRv6 one of 1,450, a false one."""
 
-_STEP, _STEP_IN_BF16 = 16, 64
+_STEP, _STEP_WHERE_NEARLY = 16, 64
 """On a processor lines are padded to multiples of so many pixels. OpenVINO takes 6 ms to plan for another width,
-half of what a line takes. With 16 no line of 1,212 was read otherwise; with 64 one in some 600, as in bf16 anyway."""
+half of what a line takes. With 16 no line of 1,212 was read otherwise; with 64 one in some 600, as in bf16 and int8
+anyway."""
 
 _COLUMNS = 1280
 """Pixels of lines in one call of OpenVINO's: four lines of 320 take an eighth less time than one by one. With ONNX
@@ -63,6 +65,9 @@ class Engine:
     alphabet: frozenset[str]
 
 
+Tap = Callable[[Path, npt.NDArray[np.float32]], None]
+"""Is shown each input of a network on its way: the network's file, and the input."""
+
 _Replace = Callable[[Path, Any, Callable[[Shape], Shape]], Any]
 """From a model's file, its session in ONNX Runtime and its shapes on a GPU to the session that is used."""
 
@@ -76,8 +81,10 @@ def open_engine(
     device: str,
     threads: int,
     runtime: WantedRuntime = "onnxruntime",
-    precision: WantedPrecision = "auto",
+    precision: OcrPrecision = "auto",
     callers: int = 1,
+    quantised: Quantised | None = None,
+    tap: Tap | None = None,
 ) -> Engine:
     """Load a package's models from its own wheel. Nothing is downloaded. Arguments as of `load_ocr`.
 
@@ -89,7 +96,8 @@ def open_engine(
     files = model_files(engine)
     if runtime != "torch":
         device = usable_device(device, files[1])
-    way, _ = engine_way(engine, runtime, precision, device)
+    way = Way("openvino", "f32") if quantised else engine_way(engine, runtime, precision, device)[0]
+    in_int8 = {files[0]: quantised.detector, files[2]: quantised.recogniser} if quantised else {}
 
     calls, each = concurrency.of(callers)  # with OpenVINO each call takes some 200 MB
 
@@ -102,27 +110,46 @@ def open_engine(
 
             half = way.precision == "f16"
             return TorchSession(file, device=device, half=half, shape=shape, best=best)
-        return OpenVinoSession(file, callers=calls, threads=each, precision=way.precision, best=best)
+        path = in_int8.get(file, file)
+        opened = OpenVinoSession(path, callers=calls, threads=each, precision=way.precision, best=best)
+        return _Tapped(opened, partial(tap, file)) if tap else opened
 
     open_one = partial(open_session, device="cpu" if way.runtime == "torch" else device, threads=threads)
     reader: _Reader | None = None
     if device != "cuda":
-        nearly = way.precision == "bf16" and engine not in _CHANGED_BY_BF16
+        nearly = bool(quantised) or (way.precision == "bf16" and engine not in _CHANGED_BY_BF16)
         columns = _COLUMNS if way.runtime == "openvino" else 0
-        reader = partial(LineReader, step=_STEP_IN_BF16 if nearly else _STEP, columns=columns)
+        reader = partial(LineReader, step=_STEP_WHERE_NEARLY if nearly else _STEP, columns=columns)
     return (_rapidocr if engine == "rapidocr" else _rapidocr_onnxruntime)(files, open_one, replace, reader)
 
 
-def engine_way(engine: EngineName, runtime: WantedRuntime, precision: WantedPrecision, device: str) -> tuple[Way, str]:
-    """How that engine would run on `device`, and why. Raises as `open_engine`."""
-    if engine in _CHANGED_BY_BF16 and precision == "auto":
-        precision = "fp32"
-    return choose_way(runtime, precision, device, model_files(engine)[0])
+def engine_way(engine: EngineName, runtime: WantedRuntime, precision: OcrPrecision, device: str) -> tuple[Way, str]:
+    """How that engine would run on `device` where it is not in int8, and why. Raises as `open_engine`."""
+    wanted = otherwise(precision, runtime)
+    if engine in _CHANGED_BY_BF16 and wanted == "auto":
+        wanted = "fp32"
+    return choose_way(runtime, wanted, device, model_files(engine)[0])
 
 
 def engine_gpu_trouble(engine: EngineName) -> str:
     """Why that engine cannot run on a GPU here. Empty where it can. Raises as `open_engine`."""
     return gpu_trouble(model_files(engine)[1])
+
+
+class _Tapped:
+    """A session whose inputs are shown to somebody."""
+
+    def __init__(self, session: OpenVinoSession, show: Callable[[npt.NDArray[np.float32]], None]) -> None:
+        self._session = session
+        self._show = show
+        self.get_inputs = session.get_inputs
+        self.get_outputs = session.get_outputs
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """As the session's own."""
+        for values in input_feed.values():
+            self._show(values)
+        return self._session.run(output_names, input_feed)
 
 
 def _rapidocr(files: Sequence[Path], open_one: Callable[..., Any], replace: _Replace, reader: _Reader | None) -> Engine:

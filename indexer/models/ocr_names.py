@@ -2,9 +2,10 @@
 
 import hashlib
 import importlib.util
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from indexer.errors import WeightsError
 
@@ -17,9 +18,26 @@ _MODELS: dict[EngineName, tuple[str, str, str]] = {
 """Detector, classifier and recogniser of each package, by the names of their files."""
 
 
-def ocr_name(engine: EngineName, *, min_box_score: float, min_text_score: float, detect_side: int) -> str:
-    """The name that `load_ocr` would give, without loading anything. Raises as `load_ocr`."""
-    return with_settings(engine_name(engine), min_box_score, min_text_score, detect_side)
+class Quantised(NamedTuple):
+    """The files of an engine's networks in int8, as OpenVINO reads them. `indexer.models.int8.make_ocr` writes them."""
+
+    detector: Path
+    recogniser: Path
+
+
+@dataclass(frozen=True)
+class OcrSettings:
+    """An engine with every setting that changes its results. Each as of `load_ocr`."""
+
+    engine: EngineName
+    min_box_score: float
+    min_text_score: float
+    detect_side: int
+
+    @property
+    def name(self) -> str:
+        """The name that `load_ocr` would give, without loading anything. Raises as `load_ocr`."""
+        return with_settings(engine_name(self.engine), self.min_box_score, self.min_text_score, self.detect_side)
 
 
 def with_settings(engine: str, min_box_score: float, min_text_score: float, detect_side: int) -> str:

@@ -20,6 +20,8 @@ from indexer.models.openvino import Format
 Runtime = Literal["onnxruntime", "openvino", "torch"]
 WantedRuntime = Literal["auto", "onnxruntime", "openvino", "torch"]
 WantedPrecision = Literal["auto", "fp32", "bf16"]
+OcrPrecision = Literal[WantedPrecision, "int8"]
+"""As in the settings. In int8 a model is made from one that is there: `indexer.models.int8`."""
 
 _ROOM = 2 << 30
 """Bytes of memory that this process must be allowed for OpenVINO to be chosen: it takes 100 to 300 MB more."""
@@ -48,6 +50,20 @@ _WAYS = (_PLAIN, Way("openvino", "f32"), Way("openvino", "bf16"))
 
 Measure = Callable[[Path, Sequence[Way]], Mapping[Way, float]]
 """From the file of a model, and ways, to the seconds that it takes in each."""
+
+
+def otherwise(precision: OcrPrecision, runtime: WantedRuntime) -> WantedPrecision:
+    """The number format where the models are not in int8. Raises SettingsError: they cannot be in int8 here."""
+    if precision != "int8":
+        return precision
+    if runtime not in ("auto", "openvino"):
+        raise SettingsError(f"OCR_PRECISION=int8 is not for OCR_RUNTIME={runtime}: use OCR_RUNTIME=auto")
+    if not openvino.is_installed():
+        raise SettingsError(
+            "OCR_PRECISION=int8 was asked for, but OpenVINO is not installed: pip install 'immich-indexer[int8]', "
+            "or use OCR_PRECISION=auto"
+        )
+    return "auto"
 
 
 def choose_way(

@@ -1,7 +1,7 @@
 """Opens each model, in the process of the model. `Host` sends these objects there, so they can be pickled."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,8 @@ from indexer import allocator
 from indexer.models.device import choose_device
 from indexer.models.maker import ClipPrecision, Maker, TextTower, Tower, Vector, otherwise
 from indexer.models.messages import Opened
-from indexer.models.ocr_names import EngineName
-from indexer.models.ocr_runtimes import WantedPrecision, WantedRuntime
+from indexer.models.ocr_names import OcrSettings
+from indexer.models.ocr_runtimes import OcrPrecision, WantedRuntime
 from indexer.models.published import PublishedFile
 
 if TYPE_CHECKING:  # they take seconds to import: only the child needs them
@@ -39,10 +39,10 @@ class ClipTower:
     def __call__(self, device: str) -> Opened:
         """Load it. In int8, where that is asked for, made and good enough; otherwise as with `auto`."""
         if self.precision == "int8" and self.tower == "image" and choose_device(device)[0] == "cpu":
-            from indexer.models import int8
+            from indexer.models.int8 import clip
 
             name = self.maker.identify(self.model, self.root).name
-            made, why = int8.opened(name, self.root, threads=self.threads)
+            made, why = clip.opened(name, self.root, threads=self.threads)
             if made is not None:
                 return Opened(made, "cpu")
             log.info("CLIP_PRECISION=int8 is not used for %s: %s", name, why)
@@ -55,36 +55,45 @@ class ClipTower:
 
 @dataclass(frozen=True)
 class OcrEngine:
-    """An OCR engine. Arguments and errors as of `load_ocr`, and errors of `choose_device`."""
+    """An OCR engine. Arguments and errors as of `load_ocr`, and errors of `choose_device`.
 
-    engine: EngineName
-    min_box_score: float
-    min_text_score: float
-    detect_side: int
+    `root`: CLIP_DOWNLOAD_ROOT, below which its networks in int8 are.
+    """
+
+    settings: OcrSettings
     runtime: WantedRuntime
-    precision: WantedPrecision
+    precision: OcrPrecision
     callers: int
+    root: Path
 
     def __call__(self, device: str) -> Opened:
-        """Load it. If only CLIP can use the GPU, it stays on the processor, whatever device was asked for."""
+        """Load it. In int8, where that is asked for, made and good enough; otherwise as with `auto`.
+
+        If only CLIP can use the GPU, it stays on the processor, whatever device was asked for.
+        """
         from indexer.models.ocr import load_ocr
         from indexer.models.ocr_engines import engine_gpu_trouble
 
         where, note = choose_device(device)
-        if where == "cuda" and self.runtime != "torch" and (trouble := engine_gpu_trouble(self.engine)):
+        if where == "cuda" and self.runtime != "torch" and (trouble := engine_gpu_trouble(self.settings.engine)):
             where, note = "cpu", trouble
+        quantised = None
+        if self.precision == "int8" and where == "cpu":
+            from indexer.models.int8 import ocr as int8
+
+            quantised, why = int8.opened(self.settings.name, self.root)
+            if quantised is None:
+                log.info("OCR_PRECISION=int8 is not used: %s", why)
         # Of several libraries that are tried, one remains at work.
         with allocator.releasing(("onnxruntime", "openvino")):
             ocr = load_ocr(
-                self.engine,
+                **asdict(self.settings),
                 device=where,
                 threads=1,
-                min_box_score=self.min_box_score,
-                min_text_score=self.min_text_score,
-                detect_side=self.detect_side,
                 runtime=self.runtime,
                 precision=self.precision,
                 callers=self.callers,
+                quantised=quantised,
             )
         return Opened(ocr, where, note)
 

@@ -75,3 +75,8 @@ async def some_preview(connection: Connection | Pool) -> str | None:
 async def previews(connection: Connection | Pool, count: int) -> list[str]:
     """The paths of up to `count` photos' previews, by chance."""
     return [row["path"] for row in await connection.fetch(_SQL["previews"], count)]
+
+
+async def previews_with_text(connection: Connection | Pool, count: int) -> list[str]:
+    """As `previews`, of photos in which text was read."""
+    return [row["path"] for row in await connection.fetch(_SQL["previews_with_text"], count)]

@@ -17,7 +17,8 @@ from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
-from indexer.models import int8, model_files
+from indexer.models import model_files
+from indexer.models.int8 import report as int8
 from indexer.models.makers import maker_of
 from indexer.models.model_files import DownloadState
 from indexer.models.published import ModelFiles
@@ -102,7 +103,7 @@ def device_finding(settings: Settings, driver: "Driver | None" = None, build: "B
         device, trouble = choose_device(settings.device, driver=driver, build=build)
         if "ocr" in settings.tasks:
             way, why = engine_way(settings.ocr_engine, settings.ocr_runtime, settings.ocr_precision, device)
-            reads = f", text is read with {way}: {why}"
+            reads = f", text is read with {way}: {why}{int8.of_ocr(settings)}"
     except (SettingsError, WeightsError) as error:
         return Finding("device", "fails", str(error))
     on_gpu = device == "cuda" and "ocr" in settings.tasks and settings.ocr_runtime != "torch"
@@ -144,8 +145,7 @@ def _weights(settings: Settings) -> Finding:
         return Finding("weights", "fails", str(error))
     if found.note is not None:
         return Finding("weights", "fails", f"{found.name} is a {found.note}; set CLIP_MODEL=ViT-B-16")
-    tried = int8.told(found.name, settings.clip_download_root) if settings.clip_precision == "int8" else ""
-    return Finding("weights", "ok", f"{found.name}, {found.path}{found.computed}{tried}")
+    return Finding("weights", "ok", f"{found.name}, {found.path}{found.computed}{int8.of_clip(settings, found.name)}")
 
 
 async def _faces(settings: Settings) -> Finding:

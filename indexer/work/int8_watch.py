@@ -1,12 +1,15 @@
-"""Has the CLIP model made in int8 on the person's own previews, once there are enough, where CLIP_PRECISION=int8."""
+"""Has models made in int8 on the person's own previews, once there are enough: for CLIP_PRECISION and OCR_PRECISION."""
 
 import asyncio
 import contextlib
+import json
 import os
+import random
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
@@ -15,9 +18,12 @@ from indexer import images
 from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
-from indexer.models import int8
-from indexer.models.hosted import HostedClip, name_of
-from indexer.models.inference import ClipModel
+from indexer.models.hosted import Hosted, HostedClip, HostedOcr, name_of
+from indexer.models.inference import ClipModel, OcrModel
+from indexer.models.int8.clip import ClipRecord
+from indexer.models.int8.ocr import OcrRecord
+from indexer.models.int8.record import Record, discard, read
+from indexer.models.load import ocr_settings
 from indexer.photos import photo as photos
 from indexer.settings import Settings
 from indexer.work.media import Media, MediaError
@@ -31,37 +37,62 @@ _SPARE = 100  # previews that may turn out not to be readable
 _REOPENED = "it is opened again in int8"
 
 
-async def watch(settings: Settings, pool: Pool, model: ClipModel | None, pause: float) -> None:
-    """Look every `pause` seconds whether `model` can be made, until it is; then wait, without end.
+@dataclass(frozen=True)
+class _Wanted:
+    """A model that is to be made in int8. `job`: as `indexer.models.int8.make` takes it. `kind`: of its record."""
 
-    Afterwards its engine is opened again: it takes int8 if that is nearly the same, and faster.
+    model: Hosted
+    kind: type[Record]
+    job: Mapping[str, object]
+    previews: Callable[[Pool, int], Awaitable[list[str]]]
+
+
+async def watch(settings: Settings, pool: Pool, clip: ClipModel | None, ocr: OcrModel | None, pause: float) -> None:
+    """Look every `pause` seconds whether the models can be made, until they are; then wait, without end.
+
+    Afterwards a model's engine is opened again: it takes int8 if that is nearly the same, and faster.
     """
-    if settings.clip_precision == "int8" and isinstance(model, HostedClip):
-        while not await _is_settled(settings, pool, model):  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(pause)
+    wanted = []
+    if settings.clip_precision == "int8" and isinstance(clip, HostedClip):
+        wanted.append(_Wanted(clip, ClipRecord, {"clip": settings.clip_model}, photos.previews))
+    if settings.ocr_precision == "int8" and isinstance(ocr, HostedOcr):
+        wanted.append(_Wanted(ocr, OcrRecord, {"ocr": asdict(ocr_settings(settings))}, _half_with_text))
+    while wanted := [each for each in wanted if not await _is_settled(settings, pool, each)]:  # noqa: ASYNC110
+        await asyncio.sleep(pause)  # no event tells of it
     await asyncio.Event().wait()
 
 
-async def _is_settled(settings: Settings, pool: Pool, model: HostedClip) -> bool:
+async def _half_with_text(pool: Pool, count: int) -> list[str]:
+    """Few photos of a library may have text. Nothing where too few have."""
+    found = await photos.previews_with_text(pool, count // 2)
+    if len(found) < PHOTOS // 2:
+        return []
+    found += await photos.previews(pool, count - len(found))
+    random.shuffle(found)
+    return found
+
+
+async def _is_settled(settings: Settings, pool: Pool, wanted: _Wanted) -> bool:
+    model, root = wanted.model, settings.clip_download_root
     facts, name = model.engine.facts, name_of(model)
     if facts is None or name is None:
         return False  # its weights are still on their way
-    if facts.device != "cpu" or int8.read(name, settings.clip_download_root) is not None:
+    if facts.device != "cpu" or read(wanted.kind, name, root) is not None:
         return True
     try:
-        paths = await photos.previews(pool, PHOTOS + _SPARE)
+        paths = await wanted.previews(pool, PHOTOS + _SPARE)
         previews = await _read(settings, paths) if len(paths) >= PHOTOS else []
         if len(previews) < PHOTOS:
             return False
-        log.info("making the model in int8: some minutes, beside other work", clip=name, photos=len(previews))
-        made, said = await _make(settings, previews)
+        log.info("making a model in int8: some minutes, beside other work", model=name, photos=len(previews))
+        made, said = await _make(settings, wanted.job, previews)
     except (*TROUBLE, IndexerError, OSError) as error:
         log.info("the model will be made in int8 later", error=str(error))
         return False
-    (log.info if made else log.warning)("int8", clip=name, found=said)
-    record = int8.read(name, settings.clip_download_root)
+    (log.info if made else log.warning)("int8", model=name, found=said)
+    record = read(wanted.kind, name, root)
     if record is not None and record.refused:
-        int8.discard(name, settings.clip_download_root)
+        discard(record, root)
     elif record is not None:
         model.engine.hold(_REOPENED)
         model.engine.hold("")
@@ -82,15 +113,15 @@ async def _read(settings: Settings, paths: Sequence[str]) -> list[bytes]:
     return found
 
 
-async def _make(settings: Settings, previews: Sequence[bytes]) -> tuple[bool, str]:
+async def _make(settings: Settings, job: Mapping[str, object], previews: Sequence[bytes]) -> tuple[bool, str]:
     """Whether it was made, and what its process said of it."""
     with tempfile.TemporaryDirectory() as name:
         await asyncio.to_thread(_write, Path(name), previews)
-        command = [sys.executable, "-P", "-m", "indexer.models.int8_make"]
-        arguments = [settings.clip_model, str(settings.clip_download_root), str(settings.threads), name]
+        whole = {"root": str(settings.clip_download_root), "threads": settings.threads, **job}
+        command = [sys.executable, "-P", "-m", "indexer.models.int8.make", json.dumps(whole), name]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = await asyncio.create_subprocess_exec(
-            *command, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment
         )
         try:
             output, _ = await process.communicate()

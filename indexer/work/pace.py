@@ -27,7 +27,7 @@ class WorkerPace:
         untag: between two looks for photos that were read and still bear the tag `reindex`.
         downloads: between two looks at the progress of downloads.
         reconcile_again: between two tries to reconcile. One fails where it meets a backup that is being restored.
-        int8: between two looks whether there are enough photos to make the CLIP model in int8.
+        int8: between two looks whether there are enough photos to make the models in int8.
         vectors: between two checks whether Immich has emptied its vectors. Searches find nothing until they are back.
         turn: between two looks whether all photos have a vector of the model that is becoming the current one.
         turn_grace: between the last answer by the old model and the change: Immich has to search with it first.

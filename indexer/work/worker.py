@@ -231,7 +231,7 @@ class Worker:
         ]
         for model in models.clips:
             side.append(asyncio.create_task(width_watch.watch(pool, model, self._pace.vectors), name="width"))
-        int8 = int8_watch.watch(settings, pool, models.clip, self._pace.int8)
+        int8 = int8_watch.watch(settings, pool, models.clip, models.ocr, self._pace.int8)
         side.append(asyncio.create_task(int8, name="int8"))
         if self._immich is not None:
             side.append(asyncio.create_task(Untagger(pool, self._immich).run(self._pace.untag), name="untagger"))

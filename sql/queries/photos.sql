@@ -36,3 +36,9 @@ WHERE f.type = 'preview' AND NOT f."isEdited" AND a."deletedAt" IS NULL ORDER BY
 -- Of $1 photos by chance.
 SELECT f.path FROM public.asset a JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
 WHERE eligible(a) ORDER BY random() LIMIT $1;
+
+-- name: previews_with_text
+-- The same, of photos in which we have read text.
+SELECT f.path FROM public.asset a JOIN public.asset_file f ON f."assetId" = a.id AND f.type = 'preview' AND NOT f."isEdited"
+WHERE eligible(a) AND EXISTS (SELECT FROM immich_indexer.photo p WHERE p.asset_id = a.id AND p.text <> '')
+ORDER BY random() LIMIT $1;

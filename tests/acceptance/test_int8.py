@@ -1,4 +1,4 @@
-"""CLIP_PRECISION=int8: an indexer makes the model on the library's own photos, and goes on with it if it is good."""
+"""In int8: an indexer makes its models on the library's own photos, and goes on with them if they are good."""
 
 import asyncio
 from pathlib import Path
@@ -7,12 +7,16 @@ from uuid import UUID
 
 import asyncpg
 
+from bench.reading_pictures import samples
 from indexer.demo.drawn import WEIGHTS
 from indexer.demo.drawn.scenes import draw, encoded, invent
 from indexer.demo.immich import StandIn
 from indexer.demo.packages import cn_clip
-from indexer.models import int8
-from indexer.models.load import load_models
+from indexer.models.int8 import clip, record
+from indexer.models.int8 import ocr as int8_ocr
+from indexer.models.int8.clip import ClipRecord
+from indexer.models.int8.ocr import OcrRecord
+from indexer.models.load import load_models, ocr_settings
 from indexer.models.makers import maker_of
 from indexer.models.small import small_config, write_random_checkpoint
 from indexer.models.states import Phase
@@ -26,8 +30,8 @@ async def test_it_is_made_once_there_are_enough_photos(
 ):
     monkeypatch.setattr(int8_watch, "PHOTOS", 20)
     # So few photos say little of the ranges, and so small a model is no faster in int8.
-    for name, value in {"LEAST_COSINE": 0.9, "LEAST_KEPT": 0.5, "MOST_OF_TIME": 100}.items():
-        monkeypatch.setattr(int8, name, value)
+    for module, name, value in [(clip, "LEAST_COSINE", 0.9), (clip, "LEAST_KEPT", 0.5), (record, "MOST_OF_TIME", 100)]:
+        monkeypatch.setattr(module, name, value)
     chance, root = Random(3), tmp_path / "root"
     package = cn_clip.write_package(WEIGHTS, tmp_path / "drawn", external=True)
     settings = settings_for(
@@ -46,7 +50,7 @@ async def test_it_is_made_once_there_are_enough_photos(
             await immich.upload(encoded(draw(invent(chance), 200, 150)), owner=owner)
 
     async def is_made() -> bool:
-        return int8.read(name, root) is not None
+        return record.read(ClipRecord, name, root) is not None
 
     async def is_opened_again() -> bool:
         return Phase.LOADING in phases and phases[-1] is Phase.READY
@@ -65,9 +69,60 @@ async def test_it_is_made_once_there_are_enough_photos(
         await eventually(is_opened_again, 30)
         await upload(3)
         await eventually(lambda: connection.fetchval("SELECT count(*) = 23 FROM smart_search"), 30)
-    record = int8.read(name, root)
-    assert record is not None
-    assert record.photos == 8
+    measured = record.read(ClipRecord, name, root)
+    assert measured is not None
+    assert measured.photos == 8
+
+
+async def test_ocr_is_made_once_enough_photos_have_text(
+    database: str, immich: StandIn, connection: asyncpg.Connection, owner: UUID, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(int8_watch, "PHOTOS", 20)
+    # So few photos say little, and on a processor with bf16 OCR is not faster in int8.
+    for module, name, value in [
+        (int8_ocr, "LEAST_LINES", 1),
+        (int8_ocr, "LEAST_ALIKE", 0.5),
+        (record, "MOST_OF_TIME", 100),
+    ]:
+        monkeypatch.setattr(module, name, value)
+    root = tmp_path / "root"
+    settings = settings_for(
+        database,
+        immich.media.directory,
+        ocr_precision="int8",
+        clip_download_root=root,
+        device="cpu",
+        tasks="ocr",
+        ocr_detect_side=320,
+    )
+    name = ocr_settings(settings).name
+    phases: list[Phase] = []
+    models = load_models(settings)
+    engine = models.engines["ocr"]
+
+    async def is_opened_again() -> bool:
+        return Phase.LOADING in phases and phases[-1] is Phase.READY
+
+    async with working(settings, models, pace=WorkerPace(int8=0.1)):
+        for sample in samples("leaves", 11):
+            await immich.upload(sample.data, owner=owner)
+        for sample in samples("small", 9):
+            await immich.upload(sample.data, owner=owner)
+        await idle(connection)
+        assert record.read(OcrRecord, name, root) is None, "too few of the photos have text"
+        engine.watch(lambda: phases.append(engine.state.phase))
+        for sample in samples("small", 3, seed=1):
+            await immich.upload(sample.data, owner=owner)
+        await eventually(is_opened_again, 120)
+        await immich.upload(samples("small", 1, seed=2)[0].data, owner=owner)
+        await eventually(
+            lambda: connection.fetchval("SELECT count(*) = 13 FROM immich_indexer.photo WHERE text <> ''"), 30
+        )
+    measured = record.read(OcrRecord, name, root)
+    assert measured is not None
+    assert measured.photos == 8
+    assert measured.sentence.startswith("used; ")
+    assert measured.sentence in doctor.device_finding(settings).text
 
 
 async def test_without_being_asked_nothing_is_made(
@@ -75,7 +130,7 @@ async def test_without_being_asked_nothing_is_made(
 ):
     monkeypatch.setattr(int8_watch, "PHOTOS", 1)
     looked = asyncio.Event()
-    monkeypatch.setattr(int8_watch.int8, "read", lambda *_: looked.set())
+    monkeypatch.setattr(int8_watch, "read", lambda *_: looked.set())
     async with working(settings_for(database, immich.media.directory), pace=WorkerPace(int8=0.01)):
         await immich.upload(encoded(draw(invent(Random(1)), 200, 150)), owner=owner)
         await idle(connection)
@@ -94,7 +149,6 @@ async def test_doctor_tells_what_was_measured(tmp_path: Path):
 
     assert (await found()).endswith("; int8: not measured yet")
     name = maker_of(str(path)).identify(str(path), root).name
-    record = int8.Record(name, 200, 0.991, 1, 0.4, 512, ("squeezed", {"side": 224}), "")
-    int8.place(name, root).parent.mkdir(parents=True)
-    int8.write(record, root)
+    (root / "int8").mkdir(parents=True)
+    record.write(ClipRecord(name, 200, 0.4, {}, 0.991, 1, 512, {"kind": "squeezed", "side": 224}), root)
     assert "; int8: not used: its vectors would differ (cosine 0.9910" in await found()

@@ -48,6 +48,7 @@ def asked(unread: UUID, owner: UUID) -> dict[str, list[tuple[Any, ...]]]:
         "gateway stored": [(b"", "stub clip", "stub ocr")],
         "hybrid described": [both],
         "photos describe": [both],
+        "photos previews_with_text": [(100,)],
         "queue reap": [([uuid4()], [datetime.now(UTC)], 3, 1e9, 1e9)],
         "reconcile missing": [
             (START, 100, "stub clip", "stub ocr", None),

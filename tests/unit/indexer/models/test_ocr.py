@@ -23,7 +23,7 @@ from indexer.models import ocr_engines, onnx, openvino
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_crops import cut, from_top_left, pieces
 from indexer.models.ocr_engines import open_engine
-from indexer.models.ocr_names import ocr_name
+from indexer.models.ocr_names import OcrSettings
 from indexer.models.results import Detection, Line
 
 FONT = Path(pylopdf_fonts_zh_cn.__file__).parent / "NotoSansSC-Regular.otf"
@@ -524,7 +524,7 @@ class TestLoad:
     @pytest.mark.parametrize("engine", ["rapidocr", "rapidocr-onnxruntime"])
     def test_its_name_is_known_without_loading_it(self, engine):
         settings = {"min_box_score": 0.6, "min_text_score": 0.7, "detect_side": 640}
-        assert ocr_name(engine, **settings) == load_ocr(engine, **settings).name
+        assert OcrSettings(engine, **settings).name == load_ocr(engine, **settings).name
 
     def test_useless_settings(self):
         with pytest.raises(ValueError, match="detect_side"):

@@ -1,4 +1,4 @@
-"""A model in int8: how it is made, when it is used, and that it is nearly the same."""
+"""A CLIP model in int8: how it is made, when it is used, and that it is nearly the same."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import openvino
 import pytest
 
 from indexer.demo.drawn import WEIGHTS
@@ -14,15 +15,16 @@ from indexer.demo.drawn.scenes import draw, encoded, invent
 from indexer.demo.packages import cn_clip
 from indexer.errors import IndexerError
 from indexer.images import decode
-from indexer.models import int8, int8_make
-from indexer.models.int8 import Int8Images, Record
+from indexer.models.int8 import clip, make_clip, record, report
+from indexer.models.int8.clip import PART, ClipRecord, Int8Images
+from indexer.models.int8.quantise import quantise
 from indexer.models.maker import ClipPrecision
 from indexer.models.makers import maker_of
 from indexer.models.openers import ClipTower
 from indexer.models.pixels import Cropped, Squeezed
-from indexer.models.published import sha256_of
+from tests.support.workers import settings_for
 
-RECORD = Record("clip some-model 0123", 200, 0.998, 0.97, 0.4, 512, ("squeezed", {"side": 224}), "")
+RECORD = ClipRecord("clip some-model 0123", 200, 0.4, {}, 0.998, 0.97, 512, {"kind": "squeezed", "side": 224})
 
 
 def pictures(count: int) -> list[bytes]:
@@ -37,9 +39,9 @@ def package(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(package: Path, tmp_path_factory) -> tuple[Path, Record]:
+def made(package: Path, tmp_path_factory) -> tuple[Path, ClipRecord]:
     root = tmp_path_factory.mktemp("root")
-    return root, int8_make.make(str(package), root, pictures(60), threads=2)
+    return root, make_clip.make_clip(str(package), root, pictures(60), threads=2)
 
 
 def opened(package: Path, root: Path, precision: ClipPrecision):
@@ -48,16 +50,17 @@ def opened(package: Path, root: Path, precision: ClipPrecision):
 
 
 def test_a_model_is_made_and_measured_on_pictures_that_it_has_not_seen(made):
-    root, record = made
-    assert record.photos == 24
-    assert 0.99 < record.cosine < 1
-    assert 0.5 < record.kept <= 1
-    assert record.time > 0
-    assert int8.read(record.name, root) == record
-    assert int8.place(record.name, root).exists()
-    int8.discard(record.name, root)
-    assert not int8.place(record.name, root).exists()
-    assert int8.read(record.name, root) == (record if record.refused else None), "what is refused needs no network"
+    root, measured = made
+    assert measured.photos == 24
+    assert 0.99 < measured.cosine < 1
+    assert 0.5 < measured.kept <= 1
+    assert measured.time > 0
+    assert record.read(ClipRecord, measured.name, root) == measured
+    assert record.network(measured.name, PART, root).exists()
+    record.discard(measured, root)
+    assert not record.network(measured.name, PART, root).exists()
+    left = record.read(ClipRecord, measured.name, root)
+    assert left == (measured if measured.refused else None), "what is refused needs no network"
 
 
 def test_the_tower_is_used_where_it_is_good_enough(package, tmp_path):
@@ -65,17 +68,16 @@ def test_the_tower_is_used_where_it_is_good_enough(package, tmp_path):
     assert not isinstance(plain, Int8Images), "as long as nothing was measured"
     shown = [decode(data, max_pixels=10**6) for data in pictures(20)]
     prepared = [plain.preparation(each) for each in shown]
-    path = int8.place(plain.name, tmp_path)
-    path.parent.mkdir()
-    int8_make.quantise(plain.graph, prepared, path)
-    record = replace(
+    path = record.network(plain.name, PART, tmp_path)
+    quantise(openvino.Core().read_model(plain.graph), [one[None] for one in prepared], path)
+    measured = replace(
         RECORD,
         name=plain.name,
         dimensions=plain.dimensions,
-        preparation=int8.described(plain.preparation),
-        digest=sha256_of(path.with_suffix(".bin")),
+        preparation=clip.described(plain.preparation),
+        digests=record.digests(plain.name, (PART,), tmp_path),
     )
-    int8.write(record, tmp_path)
+    record.write(measured, tmp_path)
     tower = opened(package, tmp_path, "int8")
     assert isinstance(tower, Int8Images)
     assert (tower.name, tower.dimensions) == (plain.name, plain.dimensions)
@@ -99,52 +101,56 @@ def test_what_is_not_good_enough_is_not_used(package, tmp_path, changed, why):
     assert RECORD.refused == ""
     assert RECORD.sentence.startswith("used; compared on 200 photos")
     name = maker_of(str(package)).identify(str(package), tmp_path).name
-    record = replace(RECORD, name=name, **changed)
+    measured = replace(RECORD, name=name, **changed)
     (tmp_path / "int8").mkdir()
-    int8.write(record, tmp_path)
-    assert int8.read(name, tmp_path) == record
-    assert record.sentence.startswith("not used: ")
-    assert int8.opened(name, tmp_path, threads=1) == (None, record.refused)
+    record.write(measured, tmp_path)
+    assert record.read(ClipRecord, name, tmp_path) == measured
+    assert measured.sentence.startswith("not used: ")
+    assert clip.opened(name, tmp_path, threads=1) == (None, measured.refused)
     assert not isinstance(opened(package, tmp_path, "int8"), Int8Images)
-    assert int8.told(name, tmp_path) == f"; int8: {record.sentence}"
-    assert re.search(why, record.sentence)
+    told = report.of_clip(settings_for("", tmp_path, clip_precision="int8", clip_download_root=tmp_path), name)
+    assert told == f"; int8: {measured.sentence}"
+    assert re.search(why, measured.sentence)
+    assert report.of_clip(settings_for("", tmp_path, clip_download_root=tmp_path), name) == "", "nobody asked for it"
 
 
 def test_files_that_are_not_whole_are_as_none(tmp_path):
     (tmp_path / "int8").mkdir()
-    path = int8.place(RECORD.name, tmp_path)
-    path.with_suffix(".bin").write_bytes(b"weights")
-    whole = replace(RECORD, digest=sha256_of(path.with_suffix(".bin")))
-    int8.write(whole, tmp_path)
-    assert int8.read(RECORD.name, tmp_path) == whole
-    assert int8.read("another", tmp_path) is None
-    stored = path.with_suffix(".json").read_text()
+    weights = record.network(RECORD.name, PART, tmp_path).with_suffix(".bin")
+    weights.write_bytes(b"weights")
+    whole = replace(RECORD, digests=record.digests(RECORD.name, (PART,), tmp_path))
+    record.write(whole, tmp_path)
+    assert record.read(ClipRecord, RECORD.name, tmp_path) == whole
+    assert record.read(ClipRecord, "another", tmp_path) is None
+    [path] = (tmp_path / "int8").glob("*.json")
+    stored = path.read_text()
     for text in ("{", json.dumps({"format": 0}), json.dumps(json.loads(stored) | {"format": 0})):
-        path.with_suffix(".json").write_text(text)
-        assert int8.read(RECORD.name, tmp_path) is None
-    path.with_suffix(".json").write_text(stored)
-    path.with_suffix(".bin").write_bytes(b"weight")
-    assert int8.read(RECORD.name, tmp_path) is None
-    assert int8.told(RECORD.name, tmp_path) == "; int8: not measured yet"
+        path.write_text(text)
+        assert record.read(ClipRecord, RECORD.name, tmp_path) is None
+    path.write_text(stored)
+    weights.write_bytes(b"weight")
+    assert record.read(ClipRecord, RECORD.name, tmp_path) is None
+    told = report.of_clip(settings_for("", tmp_path, clip_precision="int8", clip_download_root=tmp_path), RECORD.name)
+    assert told == "; int8: not measured yet"
 
 
 def test_neighbours_are_counted_by_question():
     before = np.eye(20, dtype=np.float32)
     asked = np.linspace(1, 0.1, 20, dtype=np.float32)[None]
-    assert int8_make.kept(asked, before, before) == 1
-    assert int8_make.kept(asked, before, before[::-1]) == 0
-    assert int8_make.kept(asked, before, np.roll(before, 1, axis=0)) == 0.9
+    assert make_clip.kept(asked, before, before) == 1
+    assert make_clip.kept(asked, before, before[::-1]) == 0
+    assert make_clip.kept(asked, before, np.roll(before, 1, axis=0)) == 0.9
 
 
 def test_preparations_are_kept():
     for preparation in (Squeezed(224), Cropped(384, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))):
-        kind, arguments = json.loads(json.dumps(int8.described(preparation)))
-        assert kind in ("squeezed", "cropped")
+        arguments = json.loads(json.dumps(clip.described(preparation)))
+        assert arguments["kind"] in ("squeezed", "cropped")
         assert arguments["side"] == preparation.side
     with pytest.raises(ValueError, match="cannot be kept"):
-        int8.described(lambda picture: picture)
+        clip.described(lambda picture: picture)
 
 
 def test_a_model_that_torch_computes_is_refused(tmp_path):
     with pytest.raises(IndexerError, match="is computed here by torch"):
-        int8_make.make(str(WEIGHTS), tmp_path, pictures(5), threads=1)
+        make_clip.make_clip(str(WEIGHTS), tmp_path, pictures(5), threads=1)

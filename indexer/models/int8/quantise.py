@@ -1,0 +1,42 @@
+"""Makes a network of integers: NNCF quantises it after its training.
+
+It sees typical inputs, and chooses the ranges of the numbers so that these fit (post-training quantisation, with
+SmoothQuant for transformers: Xiao et al., arXiv 2211.10438). As of a transformer, only convolutions and products of
+matrices become integers: the operations between them would cost more in conversions than they gain.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import IndexerError, words_of
+from indexer.models.maker import Vector
+
+
+class Int8Error(IndexerError):
+    """The model cannot be made in int8 here. The text says why."""
+
+
+def quantise(model: Any, calibrating: Sequence[Vector], path: Path) -> None:
+    """Write `model`, of OpenVINO's, in int8 as `path`. `calibrating`: typical inputs. Raises Int8Error: no NNCF."""
+    try:
+        import nncf
+    except ImportError as error:
+        raise Int8Error(f"{words_of(error)}: pip install 'immich-indexer[int8]'") from error
+    import openvino
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quantised = nncf.quantize(
+        model,
+        nncf.Dataset(calibrating, lambda one: one.astype(np.float32, copy=False)),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(calibrating),
+    )
+    part = path.with_name(f"{path.stem}-{os.getpid()}.xml")
+    openvino.save_model(quantised, part, compress_to_fp16=True)
+    for suffix in (".bin", ".xml"):
+        part.with_suffix(suffix).replace(path.with_suffix(suffix))
