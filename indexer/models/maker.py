@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,15 @@ class ImageTower(Protocol):
 
     def encode_images(self, prepared: Sequence[Vector]) -> Vector:
         """(n, dimensions) float32, each of length 1."""
+
+
+@runtime_checkable
+class HasGraph(ImageTower, Protocol):
+    """An image tower whose network OpenVINO can read."""
+
+    @property
+    def graph(self) -> Path:
+        """Its file."""
 
 
 class TextTower(Protocol):

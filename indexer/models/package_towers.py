@@ -13,7 +13,7 @@ from indexer.models.maker import Precision, Vector
 from indexer.models.package import MODEL, Package
 from indexer.models.package_network import Network, Rows
 from indexer.models.package_runtimes import Runtimes
-from indexer.models.pixels import Preparation
+from indexer.models.pixels import Preparation, noise
 
 _TEXTS_AT_ONCE = 32
 _TRIED = ("", "2026 海边的照片", "a receipt of 128.50 from a shop in Shanghai", "在海边看日落的一家人和两只狗")
@@ -48,7 +48,7 @@ class PackageImages:
     def _probe(self, network: Network) -> Rows:
         side = self._side
         network.check(["image"], {"image": {1: 3, 2: side, 3: side}})
-        return {"image": _noise(side)}
+        return {"image": noise(side)}
 
 
 class PackageTexts:
@@ -86,12 +86,3 @@ class PackageTexts:
     def _names(network: Network) -> list[str]:
         """Multilingual-CLIP's text towers, four of Immich's models, take a mask beside the tokens."""
         return ["input_ids", "attention_mask"] if "input_ids" in network.inputs else ["text"]
-
-
-def _noise(side: int) -> Vector:
-    """Two pictures to try, (2, 3, side, side): one of small dots, one of large ones."""
-    chance = np.random.default_rng(0)
-    places = np.arange(side) * 8 // side
-    coarse = chance.standard_normal((3, 8, 8))[:, places][:, :, places]
-    noise: Vector = np.stack([chance.standard_normal((3, side, side)), coarse]).astype(np.float32)
-    return noise

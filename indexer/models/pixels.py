@@ -99,3 +99,11 @@ def normalised(channels: npt.NDArray[np.uint8]) -> Pixels:
     values -= MEAN
     values /= STD
     return values
+
+
+def noise(side: int) -> Pixels:
+    """Two pictures to try a model with, (2, 3, side, side): one of small dots, one of large ones."""
+    chance = np.random.default_rng(0)
+    places = np.arange(side) * 8 // side
+    coarse = chance.standard_normal((3, 8, 8))[:, places][:, :, places]
+    return np.stack([chance.standard_normal((3, side, side)), coarse]).astype(np.float32)

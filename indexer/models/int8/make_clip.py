@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from indexer.images import decode
 from indexer.models.int8 import record as records
 from indexer.models.int8.clip import PART, ClipRecord, Int8Images, described
 from indexer.models.int8.quantise import Int8Error, quantise
-from indexer.models.maker import ImageTower, Maker, Vector
+from indexer.models.maker import HasGraph, ImageTower, Maker, Vector
 from indexer.models.makers import maker_of
 
 _CALIBRATING = 0.6
@@ -25,15 +25,6 @@ _WHO = ("孩子", "老人", "一家人", "小猫", "两只狗", "朋友们", "�
 _WHERE = ("在海边看日落", "在雪地里", "在家里吃饭", "在城市的夜里", "在山上的树林里")
 QUESTIONS = tuple(f"{who}{where}" for who in _WHO for where in _WHERE)
 """Fifty, as people type them."""
-
-
-@runtime_checkable
-class HasGraph(Protocol):
-    """An image tower whose network OpenVINO can read."""
-
-    @property
-    def graph(self) -> Path:
-        """Its file."""
 
 
 def make_clip(model: str, root: Path, pictures: Sequence[bytes], *, threads: int) -> ClipRecord:
