@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: for a look, not for figures to quote")
     parser.add_argument("--url", help="a PostgreSQL server to measure on, as superuser; an embedded one otherwise")
     parser.add_argument("--clip", help="CLIP_MODEL for `pipeline` (else a ViT-B-16 of random weights) and `fusion`")
-    parser.add_argument("--device", default="auto", help="DEVICE for `pipeline` and `gpu`: auto, cpu or cuda")
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="DEVICE for `pipeline` and `gpu`"
+    )
     parser.add_argument("--corpus", type=Path, help="folder of text files for `recall` and `lexical`")
     parser.add_argument("--documents", type=int, default=1_000_000, help="how many `search` searches")
     parser.add_argument(

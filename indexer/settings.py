@@ -71,13 +71,15 @@ class Settings(BaseSettings):
         ("clip", "ocr"), description="What to do for each photo: `clip` (search by meaning), `ocr` (search by text)"
     )
 
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where the models run; `auto` takes a GPU if any"
+    device: Literal["auto", "cpu", "cuda", "openvino:GPU"] = Field(
+        "auto",
+        description="Where the models run; `auto` takes an NVIDIA GPU if any. `openvino:GPU`: CLIP's pictures on "
+        "[Intel's graphics](install.md#intel-graphics), if they are faster",
     )
     cpu_threads: int = Field(
         0, ge=0, le=256, description="CPU threads for the models; 0 takes every core that the container may use"
     )
-    batch_size: int = Field(0, ge=0, le=1024, description="Photos claimed at once; 0 is 8 on a CPU, 64 on a GPU")
+    batch_size: int = Field(0, ge=0, le=1024, description="Photos claimed at once; 0 is 8, and 64 on an NVIDIA GPU")
 
     clip_model: str = Field(
         "ViT-B-16",

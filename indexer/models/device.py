@@ -6,38 +6,51 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from indexer.errors import SettingsError
-from indexer.models import gpu
+from indexer.models import gpu, openvino
 
 if TYPE_CHECKING:  # its import takes seconds: only code that computes with it should wait
     import torch
 
-Device = Literal["cpu", "cuda"]
+Device = Literal["cpu", "cuda", "openvino:GPU"]
 Format = Literal["fp32", "bf16", "fp16"]
+
+INTEL_GPU: Device = "openvino:GPU"
+"""Intel's graphics, by OpenVINO: for CLIP's image tower alone. All else then stays on the processor."""
 
 _LAYERS = 8  # so many matrices do not fit into a cache, as in a real model
 
 
 def resolve_device(wanted: str) -> Device:
-    """What `auto`, `cpu` or `cuda` means on this machine. Raises as `choose_device`."""
+    """What a value of DEVICE means on this machine. Raises as `choose_device`."""
     return choose_device(wanted)[0]
 
 
 def choose_device(
-    wanted: str, needs: int = 0, *, driver: gpu.Driver | None = None, build: gpu.Build | None = None
+    wanted: str,
+    needs: int = 0,
+    *,
+    driver: gpu.Driver | None = None,
+    build: gpu.Build | None = None,
+    found: openvino.Found | None = None,
 ) -> tuple[Device, str]:
     """Where to compute on this machine. With a sentence why not on its GPU, empty where it has none.
 
     Args:
-        wanted: `auto`, `cpu` or `cuda`.
+        wanted: `auto`, `cpu`, `cuda` or `openvino:GPU`. `auto` never means the last.
         needs: bytes of GPU memory that the models take.
         driver: of the GPU. By default this machine's.
         build: what torch was built for. By default the installed torch.
+        found: the devices that OpenVINO finds, by default here. To ask loads Intel's driver, which takes 40 MB.
 
     Raises:
-        SettingsError: the name is unknown, or `cuda` was asked for and cannot be used. The text says what would help.
+        SettingsError: the name is unknown, or a GPU was asked for and cannot be used. The text says what would help.
     """
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"unknown device {wanted!r}: use auto, cpu or cuda")
+    if wanted not in ("auto", "cpu", "cuda", INTEL_GPU):
+        raise SettingsError(f"unknown device {wanted!r}: use auto, cpu, cuda or {INTEL_GPU}")
+    if wanted == INTEL_GPU:
+        if trouble := openvino.why_not_gpu((found or openvino.devices)()):
+            raise SettingsError(f"device {wanted!r} was asked for, but {trouble}; or use DEVICE=auto or cpu")
+        return INTEL_GPU, ""
     driver = driver or gpu.NvidiaDriver()
     if wanted == "cpu" or (wanted == "auto" and not driver.cards()):
         return "cpu", ""

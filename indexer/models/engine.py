@@ -37,7 +37,8 @@ class Engine:
 
     Args:
         name: for a person: "the CLIP model".
-        open_on: opens the model on a device: `auto`, `cpu` or `cuda`. Takes seconds, raises as `host.Host`.
+        open_on: opens the model on a device: `auto`, `cpu`, `cuda` or `openvino:GPU`. Takes seconds, raises as
+            `host.Host`.
         probe: the question with which the engine is checked.
         device: where it should run.
         pace: its pauses and time limits.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from indexer import images
 from indexer.images import Picture
+from indexer.models.device import INTEL_GPU
 from indexer.models.hosted import Hosted
 from indexer.models.results import Detection, Line
 from indexer.models.scheduler import Scheduler, Stage, Ticket
@@ -23,6 +24,9 @@ from indexer.models.states import EngineAwayError, Phase, State
 
 Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
+
+_SIZES: dict[str, tuple[int, int]] = {"cuda": (64, 1), INTEL_GPU: (4, 1)}
+"""Of calls of CLIP on a GPU: pictures in each, and how many at once."""
 
 
 class ClipModel(Protocol):
@@ -239,25 +243,25 @@ class Inference:
     def _suit(self) -> None:
         """Set the batch sizes for the engines' present devices: an engine may have left the GPU, or be short of memory.
 
-        A GPU does one call after the other, and is best at large ones. The processor's work before and after goes on
-        at the same time. The recogniser's output there takes up to 200 MB (18,000 characters at each step), so only a
-        few calls run at once.
+        A GPU does one call after the other, and NVIDIA's is best at large ones. The processor's work before and after
+        goes on at the same time. The recogniser's output there takes up to 200 MB (18,000 characters at each step), so
+        only a few calls run at once.
         """
         threads = self._threads
         for model, stage in ((self.clip, self._encode), (self.next, self._encode_next)):
-            on_gpu, most = self._place(model)
-            stage.size, stage.limit = (64, 1) if on_gpu else (4, threads)
+            device, most = self._place(model)
+            stage.size, stage.limit = _SIZES.get(device, (4, threads))
             stage.size = min(stage.size, most)
-        on_gpu, most = self._place(self.ocr)
-        self._recognise.size, self._recognise.limit = (16, min(4, threads)) if on_gpu else (4, threads)
+        device, most = self._place(self.ocr)
+        self._recognise.size, self._recognise.limit = (16, min(4, threads)) if device == "cuda" else (4, threads)
         self._recognise.size = min(self._recognise.size, most)
 
-    def _place(self, model: object) -> tuple[bool, int]:
-        """Whether the model is on a GPU, and how many items it takes at once."""
+    def _place(self, model: object) -> tuple[str, int]:
+        """The device of the model, and how many items it takes at once."""
         if not isinstance(model, Hosted):
-            return self._gpu, 64
+            return "cuda" if self._gpu else "cpu", 64
         facts = model.engine.facts
-        return facts is not None and facts.device == "cuda", model.engine.most or 64
+        return facts.device if facts else "cpu", model.engine.most or 64
 
     def _decode_all(self, items: Sequence[bytes]) -> list[Picture]:
         return [images.decode(data, max_pixels=self._max_pixels) for data in items]

@@ -7,6 +7,7 @@ import structlog
 
 from indexer.errors import WeightsError
 from indexer.models import face_weights, names
+from indexer.models.device import INTEL_GPU
 from indexer.models.engine import Engine
 from indexer.models.fetcher import Fetcher
 from indexer.models.host import Host
@@ -51,9 +52,9 @@ class Models:
 
     @property
     def where(self) -> str:
-        """`cuda` if one of them runs there, otherwise `cpu`."""
-        engines = self.engines.values()
-        return "cuda" if any(engine.facts and engine.facts.device == "cuda" for engine in engines) else self.device
+        """The GPU if one of them runs there, otherwise `cpu`."""
+        devices = {engine.facts.device for engine in self.engines.values() if engine.facts}
+        return next((gpu for gpu in ("cuda", INTEL_GPU) if gpu in devices), self.device)
 
     def close(self) -> None:
         """End the engines."""
@@ -135,7 +136,7 @@ def load_text_tower(settings: Settings) -> TextTower:
             "text",
             settings.clip_model,
             settings.clip_download_root,
-            device=settings.device,
+            device=_rest(settings),
             precision=otherwise(settings.clip_precision),
             threads=settings.threads,
         )
@@ -162,8 +163,10 @@ def _text(settings: Settings, fetcher: Fetcher | None, pace: Pace | None) -> Hos
 
 
 def _clip(settings: Settings, fetcher: Fetcher | None, nice: int, pace: Pace | None) -> HostedClip:
-    opener = _clip_opener(settings, "image", settings.threads)
-    engine = _engine("the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher)
+    opener, device = _clip_opener(settings, "image", settings.threads), settings.device
+    engine = _engine(
+        "the CLIP model", opener, ImageProbe(), settings, settings.threads, nice, pace, fetcher, device=device
+    )
     return HostedClip(engine, _expected(settings))
 
 
@@ -204,19 +207,25 @@ def _engine(
     pace: Pace | None,
     fetcher: Fetcher | None = None,
     wanting: Callable[[], str] | None = None,
+    device: str = "",
 ) -> Engine:
     """An engine that waits for what is `wanting`: by default for the weights of CLIP that the `fetcher` lacks."""
-    pace = pace or Pace()
+    pace, device = pace or Pace(), device or _rest(settings)
 
     def open_on(device: str) -> Runner:
         return Host(Setup(opener, device, nice), lanes=lanes, patience=pace.load, name=name)
 
     if fetcher is None:
-        return Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=wanting or (lambda: ""))
+        return Engine(name, open_on, probe, device=device, pace=pace, wanting=wanting or (lambda: ""))
     wanting = wanting or (lambda: fetcher.missing("clip"))
-    engine = Engine(name, open_on, probe, device=settings.device, pace=pace, wanting=wanting)
+    engine = Engine(name, open_on, probe, device=device, pace=pace, wanting=wanting)
     fetcher.watch(engine.wake)
     return engine
+
+
+def _rest(settings: Settings) -> str:
+    """The device of all but CLIP's image tower: Intel's graphics compute nothing else."""
+    return "cpu" if settings.device == INTEL_GPU else settings.device
 
 
 def _warn_of(name: str | None) -> None:

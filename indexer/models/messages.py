@@ -20,7 +20,7 @@ class Opened:
 
     Attributes:
         model: whose methods are called.
-        device: `cpu` or `cuda`, where it really runs.
+        device: `cpu`, `cuda` or `openvino:GPU`, where it really runs.
         note: why it does not run on the wanted device. Empty where it does.
     """
 

@@ -1,13 +1,14 @@
 """Opens each model, in the process of the model. `Host` sends these objects there, so they can be pickled."""
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer import allocator
-from indexer.models.device import choose_device
-from indexer.models.maker import ClipPrecision, Maker, TextTower, Tower, Vector, otherwise
+from indexer.models.device import INTEL_GPU, choose_device
+from indexer.models.intel_gpu import Graphics
+from indexer.models.maker import ClipPrecision, Maker, Precision, TextTower, Tower, Vector, otherwise
 from indexer.models.messages import Opened
 from indexer.models.ocr_names import OcrSettings
 from indexer.models.ocr_runtimes import OcrPrecision, WantedRuntime
@@ -27,7 +28,7 @@ _BESIDE_WEIGHTS = 1 << 30  # bytes of GPU memory for CUDA and a batch of picture
 
 @dataclass(frozen=True)
 class ClipTower:
-    """One tower of a CLIP model. Arguments and errors as of `Maker.open`."""
+    """One tower of a CLIP model. Arguments and errors as of `Maker.open`. `graphics`: for the image tower alone."""
 
     maker: Maker
     tower: Tower
@@ -35,9 +36,17 @@ class ClipTower:
     root: Path
     precision: ClipPrecision
     threads: int
+    graphics: Graphics = field(default_factory=Graphics)
 
     def __call__(self, device: str) -> Opened:
-        """Load it. In int8, where that is asked for, made and good enough; otherwise as with `auto`."""
+        """Load it. On a processor in int8, where that is asked for, made and good enough; otherwise as with `auto`."""
+        if device == INTEL_GPU:
+            return self.graphics.opened(
+                lambda: self._made("cpu", "fp32").model,
+                lambda: self("cpu"),
+                precision=self.precision,
+                threads=self.threads,
+            )
         if self.precision == "int8" and self.tower == "image" and choose_device(device)[0] == "cpu":
             from indexer.models.int8 import clip
 
@@ -46,11 +55,13 @@ class ClipTower:
             if made is not None:
                 return Opened(made, "cpu")
             log.info("CLIP_PRECISION=int8 is not used for %s: %s", name, why)
-        precision = otherwise(self.precision)
-        opened = self.maker.open(
+        opened = self._made(device, otherwise(self.precision))
+        return replace(opened, model=_TextInChild(opened.model)) if self.tower == "text" else opened
+
+    def _made(self, device: str, precision: Precision) -> Opened:
+        return self.maker.open(
             self.tower, self.model, self.root, device=device, precision=precision, threads=self.threads
         )
-        return replace(opened, model=_TextInChild(opened.model)) if self.tower == "text" else opened
 
 
 @dataclass(frozen=True)

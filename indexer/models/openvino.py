@@ -2,7 +2,7 @@
 
 import importlib.util
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -14,7 +14,10 @@ from indexer.models import denormals
 from indexer.models.best import Best
 
 Format = Literal["f32", "bf16", "f16"]
+Found = Callable[[], Sequence[str]]
+"""Asks for the devices that it finds, such as `CPU` and `GPU`. None where it is not installed."""
 
+_NOT_INSTALLED = "OpenVINO is not installed (pip install 'immich-indexer[openvino]')"
 _PLANS = 1000
 """Plans of single operations, each for one shape, that a model keeps for each caller: those of some shapes. With all
 plans (OpenVINO's own number is 5,000) memory grows for hundreds of photos, without any a line takes a sixth longer."""
@@ -31,11 +34,33 @@ def why_not_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     `cpuinfo` says what the processor itself has. Without that OpenVINO imitates bf16, which is slower than fp32.
     """
     if not is_installed():
-        return "OpenVINO is not installed (pip install 'immich-indexer[openvino]')"
+        return _NOT_INSTALLED
     import openvino
 
     able: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "" if "BF16" in able and _has_bf16(cpuinfo) else "this processor has no bf16"
+
+
+def devices() -> list[str]:
+    """As `Found`, on this machine."""
+    if not is_installed():
+        return []
+    import openvino
+
+    found: list[str] = openvino.Core().available_devices
+    return found
+
+
+def why_not_gpu(found: Sequence[str]) -> str:
+    """Why it cannot compute on Intel's graphics, with what would help. Empty where it can."""
+    if not found:
+        return _NOT_INSTALLED
+    if any(name.partition(".")[0] == "GPU" for name in found):  # GPU.0 and GPU.1 where there are two
+        return ""
+    return (
+        f"OpenVINO finds no Intel graphics, only {', '.join(found)}: install Intel's OpenCL driver (intel-opencl-icd), "
+        "and in a container give it /dev/dri and the group of its files, as compose.intel.yaml does"
+    )
 
 
 def _has_bf16(cpuinfo: Path) -> bool:

@@ -1,7 +1,7 @@
 """Opens the model of an engine, probes it from time to time, and replaces it when it is sick. In a thread of its own.
 
-A GPU's answer is right if it equals the processor's. If any device may be used and the engine becomes sick again and
-again on the GPU, it moves to the processor, and the GPU is tried again from time to time.
+A GPU's answer is right if it equals the processor's. If the processor may be used, too, and the engine becomes sick
+again and again on the GPU, it moves to the processor, and the GPU is tried again from time to time.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from indexer.errors import WeightsError
+from indexer.models.device import INTEL_GPU
 from indexer.models.lifecycle import Lifecycle, Pace, Runner
 from indexer.models.messages import CallError
 from indexer.models.probe import Probe
@@ -27,7 +28,7 @@ class Supervisor:
 
     Args:
         lifecycle: the engine's state.
-        open_on: opens the model on a device: `auto`, `cpu` or `cuda`.
+        open_on: opens the model on a device: `auto`, `cpu`, `cuda` or `openvino:GPU`.
         probe: the question with which the engine is checked.
         device: where it should run.
         pace: its pauses and time limits.
@@ -82,7 +83,7 @@ class Supervisor:
             lifecycle.sleep(self._pace.weights)
             return
         lifecycle.loads()
-        instead = self._device == "auto" and lifecycle.failures >= _GIVE_UP_GPU
+        instead = self._device in ("auto", INTEL_GPU) and lifecycle.failures >= _GIVE_UP_GPU
         reason = lifecycle.state.reason
         try:
             runner = self._open("cpu" if instead else self._device)

@@ -206,7 +206,7 @@ class Worker:
             queue,
             inference,
             Media.of(settings),
-            batch=settings.batch_size or (8 if models.where == "cpu" else 64),
+            batch=settings.batch_size or (64 if models.where == "cuda" else 8),
             outage=self._outage,
             pace=self._pace,
             doubted=self._doubted,

@@ -27,6 +27,18 @@ def test_everything_has_a_default():
     assert settings.threads >= 1
 
 
+@pytest.mark.parametrize(
+    ("device", "is_one"), [("openvino:GPU", True), ("cuda", True), ("openvino:CPU", False), ("GPU", False)]
+)
+def test_devices(monkeypatch, device, is_one):
+    monkeypatch.setenv("DEVICE", device)
+    if is_one:
+        assert Settings.load().device == device
+    else:
+        with pytest.raises(SettingsError, match="DEVICE"):
+            Settings.load()
+
+
 def test_immichs_own_names_are_understood(monkeypatch):
     for name, value in {
         "DB_HOSTNAME": "db.example.org",

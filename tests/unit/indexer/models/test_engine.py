@@ -390,16 +390,17 @@ def test_one_that_is_killed_is_blamed_only_where_others_do_well_in_between():
 # Where it runs
 
 
-def test_a_sick_gpu_is_left_for_the_processor_and_taken_up_again():
+@pytest.mark.parametrize("wanted", ["auto", "openvino:GPU"])
+def test_a_sick_gpu_is_left_for_the_processor_and_taken_up_again(wanted):
     sick = True
 
     def fail(device: str) -> Exception | None:
         return RuntimeError("CUDA error: no kernel image is available") if sick and device != "cpu" else None
 
     openings = Openings(Text, fail=fail, gpu=True)
-    with started(openings, device="auto") as engine:
+    with started(openings, device=wanted) as engine:
         until_ready(engine)
-        assert openings.opened[:4] == ["auto", "auto", "auto", "cpu"]
+        assert openings.opened[:4] == [wanted, wanted, wanted, "cpu"]
         assert engine.facts.device == "cpu"
         assert "no kernel image" in engine.state.reason
         assert are_right(TEXTS, ask(engine, *TEXTS))
