@@ -3,6 +3,7 @@
 #
 #   docker build -t immich-indexer .                                        for any processor
 #   docker build -t immich-indexer:cuda --build-arg VARIANT=cuda .          for NVIDIA GPUs
+#   docker build -t immich-indexer:intel --build-arg VARIANT=intel .        for Intel's graphics: with Debian's driver for OpenCL
 #
 # Where the big registries are slow, name mirrors. That of torch must be an index (.../torch/ lists its files), not a flat folder:
 #   --build-arg PYTHON_IMAGE=docker.m.daocloud.io/library/python:3.12-slim-bookworm
@@ -30,10 +31,10 @@ COPY deploy/packages.lock deploy/packages-cuda.lock ./
 # hadolint ignore=DL3013
 RUN set -eu; \
     case "${VARIANT} ${ALLOW_CUDA}" in \
-        "cpu 1") index=${TORCH_CPU_INDEX_URL} alone="" ;; \
-        "cpu "*) index=${TORCH_CPU_INDEX_URL} alone=--no-deps ;; \
+        "cpu 1"|"intel 1") index=${TORCH_CPU_INDEX_URL} alone="" ;; \
+        "cpu "*|"intel "*) index=${TORCH_CPU_INDEX_URL} alone=--no-deps ;; \
         "cuda "*) index=${PIP_INDEX_URL} alone="" ;; \
-        *) echo "VARIANT is cpu or cuda, not ${VARIANT}" >&2; exit 1 ;; \
+        *) echo "VARIANT is cpu, cuda or intel, not ${VARIANT}" >&2; exit 1 ;; \
     esac; \
     pip install --no-deps --require-hashes --index-url "${PIP_INDEX_URL}" --requirement packages.lock; \
     pip install ${alone:+"${alone}"} --index-url "${index}" torch==2.13.0 torchvision==0.28.0; \
@@ -63,12 +64,14 @@ LABEL org.opencontainers.image.title=immich-indexer \
       org.opencontainers.image.description="Chinese search for Immich: indexer and gateway" \
       org.opencontainers.image.licenses=MIT
 ARG DEBIAN_MIRROR=deb.debian.org
+ARG VARIANT=cpu
 # libgomp, of the distribution's one version: what onnxruntime and torch run their threads with.
 # The folders of the weights are for whatever user the container runs as: INDEXER_UID may be another than 1000.
 # hadolint ignore=DL3008
 RUN sed --in-place "s|//deb.debian.org|//${DEBIAN_MIRROR}|" /etc/apt/sources.list.d/debian.sources \
     && apt-get update \
-    && apt-get install --yes --no-install-recommends libgomp1 \
+    && driver=$([ "${VARIANT}" != intel ] || echo intel-opencl-icd) \
+    && apt-get install --yes --no-install-recommends libgomp1 ${driver:+"${driver}"} \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --create-home --home-dir /var/lib/immich-indexer indexer \
     && chmod 755 /var/lib/immich-indexer \

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from indexer.cli.role import role as command
+from indexer.models.device import INTEL_GPU
 from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 PASTED = "deploy/immich-indexer.yaml"
 COMPOSE = (
-    *("compose.yaml", "compose.existing.yaml", "compose.cuda.yaml", "compose.juicefs.yaml"),
+    *("compose.yaml", "compose.existing.yaml", "compose.cuda.yaml", "compose.intel.yaml", "compose.juicefs.yaml"),
     *("deploy/services.yaml", PASTED),
 )
 TOGETHER = (
@@ -28,6 +29,8 @@ TOGETHER = (
     ("compose.existing.yaml",),
     ("compose.yaml", "compose.cuda.yaml"),
     ("compose.existing.yaml", "compose.cuda.yaml"),
+    ("compose.yaml", "compose.intel.yaml"),
+    ("compose.existing.yaml", "compose.intel.yaml"),
     ("compose.yaml", "compose.juicefs.yaml"),
     ("compose.existing.yaml", "compose.cuda.yaml", "compose.juicefs.yaml"),
 )
@@ -93,6 +96,7 @@ def test_compose_files_are_what_the_specification_says(name, tmp_path):
 @pytest.mark.parametrize("names", TOGETHER, ids="+".join)
 def test_compose_reads_them_together(names):
     config = resolved(*names)
+    variant = next((kind for kind in ("cuda", "intel") if f"compose.{kind}.yaml" in names), None)
     for service in config["services"].values():
         assert service.get("image")
         for name in service.get("depends_on", {}):
@@ -101,14 +105,39 @@ def test_compose_reads_them_together(names):
         ours = config["services"][name]
         assert ours["read_only"] is True
         assert ours["cap_drop"] == ["ALL"]
-        assert ours["image"] == f"immich-indexer:latest{'-cuda' * ('compose.cuda.yaml' in names)}"
-        assert (ours["build"]["args"].get("VARIANT") == "cuda") == ("compose.cuda.yaml" in names)
+        assert ours["image"] == f"immich-indexer:latest{f'-{variant}' if variant else ''}"
+        assert ours["build"]["args"].get("VARIANT") == variant
         assert ours["environment"]["DB_PASSWORD"] == "two"
         assert ours["environment"]["DB_USERNAME"] == "ii"
     assert config["services"]["gateway"]["healthcheck"]["test"] == ["CMD", "python", "-m", "gateway.ping"]
     assert config["services"]["indexer"]["healthcheck"]["test"] == ["CMD", "python", "-m", "indexer.work.ping"]
     if "compose.existing.yaml" in names:
         assert config["services"].keys() == {*OURS, "role"}
+
+
+def test_the_indexer_alone_is_given_intels_graphics():
+    for environment, group in ({}, "105"), ({"RENDER_GID": "992"}, "992"):
+        config = resolved("compose.existing.yaml", "compose.intel.yaml", **environment)["services"]
+        indexer = config["indexer"]
+        assert [(each["source"], each["target"]) for each in indexer["devices"]] == [("/dev/dri", "/dev/dri")]
+        assert indexer["group_add"] == [group]
+        assert Settings.load(device=indexer["environment"]["DEVICE"], _env_file=None).device == INTEL_GPU
+        for other in ("role", "gateway"):
+            assert not {"devices", "group_add"} & config[other].keys()
+            assert "DEVICE" not in config[other]["environment"]
+
+
+def test_the_driver_of_intels_graphics_is_in_their_image_alone(tmp_path):
+    """The very line of the Dockerfile, with programs that say what they are asked."""
+    (line,) = re.findall(
+        r"^    && (driver=.*?) \\\n    && (apt-get install .*?) \\\n", (ROOT / "Dockerfile").read_text(), re.M
+    )
+    for variant, packages in {"cpu": "libgomp1", "cuda": "libgomp1", "intel": "libgomp1 intel-opencl-icd"}.items():
+        script = f"{line[0]} && {line[1].replace('apt-get', 'echo')}"
+        said = subprocess.run(
+            ["sh", "-euc", script], env={"VARIANT": variant}, text=True, capture_output=True, check=True
+        )
+        assert said.stdout == f"install --yes --no-install-recommends {packages}\n"
 
 
 def test_without_a_password_compose_refuses():
