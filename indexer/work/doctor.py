@@ -33,6 +33,7 @@ from indexer.work.media import ForbiddenError, Media, MediaError
 
 if TYPE_CHECKING:
     from indexer.models.gpu import Build, Driver
+    from indexer.models.openvino import Found
 
 Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
@@ -56,8 +57,7 @@ async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
     findings = [await asyncio.to_thread(device_finding, settings)]
     if "clip" in settings.tasks:
         findings.append(await asyncio.to_thread(_weights, settings))
-    findings.append(await _faces(settings))
-    findings.append(await _immich(settings))
+    findings += [await _faces(settings), await _immich(settings)]
     try:
         connection = await connect(settings.dsn)
     except TROUBLE as error:
@@ -93,14 +93,16 @@ async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
     return findings
 
 
-def device_finding(settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None) -> Finding:
-    """Where the models run, and why they do not use a GPU that is there. `driver` and `build`: of this machine."""
-    from indexer.models.device import choose_device
+def device_finding(
+    settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None, found: "Found | None" = None
+) -> Finding:
+    """Where the models run, and why they do not use a GPU that is there. The others: as of `choose_device`."""
+    from indexer.models.device import INTEL_GPU, choose_device
     from indexer.models.ocr_engines import engine_gpu_trouble, engine_way
 
     reads = ""
     try:
-        device, trouble = choose_device(settings.device, driver=driver, build=build)
+        device, trouble = choose_device(settings.device, driver=driver, build=build, found=found)
         if "ocr" in settings.tasks:
             way, why = engine_way(settings.ocr_engine, settings.ocr_runtime, settings.ocr_precision, device)
             reads = f", text is read with {way}: {why}{int8.of_ocr(settings)}"
@@ -111,20 +113,18 @@ def device_finding(settings: Settings, driver: "Driver | None" = None, build: "B
         return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
     if trouble:
         return Finding("device", "advice", trouble)
-    threads = f", {settings.threads} threads" if device == "cpu" else ""
-    return Finding("device", "ok", f"{device}{threads}{reads}")
+    threads = f", {settings.threads} threads" if device != "cuda" else ""
+    where = f"cpu, and {device} for CLIP's pictures if it is faster" if device == INTEL_GPU else device
+    return Finding("device", "ok", f"{where}{threads}{reads}")
 
 
 async def _engines(connection: Connection, _: Settings) -> Finding:
     """What the indexers report about their models."""
-    away = [
-        (worker, part, engine)
-        for worker in await backlog.workers(connection)
-        for part, engine in worker.engines.items()
-        if engine.state != "ready"
-    ]
+    told = [(one, part, engine) for one in await backlog.workers(connection) for part, engine in one.engines.items()]
+    away = [each for each in told if each[2].state != "ready"]
     if not away:
-        return Finding("models at work", "ok", "none is sick")
+        elsewhere = [f"{worker.name}: {engine.reason}" for worker, _, engine in told if engine.reason]
+        return Finding("models at work", "advice" if elsewhere else "ok", "; ".join(["none is sick", *elsewhere]))
     wanting = await backlog.wanting(connection)
     said = "; ".join(engine.sentence(part, worker.name, wanting.get(part, 0)) for worker, part, engine in away)
     waits = all(engine.state == Phase.WAITING for *_, engine in away)
@@ -320,9 +320,8 @@ async def _settings(connection: Connection, _: Settings) -> Finding:
     advice = await tuning.advice(connection)
     if advice:
         return Finding("database settings", "advice", ". ".join(advice))
-    if await tuning.missing(connection, "hnsw"):
-        return Finding("database settings", "ok", "as Immich's search wants them, which asks no HNSW index")
-    return Finding("database settings", "ok", "as Immich's search wants them")
+    hnsw = ", which asks no HNSW index" if await tuning.missing(connection, "hnsw") else ""
+    return Finding("database settings", "ok", f"as Immich's search wants them{hnsw}")
 
 
 async def _backups(connection: Connection, _: Settings) -> Finding:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import hashlib
+import json
 
 import asyncpg
 import onnxruntime
@@ -56,6 +57,17 @@ def test_a_gpu_that_torch_cannot_use(tmp_path):
     found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
     assert found.verdict == "fails"
     assert "GTX 1080 has compute capability 6.1" in found.text
+
+
+def test_intels_graphics(tmp_path):
+    def found(*devices: str) -> Finding:
+        settings = settings_for(NO_DATABASE, tmp_path, device="openvino:GPU", tasks="clip")
+        return doctor.device_finding(settings, found=lambda: devices)
+
+    there, missing = found("CPU", "GPU"), found("CPU")
+    assert (there.verdict, there.text) == ("ok", "cpu, and openvino:GPU for CLIP's pictures if it is faster, 2 threads")
+    assert missing.verdict == "fails"
+    assert "OpenVINO finds no Intel graphics, only CPU: install Intel's OpenCL driver" in missing.text
 
 
 def test_what_reads_the_text(tmp_path, monkeypatch):
@@ -354,3 +366,15 @@ async def test_an_owner_whose_name_immich_cannot_overwrite(of_database, superuse
     await connection.execute("ALTER TABLE immich_indexer.heard OWNER TO pg_monitor")
     monkeypatch.setattr(owners, "ROLE", "pg_monitor")  # as for an Immich whose user has a single letter
     assert f"REASSIGN OWNED BY pg_monitor TO {IMMICH_ROLE}" in (await of_database("backups")).text
+
+
+async def test_why_a_model_does_not_run_where_it_should(database, own: asyncpg.Connection, tmp_path):
+    worker = await own.fetchval(f"{ALIVE} RETURNING id::text")
+    why = "the processor computes CLIP's pictures, not Intel's graphics: they would take 130% of the processor's time"
+    told = {"clip": {"state": "ready", "since": "2026-11-01T00:00:00+00:00", "reason": why}}
+    await own.execute(
+        "INSERT INTO immich_indexer.state (key, value) VALUES ($1, $2)", f"engines {worker}", json.dumps(told)
+    )
+    findings = await doctor.examine(settings_for(database, tmp_path, tasks="ocr"))
+    (found,) = [found for found in findings if found.check == "models at work"]
+    assert (found.verdict, found.text) == ("advice", f"none is sick; host:1: {why}")
