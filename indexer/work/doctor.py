@@ -5,8 +5,6 @@ import importlib.util
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 import asyncpg
@@ -14,7 +12,7 @@ import asyncpg
 from indexer.database import owners, rights, schema, tuning, zhparser
 from indexer.database.pool import Connection, connect, connect_to_immich
 from indexer.database.trouble import TROUBLE, explain
-from indexer.errors import IndexerError, PictureError, SettingsError, WeightsError
+from indexer.errors import IndexerError, PictureError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
 from indexer.models import model_files
@@ -29,24 +27,12 @@ from indexer.photos.vectors import room
 from indexer.queue import backlog
 from indexer.settings import Settings
 from indexer.work import reconcile
+from indexer.work.device import device_finding
+from indexer.work.finding import Finding, Verdict
 from indexer.work.media import ForbiddenError, Media, MediaError
 
-if TYPE_CHECKING:
-    from indexer.models.gpu import Build, Driver
-    from indexer.models.openvino import Found
-
-Verdict = Literal["ok", "advice", "fails"]
 _PERMISSIONS = ("job.create", "tag.asset")  # of IMMICH_API_KEY
 _OLDEST_PGVECTOR = (0, 7)  # has halfvec and concatenation
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check: its name, its result, and what was found or has to be done."""
-
-    check: str
-    verdict: Verdict
-    text: str
 
 
 async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
@@ -91,31 +77,6 @@ async def examine(settings: Settings, patience: float = 10.0) -> list[Finding]:
     finally:
         await immich.close()
     return findings
-
-
-def device_finding(
-    settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None, found: "Found | None" = None
-) -> Finding:
-    """Where the models run, and why they do not use a GPU that is there. The others: as of `choose_device`."""
-    from indexer.models.device import INTEL_GPU, choose_device
-    from indexer.models.ocr_engines import engine_gpu_trouble, engine_way
-
-    reads = ""
-    try:
-        device, trouble = choose_device(settings.device, driver=driver, build=build, found=found)
-        if "ocr" in settings.tasks:
-            way, why = engine_way(settings.ocr_engine, settings.ocr_runtime, settings.ocr_precision, device)
-            reads = f", text is read with {way}: {why}{int8.of_ocr(settings)}"
-    except (SettingsError, WeightsError) as error:
-        return Finding("device", "fails", str(error))
-    on_gpu = device == "cuda" and "ocr" in settings.tasks and settings.ocr_runtime != "torch"
-    if on_gpu and (trouble := engine_gpu_trouble(settings.ocr_engine)):
-        return Finding("device", "advice", f"cuda for CLIP, but cpu for OCR: {trouble}")
-    if trouble:
-        return Finding("device", "advice", trouble)
-    threads = f", {settings.threads} threads" if device != "cuda" else ""
-    where = f"cpu, and {device} for CLIP's pictures if it is faster" if device == INTEL_GPU else device
-    return Finding("device", "ok", f"{where}{threads}{reads}")
 
 
 async def _engines(connection: Connection, _: Settings) -> Finding:
