@@ -15,7 +15,7 @@ from indexer.settings import Settings
 from indexer.views import status as status_module
 from indexer.views.figures import duration
 from indexer.work import doctor as doctor_module
-from indexer.work.doctor import Finding
+from indexer.work.finding import Finding
 
 
 @click.command()

@@ -19,7 +19,8 @@ from indexer.models.face_weights import FILES, FaceFile, FaceFiles
 from indexer.models.gpu import Card
 from indexer.queue import requests
 from indexer.work import doctor
-from indexer.work.doctor import Finding
+from indexer.work.device import device_finding
+from indexer.work.finding import Finding
 from tests.conftest import IMMICH_ROLE
 from tests.support.installs import install, make_role
 from tests.support.stubs import CUDA_13, RTX_4090, StubDriver
@@ -44,17 +45,17 @@ def of_faces(tmp_path):
 def test_a_gpu_that_onnx_runtime_cannot_use(tmp_path, monkeypatch, tasks, verdict):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     settings = settings_for(NO_DATABASE, tmp_path, tasks=tasks, device="auto")
-    found = doctor.device_finding(settings, StubDriver((13, 0), [RTX_4090]), CUDA_13)
+    found = device_finding(settings, StubDriver((13, 0), [RTX_4090]), CUDA_13)
     assert (found.check, found.verdict) == ("device", verdict)
     assert ("onnxruntime-gpu" in found.text) == (verdict == "advice")
 
 
 def test_a_gpu_that_torch_cannot_use(tmp_path):
     driver = StubDriver((13, 0), [Card("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)])
-    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="auto"), driver, CUDA_13)
+    found = device_finding(settings_for(NO_DATABASE, tmp_path, device="auto"), driver, CUDA_13)
     assert found.verdict == "advice"
     assert "GTX 1080 has compute capability 6.1" in found.text
-    found = doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
+    found = device_finding(settings_for(NO_DATABASE, tmp_path, device="cuda"), driver, CUDA_13)
     assert found.verdict == "fails"
     assert "GTX 1080 has compute capability 6.1" in found.text
 
@@ -62,7 +63,7 @@ def test_a_gpu_that_torch_cannot_use(tmp_path):
 def test_intels_graphics(tmp_path):
     def found(*devices: str) -> Finding:
         settings = settings_for(NO_DATABASE, tmp_path, device="openvino:GPU", tasks="clip")
-        return doctor.device_finding(settings, found=lambda: devices)
+        return device_finding(settings, found=lambda: devices)
 
     there, missing = found("CPU", "GPU"), found("CPU")
     assert (there.verdict, there.text) == ("ok", "cpu, and openvino:GPU for CLIP's pictures if it is faster, 2 threads")
@@ -72,7 +73,7 @@ def test_intels_graphics(tmp_path):
 
 def test_what_reads_the_text(tmp_path, monkeypatch):
     def found(**settings) -> Finding:
-        return doctor.device_finding(settings_for(NO_DATABASE, tmp_path, device="cpu", **settings))
+        return device_finding(settings_for(NO_DATABASE, tmp_path, device="cpu", **settings))
 
     text = found(ocr_runtime="openvino", ocr_precision="fp32", tasks="ocr").text
     assert text.endswith("text is read with OpenVINO: OCR_RUNTIME=openvino")

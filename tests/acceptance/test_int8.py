@@ -21,6 +21,7 @@ from indexer.models.makers import maker_of
 from indexer.models.small import small_config, write_random_checkpoint
 from indexer.models.states import Phase
 from indexer.work import doctor, int8_watch
+from indexer.work.device import device_finding
 from indexer.work.pace import WorkerPace
 from tests.support.workers import eventually, idle, settings_for, working
 
@@ -122,7 +123,7 @@ async def test_ocr_is_made_once_enough_photos_have_text(
     assert measured is not None
     assert measured.photos == 8
     assert measured.sentence.startswith("used; ")
-    assert measured.sentence in doctor.device_finding(settings).text
+    assert measured.sentence in device_finding(settings).text
 
 
 async def test_without_being_asked_nothing_is_made(

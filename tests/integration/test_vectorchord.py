@@ -13,6 +13,7 @@ from indexer.database.pool import connect_to_immich
 from indexer.database.statements import queries
 from indexer.settings import Settings
 from indexer.work import doctor
+from indexer.work.finding import Finding
 from tests.conftest import execute, immich_2_and_3
 from tests.support.installs import install, make_role, uninstall
 from tests.support.workers import settings_for
@@ -38,7 +39,7 @@ async def role(database: str) -> str:
     return await make_role(database)
 
 
-async def of_doctor(url: str, settings: Settings) -> doctor.Finding:
+async def of_doctor(url: str, settings: Settings) -> Finding:
     (found,) = [finding for finding in await doctor.examine(settings) if finding.check == "database settings"]
     return found
 
