@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import openvino
 import pytest
 
 from indexer.demo.drawn import WEIGHTS
@@ -17,11 +16,11 @@ from indexer.errors import IndexerError
 from indexer.images import decode
 from indexer.models.int8 import clip, make_clip, record, report
 from indexer.models.int8.clip import PART, ClipRecord, Int8Images
-from indexer.models.int8.quantise import quantise
 from indexer.models.maker import ClipPrecision
 from indexer.models.makers import maker_of
 from indexer.models.openers import ClipTower
 from indexer.models.pixels import Cropped, Squeezed
+from tests.support.int8 import keep_in_int8
 from tests.support.workers import settings_for
 
 RECORD = ClipRecord("clip some-model 0123", 200, 0.4, {}, 0.998, 0.97, 512, {"kind": "squeezed", "side": 224})
@@ -68,16 +67,7 @@ def test_the_tower_is_used_where_it_is_good_enough(package, tmp_path):
     assert not isinstance(plain, Int8Images), "as long as nothing was measured"
     shown = [decode(data, max_pixels=10**6) for data in pictures(20)]
     prepared = [plain.preparation(each) for each in shown]
-    path = record.network(plain.name, PART, tmp_path)
-    quantise(openvino.Core().read_model(plain.graph), [one[None] for one in prepared], path)
-    measured = replace(
-        RECORD,
-        name=plain.name,
-        dimensions=plain.dimensions,
-        preparation=clip.described(plain.preparation),
-        digests=record.digests(plain.name, (PART,), tmp_path),
-    )
-    record.write(measured, tmp_path)
+    keep_in_int8(plain, prepared, tmp_path)
     tower = opened(package, tmp_path, "int8")
     assert isinstance(tower, Int8Images)
     assert (tower.name, tower.dimensions) == (plain.name, plain.dimensions)

@@ -12,12 +12,12 @@ import pytest
 from indexer.demo.drawn import WEIGHTS
 from indexer.demo.packages import cn_clip
 from indexer.errors import SettingsError
-from indexer.models import int8, int8_make, openvino
+from indexer.models import openvino
 from indexer.models.clip import Clip
 from indexer.models.cn_clip_openvino import OpenVinoImages
 from indexer.models.device import INTEL_GPU, choose_device
 from indexer.models.engine import Engine
-from indexer.models.int8 import Int8Images
+from indexer.models.int8.clip import Int8Images
 from indexer.models.intel_gpu import Graphics, GraphicsImages, seconds_each
 from indexer.models.lifecycle import Pace
 from indexer.models.load import load_models, start_text
@@ -27,11 +27,11 @@ from indexer.models.messages import Opened
 from indexer.models.openers import ClipTower
 from indexer.models.pixels import noise
 from indexer.models.probe import ImageProbe
-from indexer.models.published import sha256_of
 from indexer.models.small import small_config, write_random_checkpoint, write_small_checkpoint
 from indexer.models.states import Phase
 from indexer.settings import Settings
 from tests.support.hosts import InThisProcess, until_ready
+from tests.support.int8 import keep_in_int8
 from tests.support.stubs import StubClip, StubDriver
 
 pytestmark = pytest.mark.skipif(not openvino.is_installed(), reason="OpenVINO is not installed")
@@ -154,12 +154,7 @@ def test_an_engine_compares_its_answer_with_the_processors(package, tmp_path):
 
 def test_int8_is_what_the_graphics_are_compared_with(package, tmp_path):
     usual = on_processor(package, tmp_path).model
-    path = int8.place(usual.name, tmp_path)
-    path.parent.mkdir()
-    int8_make.quantise(usual.graph, list(noise(usual.preparation.side)), path)
-    digest = sha256_of(path.with_suffix(".bin"))
-    preparation = int8.described(usual.preparation)
-    int8.write(int8.Record(usual.name, 200, 0.999, 1, 0.4, usual.dimensions, preparation, digest), tmp_path)
+    keep_in_int8(usual, list(noise(usual.preparation.side)), tmp_path)
     assert isinstance(opened(package, tmp_path, graphics(), "int8").model, GraphicsImages)
     slow = opened(package, tmp_path, graphics(part=2), "int8")
     assert isinstance(slow.model, Int8Images)
