@@ -9,13 +9,16 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +30,16 @@ from bench.queue import on_database
 from bench.reading_pictures import KINDS, Sample, samples
 from indexer.demo.packages import cn_clip
 from indexer.demo.pictures import folded
+from indexer.models.load import ocr_settings
 from indexer.models.shapes import configuration
 from indexer.models.small import write_random_checkpoint
+from indexer.settings import Settings
 
 NAME = "peers"
 DESCRIPTION = "photos/s, lines, memory and searches, beside Immich's own server and mt-photos-ai"
 
+_OURS = "CLIP_PRECISION", "OCR_PRECISION", "OCR_RUNTIME", "ONEDNN_MAX_CPU_ISA"
+_SHOWN = 12  # pictures of each kind, to make models in int8
 _PAUSE = 0.3  # seconds: threads of the side before spin on for a while
 _NEEDS = """  ours alone. For the others:
     --immich-ml PYTHON     an interpreter with Immich's own server (pip install 'IMMICH/machine-learning[cpu]')
@@ -50,7 +57,9 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         folder = Path(name)
         checkpoint = folder / "ViT-B-16.pt"
         write_random_checkpoint(checkpoint, configuration("ViT-B-16"))
-        sides: dict[str, Side] = {"ours": Ours(url, checkpoint, folder / "media", [sample.data for sample in pictures])}
+        ours = Ours(url, checkpoint, folder / "weights", folder / "media", [sample.data for sample in pictures])
+        sides: dict[str, Side] = {"ours": ours}
+        made = _in_int8(checkpoint, folder, options.seed)
         if options.immich_ml is not None:
             package = cn_clip.write_package(checkpoint, folder / "package", external=True)
             python = Path(options.immich_ml)
@@ -59,7 +68,30 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         if options.mt_photos_ai is not None and options.mt_photos_ai_source is not None:
             python, source = Path(options.mt_photos_ai), options.mt_photos_ai_source
             sides["mt_photos_ai"] = MtPhotosAi(python, source, checkpoint, folder / "cn_clip")
-        return asyncio.run(_measure(sides, pictures, rounds))
+        return {**asyncio.run(_measure(sides, pictures, rounds)), **made}
+
+
+def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
+    """Make our models in int8 where that is asked for, on other pictures, as an indexer does. Says what was measured."""
+    shown = folder / "shown"
+    shown.mkdir()
+    samples_of_each = [samples(kind, _SHOWN, seed=seed + 1) for kind in KINDS]
+    for number, sample in enumerate(itertools.chain.from_iterable(zip(*samples_of_each, strict=True))):
+        (shown / f"{number:05}").write_bytes(sample.data)
+    settings = Settings.load(clip_model=str(checkpoint), _env_file=None)
+    jobs: dict[str, dict[str, object]] = {
+        "CLIP": {"clip": settings.clip_model},
+        "OCR": {"ocr": asdict(ocr_settings(settings))},
+    }
+    made = {}
+    for name, job in jobs.items():
+        if os.environ.get(f"{name}_PRECISION") == "int8":
+            whole = json.dumps({"root": str(folder / "weights"), "threads": settings.threads, **job})
+            command = [sys.executable, "-m", "indexer.models.int8.make", whole, str(shown)]
+            said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            made[f"{name.lower()}_int8"] = said.strip().splitlines()[-1]
+            print(f"  {name} in int8: {made[f'{name.lower()}_int8']}", file=sys.stderr, flush=True)
+    return made
 
 
 async def _measure(sides: Mapping[str, Side], pictures: Sequence[Sample], rounds: int) -> dict[str, object]:
@@ -138,7 +170,7 @@ def _cosine(ours: Sequence[Answer], others: Sequence[Answer]) -> float:
 
 def _settings() -> dict[str, str]:
     """What of ours is not as by default."""
-    return {name: os.environ[name] for name in ("CLIP_PRECISION", "OCR_PRECISION", "OCR_RUNTIME") if name in os.environ}
+    return {name: os.environ[name] for name in _OURS if name in os.environ}
 
 
 def _processor() -> str:

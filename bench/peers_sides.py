@@ -54,9 +54,9 @@ class Side(Protocol):
 class Ours:
     """The indexer, its queue and the gateway, on a PostgreSQL server that is there, in a library of these pictures."""
 
-    def __init__(self, url: str, clip: Path, media: Path, pictures: Sequence[bytes]) -> None:
+    def __init__(self, url: str, clip: Path, weights: Path, media: Path, pictures: Sequence[bytes]) -> None:
         self.processes: list[int] = []
-        self._url, self._clip, self._media = url, clip, media
+        self._url, self._clip, self._weights, self._media = url, clip, weights, media
         self._pictures, self._assets = pictures, dict[bytes, UUID]()
 
     @contextlib.asynccontextmanager
@@ -67,6 +67,7 @@ class Ours:
             "DB_URL": self._url,
             "MEDIA_PATH_MAP": f"/data={self._media}",
             "CLIP_MODEL": str(self._clip),
+            "CLIP_DOWNLOAD_ROOT": str(self._weights),
             "GATEWAY_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "LOG_LEVEL": "error",

@@ -1,6 +1,7 @@
 """OpenVINO in the place of ONNX Runtime, on a processor: the same model files, the same results."""
 
 import importlib.util
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from indexer.models.best import Best
 Format = Literal["f32", "bf16", "f16"]
 Found = Callable[[], Sequence[str]]
 """Asks for the devices that it finds, such as `CPU` and `GPU`. None where it is not installed."""
+
+_ISAS_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
+"""Of oneDNN, with which OpenVINO computes: https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html"""
 
 _NOT_INSTALLED = "OpenVINO is not installed (pip install 'immich-indexer[openvino]')"
 _PLANS = 1000
@@ -37,6 +41,8 @@ def why_not_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         return _NOT_INSTALLED
     import openvino
 
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _ISAS_WITHOUT_BF16:
+        return "ONEDNN_MAX_CPU_ISA forbids it"
     able: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "" if "BF16" in able and _has_bf16(cpuinfo) else "this processor has no bf16"
 

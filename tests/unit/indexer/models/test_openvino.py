@@ -84,6 +84,10 @@ def test_bf16_needs_the_package_and_the_processor(monkeypatch, tmp_path):
     assert openvino.why_not_bf16() in ("", "this processor has no bf16")
     (tmp_path / "cpuinfo").write_text("flags\t\t: fpu avx512f avx512_vnni\n")
     assert openvino.why_not_bf16(tmp_path / "cpuinfo") == "this processor has no bf16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni")
+    assert openvino.why_not_bf16() == "ONEDNN_MAX_CPU_ISA forbids it"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX")
+    assert openvino.why_not_bf16(tmp_path / "cpuinfo") == "this processor has no bf16"
     monkeypatch.setattr(openvino, "is_installed", lambda: False)
     assert "pip install 'immich-indexer[openvino]'" in openvino.why_not_bf16()
 
