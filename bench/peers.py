@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,10 @@ from bench.queue import on_database
 from bench.reading_pictures import KINDS, Sample, samples
 from indexer.demo.packages import cn_clip
 from indexer.demo.pictures import folded
+from indexer.models.int8.clip import ClipRecord
+from indexer.models.int8.record import read, write
 from indexer.models.load import ocr_settings
+from indexer.models.makers import maker_of
 from indexer.models.shapes import configuration
 from indexer.models.small import write_random_checkpoint
 from indexer.settings import Settings
@@ -72,7 +75,10 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
-    """Make our models in int8 where that is asked for, on other pictures, as an indexer does. Says what was measured."""
+    """Make our models in int8 where that is asked for, on other pictures, as an indexer does. Returns what was measured.
+
+    With random weights it says nothing which photos are near to a text. So CLIP is taken without that.
+    """
     shown = folder / "shown"
     shown.mkdir()
     samples_of_each = [samples(kind, _SHOWN, seed=seed + 1) for kind in KINDS]
@@ -91,6 +97,9 @@ def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             made[f"{name.lower()}_int8"] = said.strip().splitlines()[-1]
             print(f"  {name} in int8: {made[f'{name.lower()}_int8']}", file=sys.stderr, flush=True)
+    name = maker_of(settings.clip_model).identify(settings.clip_model, folder / "weights").name
+    if record := read(ClipRecord, name, folder / "weights"):
+        write(replace(record, kept=1), folder / "weights")
     return made
 
 

@@ -20,8 +20,18 @@ class Int8Error(IndexerError):
     """The model cannot be made in int8 here. The text says why."""
 
 
-def quantise(model: Any, calibrating: Sequence[Vector], path: Path) -> None:
-    """Write `model`, of OpenVINO's, in int8 as `path`. `calibrating`: typical inputs. Raises Int8Error: no NNCF."""
+def quantise(model: Any, calibrating: Sequence[Vector], path: Path, *, stem: int = 0) -> None:
+    """Write a model in int8.
+
+    Args:
+        model: of OpenVINO's.
+        calibrating: typical inputs.
+        path: the file to write.
+        stem: so many convolutions at the beginning stay in floats.
+
+    Raises:
+        Int8Error: NNCF is not installed.
+    """
     try:
         import nncf
     except ImportError as error:
@@ -29,12 +39,14 @@ def quantise(model: Any, calibrating: Sequence[Vector], path: Path) -> None:
     import openvino
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    convolutions = [each for each in model.get_ordered_ops() if each.get_type_name() == "Convolution"]
     quantised = nncf.quantize(
         model,
         nncf.Dataset(calibrating, lambda one: one.astype(np.float32, copy=False)),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(calibrating),
+        ignored_scope=nncf.IgnoredScope(names=[each.get_friendly_name() for each in convolutions[:stem]]),
     )
     part = path.with_name(f"{path.stem}-{os.getpid()}.xml")
     openvino.save_model(quantised, part, compress_to_fp16=True)
