@@ -75,9 +75,10 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
-    """Make our models in int8 where that is asked for, on other pictures, as an indexer does. Returns what was measured.
+    """Make our models in int8 where that is asked for, on other pictures, as an indexer does.
 
-    With random weights it says nothing which photos are near to a text. So CLIP is taken without that.
+    Returns what was measured. Which photos are near to a text says nothing of random weights, so for CLIP that does not
+    count.
     """
     shown = folder / "shown"
     shown.mkdir()
