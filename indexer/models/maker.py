@@ -15,7 +15,7 @@ from indexer.models.published import ModelFiles, Source
 Tower = Literal["image", "text"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 ClipPrecision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-"""As in the settings. int8 is made of any model's image tower, by `int8_make`, so no `Maker` has to know of it."""
+"""As in the settings. `indexer.models.int8` makes int8 of any image tower, so no `Maker` has to know of it."""
 Vector = npt.NDArray[np.float32]
 
 EQUAL = 0.9999
