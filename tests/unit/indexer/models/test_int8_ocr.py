@@ -24,7 +24,7 @@ RECORD = OcrRecord("rapidocr some version", 200, 0.6, {}, 1000, 0.996)
 @pytest.fixture(scope="module")
 def pictures() -> list[bytes]:
     kinds = ("small", "tilted", "on a photo", "leaves")
-    return [sample.data for kind in kinds for sample in samples(kind, 6, seed=3)]
+    return [sample.data for kind in kinds for sample in samples(kind, 4, seed=3)]
 
 
 @pytest.fixture(scope="module")
