@@ -80,6 +80,9 @@ def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
     Returns what was measured. Which photos are near to a text says nothing of random weights, so for CLIP that does not
     count.
     """
+    wanted = [name for name in ("CLIP", "OCR") if os.environ.get(f"{name}_PRECISION") == "int8"]
+    if not wanted:
+        return {}
     shown = folder / "shown"
     shown.mkdir()
     samples_of_each = [samples(kind, _SHOWN, seed=seed + 1) for kind in KINDS]
@@ -91,13 +94,12 @@ def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
         "OCR": {"ocr": asdict(ocr_settings(settings))},
     }
     made = {}
-    for name, job in jobs.items():
-        if os.environ.get(f"{name}_PRECISION") == "int8":
-            whole = json.dumps({"root": str(folder / "weights"), "threads": settings.threads, **job})
-            command = [sys.executable, "-m", "indexer.models.int8.make", whole, str(shown)]
-            said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            made[f"{name.lower()}_int8"] = said.strip().splitlines()[-1]
-            print(f"  {name} in int8: {made[f'{name.lower()}_int8']}", file=sys.stderr, flush=True)
+    for name in wanted:
+        job = json.dumps({"root": str(folder / "weights"), "threads": settings.threads, **jobs[name]})
+        command = [sys.executable, "-m", "indexer.models.int8.make", job, str(shown)]
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip().splitlines()[-1]
+        made[f"{name.lower()}_int8"] = said
+        print(f"  {name} in int8: {said}", file=sys.stderr, flush=True)
     name = maker_of(settings.clip_model).identify(settings.clip_model, folder / "weights").name
     if record := read(ClipRecord, name, folder / "weights"):
         write(replace(record, kept=1), folder / "weights")

@@ -67,7 +67,8 @@ async def _half_with_text(pool: Pool, count: int) -> list[str]:
     found = await photos.previews_with_text(pool, count // 2)
     if len(found) < PHOTOS // 2:
         return []
-    found += await photos.previews(pool, count - len(found))
+    others = [path for path in await photos.previews(pool, count) if path not in found]
+    found += others[: count - len(found)]
     random.shuffle(found)
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from indexer.models import concurrency
-from indexer.models.int8.record import Record, network, read
+from indexer.models.int8.record import Record, network, usable
 from indexer.models.maker import Vector
 from indexer.models.openvino import OpenVinoSession
 from indexer.models.pixels import Cropped, Preparation, Squeezed
@@ -87,9 +87,5 @@ class Int8Images:
 
 def opened(name: str, root: Path, *, threads: int) -> tuple[Int8Images | None, str]:
     """The tower in int8, or None and why not."""
-    record = read(ClipRecord, name, root)
-    if record is None:
-        return None, "it was not measured here yet"
-    if record.refused:
-        return None, record.refused
-    return Int8Images(record, root, threads=threads), ""
+    record, why = usable(ClipRecord, name, root)
+    return Int8Images(record, root, threads=threads) if record else None, why

@@ -11,15 +11,11 @@ import numpy as np
 from indexer.images import decode
 from indexer.models.int8 import record as records
 from indexer.models.int8.clip import PART, ClipRecord, Int8Images, described
-from indexer.models.int8.quantise import Int8Error, quantise
+from indexer.models.int8.quantise import CALIBRATING, MOST_PIXELS, Int8Error, quantise
 from indexer.models.maker import HasGraph, ImageTower, Maker, Vector
 from indexer.models.makers import maker_of
 
-_CALIBRATING = 0.6
-"""The part of the pictures for choosing the ranges. The others are for comparing."""
-
 NEIGHBOURS = 10
-_MOST_PIXELS = 64_000_000
 _TIMED = 20
 _WHO = ("孩子", "老人", "一家人", "小猫", "两只狗", "朋友们", "新郎和新娘", "一个人", "很多人", "没有人")
 _WHERE = ("在海边看日落", "在雪地里", "在家里吃饭", "在城市的夜里", "在山上的树林里")
@@ -40,8 +36,8 @@ def make_clip(model: str, root: Path, pictures: Sequence[bytes], *, threads: int
     if not isinstance(exact, HasGraph):
         raise Int8Error(f"{model} is computed here by torch, not by OpenVINO")
     preparation = described(exact.preparation)
-    prepared = [exact.preparation(decode(data, max_pixels=_MOST_PIXELS)) for data in pictures]
-    first = int(len(prepared) * _CALIBRATING)
+    prepared = [exact.preparation(decode(data, max_pixels=MOST_PIXELS)) for data in pictures]
+    first = int(len(prepared) * CALIBRATING)
     calibrating, compared = prepared[:first], prepared[first:]
     vectors = _vectors(exact, compared)
     name, dimensions, graph = exact.name, exact.dimensions, exact.graph

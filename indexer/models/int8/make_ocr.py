@@ -12,14 +12,11 @@ from indexer.images import decode
 from indexer.models import openvino, upsampling
 from indexer.models.int8 import record as records
 from indexer.models.int8.ocr import PARTS, OcrRecord, networks
-from indexer.models.int8.quantise import Int8Error, quantise
+from indexer.models.int8.quantise import CALIBRATING, MOST_PIXELS, Int8Error, quantise
 from indexer.models.maker import Vector
 from indexer.models.ocr import Ocr, load_ocr
 from indexer.models.ocr_names import EngineName, OcrSettings, Quantised, model_files
 from indexer.models.ocr_runtimes import WantedPrecision
-
-_CALIBRATING = 0.6
-"""The part of the pictures for choosing the ranges. The others are for comparing."""
 
 _PICTURES = 60
 _LINES = 300
@@ -33,7 +30,6 @@ _STEM = 4
 Of 583 lines 99.7 % were then read alike, otherwise 97.8 %."""
 
 _TIMED = 40
-_MOST_PIXELS = 64_000_000
 
 
 class _Inputs:
@@ -68,7 +64,7 @@ def make_ocr(settings: OcrSettings, root: Path, pictures: Sequence[bytes], *, th
     """
     if not openvino.is_installed():
         raise Int8Error("OpenVINO is not installed: pip install 'immich-indexer[int8]'")
-    first = int(len(pictures) * _CALIBRATING)
+    first = int(len(pictures) * CALIBRATING)
     calibrating, compared = pictures[:first], pictures[first:]
     inputs = _Inputs(settings.engine)
     shown = replace(settings, detect_side=min(_SIDE, settings.detect_side))
@@ -127,7 +123,7 @@ def _lines(ocr: Ocr, pictures: Sequence[bytes]) -> Counter[tuple[int, str]]:
     """The lines, with the numbers of their pictures."""
     found: Counter[tuple[int, str]] = Counter()
     for number, data in enumerate(pictures):
-        [lines] = ocr.read([decode(data, max_pixels=_MOST_PIXELS)])
+        [lines] = ocr.read([decode(data, max_pixels=MOST_PIXELS)])
         found.update((number, line.text) for line in lines)
     return found
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.models.int8.record import Record, network, read
+from indexer.models.int8.record import Record, network, usable
 from indexer.models.ocr_names import Quantised
 
 LEAST_ALIKE = 0.99
@@ -40,12 +40,8 @@ class OcrRecord(Record):
 
 def opened(name: str, root: Path) -> tuple[Quantised | None, str]:
     """The networks in int8 of the engine of that name, or None and why not."""
-    record = read(OcrRecord, name, root)
-    if record is None:
-        return None, "it was not measured here yet"
-    if record.refused:
-        return None, record.refused
-    return networks(name, root), ""
+    record, why = usable(OcrRecord, name, root)
+    return networks(name, root) if record else None, why
 
 
 def networks(name: str, root: Path) -> Quantised:

@@ -15,6 +15,11 @@ import numpy as np
 from indexer.errors import IndexerError, words_of
 from indexer.models.maker import Vector
 
+CALIBRATING = 0.6
+"""The part of the pictures for choosing the ranges. The others are for comparing."""
+
+MOST_PIXELS = 64_000_000
+
 
 class Int8Error(IndexerError):
     """The model cannot be made in int8 here. The text says why."""

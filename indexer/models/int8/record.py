@@ -83,6 +83,14 @@ def read(kind: type[R], name: str, root: Path) -> R | None:
     return None
 
 
+def usable(kind: type[R], name: str, root: Path) -> tuple[R | None, str]:
+    """The record of that model, if the model may be used. Otherwise None, and why not."""
+    record = read(kind, name, root)
+    if record is None:
+        return None, "it was not measured here yet"
+    return (None, record.refused) if record.refused else (record, "")
+
+
 def digests(name: str, parts: Mapping[str, object] | tuple[str, ...], root: Path) -> dict[str, str]:
     """SHA-256 of the weights of that model's networks. Raises OSError: one is missing."""
     return {part: sha256_of(network(name, part, root).with_suffix(".bin")) for part in parts}
