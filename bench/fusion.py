@@ -41,7 +41,7 @@ from indexer.demo.drawn.captions import Caption, caption
 from indexer.demo.drawn.scenes import Fact, Scene, draw, invent
 from indexer.demo.drawn.things import THINGS
 from indexer.images import Picture
-from indexer.models.clip import Clip, load_clip
+from indexer.models.clip.cn_clip.on_torch import Clip, load_clip
 from indexer.models.results import Line
 from indexer.photos import results
 from indexer.photos.lines import dump_lines, stored_lines

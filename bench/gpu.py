@@ -18,10 +18,10 @@ import numpy as np
 from bench.pipeline import checkpoint
 from indexer import allocator, images
 from indexer.demo.pictures import draw_all, folded
-from indexer.models.device import resolve_device
 from indexer.models.inference import Inference, Made
 from indexer.models.load import load_models, start_inference
-from indexer.models.ocr_runtimes import Runtime
+from indexer.models.ocr.runtimes import Runtime
+from indexer.models.runtimes.device import resolve_device
 from indexer.settings import Settings
 
 NAME = "gpu"

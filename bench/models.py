@@ -18,9 +18,9 @@ import numpy as np
 from bench.packages import SHAPES, write_package
 from indexer.demo.packages import cn_clip
 from indexer.demo.shapes import SEARCHES, draw_shapes
-from indexer.models.maker import Tower
-from indexer.models.shapes import configuration
-from indexer.models.small import write_random_checkpoint
+from indexer.models.clip.cn_clip.shapes import configuration
+from indexer.models.clip.cn_clip.small import write_random_checkpoint
+from indexer.models.clip.maker import Tower
 
 NAME = "models"
 DESCRIPTION = (

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from indexer.images import decode
-from indexer.models.clip import Clip, load_clip
-from indexer.models.device import Device
-from indexer.models.ocr import Ocr, load_ocr
-from indexer.models.ocr_names import EngineName
+from indexer.models.clip.cn_clip.on_torch import Clip, load_clip
+from indexer.models.ocr.names import EngineName
+from indexer.models.ocr.ocr import Ocr, load_ocr
+from indexer.models.runtimes.device import Device
 
 MAX_PIXELS = 100_000_000
 

@@ -15,8 +15,8 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from indexer.demo.packages.graph import Activation, Array, Attention, Block, Graph, Linear, Norm
 from indexer.demo.packages.layout import Layout
 from indexer.models import pixels
-from indexer.models.package import FOLDERS, MODEL
-from indexer.models.small import NOTE
+from indexer.models.clip.cn_clip.small import NOTE
+from indexer.models.clip.package.layout import FOLDERS, MODEL
 
 Pool = Literal["first", "last", "mean", "asked"]
 """What becomes the vector: the first row or the last, the mean of all that are no padding, or what a query finds."""

@@ -30,12 +30,12 @@ from bench.queue import on_database
 from bench.reading_pictures import KINDS, Sample, samples
 from indexer.demo.packages import cn_clip
 from indexer.demo.pictures import folded
+from indexer.models.clip.cn_clip.shapes import configuration
+from indexer.models.clip.cn_clip.small import write_random_checkpoint
+from indexer.models.clip.makers import maker_of
 from indexer.models.int8.clip import ClipRecord
 from indexer.models.int8.record import read, write
-from indexer.models.load import ocr_settings
-from indexer.models.makers import maker_of
-from indexer.models.shapes import configuration
-from indexer.models.small import write_random_checkpoint
+from indexer.models.ocr.names import OcrSettings
 from indexer.settings import Settings
 
 NAME = "peers"
@@ -91,7 +91,7 @@ def _in_int8(checkpoint: Path, folder: Path, seed: int) -> dict[str, str]:
     settings = Settings.load(clip_model=str(checkpoint), _env_file=None)
     jobs: dict[str, dict[str, object]] = {
         "CLIP": {"clip": settings.clip_model},
-        "OCR": {"ocr": asdict(ocr_settings(settings))},
+        "OCR": {"ocr": asdict(OcrSettings.of(settings))},
     }
     made = {}
     for name in wanted:

@@ -20,7 +20,7 @@ from bench.gateway import IMAGE, TEXTUAL
 from bench.pipeline import idle, reread
 from bench.services import OWN, free_port, predict, service, until_it_answers
 from indexer.demo.immich import StandIn
-from indexer.models.ocr_names import EngineName, model_files
+from indexer.models.ocr.names import EngineName, model_files
 
 _AT_ONCE = 4  # photos
 _CLIP = "ViT-B-16__openai"  # a name that Immich's server knows; which model it is, its folder says

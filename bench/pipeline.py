@@ -23,9 +23,9 @@ from indexer import allocator
 from indexer.database.pool import Pool
 from indexer.demo.immich import StandIn
 from indexer.demo.pictures import draw_all
-from indexer.models.device import Device, resolve_device
-from indexer.models.shapes import configuration
-from indexer.models.small import write_random_checkpoint
+from indexer.models.clip.cn_clip.shapes import configuration
+from indexer.models.clip.cn_clip.small import write_random_checkpoint
+from indexer.models.runtimes.device import Device, resolve_device
 from indexer.queue.jobs import Priority
 from indexer.queue.requests import enqueue
 from indexer.settings import Settings

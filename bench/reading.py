@@ -11,8 +11,8 @@ from scipy.stats import binomtest
 from bench.reading_pictures import KINDS, Sample, samples
 from indexer.demo.pictures import folded
 from indexer.images import decode
-from indexer.models.ocr import load_ocr
-from indexer.models.ocr_names import EngineName
+from indexer.models.ocr.names import EngineName
+from indexer.models.ocr.ocr import load_ocr
 
 NAME = "reading"
 DESCRIPTION = "lines read exactly, and lines read where there are none, by us and by the packages' own pipelines"

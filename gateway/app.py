@@ -50,7 +50,7 @@ from indexer import allocator, logs
 from indexer.errors import IndexerError
 from indexer.immich import forgotten
 from indexer.immich.api import Immich
-from indexer.models.engine import Engine
+from indexer.models.engines.engine import Engine
 from indexer.queue.completions import Completions
 from indexer.settings import Settings
 from indexer.text import pinyin

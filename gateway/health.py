@@ -7,9 +7,9 @@ from gateway.errors import UnavailableError
 from gateway.library import Library
 from gateway.ml.pictures import Pictures
 from gateway.ml.text import TextModel
-from indexer.models.engine import Engine
-from indexer.models.hosted import dimensions_of, name_of
-from indexer.models.states import Phase
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import dimensions_of, name_of
+from indexer.models.engines.states import Phase
 
 
 class Health:

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.gate import Gate
-from indexer.models.engine import Engine
+from indexer.models.engines.engine import Engine
 from indexer.models.fetcher import Fetcher
 from indexer.photos.sets import Progress
 from indexer.queue.backlog import Counts, WorkerState

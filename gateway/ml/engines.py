@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.errors import NO_MEMORY, MissingInputError, ModelAwayError, UnavailableError
-from indexer.models.engine import Engine
-from indexer.models.hosted import Hosted
-from indexer.models.messages import CallError
-from indexer.models.states import EngineAwayError, GuiltError
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import Hosted
+from indexer.models.engines.messages import CallError
+from indexer.models.engines.states import EngineAwayError, GuiltError
 
 
 @contextmanager

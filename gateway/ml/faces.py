@@ -15,8 +15,8 @@ from gateway.ml.protocol import PredictRequest, vector_answer
 from indexer import images
 from indexer.errors import PictureError
 from indexer.images import Picture
-from indexer.models.engine import Engine
-from indexer.models.hosted import HostedFaces
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import HostedFaces
 from indexer.models.results import Face
 from indexer.threads import Threads
 

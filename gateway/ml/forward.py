@@ -16,12 +16,12 @@ from gateway.ml.faces import TASK, LocalFaces, face_entries, read_faces
 from gateway.ml.protocol import PredictRequest, form
 from gateway.ml.server import UpstreamRefusalError
 from gateway.ml.upstream import Upstreams
-from indexer.models import face_weights
-from indexer.models.engine import Engine
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.states import Phase
+from indexer.models.faces import weights as face_weights
 from indexer.models.fetcher import Fetcher
 from indexer.models.load import make_faces
 from indexer.models.results import Face
-from indexer.models.states import Phase
 from indexer.settings import Settings
 
 log = structlog.get_logger()

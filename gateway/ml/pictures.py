@@ -17,8 +17,8 @@ from gateway.ml.engines import asked, engines_of
 from gateway.ml.protocol import PredictRequest, ocr_answer, vector_answer
 from indexer import images
 from indexer.errors import IndexerError, PictureError
-from indexer.models.engine import Engine
-from indexer.models.hosted import name_of
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import name_of
 from indexer.models.inference import Inference
 from indexer.photos.lines import StoredLine, stored_lines, visible_text
 from indexer.photos.vectors import as_column, room

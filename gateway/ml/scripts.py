@@ -4,7 +4,7 @@ Immich names a model for one script `SCRIPT__PP-OCRv5_mobile`. Its general ones 
 `SCRIPT__`.
 """
 
-from indexer.models.ocr_names import EngineName
+from indexer.models.ocr.names import EngineName
 
 READ: dict[EngineName, frozenset[str]] = {
     "rapidocr": frozenset({"", "ch", "chinese_cht", "en", "japan", "latin"}),

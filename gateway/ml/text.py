@@ -21,8 +21,8 @@ from gateway.ml.tasks import Task
 from gateway.ml.towers import TextModel as TextModel
 from gateway.ml.towers import Towers
 from gateway.ml.words import Words
-from indexer.models.engine import Engine
-from indexer.models.hosted import is_by_language, name_of
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import is_by_language, name_of
 from indexer.photos import lexical
 from indexer.photos.vectors import as_query
 

@@ -11,14 +11,14 @@ from gateway.errors import UnavailableError
 from gateway.library import Current, Vector
 from gateway.ml.engines import engines_of
 from indexer.errors import IndexerError
-from indexer.models.engine import Engine
-from indexer.models.hosted import name_of
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import name_of
 
 log = structlog.get_logger()
 
 
 class TextModel(Protocol):
-    """What we need of a CLIP model. `indexer.models.clip.Clip` is one."""
+    """What we need of a CLIP model. `indexer.models.clip.cn_clip.on_torch.Clip` is one."""
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from gateway.library import Vector
 from gateway.ml.engines import asked
 from gateway.ml.towers import OtherTower, TextModel
 from indexer.errors import IndexerError
-from indexer.models.hosted import is_by_language
+from indexer.models.engines.hosted import is_by_language
 
 _IDLE = 300.0  # seconds without a question after which it is ended
 _AT_ONCE = 8

@@ -11,7 +11,7 @@ import indexer
 from gateway.answers import as_json
 from gateway.people.operation import Answer, Asked, Endpoint, Operation
 from gateway.people.parameters import Parameters
-from indexer.models import names
+from indexer.models.clip import names
 from indexer.views.shapes import Shape
 
 

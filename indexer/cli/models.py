@@ -7,8 +7,8 @@ from rich.progress import Progress, TaskID
 
 from indexer.cli.command import command, err, out
 from indexer.errors import WeightsError
-from indexer.models import weights
-from indexer.models.published import ModelFiles
+from indexer.models.clip.cn_clip import weights
+from indexer.models.files.published import ModelFiles
 from indexer.settings import Settings
 
 
@@ -36,7 +36,7 @@ async def fetch(wanted: ModelFiles) -> None:
     Raises:
         WeightsError: they cannot be downloaded, or a file that a person has to bring is missing.
     """
-    from indexer.models.download import download
+    from indexer.models.files.download import download
 
     if wanted.repository is not None:
         wanted = await asyncio.to_thread(wanted.repository.ask)
@@ -65,8 +65,8 @@ async def fetch(wanted: ModelFiles) -> None:
 @command
 async def models_check(settings: Settings, model: str | None, faces: bool) -> None:
     """Check that the weights of MODEL, or else of CLIP_MODEL, are there and are the published ones."""
-    from indexer.models import face_weights
-    from indexer.models.makers import maker_of
+    from indexer.models.clip.makers import maker_of
+    from indexer.models.faces import weights as face_weights
 
     if faces:
         reports = await asyncio.to_thread(face_weights.check, settings.face_model, settings.face_download_root)

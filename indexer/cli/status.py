@@ -9,7 +9,7 @@ from rich.markup import escape
 from indexer.cli.command import command, out
 from indexer.database.pool import connect_to_immich
 from indexer.errors import SettingsError
-from indexer.models import names
+from indexer.models.clip import names
 from indexer.queue.backlog import EngineState
 from indexer.settings import Settings
 from indexer.views import status as status_module

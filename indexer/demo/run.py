@@ -26,9 +26,9 @@ from indexer.demo.pictures import Drawn, draw_all, score
 from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.errors import IndexerError, QueryError
-from indexer.models import weights
+from indexer.models.clip.cn_clip import weights
+from indexer.models.clip.maker import TextTower
 from indexer.models.load import Models, load_models, load_text_tower
-from indexer.models.maker import TextTower
 from indexer.search import hybrid, words
 from indexer.search.hybrid import SearchRequest
 from indexer.search.viewer import ADMINISTRATOR

@@ -17,9 +17,9 @@ import structlog
 
 from indexer.errors import WeightsError
 from indexer.models import model_files
-from indexer.models.download import TakenError, download
+from indexer.models.files.download import TakenError, download
+from indexer.models.files.published import ModelFiles, PublishedFile, Use, megabytes
 from indexer.models.model_files import DownloadState, LocalFiles
-from indexer.models.published import ModelFiles, PublishedFile, Use, megabytes
 from indexer.settings import Settings
 
 log = structlog.get_logger()

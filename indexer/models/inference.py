@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from indexer import images
 from indexer.images import Picture
-from indexer.models.device import INTEL_GPU
-from indexer.models.hosted import Hosted
+from indexer.models.engines.hosted import Hosted
+from indexer.models.engines.states import EngineAwayError, Phase, State
 from indexer.models.results import Detection, Line
+from indexer.models.runtimes.device import INTEL_GPU
 from indexer.models.scheduler import Scheduler, Stage, Ticket
-from indexer.models.states import EngineAwayError, Phase, State
 
 Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -30,7 +30,7 @@ _SIZES: dict[str, tuple[int, int]] = {"cuda": (64, 1), INTEL_GPU: (4, 1)}
 
 
 class ClipModel(Protocol):
-    """What we need of a CLIP model. `indexer.models.clip.Clip` is one."""
+    """What we need of a CLIP model. `indexer.models.clip.cn_clip.on_torch.Clip` is one."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class ClipModel(Protocol):
 
 
 class OcrModel(Protocol):
-    """What we need of an OCR engine. `indexer.models.ocr.Ocr` is one."""
+    """What we need of an OCR engine. `indexer.models.ocr.ocr.Ocr` is one."""
 
     @property
     def name(self) -> str:

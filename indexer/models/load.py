@@ -6,20 +6,21 @@ from dataclasses import dataclass
 import structlog
 
 from indexer.errors import WeightsError
-from indexer.models import face_weights, names
-from indexer.models.device import INTEL_GPU
-from indexer.models.engine import Engine
+from indexer.models.clip import names
+from indexer.models.clip.maker import TextTower, Tower, otherwise
+from indexer.models.clip.makers import maker_of
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.host import Host
+from indexer.models.engines.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
+from indexer.models.engines.lifecycle import Pace, Runner
+from indexer.models.engines.messages import Facts, Opened, Setup
+from indexer.models.engines.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
+from indexer.models.faces import weights as face_weights
 from indexer.models.fetcher import Fetcher
-from indexer.models.host import Host
-from indexer.models.hosted import Hosted, HostedClip, HostedFaces, HostedOcr, HostedText, name_of
 from indexer.models.inference import ClipModel, Inference, OcrModel
-from indexer.models.lifecycle import Pace, Runner
-from indexer.models.maker import TextTower, Tower, otherwise
-from indexer.models.makers import maker_of
-from indexer.models.messages import Facts, Opened, Setup
-from indexer.models.ocr_names import OcrSettings
+from indexer.models.ocr.names import OcrSettings
 from indexer.models.openers import ClipTower, FaceNetworks, OcrEngine
-from indexer.models.probe import FacesProbe, ImageProbe, LinesProbe, Probe, TextProbe
+from indexer.models.runtimes.device import INTEL_GPU
 from indexer.settings import Settings
 
 log = structlog.get_logger()
@@ -72,7 +73,7 @@ def model_names(settings: Settings) -> tuple[str | None, str | None]:
     if "clip" in settings.tasks:
         maker, model, root = maker_of(settings.clip_model), settings.clip_model, settings.clip_download_root
         clip = maker.name(model, root) or maker.identify(model, root).name
-    return clip, ocr_settings(settings).name if "ocr" in settings.tasks else None
+    return clip, OcrSettings.of(settings).name if "ocr" in settings.tasks else None
 
 
 def load_models(
@@ -238,16 +239,9 @@ def _clip_opener(settings: Settings, tower: Tower, threads: int) -> ClipTower:
     return ClipTower(maker, tower, model, root, settings.clip_precision, threads)
 
 
-def ocr_settings(settings: Settings) -> OcrSettings:
-    """The OCR engine, as the settings say."""
-    return OcrSettings(
-        settings.ocr_engine, settings.ocr_min_box_score, settings.ocr_min_text_score, settings.ocr_detect_side
-    )
-
-
 def _ocr_opener(settings: Settings) -> OcrEngine:
     return OcrEngine(
-        ocr_settings(settings),
+        OcrSettings.of(settings),
         settings.ocr_runtime,
         settings.ocr_precision,
         settings.threads,

@@ -8,8 +8,8 @@ import structlog
 
 from indexer import limits
 from indexer.errors import IndexerError
-from indexer.models.maker import Tower
-from indexer.models.makers import maker_of
+from indexer.models.clip.maker import Tower
+from indexer.models.clip.makers import maker_of
 from indexer.settings import Settings
 
 log = structlog.get_logger()

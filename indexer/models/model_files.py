@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from indexer.errors import words_of
-from indexer.models import face_weights
-from indexer.models.makers import maker_of
-from indexer.models.published import Kind, ModelFiles, PublishedFile, Source, Use, megabytes
+from indexer.models.clip.makers import maker_of
+from indexer.models.faces import weights as face_weights
+from indexer.models.files.published import Kind, ModelFiles, PublishedFile, Source, Use, megabytes
 from indexer.settings import Settings
 
 Signature = tuple[int, int, int]

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer import allocator
-from indexer.models.device import INTEL_GPU, choose_device
-from indexer.models.intel_gpu import Graphics
-from indexer.models.maker import ClipPrecision, Maker, Precision, TextTower, Tower, Vector, otherwise
-from indexer.models.messages import Opened
-from indexer.models.ocr_names import OcrSettings
-from indexer.models.ocr_runtimes import OcrPrecision, WantedRuntime
-from indexer.models.published import PublishedFile
+from indexer.models.clip.intel_gpu import Graphics
+from indexer.models.clip.maker import ClipPrecision, Maker, Precision, TextTower, Tower, Vector, otherwise
+from indexer.models.engines.messages import Opened
+from indexer.models.files.published import PublishedFile
+from indexer.models.ocr.names import OcrSettings
+from indexer.models.ocr.runtimes import OcrPrecision, WantedRuntime
+from indexer.models.runtimes.device import INTEL_GPU, choose_device
 
 if TYPE_CHECKING:  # they take seconds to import: only the child needs them
     import numpy as np
 
     from indexer.images import Picture
-    from indexer.models.faces import Faces
+    from indexer.models.faces.faces import Faces
     from indexer.models.results import Face
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class OcrEngine:
 
         If only CLIP can use the GPU, it stays on the processor, whatever device was asked for.
         """
-        from indexer.models.ocr import load_ocr
-        from indexer.models.ocr_engines import engine_gpu_trouble
+        from indexer.models.ocr.engines import engine_gpu_trouble
+        from indexer.models.ocr.ocr import load_ocr
 
         where, note = choose_device(device)
         if where == "cuda" and self.runtime != "torch" and (trouble := engine_gpu_trouble(self.settings.engine)):
@@ -118,7 +118,7 @@ class FaceNetworks:
 
     def __call__(self, device: str) -> Opened:
         """Load it."""
-        from indexer.models.faces import load_faces
+        from indexer.models.faces.faces import load_faces
 
         where, note = choose_device(device, sum(file.size for file in self.files) + _BESIDE_WEIGHTS)
         return Opened(_FacesInChild(self.name, load_faces(self.files, device=where)), where, note)

@@ -9,7 +9,7 @@ from indexer.database import schema
 from indexer.database.pool import Connection, Pool
 from indexer.database.statements import queries
 from indexer.immich import forgotten
-from indexer.models import names
+from indexer.models.clip import names
 from indexer.models.model_files import DownloadState
 from indexer.photos import sets, width
 from indexer.photos.sets import Progress, Sets

@@ -8,16 +8,16 @@ from indexer.settings import Settings
 from indexer.work.finding import Finding
 
 if TYPE_CHECKING:
-    from indexer.models.gpu import Build, Driver
-    from indexer.models.openvino import Found
+    from indexer.models.runtimes.gpu import Build, Driver
+    from indexer.models.runtimes.openvino import Found
 
 
 def device_finding(
     settings: Settings, driver: "Driver | None" = None, build: "Build | None" = None, found: "Found | None" = None
 ) -> Finding:
     """Where the models run, and why they do not use a GPU that is there. The others: as of `choose_device`."""
-    from indexer.models.device import INTEL_GPU, choose_device
-    from indexer.models.ocr_engines import engine_gpu_trouble, engine_way
+    from indexer.models.ocr.engines import engine_gpu_trouble, engine_way
+    from indexer.models.runtimes.device import INTEL_GPU, choose_device
 
     reads = ""
     try:

@@ -16,11 +16,11 @@ from indexer.errors import IndexerError, PictureError, WeightsError
 from indexer.immich import ml_servers
 from indexer.immich.api import Immich, ImmichRefusalError
 from indexer.models import model_files
+from indexer.models.clip.makers import maker_of
+from indexer.models.engines.states import Phase
+from indexer.models.files.published import ModelFiles
 from indexer.models.int8 import report as int8
-from indexer.models.makers import maker_of
 from indexer.models.model_files import DownloadState
-from indexer.models.published import ModelFiles
-from indexer.models.states import Phase
 from indexer.photos import photo as photos
 from indexer.photos import width as widths
 from indexer.photos.vectors import room

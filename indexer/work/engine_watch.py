@@ -9,7 +9,7 @@ import structlog
 from indexer.database.backoff import Backoff
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
-from indexer.models.hosted import name_of
+from indexer.models.engines.hosted import name_of
 from indexer.models.load import Models
 from indexer.queue.claims import Queue
 

@@ -12,11 +12,11 @@ from uuid import UUID
 import structlog
 
 from indexer.errors import IndexerError, words_of
-from indexer.models.engine import Engine
-from indexer.models.hosted import Hosted
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import Hosted
+from indexer.models.engines.messages import CallError
+from indexer.models.engines.states import EngineAwayError
 from indexer.models.inference import Inference, Made
-from indexer.models.messages import CallError
-from indexer.models.states import EngineAwayError
 from indexer.queue.jobs import Choice
 from indexer.queue.tasks import PARTS, Part, tasks_of
 from indexer.text.normalise import clean

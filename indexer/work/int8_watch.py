@@ -18,12 +18,12 @@ from indexer import images
 from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
-from indexer.models.hosted import Hosted, HostedClip, HostedOcr, name_of
+from indexer.models.engines.hosted import Hosted, HostedClip, HostedOcr, name_of
 from indexer.models.inference import ClipModel, OcrModel
 from indexer.models.int8.clip import ClipRecord
 from indexer.models.int8.ocr import OcrRecord
 from indexer.models.int8.record import Record, discard, read
-from indexer.models.load import ocr_settings
+from indexer.models.ocr.names import OcrSettings
 from indexer.photos import photo as photos
 from indexer.settings import Settings
 from indexer.work.media import Media, MediaError
@@ -56,7 +56,7 @@ async def watch(settings: Settings, pool: Pool, clip: ClipModel | None, ocr: Ocr
     if settings.clip_precision == "int8" and isinstance(clip, HostedClip):
         wanted.append(_Wanted(clip, ClipRecord, {"clip": settings.clip_model}, photos.previews))
     if settings.ocr_precision == "int8" and isinstance(ocr, HostedOcr):
-        wanted.append(_Wanted(ocr, OcrRecord, {"ocr": asdict(ocr_settings(settings))}, _half_with_text))
+        wanted.append(_Wanted(ocr, OcrRecord, {"ocr": asdict(OcrSettings.of(settings))}, _half_with_text))
     while wanted := [each for each in wanted if not await _is_settled(settings, pool, each)]:  # noqa: ASYNC110
         await asyncio.sleep(pause)  # no event tells of it
     await asyncio.Event().wait()

@@ -14,11 +14,12 @@ from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.immich import ml_servers
-from indexer.models import memory, weights
-from indexer.models.hosted import Hosted, dimensions_of, name_of
+from indexer.models import memory
+from indexer.models.clip.cn_clip import weights
+from indexer.models.clip.makers import maker_of
+from indexer.models.engines.hosted import Hosted, dimensions_of, name_of
 from indexer.models.inference import ClipModel
 from indexer.models.load import Models, load_clip
-from indexer.models.makers import maker_of
 from indexer.photos import sets
 from indexer.photos.sets import Model, Own, Sets
 from indexer.settings import Settings

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from indexer.models.lifecycle import Pace
+from indexer.models.engines.lifecycle import Pace
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import structlog
 from indexer.database.backoff import Backoff
 from indexer.database.pool import Pool, within
 from indexer.database.trouble import explain
-from indexer.models.hosted import alphabet_of, name_of
+from indexer.models.engines.hosted import alphabet_of, name_of
 from indexer.models.inference import Inference, Made
 from indexer.outage import Outage
 from indexer.photos import photo as photos

@@ -21,9 +21,9 @@ from indexer.database import schema
 from indexer.database.pool import Pool, connect_to_immich, hang_up, open_pool
 from indexer.errors import IndexerError, PictureError
 from indexer.immich import ml_servers
-from indexer.models.hosted import HostedClip, HostedText, is_by_language
+from indexer.models.engines.hosted import HostedClip, HostedText, is_by_language
+from indexer.models.engines.states import GuiltError
 from indexer.models.load import Models, make_clip, make_text, start_inference
-from indexer.models.states import GuiltError
 from indexer.photos import facts, sets, trials
 from indexer.photos.sets import Model
 from indexer.photos.trials import Cost, Figures, Kind, Sampled, Score, Trial, TrialError, Vector

@@ -15,9 +15,9 @@ from asyncpg import exceptions
 from indexer.database.refusal import RefusedError
 from indexer.database.trouble import TROUBLE
 from indexer.errors import IndexerError, PictureError
-from indexer.models import states
-from indexer.models.messages import lacks_memory
-from indexer.models.states import GuiltError
+from indexer.models.engines import states
+from indexer.models.engines.messages import lacks_memory
+from indexer.models.engines.states import GuiltError
 
 
 class Verdict(Enum):

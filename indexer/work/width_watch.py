@@ -7,7 +7,7 @@ from indexer.database.backoff import Backoff
 from indexer.database.pool import Pool
 from indexer.database.trouble import TROUBLE
 from indexer.errors import ColumnWidthError, IndexerError
-from indexer.models.hosted import Hosted, dimensions_of
+from indexer.models.engines.hosted import Hosted, dimensions_of
 from indexer.models.inference import ClipModel
 from indexer.photos.width import width_advice
 

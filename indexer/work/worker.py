@@ -20,8 +20,8 @@ from indexer.database.pool import INSTALLING, NAME, PATIENCE, Pool, connect_to_i
 from indexer.database.trouble import TROUBLE, explain
 from indexer.errors import IndexerError
 from indexer.immich.api import Immich
+from indexer.models.engines.hosted import alphabet_of, name_of
 from indexer.models.fetcher import Fetcher
-from indexer.models.hosted import alphabet_of, name_of
 from indexer.models.inference import ClipModel
 from indexer.models.load import Models as Models
 from indexer.models.load import load_models as load_models

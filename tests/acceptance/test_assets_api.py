@@ -17,7 +17,7 @@ from PIL import Image
 
 from gateway.people.pace import ApiPace
 from indexer.demo.immich import StandIn
-from indexer.models import names
+from indexer.models.clip import names
 from indexer.queue import completions as completions
 from indexer.work.worker import Models
 from tests.conftest import immich_2_and_3

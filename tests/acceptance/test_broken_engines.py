@@ -15,12 +15,12 @@ import asyncpg
 import pytest
 
 from gateway.models import LazyModels
-from indexer.models.engine import Engine
-from indexer.models.hosted import HostedClip, HostedOcr, HostedText
-from indexer.models.lifecycle import Pace
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import HostedClip, HostedOcr, HostedText
+from indexer.models.engines.lifecycle import Pace
+from indexer.models.engines.probe import ImageProbe, LinesProbe, TextProbe
+from indexer.models.engines.states import PROVEN, Phase
 from indexer.models.load import Models
-from indexer.models.probe import ImageProbe, LinesProbe, TextProbe
-from indexer.models.states import PROVEN, Phase
 from indexer.work.pace import WorkerPace
 from tests.support import stubs
 from tests.support.gateways import FACES, TEXT, Client, serving, stub_models

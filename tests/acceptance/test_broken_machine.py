@@ -23,7 +23,7 @@ from PIL import Image
 
 from indexer.demo.immich import StandIn
 from indexer.demo.server import EmbeddedServer, on_server
-from indexer.models.states import PROVEN
+from indexer.models.engines.states import PROVEN
 from tests.support import stubs
 from tests.support.commands import Indexer, indexing, move_clock
 from tests.support.stub_hosted import Fault, Faulty

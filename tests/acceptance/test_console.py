@@ -16,11 +16,11 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from indexer.demo.immich import StandIn
+from indexer.models.clip.names import name_of
 from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.files.published import PublishedFile
 from indexer.models.model_files import ModelFiles
-from indexer.models.names import name_of
-from indexer.models.ocr import Ocr, load_ocr
-from indexer.models.published import PublishedFile
+from indexer.models.ocr.ocr import Ocr, load_ocr
 from indexer.work.worker import Models
 from tests.support import console
 from tests.support.console import DESK, PHONE, Reader, browsing, console_of, drawn, reading

@@ -14,9 +14,9 @@ from indexer import images
 from indexer.database import owners, schema
 from indexer.demo.api import Api
 from indexer.demo.immich import StandIn
-from indexer.models import openvino
-from indexer.models.face_weights import FILES, FaceFile, FaceFiles
-from indexer.models.gpu import Card
+from indexer.models.faces.weights import FILES, FaceFile, FaceFiles
+from indexer.models.runtimes import openvino
+from indexer.models.runtimes.gpu import Card
 from indexer.queue import requests
 from indexer.work import doctor
 from indexer.work.device import device_finding

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from indexer.models import model_files
-from indexer.models.face_weights import FILES, FaceFile, FaceFiles
+from indexer.models.faces.weights import FILES, FaceFile, FaceFiles
 from indexer.models.fetcher import Fetcher, Pace
 from tests.support import stubs
 from tests.support.face_models import detector, recogniser
@@ -322,7 +322,9 @@ def _children() -> list[int]:
     """The processes of models that this one has started."""
     listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     children = [int(number) for path in listed for number in path.read_text().split()]
-    return [child for child in children if b"indexer.models.child" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [
+        child for child in children if b"indexer.models.engines.child" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
 
 
 @pytest.mark.parametrize("ends", [signal.SIGSEGV, signal.SIGKILL], ids=["crashes", "is killed"])

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from gateway import models
 from gateway.ml.protocol import PredictRequest
 from indexer.demo.immich import StandIn
+from indexer.models.clip.cn_clip.small import write_small_checkpoint
 from indexer.models.load import load_text_tower
-from indexer.models.small import write_small_checkpoint
 from indexer.photos.vectors import as_column
 from indexer.work.worker import Models
 from tests.support import packages, stubs
@@ -135,7 +135,7 @@ async def small_gateway(database, tmp_path):
 def reference_model(path: Path):
     import torch
 
-    from indexer.models.cn_clip_import import import_cn_clip
+    from indexer.models.clip.cn_clip.imported import import_cn_clip
 
     import_cn_clip()
     from cn_clip.clip import model as cn_clip_model

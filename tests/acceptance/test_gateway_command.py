@@ -10,7 +10,7 @@ import time
 import pytest
 from aiohttp.test_utils import unused_port
 
-from indexer.models.small import write_small_checkpoint
+from indexer.models.clip.cn_clip.small import write_small_checkpoint
 from tests.support.gateways import CLIP, TEXT, Client
 from tests.support.processes import model_libraries
 from tests.support.stubs import picture

@@ -8,10 +8,10 @@ import torch
 
 from indexer.demo.pictures import draw_all
 from indexer.images import Picture, decode
-from indexer.models import onnx
-from indexer.models.clip import load_clip
-from indexer.models.ocr import load_ocr
-from indexer.models.small import write_small_checkpoint
+from indexer.models.clip.cn_clip.on_torch import load_clip
+from indexer.models.clip.cn_clip.small import write_small_checkpoint
+from indexer.models.ocr.ocr import load_ocr
+from indexer.models.runtimes import onnx
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 

@@ -12,14 +12,15 @@ from indexer.demo.drawn import WEIGHTS
 from indexer.demo.drawn.scenes import draw, encoded, invent
 from indexer.demo.immich import StandIn
 from indexer.demo.packages import cn_clip
+from indexer.models.clip.cn_clip.small import small_config, write_random_checkpoint
+from indexer.models.clip.makers import maker_of
+from indexer.models.engines.states import Phase
 from indexer.models.int8 import clip, record
 from indexer.models.int8 import ocr as int8_ocr
 from indexer.models.int8.clip import ClipRecord
 from indexer.models.int8.ocr import OcrRecord
-from indexer.models.load import load_models, ocr_settings
-from indexer.models.makers import maker_of
-from indexer.models.small import small_config, write_random_checkpoint
-from indexer.models.states import Phase
+from indexer.models.load import load_models
+from indexer.models.ocr.names import OcrSettings
 from indexer.work import doctor, int8_watch
 from indexer.work.device import device_finding
 from indexer.work.pace import WorkerPace
@@ -96,7 +97,7 @@ async def test_ocr_is_made_once_enough_photos_have_text(
         tasks="ocr",
         ocr_detect_side=320,
     )
-    name = ocr_settings(settings).name
+    name = OcrSettings.of(settings).name
     phases: list[Phase] = []
     models = load_models(settings)
     engine = models.engines["ocr"]

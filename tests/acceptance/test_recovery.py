@@ -20,7 +20,7 @@ from indexer.errors import SettingsError
 from indexer.immich import forgotten
 from indexer.immich.api import Immich, ImmichBusyError, ImmichError
 from indexer.immich.forgotten import Forgotten
-from indexer.models import face_weights
+from indexer.models.faces import weights as face_weights
 from indexer.views import status
 from tests.support import stubs
 from tests.support.installs import install

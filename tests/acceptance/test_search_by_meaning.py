@@ -19,7 +19,7 @@ from indexer.demo.drawn.scenes import Scene, draw, encoded, invent
 from indexer.demo.drawn.train import held_out_pool
 from indexer.demo.immich import StandIn
 from indexer.demo.shapes import SCENES, SEARCHES, shown_by
-from indexer.models.clip import Clip, load_clip
+from indexer.models.clip.cn_clip.on_torch import Clip, load_clip
 from indexer.work.worker import Models
 from tests.support.gateways import TEXT, Client, serving, stub_models
 from tests.support.installs import install

@@ -20,7 +20,7 @@ from indexer.cli.command import out
 from indexer.cli.main import main
 from indexer.demo.pictures import score
 from indexer.demo.scenes import SCENES
-from indexer.models.small import write_small_checkpoint
+from indexer.models.clip.cn_clip.small import write_small_checkpoint
 from tests.support.installs import make_role
 from tests.support.processes import children, model_libraries
 from tests.support.workers import eventually, idle, lines_of, vector_of

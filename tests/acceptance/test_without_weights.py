@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from indexer.demo.api import Api
 from indexer.demo.scenes import SCENES
-from indexer.models.small import write_small_checkpoint
+from indexer.models.clip.cn_clip.small import write_small_checkpoint
 from tests.support import stubs
 from tests.support.gateways import CLIP, FACES, TEXT, Client
 from tests.support.sources import host as serve

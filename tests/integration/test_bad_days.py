@@ -25,7 +25,7 @@ from indexer.database import schema
 from indexer.database.pool import PATIENCE, Pool, open_pool
 from indexer.demo.immich import OcrLine
 from indexer.immich import tokens as immich_text
-from indexer.models.states import PROVEN
+from indexer.models.engines.states import PROVEN
 from indexer.photos import results
 from indexer.queue import requests
 from indexer.queue.backlog import Failure

@@ -22,7 +22,7 @@ from structlog.testing import capture_logs
 from indexer import images
 from indexer.cli.main import main
 from indexer.demo.immich import StandIn
-from indexer.models.states import PROVEN, Phase
+from indexer.models.engines.states import PROVEN, Phase
 from indexer.queue import backlog
 from indexer.views import status
 from indexer.work import verdicts

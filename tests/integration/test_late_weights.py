@@ -6,8 +6,8 @@ import numpy as np
 
 from indexer import images
 from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.files.published import PublishedFile
 from indexer.models.model_files import ModelFiles
-from indexer.models.published import PublishedFile
 from indexer.views import status
 from indexer.work.pace import WorkerPace
 from indexer.work.worker import Models

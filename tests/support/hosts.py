@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from indexer.models.engine import Engine
-from indexer.models.host import GoneError, Host
-from indexer.models.hosted import HostedClip, HostedOcr, HostedText
-from indexer.models.lifecycle import Pace
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.host import GoneError, Host
+from indexer.models.engines.hosted import HostedClip, HostedOcr, HostedText
+from indexer.models.engines.lifecycle import Pace
+from indexer.models.engines.messages import CallError, Facts, Opened, Setup, as_answer
+from indexer.models.engines.probe import ImageProbe, LinesProbe, Probe, TextProbe
 from indexer.models.load import Models
-from indexer.models.messages import CallError, Facts, Opened, Setup, as_answer
-from indexer.models.probe import ImageProbe, LinesProbe, Probe, TextProbe
 
 QUICK = Pace(first=0.02, longest=0.2, well=0.1, probe=0.2, late=0.3, load=20, weights=0.02, gpu=0.1, room=0.5)
 

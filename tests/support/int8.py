@@ -5,10 +5,10 @@ from pathlib import Path
 
 import openvino
 
+from indexer.models.clip.maker import HasGraph, Vector
 from indexer.models.int8 import record
 from indexer.models.int8.clip import PART, ClipRecord, described
 from indexer.models.int8.quantise import quantise
-from indexer.models.maker import HasGraph, Vector
 
 
 def keep_in_int8(tower: HasGraph, prepared: Sequence[Vector], root: Path) -> None:

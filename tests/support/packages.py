@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from indexer.demo.packages.layout import Layout
-from indexer.models.small import NOTE
+from indexer.models.clip.cn_clip.small import NOTE
 
 _WIDE = 24  # of the networks, inside
 _LANGUAGES = ("eng_Latn", "zho_Hans", "zho_Hant", "deu_Latn", "jpn_Hira", "fra_Latn")

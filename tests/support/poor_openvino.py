@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.models.openvino import OpenVinoSession
+from indexer.models.runtimes.openvino import OpenVinoSession
 
 
 def poor_session(*, loads: bool = True, off_by: float = 0) -> type[OpenVinoSession]:

@@ -24,9 +24,9 @@ from indexer.demo.immich import StandIn
 from indexer.demo.scenes import SCENES
 from indexer.demo.server import THROWAWAY, EmbeddedServer
 from indexer.images import Picture
+from indexer.models.clip.cn_clip.small import small_config, write_random_checkpoint
 from indexer.models.inference import OcrModel
 from indexer.models.results import Detection, Line
-from indexer.models.small import small_config, write_random_checkpoint
 from indexer.settings import Settings
 from indexer.work.worker import Models, load_models
 from tests.support.console import DESK, NO_BROWSER, PHONE, Reader, browsing, chromium, console_of, reading

@@ -10,10 +10,10 @@ import os
 from functools import partial
 
 from indexer.cli.main import main
-from indexer.models.hosted import HostedClip, HostedOcr
-from indexer.models.lifecycle import Pace
+from indexer.models.engines.hosted import HostedClip, HostedOcr
+from indexer.models.engines.lifecycle import Pace
+from indexer.models.engines.probe import ImageProbe, LinesProbe
 from indexer.models.load import Models
-from indexer.models.probe import ImageProbe, LinesProbe
 from indexer.work import worker
 from indexer.work.pace import WorkerPace
 from tests.support.hosts import process_of

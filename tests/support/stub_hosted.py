@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from indexer.models.messages import Opened
+from indexer.models.engines.messages import Opened
 from tests.support import stubs
 
 Kind = Literal["clip", "text", "ocr"]

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from indexer.images import Picture
-from indexer.models import gpu
 from indexer.models.results import Detection, Line
+from indexer.models.runtimes import gpu
 
 DIMENSIONS = 512
 

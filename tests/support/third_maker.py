@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from indexer.images import Picture
-from indexer.models.maker import Identity, Precision, Tower, Vector
-from indexer.models.messages import Opened
-from indexer.models.published import ModelFiles, Source
+from indexer.models.clip.maker import Identity, Precision, Tower, Vector
+from indexer.models.engines.messages import Opened
+from indexer.models.files.published import ModelFiles, Source
 
 
 def _brightness(picture: Picture) -> Vector:

@@ -4,7 +4,7 @@ import importlib
 
 import torch
 
-from indexer.models.cn_clip_import import import_cn_clip
+from indexer.models.clip.cn_clip.imported import import_cn_clip
 
 # Names that torchvision's Python code refers to during its import.
 _SCHEMAS = (

@@ -37,10 +37,10 @@ from indexer.demo.drawn import NOTE, WEIGHTS
 from indexer.demo.drawn.captions import Caption, caption, name
 from indexer.demo.drawn.scenes import Scene, draw, encoded, invent, twin
 from indexer.images import decode
-from indexer.models.clip import Clip, load_clip, tokenize
-from indexer.models.cn_clip_import import import_cn_clip
+from indexer.models.clip.cn_clip.imported import import_cn_clip
+from indexer.models.clip.cn_clip.on_torch import Clip, load_clip, tokenize
+from indexer.models.clip.cn_clip.shapes import Config
 from indexer.models.pixels import normalised
-from indexer.models.shapes import Config
 
 POOL = 200
 CONFIG: Config = {

@@ -16,10 +16,10 @@ from indexer.demo.drawn import WEIGHTS
 from indexer.demo.packages.graph import Array, Attention, Block, Graph, Linear, Norm
 from indexer.demo.packages.layout import Layout
 from indexer.models import pixels
-from indexer.models.checkpoint import open_checkpoint
-from indexer.models.cn_clip_tokens import CONTEXT, tokeniser
-from indexer.models.package import FOLDERS, MODEL
-from indexer.models.shapes import Config
+from indexer.models.clip.cn_clip.checkpoint import open_checkpoint
+from indexer.models.clip.cn_clip.shapes import Config
+from indexer.models.clip.cn_clip.tokens import CONTEXT, tokeniser
+from indexer.models.clip.package.layout import FOLDERS, MODEL
 
 _EPSILON = 1e-5  # torch's own, of batch normalisation
 _HEAD = 64  # cn_clip's default: the files of its own models do not name it

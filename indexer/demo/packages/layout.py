@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from indexer.models.package import CONFIG, FOLDERS
+from indexer.models.clip.package.layout import CONFIG, FOLDERS
 
 
 @dataclass(frozen=True)

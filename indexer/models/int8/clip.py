@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from indexer.models import concurrency
+from indexer.models.clip.maker import Vector
+from indexer.models.clip.unit import unit
 from indexer.models.int8.record import Record, network, usable
-from indexer.models.maker import Vector
-from indexer.models.openvino import OpenVinoSession
 from indexer.models.pixels import Cropped, Preparation, Squeezed
-from indexer.models.unit import unit
+from indexer.models.runtimes import concurrency
+from indexer.models.runtimes.openvino import OpenVinoSession
 
 LEAST_COSINE = 0.995
 LEAST_KEPT = 0.95

@@ -17,7 +17,7 @@ from indexer.errors import IndexerError, words_of
 from indexer.models.int8.make_clip import make_clip
 from indexer.models.int8.make_ocr import make_ocr
 from indexer.models.int8.record import Record
-from indexer.models.ocr_names import OcrSettings
+from indexer.models.ocr.names import OcrSettings
 
 
 def main(arguments: Sequence[str]) -> int:

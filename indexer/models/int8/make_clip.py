@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from indexer.images import decode
+from indexer.models.clip.maker import HasGraph, ImageTower, Maker, Vector
+from indexer.models.clip.makers import maker_of
 from indexer.models.int8 import record as records
 from indexer.models.int8.clip import PART, ClipRecord, Int8Images, described
 from indexer.models.int8.quantise import CALIBRATING, MOST_PIXELS, Int8Error, quantise
-from indexer.models.maker import HasGraph, ImageTower, Maker, Vector
-from indexer.models.makers import maker_of
 
 NEIGHBOURS = 10
 _TIMED = 20

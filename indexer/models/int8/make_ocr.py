@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from indexer.images import decode
-from indexer.models import openvino, upsampling
+from indexer.models.clip.maker import Vector
 from indexer.models.int8 import record as records
 from indexer.models.int8.ocr import PARTS, OcrRecord, networks
 from indexer.models.int8.quantise import CALIBRATING, MOST_PIXELS, Int8Error, quantise
-from indexer.models.maker import Vector
-from indexer.models.ocr import Ocr, load_ocr
-from indexer.models.ocr_names import EngineName, OcrSettings, Quantised, model_files
-from indexer.models.ocr_runtimes import WantedPrecision
+from indexer.models.ocr.names import EngineName, OcrSettings, Quantised, model_files
+from indexer.models.ocr.ocr import Ocr, load_ocr
+from indexer.models.ocr.runtimes import WantedPrecision
+from indexer.models.runtimes import openvino, upsampling
 
 _PICTURES = 60
 _LINES = 300

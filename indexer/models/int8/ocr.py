@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.models.int8.record import Record, network, usable
-from indexer.models.ocr_names import Quantised
+from indexer.models.ocr.names import Quantised
 
 LEAST_ALIKE = 0.99
 LEAST_LINES = 200

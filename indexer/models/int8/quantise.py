@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from indexer.errors import IndexerError, words_of
-from indexer.models.maker import Vector
+from indexer.models.clip.maker import Vector
 
 CALIBRATING = 0.6
 """The part of the pictures for choosing the ranges. The others are for comparing."""

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from indexer.models.json_object import read_object
-from indexer.models.published import sha256_of
+from indexer.models.files.json_object import read_object
+from indexer.models.files.published import sha256_of
 
 FORMAT = 2  # raised when other files are written than before
 MOST_OF_TIME = 0.9

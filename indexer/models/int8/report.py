@@ -3,7 +3,7 @@
 from indexer.models.int8.clip import ClipRecord
 from indexer.models.int8.ocr import OcrRecord
 from indexer.models.int8.record import Record, read
-from indexer.models.load import ocr_settings
+from indexer.models.ocr.names import OcrSettings
 from indexer.settings import Settings
 
 
@@ -14,7 +14,7 @@ def of_clip(settings: Settings, name: str) -> str:
 
 def of_ocr(settings: Settings) -> str:
     """Of the OCR engine. Raises WeightsError: its package is missing."""
-    return _told(settings, OcrRecord, ocr_settings(settings).name) if settings.ocr_precision == "int8" else ""
+    return _told(settings, OcrRecord, OcrSettings.of(settings).name) if settings.ocr_precision == "int8" else ""
 
 
 def _told(settings: Settings, kind: type[Record], name: str) -> str:

@@ -8,14 +8,14 @@ import os
 import sys
 from pathlib import Path
 
-from indexer.models import weights
+from indexer.models.clip.cn_clip import weights
 
 _path = Path(os.environ["SMALL_WEIGHTS"])
 _content = _path.read_bytes()
 weights.FILES["ViT-B-16"] = weights.WeightFile(
     "chinese-clip-small", "small.pt", len(_content), hashlib.sha256(_content).hexdigest(), (str(_path)[:-3],) * 2
 )
-if "indexer.models.child" not in sys.orig_argv:
+if "indexer.models.engines.child" not in sys.orig_argv:
     from indexer.models import fetcher
 
     _quick = fetcher.Pace(look=0.1, first=0.2, longest=0.5)

@@ -7,8 +7,8 @@ import pytest
 
 from bench.models import _compare
 from bench.packages import SHAPES, Transformer, write_package
-from indexer.models.makers import maker_of
-from indexer.models.package import Package
+from indexer.models.clip.makers import maker_of
+from indexer.models.clip.package.layout import Package
 
 
 def small(network: Transformer) -> Transformer:

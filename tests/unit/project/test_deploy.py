@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from indexer.cli.role import role as command
-from indexer.models.device import INTEL_GPU
+from indexer.models.runtimes.device import INTEL_GPU
 from indexer.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.ml import scripts
-from indexer.models.ocr import load_ocr
+from indexer.models.ocr.ocr import load_ocr
 
 LETTERS = {
     "": "发票臺灣ABCxyz123",

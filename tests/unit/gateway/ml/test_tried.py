@@ -8,10 +8,10 @@ import pytest
 from gateway.errors import ModelAwayError, UnavailableError
 from gateway.ml.tried import TriedTower
 from indexer.errors import WeightsError
-from indexer.models.engine import Engine
-from indexer.models.hosted import HostedText
-from indexer.models.messages import Opened
-from indexer.models.probe import TextProbe
+from indexer.models.engines.engine import Engine
+from indexer.models.engines.hosted import HostedText
+from indexer.models.engines.messages import Opened
+from indexer.models.engines.probe import TextProbe
 from tests.support.hosts import QUICK, InThisProcess
 from tests.support.stubs import StubText, text_vector
 

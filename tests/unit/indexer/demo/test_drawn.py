@@ -15,9 +15,9 @@ from indexer.demo.drawn.things import COLOURS, THINGS
 from indexer.demo.drawn.train import CONFIG, Words, evaluate, held_out_pool, pairs_of_scenes, rendered, save, train
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.images import decode
-from indexer.models.clip import load_clip, tokenize
+from indexer.models.clip.cn_clip.on_torch import load_clip, tokenize
+from indexer.models.clip.names import is_demo
 from indexer.models.load import load_text_tower
-from indexer.models.names import is_demo
 from indexer.work import doctor
 from tests.support.workers import settings_for
 

@@ -7,12 +7,12 @@ from indexer.demo.drawn import WEIGHTS
 from indexer.demo.packages import cn_clip
 from indexer.demo.shapes import SEARCHES, draw_shapes, shown_by
 from indexer.images import decode
-from indexer.models.clip import load_clip, tokenize
-from indexer.models.makers import maker_of
-from indexer.models.names import is_demo
-from indexer.models.package import Package
-from indexer.models.package_text import PackageTokens
-from indexer.models.small import small_config, write_random_checkpoint
+from indexer.models.clip.cn_clip.on_torch import load_clip, tokenize
+from indexer.models.clip.cn_clip.small import small_config, write_random_checkpoint
+from indexer.models.clip.makers import maker_of
+from indexer.models.clip.names import is_demo
+from indexer.models.clip.package.layout import Package
+from indexer.models.clip.package.tokens import PackageTokens
 
 TEXTS = [
     *("海边日落", "", "The PHOTO, at sunset!", "  两只猫\t和\n狗 ", "Straße & été", "写真かな"),

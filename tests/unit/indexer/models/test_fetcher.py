@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from indexer.models.fetcher import Fetcher, Pace
+from indexer.models.files.published import PublishedFile
 from indexer.models.model_files import DownloadState, ModelFiles, all_files
-from indexer.models.published import PublishedFile
 from tests.support.sources import Host
 from tests.support.sources import host as serve
 from tests.support.workers import eventually, settings_for

@@ -10,9 +10,11 @@ import torch
 from indexer import limits
 from indexer.cli import service
 from indexer.errors import SettingsError
-from indexer.models import cn_clip, memory, weights
-from indexer.models.checkpoint import configuration
-from indexer.models.cn_clip_import import import_cn_clip
+from indexer.models import memory
+from indexer.models.clip.cn_clip import maker as cn_clip
+from indexer.models.clip.cn_clip import weights
+from indexer.models.clip.cn_clip.checkpoint import configuration
+from indexer.models.clip.cn_clip.imported import import_cn_clip
 from indexer.settings import Settings
 from indexer.work import worker
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from indexer.models.immich_names import DIMENSIONS
+from indexer.models.clip.package.immich_names import DIMENSIONS
 from indexer.photos.width import MODEL_NAMES, advice
 
 

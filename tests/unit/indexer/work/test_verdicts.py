@@ -19,9 +19,9 @@ from PIL import Image
 from indexer import images
 from indexer.database.refusal import RefusedError
 from indexer.errors import ModelError, PictureError, SchemaError
-from indexer.models.host import GoneError
-from indexer.models.messages import CallError
-from indexer.models.states import PROVEN, EngineAwayError, GuiltError, Phase, State
+from indexer.models.engines.host import GoneError
+from indexer.models.engines.messages import CallError
+from indexer.models.engines.states import PROVEN, EngineAwayError, GuiltError, Phase, State
 from indexer.work import verdicts
 from indexer.work.media import Media, MediaError, UnreadableError
 from indexer.work.verdicts import Verdict
