@@ -1,0 +1,1 @@
+"""CLIP models: pictures and texts as vectors of one space."""

@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from indexer.models.files.json_object import read_object
 from indexer.models.files.published import sha256_of
+from indexer.models.runtimes import processor
 
-FORMAT = 2  # raised when other files are written than before
+FORMAT = 3  # raised when other files are written than before
 MOST_OF_TIME = 0.9
 """With more than this part of the time that the model takes otherwise it is not worth it."""
 
@@ -73,10 +74,11 @@ def network(name: str, part: str, root: Path) -> Path:
 
 
 def read(kind: type[R], name: str, root: Path) -> R | None:
-    """What was measured of that model. None where nothing was, or the files are not whole."""
+    """What was measured of that model, on this processor. None where nothing was, or the files are not whole."""
     with suppress(Exception):  # whatever is wrong with the files: they are made again
         stored = read_object(_place(name, root), "")
-        if stored.pop("format") == FORMAT and stored["name"] == name:
+        here = stored.pop("processor") == processor.described()
+        if stored.pop("format") == FORMAT and here and stored["name"] == name:
             record = kind(**stored)
             if record.refused or record.digests == digests(name, record.digests, root):
                 return record
@@ -100,7 +102,8 @@ def write(record: Record, root: Path) -> None:
     """Store what was measured. It is written last: where it is, the networks are."""
     place = _place(record.name, root)
     part = place.with_suffix(".part")
-    part.write_text(json.dumps({"format": FORMAT, **asdict(record)}, indent=2), encoding="utf-8")
+    stored = {"format": FORMAT, "processor": processor.described(), **asdict(record)}
+    part.write_text(json.dumps(stored, indent=2), encoding="utf-8")
     part.replace(place)
 
 

@@ -1,0 +1,1 @@
+"""The libraries that compute networks: ONNX Runtime, OpenVINO, torch; and on which device."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.models.runtimes import denormals
+from indexer.models.runtimes import denormals, processor
 from indexer.models.runtimes.best import Best
 
 Format = Literal["f32", "bf16", "f16"]
@@ -32,7 +32,7 @@ def is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def why_not_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def why_not_bf16(cpuinfo: Path = processor.CPUINFO) -> str:
     """Why it cannot compute in bf16 here, at least not faster than in fp32. Empty where it can.
 
     `cpuinfo` says what the processor itself has. Without that OpenVINO imitates bf16, which is slower than fp32.
@@ -70,11 +70,8 @@ def why_not_gpu(found: Sequence[str]) -> str:
 
 
 def _has_bf16(cpuinfo: Path) -> bool:
-    try:
-        text = cpuinfo.read_text(encoding="utf-8")
-    except OSError:  # no Linux: OpenVINO is believed
-        return True
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(text.split())
+    flags = processor.flags(cpuinfo)
+    return flags is None or not flags.isdisjoint({"avx512_bf16", "amx_bf16"})  # no Linux: OpenVINO is believed
 
 
 class OpenVinoSession:

@@ -1,0 +1,1 @@
+"""Chinese-CLIP: the five published models, and checkpoints of one's own."""

@@ -28,7 +28,7 @@ from indexer.models.clip.package.network import Input, Network, Rows
 from indexer.models.engines.messages import lacks_memory
 from indexer.models.files.json_object import read_object
 from indexer.models.files.published import sha256_of
-from indexer.models.runtimes import concurrency, onnx_weights, openvino
+from indexer.models.runtimes import concurrency, onnx_weights, openvino, processor
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Runtimes:
         self._is_measured = (
             device == "cpu" and openvino.is_installed() and (self._format == "bf16" or package.size(tower) >= LARGE)
         )
-        self._key = [str(_FORMAT), name, tower, self._format, _processor()]
+        self._key = [str(_FORMAT), name, tower, self._format, processor.described()]
 
     def open(self, probe: Probe) -> tuple[Network, int]:
         """The network, on what is best here, and the width of its vectors.
@@ -281,12 +281,3 @@ def _seconds(network: Network, rows: Rows) -> float:
         network(one)
         taken.append(time.process_time() - began)
     return min(taken)
-
-
-def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The name of this machine's processor, as far as the system tells."""
-    with suppress(OSError):
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return os.uname().machine

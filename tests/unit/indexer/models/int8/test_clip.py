@@ -20,6 +20,7 @@ from indexer.models.int8 import clip, make_clip, record, report
 from indexer.models.int8.clip import PART, ClipRecord, Int8Images
 from indexer.models.openers import ClipTower
 from indexer.models.pixels import Cropped, Squeezed
+from indexer.models.runtimes import processor
 from tests.support.int8 import keep_in_int8
 from tests.support.workers import settings_for
 
@@ -122,6 +123,15 @@ def test_files_that_are_not_whole_are_as_none(tmp_path):
     assert record.read(ClipRecord, RECORD.name, tmp_path) is None
     told = report.of_clip(settings_for("", tmp_path, clip_precision="int8", clip_download_root=tmp_path), RECORD.name)
     assert told == "; int8: not measured yet"
+
+
+def test_what_was_measured_on_another_processor_is_measured_again(tmp_path, monkeypatch):
+    (tmp_path / "int8").mkdir()
+    refused = replace(RECORD, time=0.95)
+    record.write(refused, tmp_path)
+    assert record.read(ClipRecord, RECORD.name, tmp_path) == refused
+    monkeypatch.setattr(processor, "described", lambda: "AMD EPYC avx avx2 avx512f avx512_vnni")
+    assert record.read(ClipRecord, RECORD.name, tmp_path) is None
 
 
 def test_neighbours_are_counted_by_question():
