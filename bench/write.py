@@ -67,7 +67,7 @@ class _Size:
     upload_seconds: float  # in which somebody uploads, each round
 
 
-_FULL = _Size(rounds=5, photos=480, library=5_000, upload_seconds=6)
+_FULL = _Size(rounds=5, photos=480, library=5_000, upload_seconds=15)
 _QUICK = _Size(rounds=2, photos=160, library=500, upload_seconds=2)
 
 

@@ -103,6 +103,7 @@ class Worker:
     ) -> None:
         self.looked = asyncio.Event()
         self._settings = settings
+        self._writers = min(WRITERS, settings.threads)
         self._lineup = Lineup(settings, models, pace, open_clip)
         self._fetcher = fetcher or Fetcher()
         self._pace = pace
@@ -181,7 +182,7 @@ class Worker:
             log.info("installed", migrations=change.migrations, triggers=change.triggers, done=change.done)
         for note in change.notes:
             log.info("note", note=note)
-        pool = await open_pool(self._settings.dsn, size=3 + WRITERS, durable=False, name=f"{NAME} {self._id}")
+        pool = await open_pool(self._settings.dsn, size=3 + self._writers, durable=False, name=f"{NAME} {self._id}")
         try:
             await self._register(self._queue(pool))
             await self._lineup.join(pool, self._id)
@@ -207,6 +208,7 @@ class Worker:
             inference,
             Media.of(settings),
             batch=settings.batch_size or (64 if models.where == "cuda" else 8),
+            writers=self._writers,
             outage=self._outage,
             pace=self._pace,
             doubted=self._doubted,

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 BATCH = 16  # each insert into an HNSW index takes milliseconds, and Immich waits for our locks: short transactions
-WRITERS = 4  # batches written at once, while Immich writes nothing
+WRITERS = 4  # batches written at once at most, while Immich writes nothing; more than processors gain nothing
 _TRIES = 8  # to write a batch, before each photo is written alone; or while Immich changes its columns
 
 

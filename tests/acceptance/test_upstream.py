@@ -66,7 +66,7 @@ async def test_retry_after_is_heeded():
 async def test_a_server_that_stays_busy_is_given_up():
     async with ml_servers() as [server], upstreams(server, wait=0.5) as pool:
         server.statuses = [503] * 100
-        with pytest.raises(UpstreamError, match=r"answered 503 \(given up after 0\.\d s\)") as caught:
+        with pytest.raises(UpstreamError, match=r"answered 503 \(given up after \d+\.\d s\)") as caught:
             await pool.predict(Body(b"x"), "text/plain")
         assert caught.value.status == 502
 

@@ -244,7 +244,7 @@ def literals(module: Path) -> str:
 
 def test_troubleshooting_quotes_the_doctor():
     rooms = ["database", "immich", "models", "photos", "work"]
-    modules = [file for room in rooms for file in sorted((ROOT / "indexer" / room).glob("*.py"))]
+    modules = [file for room in rooms for file in sorted((ROOT / "indexer" / room).rglob("*.py"))]
     said = "\n".join(literals(file) for file in modules)
     quoted = [row[0] for row in rows(ENGLISH["docs/troubleshooting.md"]) if re.match(r"`[^`]+`: ", row[0])]
     checks = {CODE.match(quote)[1] for quote in quoted}
