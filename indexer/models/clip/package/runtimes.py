@@ -38,7 +38,7 @@ LARGE = 64 << 20
 MOST_OF_TIME = 0.97
 """With more than this part of ONNX Runtime's time OpenVINO is not worth it."""
 
-_FORMAT = 1  # raised when other records are written than before
+_FORMAT = 2  # raised when other records are written than before
 _SAME = 0.99999  # least cosine in fp32
 _TIMED = 3
 _DIGITS = 12
@@ -176,8 +176,8 @@ class Runtimes:
         del exact  # never both in memory
         allocator.return_freed()
         trying = replace(found, digest=self._written())
-        if self._tower == "image" and self._format == "f32":
-            # Several pictures at once save no time, and OpenVINO would store the weights again for another number.
+        if self._format == "f32":
+            # Several at once save no time, and OpenVINO would store the weights again for another number.
             trying = replace(trying, batch=found.batch or 1)
         refused = ""
         try:

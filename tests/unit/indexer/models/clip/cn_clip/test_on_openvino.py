@@ -191,3 +191,27 @@ def test_numbers_that_are_not_finite_are_not_used(fresh, monkeypatch, caplog):
     monkeypatch.setattr(OpenVinoSession, "run", lambda *_: [np.full((7, 512), np.nan, dtype=np.float32)])
     assert isinstance(opened(fresh, "text"), Clip)
     assert "OpenVINO computes other vectors" in caplog.text
+
+
+def test_calls_for_texts_in_fp32_are_of_8_to_64_tokens(checkpoint, torchs, monkeypatch):
+    calls, run = [], openvino.OpenVinoSession.run
+
+    def watched(session: openvino.OpenVinoSession, names: object, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        calls.append(next(iter(feed.values())).shape)
+        return run(session, names, feed)
+
+    monkeypatch.setattr(openvino.OpenVinoSession, "run", watched)
+    texts = opened(checkpoint, "text", "fp32")
+    given = [
+        "",
+        "猫",
+        "发票",
+        "在海边看日落",
+        *(f"2026年{month}月的发票" for month in range(1, 13)),
+        "一家人和两只狗" * 9,
+    ]
+    found = texts.encode_texts(given)
+    texts.encode_texts(["猫"])
+    assert all(8 <= rows * tokens <= 64 for rows, tokens in calls), "otherwise OpenVINO keeps the matrices twice"
+    assert max(rows for rows, _ in calls) > 1
+    assert (found * torchs.encode_texts(given)).sum(axis=1).min() >= 0.99999
