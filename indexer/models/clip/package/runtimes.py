@@ -38,7 +38,7 @@ LARGE = 64 << 20
 MOST_OF_TIME = 0.97
 """With more than this part of ONNX Runtime's time OpenVINO is not worth it."""
 
-_FORMAT = 2  # raised when other records are written than before
+_FORMAT = 1  # raised when other records are written than before
 _SAME = 0.99999  # least cosine in fp32
 _TIMED = 3
 _DIGITS = 12
@@ -164,7 +164,9 @@ class Runtimes:
         with allocator.releasing(_LIBRARIES, weights):
             session = openvino.OpenVinoSession(graph, callers=calls, threads=each, precision=self._format)
             allocator.return_freed()
-            network = Network(self._file, session, record.inputs, record.batch)
+            # In fp32 several at once save no time, and OpenVINO would store the weights again for another number.
+            batch = record.batch or (1 if self._format == "f32" else None)
+            network = Network(self._file, session, record.inputs, batch)
             return network, network(probe(network))
 
     def _measure(self, probe: Probe) -> Record:
@@ -176,9 +178,6 @@ class Runtimes:
         del exact  # never both in memory
         allocator.return_freed()
         trying = replace(found, digest=self._written())
-        if self._format == "f32":
-            # Several at once save no time, and OpenVINO would store the weights again for another number.
-            trying = replace(trying, batch=found.batch or 1)
         refused = ""
         try:
             network, others = self._on_openvino(trying, probe)
